@@ -1,0 +1,137 @@
+/* Who runs, where, now or later, and why not. An event-sourced state machine: events in, plan out, nothing else.
+ *
+ * Pure and integer-only: equal events give equal plans, bit for bit. It knows nodes, jobs, queues, roles and node classes
+ * by number; ledger/ maps Kubernetes objects to them. Nothing here depends on Kubernetes: the library can be lifted out.
+ * It never aborts for lack of memory: calls return -ENOMEM and leave the state as it was.
+ *
+ * A gang is placed whole or not at all. Order: priority (higher first), then submission (`sequence`, then id). */
+#ifndef GANG_GANG_H
+#define GANG_GANG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/base/error.h"
+
+/* Resource kinds by index: 0 milli-CPU, 1 bytes of memory, 2 pods, 3... devices (whole numbers) by the host's order. */
+#define GANG_CPU_MILLI 0
+#define GANG_MEMORY 1
+#define GANG_PODS 2
+#define GANG_DEVICE_0 3
+#define GANG_RESOURCES_MAX 8
+#define GANG_NODES_MAX 1000000
+#define GANG_JOBS_MAX 4000000
+#define GANG_PODS_PER_JOB_MAX 65536
+#define GANG_ROLES_MAX 16
+#define GANG_REASON_MAX 512
+
+typedef int64_t gang_amounts[GANG_RESOURCES_MAX];
+
+struct gang;
+
+/* `device_names` (for words in reasons) has `devices` entries, copied: "nvidia.com/gpu". */
+struct gang *gang_new(const char *const *device_names, uint32_t devices);
+void gang_free(struct gang *g);
+
+/* ---- events ---- */
+
+#define GANG_EVENT_MAP(XX)                                                                         \
+    XX(NODE_SET)      /* node, capacity, used_by_others, node_class, schedulable: add or change */ \
+    XX(NODE_REMOVED)  /* node */                                                                   \
+    XX(QUEUE_SET)     /* queue (limits come later) */                                              \
+    XX(JOB_SUBMITTED) /* job: a request that waits for a place; again: changed while waiting */    \
+    XX(JOB_PLACED)    /* job + nodes: the host has committed a plan, or found it after a restart */ \
+    XX(POD_MOVED)     /* job, pod, node: one member of a placed gang now stands elsewhere */       \
+    XX(POD_GONE)      /* job, pod: a member holds no node (to be replaced) */                      \
+    XX(JOB_RELEASED)  /* job: holds nothing any more and waits again (suspended: remove it) */     \
+    XX(JOB_REMOVED)   /* job: finished, suspended or deleted */                                    \
+    XX(JOB_AVOID)     /* job, node, until: this job's pods are not put there before `until_ms` */
+
+enum gang_event_kind {
+#define XX(name) GANG_##name,
+    GANG_EVENT_MAP(XX)
+#undef XX
+};
+
+/* Pods of one role are equal. Their index in the gang runs over roles in order. */
+struct gang_role {
+    uint32_t pods;
+    gang_amounts request;           /* of one pod; GANG_PODS is 1 */
+    const uint64_t *node_classes;   /* bitmap: classes (of NODE_SET) that its pods may use; borrowed */
+    uint32_t node_classes_words;
+};
+
+struct gang_job_request {
+    uint32_t queue;
+    int32_t priority;
+    int64_t sequence; /* submission order, e.g. creation time in ms */
+    uint32_t roles_count;
+    struct gang_role roles[GANG_ROLES_MAX];
+    int64_t time_limit_ms; /* 0: none */
+};
+
+struct gang_event {
+    enum gang_event_kind kind;
+    uint32_t node, queue, node_class;
+    uint64_t job;
+    uint32_t pod;
+    bool schedulable;
+    gang_amounts capacity, used_by_others;
+    const struct gang_job_request *request;
+    const uint32_t *nodes; /* JOB_PLACED: one per pod; UINT32_MAX: that pod holds none */
+    uint32_t nodes_count;
+    int64_t until_ms;
+};
+
+/* -EINVAL with words for an event that contradicts the state (unknown job, a node twice ...); -ENOMEM. JOB_PLACED is taken even when
+ * it oversubscribes (it is a fact, found after a restart); GANG never plans so. */
+int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+
+/* ---- plan ---- */
+
+#define GANG_DECISION_MAP(XX)                                                                      \
+    XX(PLACE)   /* job, nodes: start it there; the host answers with JOB_PLACED */                 \
+    XX(REPLACE) /* job, pod, node: a new place for one member of a placed gang */                  \
+    XX(WAIT)    /* job, reason: why not now */                                                     \
+    XX(NEVER)   /* job, reason: cannot fit even the empty cluster as it stands */
+
+enum gang_decision_kind {
+#define XX(name) GANG_##name,
+    GANG_DECISION_MAP(XX)
+#undef XX
+};
+
+struct gang_decision {
+    enum gang_decision_kind kind;
+    uint64_t job;
+    uint32_t pod;
+    const uint32_t *nodes; /* PLACE: one per pod in pod order; REPLACE: one */
+    uint32_t nodes_count;
+    uint32_t position;     /* WAIT: place in its queue, from 1 */
+    int64_t estimated_start_ms; /* WAIT: 0 when unknown */
+    /* WAIT and NEVER, with numbers: asked, free, largest hole, who holds it:
+     * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2 jobs" */
+    const char *reason;
+};
+
+/* Decides over all waiting jobs and members in order, as if each PLACE and REPLACE were committed at once (a plan never
+ * oversubscribes by itself). Decisions are then taken with gang_decision_next(); a plan is forgotten by the next event
+ * that changes anything, so the host commits (JOB_PLACED / POD_MOVED) or plans again. -ENOMEM. */
+int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+bool gang_decision_next(struct gang *g, struct gang_decision *ret); /* valid until the next call */
+
+/* Would this request ever fit the cluster, were it empty? -ENOSPC with the reason in err when not. */
+int gang_could_fit(const struct gang *g, const struct gang_job_request *request, struct mlt_error *err) MLT_MUST_USE;
+
+/* ---- looking ---- */
+
+struct gang_node_view {
+    gang_amounts capacity, used_by_others, used_by_gangs;
+    bool known, schedulable;
+};
+void gang_node(const struct gang *g, uint32_t node, struct gang_node_view *ret);
+/* One hash over the whole state: equal histories give equal hashes. */
+uint64_t gang_hash(const struct gang *g);
+/* Recomputes all sums from scratch and compares; -EBADMSG with words on a difference. Tests call it after each event. */
+int gang_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
+
+#endif

@@ -1,0 +1,151 @@
+/* The controller's side of one job's channel: membership, readiness, start, trigger and verdict. Pure: messages
+ * and facts come in with the time, outputs are taken out one at a time.
+ *
+ * Life of an attempt:  members HELLO and get WELCOME -> each is READY for the attempt -> output GANG_READY -> the
+ * owner writes attempt and charge into the job's status, then calls _start() -> START to every member -> output
+ * GANG_STARTED -> ... -> the first failure is the trigger: output TRIGGER, STOP to all at once -> when every member
+ * has STOPPED or was declared lost: output VERDICT -> members become READY for the next attempt by themselves.
+ * Ranks are a pure function of members sorted by (role, slot) and nothing else.
+ *
+ * A new leader creates a coordinator with resume = the status's attempt: members that report the same START digest
+ * within rejoin_ms are adopted (output ADOPTED), else output DIVERGED and the next attempt starts. */
+#ifndef RENDEZVOUS_COORDINATOR_H
+#define RENDEZVOUS_COORDINATOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "rendezvous/message.h"
+
+#define COORDINATOR_MEMBERS_MAX 65536
+#define COORDINATOR_PING_MS 10000          /* a silent channel is pinged; silent for three of these it is closed */
+#define COORDINATOR_REJOIN_MS_DEFAULT 30000
+
+struct coordinator;
+
+/* One pod of the gang. `role_order` sorts roles (worker: 0). */
+struct coordinator_member {
+    const char *role;
+    uint32_t role_order, slot, nproc;
+};
+
+struct coordinator_config {
+    const char *job; /* namespace/name, for words */
+    uint64_t lease_transitions;
+    const struct coordinator_member *members; /* copied */
+    uint32_t members_count;
+    uint64_t attempt;    /* the status's attempt: 0 before any START */
+    bool adopt;          /* the status says that this attempt may be running */
+    int64_t rejoin_ms;
+    uint32_t stop_grace_ms, stop_signal; /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
+    bool rank0_decides;  /* successPolicy Rank0 */
+    bool (*ignore_exit)(void *arg, int32_t code, int32_t signal); /* unused exits: NULL; reserved for failurePolicy */
+    void *arg;
+};
+
+/* `config` and what it points to are copied. NULL when memory is exhausted. */
+struct coordinator *coordinator_new(const struct coordinator_config *config, int64_t now_ms);
+void coordinator_free(struct coordinator *c);
+
+/* The WELCOME of this job: everything but lease_transitions, next_attempt, nproc and watch_checkpoints, which the
+ * coordinator fills in. Copied. Must be set before the first frame. */
+void coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welcome *welcome);
+
+/* ---- facts ---- */
+
+/* The pod that holds a slot now (its UID), "" for none yet: a HELLO from another pod is REFUSED. A changed UID means
+ * that the former pod is lost. */
+void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t slot, const char *pod_uid);
+/* The pod is gone, or its container ended: its ranks are lost with it. `infrastructure`: not the job's fault (node lost,
+ * evicted, deleted, rejected); `words`: for people ("node node003 is not ready"). */
+void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot, bool infrastructure, const char *node,
+                          const char *words, int32_t exit_code, int64_t now_ms);
+void coordinator_frame(struct coordinator *c, uint64_t channel, const struct rendezvous_frame *frame, int64_t now_ms);
+void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms);
+void coordinator_timer(struct coordinator *c, int64_t now_ms); /* when the time of _wake_ms has come */
+int64_t coordinator_wake_ms(const struct coordinator *c);      /* INT64_MAX: never */
+
+/* ---- orders ---- */
+
+/* Sends START for `attempt` (the one in GANG_READY or a later one) to all members, which must all be ready (asserted).
+ * resume_step may be RENDEZVOUS_NO_STEP. */
+void coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_step, const char *resume_path,
+                       int64_t now_ms);
+/* A requested stop (suspend, cancel, deadline): STOP with the job's signal and `grace_ms` to all; VERDICT follows with
+ * `requested` set. Idempotent; a shorter grace may follow a longer one. */
+void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms);
+/* EXIT to all members, with `code`. They close. */
+void coordinator_exit(struct coordinator *c, int32_t code, const char *reason);
+
+/* ---- what came of it ---- */
+
+#define COORDINATOR_OUTPUT_MAP(XX)                                                                 \
+    XX(SEND)         /* send `bytes` on `channel` */                                               \
+    XX(CLOSE)        /* close `channel`; `words` says why */                                       \
+    XX(REFUSED)      /* a message was refused and counted; `words` */                              \
+    XX(MEMBER_JOINED)  /* role, slot */                                                            \
+    XX(MEMBER_ABSENT)  /* role, slot: its channel is closed, its ranks may run on */               \
+    XX(GANG_READY)   /* all members are ready for `attempt` */                                     \
+    XX(GANG_STARTED) /* all ranks of `attempt` were exec'd; start_us: the slowest START to exec */ \
+    XX(ADOPTED)      /* all members run `attempt`, same digest */                                  \
+    XX(DIVERGED)     /* not all do: members were told to stop; VERDICT follows, not charged */     \
+    XX(TRIGGER)      /* first failure of `attempt`: `words` */                                     \
+    XX(VERDICT)      /* every member stopped or lost: `verdict` */                                 \
+    XX(COMPLETED)    /* by the success policy the job is done; members have been told to stop what still runs */ \
+    XX(PROGRESS)     /* step, total_steps, steps_per_kilosecond */                                 \
+    XX(CHECKPOINT)   /* `checkpoints` complete, newest first; torn_step */                         \
+    XX(TERMINATING)  /* role, slot: the kubelet ends this pod */                                   \
+    XX(UNKILLABLE)   /* role, slot: the pod must be replaced on another node */
+
+enum coordinator_output_kind {
+#define XX(name) COORDINATOR_##name,
+    COORDINATOR_OUTPUT_MAP(XX)
+#undef XX
+};
+
+/* What ended an attempt. Precedence: node or pod lost > out of memory > signal from outside > exit code; then the
+ * earliest in ms since that launcher's START. An exit that follows our STOP is never the cause. */
+struct coordinator_verdict {
+    uint64_t attempt;
+    bool requested;      /* a stop was asked for, and no failure came before it */
+    bool infrastructure; /* the pod was lost through no fault of the job: not charged */
+    bool diverged;       /* after a change of leader: not charged */
+    const char *role, *node;
+    uint32_t slot;
+    int64_t rank;        /* -1: none (pod lost) */
+    int32_t code, signal;
+    uint32_t cause;      /* enum rendezvous_cause */
+    uint64_t after_ms;
+    const char *tail;    /* last output of the culprit */
+    char words[RENDEZVOUS_REASON_MAX]; /* "rank 3 (worker 1 on node002) was killed by signal 9 (SIGKILL) from outside" */
+};
+
+struct coordinator_output {
+    enum coordinator_output_kind kind;
+    uint64_t channel, attempt;
+    const char *bytes;
+    size_t length;
+    const char *words, *role;
+    uint32_t slot;
+    uint64_t start_us;
+    int64_t step, total_steps, torn_step;
+    uint64_t steps_per_kilosecond;
+    const struct rendezvous_checkpoint *checkpoints;
+    uint32_t checkpoints_count;
+    struct coordinator_verdict verdict;
+};
+
+/* The next output; false when there is none. What it points to is valid until the next call on the coordinator. */
+bool coordinator_next(struct coordinator *c, struct coordinator_output *ret);
+
+/* ---- looking ---- */
+
+uint64_t coordinator_attempt(const struct coordinator *c);
+uint32_t coordinator_ready_count(const struct coordinator *c);   /* members ready or running */
+uint32_t coordinator_running_ranks(const struct coordinator *c);
+uint64_t coordinator_refusals(const struct coordinator *c);
+bool coordinator_is_running(const struct coordinator *c);        /* an attempt is under way (started, no verdict yet) */
+
+/* Asserts what must hold between calls (tests call it after each step). */
+void coordinator_check(const struct coordinator *c);
+
+#endif

@@ -1,0 +1,84 @@
+/* Frames of the channel between launcher and controller: the outermost layer of the wire format.
+ *
+ *     u32 payload length | u8 version | u8 type | u64 attempt | payload        (all big-endian)
+ *
+ * The attempt fences a frame: 0 where none applies. Pure: bytes in, frames out. Every length is compared
+ * with its type's maximum before a byte of the payload is waited for; a broken stream cannot be resumed. */
+#ifndef RENDEZVOUS_FRAME_H
+#define RENDEZVOUS_FRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/base/error.h"
+#include "lib/base/text.h"
+
+#define RENDEZVOUS_VERSION 1     /* spoken by this release */
+#define RENDEZVOUS_VERSION_MIN 1 /* a controller also speaks the previous release's */
+#define RENDEZVOUS_HEADER_SIZE 14
+#define RENDEZVOUS_PAYLOAD_MAX (4u * 1024 * 1024) /* bytes, over all types; GATHERED needs it later */
+
+enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
+
+/* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused. PUT, GET,
+ * GATHER, VALUE, GATHERED, CHECKPOINT_NOW have their numbers reserved and are refused until they exist. */
+#define RENDEZVOUS_TYPE_MAP(XX)                                                                    \
+    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)                                                        \
+    XX(READY, 2, RENDEZVOUS_UP, 256)                                                               \
+    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)                                                       \
+    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)                                                      \
+    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)                                                      \
+    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)                                                         \
+    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)                                                            \
+    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)                                                    \
+    XX(PONG, 9, RENDEZVOUS_UP, 64)                                                                 \
+    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)                                                  \
+    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)                                                      \
+    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)                                                        \
+    XX(PING, 35, RENDEZVOUS_DOWN, 64)                                                              \
+    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)                                                        \
+    XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)
+
+enum rendezvous_type {
+#define XX(name, number, direction, max) RENDEZVOUS_##name = number,
+    RENDEZVOUS_TYPE_MAP(XX)
+#undef XX
+};
+
+#define RENDEZVOUS_TYPES_RESERVED "PUT 16, GET 17, GATHER 18, VALUE 48, GATHERED 49, CHECKPOINT_NOW 50"
+
+/* One frame. The payload points into the reader's buffer and is valid until the next call on it. */
+struct rendezvous_frame {
+    uint8_t version;
+    uint8_t type; /* an enum rendezvous_type value, checked */
+    uint64_t attempt;
+    const unsigned char *payload;
+    uint32_t length;
+};
+
+/* "HELLO"; "?" for an unknown number. Owned by the table. */
+const char *rendezvous_type_name(uint8_t type);
+
+/* Takes a stream apart. `direction` is what the peer may send (UP on the controller). */
+struct rendezvous_reader {
+    enum rendezvous_direction direction;
+    struct mlt_text buffer;
+    size_t consumed; /* bytes of the buffer that the last frame used */
+};
+
+void rendezvous_reader_init(struct rendezvous_reader *r, enum rendezvous_direction direction);
+void rendezvous_reader_release(struct rendezvous_reader *r);
+
+/* Appends received bytes. -ENOBUFS when frames were not taken out (callers drain after each feed). */
+int rendezvous_reader_feed(struct rendezvous_reader *r, const void *data, size_t length, struct mlt_error *err)
+    MLT_MUST_USE;
+
+/* The next whole frame: 1 with *ret set, 0 when more bytes are needed, -EPROTO with words for an unknown
+ * version, an unknown type, one that this side may not send, or a length above its type's maximum. */
+int rendezvous_reader_next(struct rendezvous_reader *r, struct rendezvous_frame *ret, struct mlt_error *err)
+    MLT_MUST_USE;
+
+/* Appends one frame to *out. */
+void rendezvous_frame_write(struct mlt_text *out, enum rendezvous_type type, uint64_t attempt, const void *payload,
+                            size_t length);
+
+#endif
