@@ -19,6 +19,7 @@
 #define RENDEZVOUS_REASON_MAX 1024            /* bytes of words for people */
 #define RENDEZVOUS_PATTERN_MAX 4096           /* bytes of a regular expression or file pattern */
 #define RENDEZVOUS_ENVIRONMENT_MAX 1024       /* variables in WELCOME */
+#define RENDEZVOUS_VARIABLE_MAX 32768         /* bytes of one NAME=value */
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 
 /* Why a rank ended, as far as its launcher can know. XX(NAME, wire number, words) */
@@ -205,12 +206,13 @@ int rendezvous_message_read(const struct rendezvous_frame *frame, struct rendezv
                             struct mlt_error *err) MLT_MUST_USE;
 void rendezvous_message_release(struct rendezvous_message *m);
 
-/* Appends a whole frame with this message to *out (sticky failure of the text when something is over its
- * maximum: strings are cut for `tail` and `reason`, everything else over its maximum fails). */
+/* Appends a whole frame with this message to *out. Something over its maximum or out of its range is a sticky failure
+ * of the text, and nothing is appended; but of a `reason` that is too long the beginning is sent, and of a `tail` the end
+ * (the exits of one HELLO or STOPPED share 128 KiB of tails). NULL strings count as "". */
 void rendezvous_message_write(struct mlt_text *out, const struct rendezvous_message *m);
 
 /* What tells one START of an attempt from another: FNV-1a (64 bit) over attempt and every field that is the same for
- * all members, which is all but lease_transitions, node_rank and the two rank bases. Never 0. */
+ * all members, which is all but lease_transitions, node_rank, the two rank bases and role_world_size. Never 0. */
 uint64_t rendezvous_start_digest(uint64_t attempt, const struct rendezvous_start *start);
 
 #endif

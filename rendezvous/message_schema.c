@@ -1,0 +1,255 @@
+/* The layout of every message: see message_schema.h. Also the names of causes and the digest of a
+ * START. */
+#include "rendezvous/message_schema.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "rendezvous/wire.h"
+
+#define STEP_MIN RENDEZVOUS_NO_STEP
+#define NUMBER(s, kind_, field, min_, max_)                                                        \
+    {                                                                                              \
+        .name = #field, .kind = FIELD_##kind_, .offset = offsetof(struct s, field), .min = (min_), \
+        .max = (max_)                                                                              \
+    }
+#define U64(s, field) NUMBER(s, U64, field, 0, 0)
+#define STEP(s, field) NUMBER(s, I64, field, STEP_MIN, INT64_MAX)
+#define BOOLEAN(s, field) NUMBER(s, BOOL, field, 0, 1)
+#define STRING(s, field, max_) NUMBER(s, STRING, field, 0, max_)
+#define WORDS(s, field) NUMBER(s, STRING_HEAD, field, 0, RENDEZVOUS_REASON_MAX)
+#define LIST(s, field, max_, element_)                                                          \
+    {                                                                                           \
+        .name = #field, .kind = FIELD_LIST, .offset = offsetof(struct s, field), .max = (max_), \
+        .count_offset = offsetof(struct s, field##_count), .element = &(element_)               \
+    }
+#define SCHEMA(s, fields_)                                                              \
+    {                                                                                   \
+        .fields = fields_, .count = MLT_ARRAY_LENGTH(fields_), .size = sizeof(struct s) \
+    }
+
+#define CAUSE_FIRST RENDEZVOUS_CAUSE_EXITED
+#define CAUSE_LAST RENDEZVOUS_CAUSE_LAUNCHER_LOST
+#define STATE_FIRST RENDEZVOUS_STATE_IDLE
+#define STATE_LAST RENDEZVOUS_STATE_STOPPED
+#define SIGNAL_MAX 127
+#define LOCAL_RANK_MAX (RENDEZVOUS_RANKS_PER_MEMBER_MAX - 1)
+
+static const struct message_field exit_fields[] = {
+    NUMBER(rendezvous_exit, U32, rank, 0, UINT32_MAX),
+    NUMBER(rendezvous_exit, U32, local_rank, 0, LOCAL_RANK_MAX),
+    NUMBER(rendezvous_exit, I32, code, INT32_MIN, INT32_MAX),
+    NUMBER(rendezvous_exit, I32, signal, 0, SIGNAL_MAX),
+    NUMBER(rendezvous_exit, U32, cause, CAUSE_FIRST, CAUSE_LAST),
+    U64(rendezvous_exit, after_ms),
+    NUMBER(rendezvous_exit, STRING_TAIL, tail, 0, RENDEZVOUS_TAIL_MAX),
+};
+static const struct message_schema exit_schema = SCHEMA(rendezvous_exit, exit_fields);
+
+static const struct message_field checkpoint_fields[] = {
+    NUMBER(rendezvous_checkpoint, I64, step, 0, INT64_MAX),
+    STRING(rendezvous_checkpoint, path, RENDEZVOUS_PATH_MAX),
+    NUMBER(rendezvous_checkpoint, I64, wall_ms, INT64_MIN, INT64_MAX),
+};
+static const struct message_schema checkpoint_schema =
+    SCHEMA(rendezvous_checkpoint, checkpoint_fields);
+
+/* Elements that are not structs: the array's element itself, at offset 0. */
+static const struct message_field pid_field[] = {
+    {.name = "pid", .kind = FIELD_U32, .max = INT32_MAX}};
+static const struct message_schema pid_schema = {
+    .fields = pid_field, .count = 1, .size = sizeof(uint32_t)};
+static const struct message_field variable_field[] = {
+    {.name = "variable", .kind = FIELD_STRING, .max = RENDEZVOUS_VARIABLE_MAX}};
+static const struct message_schema variable_schema = {
+    .fields = variable_field, .count = 1, .size = sizeof(const char *)};
+
+static const struct message_field hello_fields[] = {
+    U64(rendezvous_hello, lease_transitions),
+    STRING(rendezvous_hello, pod_uid, RENDEZVOUS_NAME_MAX),
+    STRING(rendezvous_hello, role, RENDEZVOUS_NAME_MAX),
+    STRING(rendezvous_hello, node, RENDEZVOUS_NAME_MAX),
+    STRING(rendezvous_hello, address, RENDEZVOUS_NAME_MAX),
+    NUMBER(rendezvous_hello, U32, slot, 0, UINT32_MAX),
+    STRING(rendezvous_hello, launcher_version, RENDEZVOUS_NAME_MAX),
+    NUMBER(rendezvous_hello, U32, state, STATE_FIRST, STATE_LAST),
+    U64(rendezvous_hello, start_digest),
+    BOOLEAN(rendezvous_hello, terminating),
+    NUMBER(rendezvous_hello, U16, port, 0, UINT16_MAX),
+    NUMBER(rendezvous_hello, U32, running, 0, RENDEZVOUS_RANKS_PER_MEMBER_MAX),
+    LIST(rendezvous_hello, exits, RENDEZVOUS_RANKS_PER_MEMBER_MAX, exit_schema),
+    LIST(rendezvous_hello, checkpoints, RENDEZVOUS_CHECKPOINTS_MAX, checkpoint_schema),
+    STEP(rendezvous_hello, step),
+};
+
+static const struct message_field ready_fields[] = {
+    NUMBER(rendezvous_ready, U16, port, 0, UINT16_MAX),
+};
+
+static const struct message_field started_fields[] = {
+    LIST(rendezvous_started, pids, RENDEZVOUS_RANKS_PER_MEMBER_MAX, pid_schema),
+    U64(rendezvous_started, start_to_exec_us),
+};
+
+static const struct message_field stopped_fields[] = {
+    BOOLEAN(rendezvous_stopped, unkillable),
+    LIST(rendezvous_stopped, exits, RENDEZVOUS_RANKS_PER_MEMBER_MAX, exit_schema),
+};
+
+static const struct message_field terminating_fields[] = {
+    NUMBER(rendezvous_terminating, U32, signal, 0, SIGNAL_MAX),
+};
+
+static const struct message_field progress_fields[] = {
+    STEP(rendezvous_progress, step),
+    NUMBER(rendezvous_progress, I64, total_steps, 0, INT64_MAX),
+    U64(rendezvous_progress, steps_per_kilosecond),
+};
+
+static const struct message_field checkpoint_report_fields[] = {
+    LIST(rendezvous_checkpoint_report, checkpoints, RENDEZVOUS_CHECKPOINTS_MAX, checkpoint_schema),
+    STEP(rendezvous_checkpoint_report, torn_step),
+};
+
+static const struct message_field ping_fields[] = {
+    U64(rendezvous_ping, nonce),
+};
+
+static const struct message_field welcome_fields[] = {
+    U64(rendezvous_welcome, lease_transitions),
+    U64(rendezvous_welcome, next_attempt),
+    STRING(rendezvous_welcome, framework, RENDEZVOUS_NAME_MAX),
+    NUMBER(rendezvous_welcome, U32, nproc, 1, RENDEZVOUS_RANKS_PER_MEMBER_MAX),
+    NUMBER(rendezvous_welcome, U32, max_restarts, 0, UINT32_MAX),
+    NUMBER(rendezvous_welcome, I64, cpu_limit_milli, 0, INT64_MAX),
+    STRING(rendezvous_welcome, checkpoint_path, RENDEZVOUS_PATH_MAX),
+    STRING(rendezvous_welcome, checkpoint_format, RENDEZVOUS_NAME_MAX),
+    STRING(rendezvous_welcome, checkpoint_pattern, RENDEZVOUS_PATTERN_MAX),
+    BOOLEAN(rendezvous_welcome, watch_checkpoints),
+    STRING(rendezvous_welcome, progress_pattern, RENDEZVOUS_PATTERN_MAX),
+    NUMBER(rendezvous_welcome, I64, total_steps, 0, INT64_MAX),
+    LIST(rendezvous_welcome, environment, RENDEZVOUS_ENVIRONMENT_MAX, variable_schema),
+};
+
+static const struct message_field start_fields[] = {
+    U64(rendezvous_start, lease_transitions),
+    NUMBER(rendezvous_start, U32, node_rank, 0, UINT32_MAX),
+    NUMBER(rendezvous_start, U32, nodes, 1, UINT32_MAX),
+    NUMBER(rendezvous_start, U32, rank_base, 0, UINT32_MAX),
+    NUMBER(rendezvous_start, U32, world_size, 1, UINT32_MAX),
+    NUMBER(rendezvous_start, U32, role_rank_base, 0, UINT32_MAX),
+    NUMBER(rendezvous_start, U32, role_world_size, 1, UINT32_MAX),
+    STRING(rendezvous_start, master_address, RENDEZVOUS_NAME_MAX),
+    NUMBER(rendezvous_start, U16, master_port, 0, UINT16_MAX),
+    STEP(rendezvous_start, resume_step),
+    STRING(rendezvous_start, resume_path, RENDEZVOUS_PATH_MAX),
+};
+
+static const struct message_field stop_fields[] = {
+    WORDS(rendezvous_stop, reason),
+    NUMBER(rendezvous_stop, U32, grace_ms, 0, UINT32_MAX),
+    NUMBER(rendezvous_stop, U32, signal, 0, SIGNAL_MAX),
+};
+
+static const struct message_field exit_order_fields[] = {
+    NUMBER(rendezvous_exit_order, I32, code, 0, 255),
+    WORDS(rendezvous_exit_order, reason),
+};
+
+static const struct message_field refused_fields[] = {
+    WORDS(rendezvous_refused, reason),
+    BOOLEAN(rendezvous_refused, final),
+};
+
+/* RANK_EXIT is nothing but one exit. */
+_Static_assert(offsetof(struct rendezvous_rank_exit, exit) == 0,
+               "RANK_EXIT uses the exit's own schema");
+
+static const struct message_schema schemas[] = {
+    [RENDEZVOUS_HELLO] = SCHEMA(rendezvous_hello, hello_fields),
+    [RENDEZVOUS_READY] = SCHEMA(rendezvous_ready, ready_fields),
+    [RENDEZVOUS_STARTED] = SCHEMA(rendezvous_started, started_fields),
+    [RENDEZVOUS_RANK_EXIT] = SCHEMA(rendezvous_exit, exit_fields),
+    [RENDEZVOUS_STOPPED] = SCHEMA(rendezvous_stopped, stopped_fields),
+    [RENDEZVOUS_TERMINATING] = SCHEMA(rendezvous_terminating, terminating_fields),
+    [RENDEZVOUS_PROGRESS] = SCHEMA(rendezvous_progress, progress_fields),
+    [RENDEZVOUS_CHECKPOINT] = SCHEMA(rendezvous_checkpoint_report, checkpoint_report_fields),
+    [RENDEZVOUS_PONG] = SCHEMA(rendezvous_ping, ping_fields),
+    [RENDEZVOUS_WELCOME] = SCHEMA(rendezvous_welcome, welcome_fields),
+    [RENDEZVOUS_START] = SCHEMA(rendezvous_start, start_fields),
+    [RENDEZVOUS_STOP] = SCHEMA(rendezvous_stop, stop_fields),
+    [RENDEZVOUS_PING] = SCHEMA(rendezvous_ping, ping_fields),
+    [RENDEZVOUS_EXIT] = SCHEMA(rendezvous_exit_order, exit_order_fields),
+    [RENDEZVOUS_REFUSED] = SCHEMA(rendezvous_refused, refused_fields),
+};
+
+const struct message_schema *message_schema(uint8_t type)
+{
+    if (type >= MLT_ARRAY_LENGTH(schemas) || !schemas[type].fields)
+        return NULL;
+    return &schemas[type];
+}
+
+unsigned message_field_width(enum field_kind kind)
+{
+    static const unsigned char width_of_kind[] = {
+        [FIELD_BOOL] = 1, [FIELD_U16] = 2, [FIELD_U32] = 4,  [FIELD_U64] = 8,
+        [FIELD_I32] = 4,  [FIELD_I64] = 8, [FIELD_LIST] = 0,
+    };
+    return width_of_kind[kind];
+}
+
+size_t message_field_wire_min(const struct message_field *field)
+{
+    unsigned width = message_field_width(field->kind);
+    return width ? width : 4; /* a string's or a list's length */
+}
+
+const char *rendezvous_cause_words(enum rendezvous_cause cause)
+{
+    switch (cause) {
+#define XX(name, number, words)   \
+    case RENDEZVOUS_CAUSE_##name: \
+        return words;
+        RENDEZVOUS_CAUSE_MAP(XX)
+#undef XX
+    }
+    return "ended for an unknown cause";
+}
+
+/* FNV-1a, 64 bit: http://www.isthe.com/chongo/tech/comp/fnv/ */
+static uint64_t fnv_add(uint64_t hash, const void *data, size_t length)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t fnv_add_number(uint64_t hash, uint64_t value)
+{
+    unsigned char bytes[8];
+    wire_store(bytes, value, sizeof bytes);
+    return fnv_add(hash, bytes, sizeof bytes);
+}
+
+/* The NUL is part of what is hashed, so that neighbouring strings do not run into each other. */
+static uint64_t fnv_add_string(uint64_t hash, const char *text)
+{
+    text = text ? text : "";
+    return fnv_add(hash, text, strlen(text) + 1);
+}
+
+uint64_t rendezvous_start_digest(uint64_t attempt, const struct rendezvous_start *start)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    hash = fnv_add_number(hash, attempt);
+    hash = fnv_add_number(hash, start->nodes);
+    hash = fnv_add_number(hash, start->world_size);
+    hash = fnv_add_string(hash, start->master_address);
+    hash = fnv_add_number(hash, start->master_port);
+    hash = fnv_add_number(hash, (uint64_t)start->resume_step);
+    hash = fnv_add_string(hash, start->resume_path);
+    return hash ? hash : 1;
+}
