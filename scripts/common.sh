@@ -1,0 +1,41 @@
+# Shared by the scripts beside it; sourced, never run. Expects `set -eu` in the caller.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else echo "needs root or sudo to run: $*" >&2; return 1
+  fi
+}
+
+# missing_packages build|test -> names from scripts/packages that are not installed
+missing_packages() {
+  local name tag
+  while read -r name tag _; do
+    case "$tag" in "[build]") ;; "[test]") [ "$1" = test ] || continue ;; *) continue ;; esac
+    dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+  done < <(grep -v '^#' "$root/scripts/packages")
+}
+
+install_packages() {
+  local missing
+  missing=$(missing_packages "$1" | tr '\n' ' ')
+  [ -n "${missing// /}" ] || return 0
+  say "installing with apt: $missing(some minutes the first time)"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  # shellcheck disable=SC2086 # a list of words on purpose
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# build PRESET [cmake options] -> build/PRESET
+build() {
+  local preset=$1
+  shift
+  say "building build/$preset"
+  (cd "$root" && cmake --preset "$preset" "$@" >"build-$preset.log" 2>&1 || { cat "build-$preset.log"; exit 1; }
+   rm -f "build-$preset.log"
+   ninja -C "build/$preset" --quiet)
+}
