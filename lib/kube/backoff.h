@@ -11,14 +11,15 @@ struct kube_backoff {
     unsigned failures; /* in a row */
 };
 
-#define KUBE_BACKOFF_INIT(base, maximum)                                                                    \
-    {                                                                                                       \
-        .base_ms = (base), .max_ms = (maximum)                                                              \
+#define KUBE_BACKOFF_INIT(base, maximum)       \
+    {                                          \
+        .base_ms = (base), .max_ms = (maximum) \
     }
 
-/* The delay before the next try after one more failure: between half and all of min(max, base * 2^n);
- * never less than retry_after_ms (0: the server named none). */
-int64_t kube_backoff_next(struct kube_backoff *b, struct mlt_random *random, int64_t retry_after_ms);
+/* The delay before the next try after one more failure: between half and all of min(max, base *
+ * 2^n); never less than retry_after_ms (0: the server named none). */
+int64_t kube_backoff_next(struct kube_backoff *b, struct mlt_random *random,
+                          int64_t retry_after_ms);
 void kube_backoff_reset(struct kube_backoff *b);
 
 /* Whether a request that ended with this status (0: transport error) may be sent again unchanged:

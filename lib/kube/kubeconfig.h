@@ -1,4 +1,5 @@
-/* A kubeconfig as plain data, by kubectl's rules. Pure: texts of files come in, paths to read go out. */
+/* A kubeconfig as plain data, by kubectl's rules. Pure: texts of files come in, paths to read go
+ * out. */
 #ifndef KUBE_KUBECONFIG_H
 #define KUBE_KUBECONFIG_H
 
@@ -7,9 +8,9 @@
 #include <stddef.h>
 #include "lib/base/error.h"
 
-/* Everything needed to reach one cluster. Strings are owned by the struct; NULL or "" when absent. A *_data
- * field holds decoded PEM; a *_file field is a path that the caller must read (relative paths have been
- * joined to the folder of the kubeconfig). */
+/* Everything needed to reach one cluster. Strings are owned by the struct; NULL or "" when absent.
+ * A *_data field holds decoded PEM; a *_file field is a path that the caller must read (relative
+ * paths have been joined to the folder of the kubeconfig). */
 struct kube_config {
     char *context;
     char *server;     /* https://host:port[/prefix] */
@@ -24,8 +25,9 @@ struct kube_config {
     cJSON *exec; /* user.exec (a credential plugin), or NULL */
 };
 
-/* Merges kubeconfig documents (each with the folder it was read from) as kubectl does: the first file to set a
- * value wins. `context` NULL: current-context. -EINVAL, -ENOENT for an unknown context. */
+/* Merges kubeconfig documents (each with the folder it was read from) as kubectl does: the first
+ * file to set a value wins. `context` NULL: current-context. -EINVAL, -ENOENT for an unknown
+ * context. */
 struct kube_config_source {
     const cJSON *document;
     const char *folder;
@@ -33,5 +35,8 @@ struct kube_config_source {
 int kube_config_select(const struct kube_config_source *sources, size_t count, const char *context,
                        struct kube_config *ret, struct mlt_error *err) MLT_MUST_USE;
 void kube_config_release(struct kube_config *c);
+
+/* Deep. */
+void kube_config_copy(const struct kube_config *from, struct kube_config *ret);
 
 #endif

@@ -1,11 +1,12 @@
 /* A reflector keeps a copy of one collection up to date: list, then watch from the list's
- * resourceVersion with bookmarks; a cut watch goes on from the last version seen; 410 (as a status or as an
- * ERROR event) and a refused version list again; errors are retried with backoff. Pure: the caller sends the
- * requests that it asks for and feeds the answers back. One request is under way at a time.
+ * resourceVersion with bookmarks; a cut watch goes on from the last version seen; 410 (as a status
+ * or as an ERROR event) and a refused version list again; errors are retried with backoff. Pure:
+ * the caller sends the requests that it asks for and feeds the answers back. One request is under
+ * way at a time.
  *
- * The objects themselves are not kept here: `ops` tells the owner what changed. During a (re)list the
- * owner gets `listed` for each object and then `list_done`; what the owner holds and was not listed
- * since `list_begin` no longer exists. */
+ * The objects themselves are not kept here: `ops` tells the owner what changed. During a (re)list
+ * the owner gets `listed` for each object and then `list_done`; what the owner holds and was not
+ * listed since `list_begin` no longer exists. */
 #ifndef KUBE_REFLECTOR_H
 #define KUBE_REFLECTOR_H
 
@@ -15,20 +16,20 @@
 #include <stdint.h>
 #include "lib/base/random.h"
 
-#define KUBE_LIST_BODY_MAX (512u * 1024 * 1024)   /* bytes of one list answer */
-#define KUBE_WATCH_LINE_MAX (16u * 1024 * 1024)   /* bytes of one watch event */
-#define KUBE_WATCH_TIMEOUT_SECONDS 290            /* asked of the server; a fresh watch follows */
-#define KUBE_WATCH_SILENCE_MS (400 * 1000)        /* a watch without any byte for so long is cut by us */
-#define KUBE_LIST_TIMEOUT_MS (60 * 1000)          /* a list without any byte for so long is cut by us */
+#define KUBE_LIST_BODY_MAX (512u * 1024 * 1024) /* bytes of one list answer */
+#define KUBE_WATCH_LINE_MAX (16u * 1024 * 1024) /* bytes of one watch event */
+#define KUBE_WATCH_TIMEOUT_SECONDS 290          /* asked of the server; a fresh watch follows */
+#define KUBE_WATCH_SILENCE_MS (400 * 1000) /* a watch without any byte for so long is cut by us */
+#define KUBE_LIST_TIMEOUT_MS (60 * 1000)   /* a list without any byte for so long is cut by us */
 
 struct kube_reflector;
 
 struct kube_reflector_ops {
     void (*list_begin)(void *arg);
-    void (*listed)(void *arg, const cJSON *object);   /* one object of the list */
+    void (*listed)(void *arg, const cJSON *object); /* one object of the list */
     void (*list_done)(void *arg);
-    void (*changed)(void *arg, const cJSON *object);  /* ADDED or MODIFIED, or seen again */
-    void (*deleted)(void *arg, const cJSON *object);  /* its last state */
+    void (*changed)(void *arg, const cJSON *object); /* ADDED or MODIFIED, or seen again */
+    void (*deleted)(void *arg, const cJSON *object); /* its last state */
 };
 
 /* What the reflector wants now. At most one of send and cancel is set. */
@@ -41,19 +42,21 @@ struct kube_reflector_want {
 };
 
 /* `collection` is a path without query ("/api/v1/pods"); `selector` an encoded query such as
- * "labelSelector=..." or NULL; both are copied. `random` is borrowed and must outlive the reflector. */
+ * "labelSelector=..." or NULL; both are copied. `random` is borrowed and must outlive the
+ * reflector. */
 struct kube_reflector *kube_reflector_new(const char *collection, const char *selector,
                                           const struct kube_reflector_ops *ops, void *arg,
                                           struct mlt_random *random);
 void kube_reflector_free(struct kube_reflector *r);
 
-/* What to do at `now_ms` (monotonic). A want that is returned counts as done: the next call does not repeat
- * it. Call after every answer and when wake_ms has come. */
+/* What to do at `now_ms` (monotonic). A want that is returned counts as done: the next call does
+ * not repeat it. Call after every answer and when wake_ms has come. */
 void kube_reflector_poll(struct kube_reflector *r, int64_t now_ms, struct kube_reflector_want *ret);
 
-/* The answer to the request under way: its status once (with Retry-After, 0 when absent), pieces of its body,
- * and its end (error NULL: complete). */
-void kube_reflector_status(struct kube_reflector *r, int64_t now_ms, int http_status, int64_t retry_after_ms);
+/* The answer to the request under way: its status once (with Retry-After, 0 when absent), pieces of
+ * its body, and its end (error NULL: complete). */
+void kube_reflector_status(struct kube_reflector *r, int64_t now_ms, int http_status,
+                           int64_t retry_after_ms);
 void kube_reflector_body(struct kube_reflector *r, int64_t now_ms, const char *data, size_t length);
 void kube_reflector_end(struct kube_reflector *r, int64_t now_ms, const char *transport_error);
 
