@@ -12,6 +12,7 @@
 #include "rendezvous/frame.h"
 
 #define CHANNEL_KEY_SIZE 32
+#define CHANNEL_IDENTITY_MAX 128               /* characters of a job UID */
 #define CHANNEL_CONNECTIONS_MAX 16384          /* of a server; more are closed at accept */
 #define CHANNEL_HANDSHAKE_MS 10000             /* a peer that has not finished by then is closed */
 #define CHANNEL_SEND_QUEUE_MAX (16u * 1024 * 1024) /* bytes unsent per connection; above it is closed */
