@@ -17,6 +17,15 @@ static char decimal_point(void)
     return localeconv()->decimal_point[0];
 }
 
+/* A whole number that fits int64_t; without floor(), so that nobody has to link libm. */
+static bool is_whole(double value)
+{
+    if (!(value >= -0x1p63 && value < 0x1p63))
+        return false;
+    double back = (double)(int64_t)value;
+    return back >= value && back <= value;
+}
+
 static bool is_long_integer(const char *text, size_t length)
 {
     size_t sign = length > 0 && text[0] == '-';
@@ -56,7 +65,7 @@ const char *json_number_text(const cJSON *node, char *buffer)
         return "null"; /* JSON has no infinity; cJSON writes the same */
     if (value == 0)
         return "0";
-    if (fabs(value) < 0x1p63 && value == floor(value)) {
+    if (is_whole(value)) {
         (void)snprintf(buffer, JSON_NUMBER_TEXT_MAX, "%.0f", value);
         return buffer;
     }
@@ -74,7 +83,7 @@ bool json_is_integer(const cJSON *node, int64_t *ret_value)
 {
     if (cJSON_IsNumber(node)) {
         double value = node->valuedouble;
-        if (!(value >= -0x1p63 && value < 0x1p63) || value != floor(value))
+        if (!is_whole(value))
             return false;
         *ret_value = (int64_t)value;
         return true;

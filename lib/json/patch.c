@@ -108,6 +108,18 @@ static int pointer_take(cJSON *root, const char *text, cJSON **ret_node, struct 
     return 0;
 }
 
+/* By hand: cJSON_InsertItemInArray() of 1.7.16 and of Debian 12 refuses every item that is new. */
+static void insert_before(cJSON *array, cJSON *next, cJSON *item)
+{
+    item->next = next;
+    item->prev = next->prev; /* of the first item: the last one */
+    next->prev = item;
+    if (array->child == next)
+        array->child = item;
+    else
+        item->prev->next = item;
+}
+
 static int insert(cJSON *array, const char *name, const char *text, cJSON **value,
                   struct mlt_error *err)
 {
@@ -120,7 +132,7 @@ static int insert(cJSON *array, const char *name, const char *text, cJSON **valu
     if (index == size)
         (void)cJSON_AddItemToArray(array, item);
     else
-        (void)cJSON_InsertItemInArray(array, index, item);
+        insert_before(array, cJSON_GetArrayItem(array, index), item);
     return 0;
 }
 

@@ -11,7 +11,8 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/yaml.h"
 
-#define YAML_ANCHORS_MAX 1000 /* in one document */
+#define YAML_ANCHORS_MAX 1000              /* in one document */
+#define YAML_COPIES_MAX (4u * 1024 * 1024) /* json_cost() of all copies that aliases need */
 
 struct anchor {
     char *name;
@@ -22,7 +23,7 @@ struct reader {
     yaml_parser_t parser;
     struct anchor *anchors;
     size_t anchors_used, anchors_capacity;
-    size_t nodes, cost; /* made so far in the whole stream */
+    size_t nodes, copies; /* made so far in the whole stream */
     int depth;
     struct mlt_error *err;
 };
@@ -46,11 +47,18 @@ static int next_event(struct reader *r, yaml_event_t *ret_event)
     return fail_at(r, r->parser.problem_mark, EINVAL, r->parser.problem);
 }
 
-static int charge(struct reader *r, yaml_mark_t mark, size_t cost)
+static int count_node(struct reader *r, yaml_mark_t mark)
 {
-    r->cost += cost;
-    if (++r->nodes > JSON_NODES_MAX || r->cost > 4 * (size_t)JSON_SIZE_MAX)
-        return fail_at(r, mark, E2BIG, "the document becomes too large");
+    if (++r->nodes > JSON_NODES_MAX)
+        return fail_at(r, mark, E2BIG, "the document has too many values");
+    return 0;
+}
+
+static int charge_copy(struct reader *r, yaml_mark_t mark, const cJSON *node)
+{
+    r->copies += json_cost(node);
+    if (r->copies > YAML_COPIES_MAX)
+        return fail_at(r, mark, E2BIG, "aliases make the document too large");
     return 0;
 }
 
@@ -97,7 +105,7 @@ static int close_anchor(struct reader *r, const yaml_event_t *event, size_t plac
 {
     if (place == NO_ANCHOR)
         return 0;
-    int rc = charge(r, event->start_mark, json_cost(node));
+    int rc = charge_copy(r, event->start_mark, node);
     if (rc == 0)
         r->anchors[place].node = json_copy(node);
     return rc;
@@ -112,7 +120,7 @@ static int read_alias(struct reader *r, const yaml_event_t *event, cJSON **ret_n
         return fail_at(r, event->start_mark, EINVAL, "an alias inside its own anchor");
     if (r->depth + json_depth(anchor->node) - 1 > JSON_DEPTH_MAX)
         return fail_at(r, event->start_mark, EINVAL, "nested too deeply (the limit is 100)");
-    int rc = charge(r, event->start_mark, json_cost(anchor->node));
+    int rc = charge_copy(r, event->start_mark, anchor->node);
     if (rc == 0)
         *ret_node = json_copy(anchor->node);
     return rc;
@@ -155,7 +163,7 @@ static int read_scalar(struct reader *r, const yaml_event_t *event, cJSON **ret_
     const char *tag = (const char *)event->data.scalar.tag;
     if (strlen(text) != event->data.scalar.length)
         return fail_at(r, event->start_mark, EINVAL, "a zero byte in a scalar");
-    int rc = charge(r, event->start_mark, event->data.scalar.length);
+    int rc = count_node(r, event->start_mark);
     if (rc < 0)
         return rc;
     if (tag) {
@@ -214,7 +222,7 @@ static int check_key(struct reader *r, const yaml_event_t *key, const cJSON *obj
         return fail_at(r, key->start_mark, EINVAL, "merge keys (<<) are not supported");
     if (count < JSON_SORTED_CHECK && json_member(object, name))
         return fail_at(r, key->start_mark, EINVAL, "this name stands twice in one mapping");
-    return charge(r, key->start_mark, key->data.scalar.length);
+    return 0;
 }
 
 static int read_pair(struct reader *r, const yaml_event_t *key, cJSON *object, size_t count)
@@ -263,7 +271,7 @@ static int read_container(struct reader *r, const yaml_event_t *event, cJSON **r
         return fail_at(r, event->start_mark, EINVAL, "a tag that is not supported here");
     if (r->depth >= JSON_DEPTH_MAX)
         return fail_at(r, event->start_mark, EINVAL, "nested too deeply (the limit is 100)");
-    int rc = charge(r, event->start_mark, 0);
+    int rc = count_node(r, event->start_mark);
     if (rc < 0)
         return rc;
     r->depth++;
