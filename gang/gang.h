@@ -1,10 +1,13 @@
-/* Who runs, where, now or later, and why not. An event-sourced state machine: events in, plan out, nothing else.
+/* Who runs, where, now or later, and why not. An event-sourced state machine: events in, plan out,
+ * nothing else.
  *
- * Pure and integer-only: equal events give equal plans, bit for bit. It knows nodes, jobs, queues, roles and node classes
- * by number; ledger/ maps Kubernetes objects to them. Nothing here depends on Kubernetes: the library can be lifted out.
- * It never aborts for lack of memory: calls return -ENOMEM and leave the state as it was.
+ * Pure and integer-only: equal events give equal plans, bit for bit. It knows nodes, jobs, queues,
+ * roles and node classes by number; ledger/ maps Kubernetes objects to them. Nothing here depends
+ * on Kubernetes: the library can be lifted out. It never aborts for lack of memory: calls return
+ * -ENOMEM and leave the state as it was.
  *
- * A gang is placed whole or not at all. Order: priority (higher first), then submission (`sequence`, then id). */
+ * A gang is placed whole or not at all. Order: priority (higher first), then submission
+ * (`sequence`, then id). What a job that must wait means for those behind it: gang/README.md. */
 #ifndef GANG_GANG_H
 #define GANG_GANG_H
 
@@ -12,7 +15,8 @@
 #include <stdint.h>
 #include "lib/base/error.h"
 
-/* Resource kinds by index: 0 milli-CPU, 1 bytes of memory, 2 pods, 3... devices (whole numbers) by the host's order. */
+/* Resource kinds by index: 0 milli-CPU, 1 bytes of memory, 2 pods, 3... devices (whole numbers) by
+ * the host's order. */
 #define GANG_CPU_MILLI 0
 #define GANG_MEMORY 1
 #define GANG_PODS 2
@@ -23,12 +27,21 @@
 #define GANG_PODS_PER_JOB_MAX 65536
 #define GANG_ROLES_MAX 16
 #define GANG_REASON_MAX 512
+#define GANG_QUEUES_MAX 65536
+#define GANG_CLASSES_MAX 65536
+#define GANG_AVOID_MAX 64 /* nodes that one job avoids; when full, the one that ends first goes */
+#define GANG_AMOUNT_MAX \
+    (INT64_C(1) << 50)          /* of one resource in a request or on a node (memory: 1 PiB) */
+#define GANG_HOLDERS_MAX 4      /* holders named in a reason */
+#define GANG_NO_POD UINT32_MAX  /* a decision about the whole job */
+#define GANG_NO_NODE UINT32_MAX /* a pod that holds no node */
 
 typedef int64_t gang_amounts[GANG_RESOURCES_MAX];
 
 struct gang;
 
-/* `device_names` (for words in reasons) has `devices` entries, copied: "nvidia.com/gpu". */
+/* `device_names` (for words in reasons) has `devices` entries, copied: "nvidia.com/gpu". NULL for
+ * lack of memory or more than GANG_RESOURCES_MAX - GANG_DEVICE_0 devices. */
 struct gang *gang_new(const char *const *device_names, uint32_t devices);
 void gang_free(struct gang *g);
 
@@ -39,12 +52,12 @@ void gang_free(struct gang *g);
     XX(NODE_REMOVED)  /* node */                                                                   \
     XX(QUEUE_SET)     /* queue (limits come later) */                                              \
     XX(JOB_SUBMITTED) /* job: a request that waits for a place; again: changed while waiting */    \
-    XX(JOB_PLACED)    /* job + nodes: the host has committed a plan, or found it after a restart */ \
-    XX(POD_MOVED)     /* job, pod, node: one member of a placed gang now stands elsewhere */       \
-    XX(POD_GONE)      /* job, pod: a member holds no node (to be replaced) */                      \
-    XX(JOB_RELEASED)  /* job: holds nothing any more and waits again (suspended: remove it) */     \
-    XX(JOB_REMOVED)   /* job: finished, suspended or deleted */                                    \
-    XX(JOB_AVOID)     /* job, node, until: this job's pods are not put there before `until_ms` */
+    XX(JOB_PLACED)   /* job + nodes: the host has committed a plan, or found it after a restart */ \
+    XX(POD_MOVED)    /* job, pod, node: one member of a placed gang now stands elsewhere */        \
+    XX(POD_GONE)     /* job, pod: a member holds no node (to be replaced) */                       \
+    XX(JOB_RELEASED) /* job: holds nothing any more and waits again (suspended: remove it) */      \
+    XX(JOB_REMOVED)  /* job: finished, suspended or deleted */                                     \
+    XX(JOB_AVOID)    /* job, node, until: this job's pods are not put there before `until_ms` */
 
 enum gang_event_kind {
 #define XX(name) GANG_##name,
@@ -55,8 +68,9 @@ enum gang_event_kind {
 /* Pods of one role are equal. Their index in the gang runs over roles in order. */
 struct gang_role {
     uint32_t pods;
-    gang_amounts request;           /* of one pod; GANG_PODS is 1 */
-    const uint64_t *node_classes;   /* bitmap: classes (of NODE_SET) that its pods may use; borrowed */
+    gang_amounts request; /* of one pod; GANG_PODS is 1 */
+    const uint64_t
+        *node_classes; /* bitmap: classes (of NODE_SET) that its pods may use; borrowed */
     uint32_t node_classes_words;
 };
 
@@ -77,21 +91,28 @@ struct gang_event {
     bool schedulable;
     gang_amounts capacity, used_by_others;
     const struct gang_job_request *request;
-    const uint32_t *nodes; /* JOB_PLACED: one per pod; UINT32_MAX: that pod holds none */
+    const uint32_t *nodes; /* JOB_PLACED: one per pod; GANG_NO_NODE: that pod holds none */
     uint32_t nodes_count;
     int64_t until_ms;
 };
 
-/* -EINVAL with words for an event that contradicts the state (unknown job, a node twice ...); -ENOMEM. JOB_PLACED is taken even when
- * it oversubscribes (it is a fact, found after a restart); GANG never plans so. */
-int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+/* -EINVAL with words for an event that contradicts the state (unknown job or queue, a place
+ * released twice ...); -ENOMEM; both leave everything as it was. Details: NODE_SET also changes a
+ * node. Its number is the host's and stays with the node: a node may be removed and set again while
+ *   gangs hold it (their members stay until POD_GONE), and may be named by JOB_PLACED before it was
+ * ever set. JOB_SUBMITTED needs `request`, also when a waiting job changes; a job that holds a
+ * place is released or removed first. JOB_PLACED needs `request` for an unknown job and may give
+ * one for a known one; a second JOB_PLACED replaces the first. It is taken even when it
+ * oversubscribes (it is a fact, found after a restart); GANG never plans so. */
+int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms,
+               struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- plan ---- */
 
-#define GANG_DECISION_MAP(XX)                                                                      \
-    XX(PLACE)   /* job, nodes: start it there; the host answers with JOB_PLACED */                 \
-    XX(REPLACE) /* job, pod, node: a new place for one member of a placed gang */                  \
-    XX(WAIT)    /* job, reason: why not now */                                                     \
+#define GANG_DECISION_MAP(XX)                                                      \
+    XX(PLACE)   /* job, nodes: start it there; the host answers with JOB_PLACED */ \
+    XX(REPLACE) /* job, pod, node: a new place for one member of a placed gang */  \
+    XX(WAIT)    /* job, reason: why not now */                                     \
     XX(NEVER)   /* job, reason: cannot fit even the empty cluster as it stands */
 
 enum gang_decision_kind {
@@ -100,27 +121,87 @@ enum gang_decision_kind {
 #undef XX
 };
 
+/* Why a job waits, in numbers; gang_why_write() makes words of them. */
+#define GANG_WHY_MAP(XX)                                                                       \
+    XX(BEHIND)    /* somebody before it in order waits for nodes that it would use */          \
+    XX(NO_ROOM)   /* gangs hold what it needs */                                               \
+    XX(OTHERS)    /* it needs what pods outside of gangs hold, or nodes not schedulable now */ \
+    XX(TOO_LARGE) /* the empty cluster could not hold it */
+
+enum gang_why_kind {
+#define XX(name) GANG_WHY_##name,
+    GANG_WHY_MAP(XX)
+#undef XX
+};
+
+struct gang_why {
+    enum gang_why_kind kind;
+    /* BEHIND */
+    uint64_t blocked_by;            /* a job */
+    bool first_in_order;            /* that job is the first of all that wait */
+    const struct gang_why *blocker; /* why that job waits; NULL when it is itself BEHIND */
+    /* The others: the role that found no place, and its scarcest resource there. All sums are over
+     * the nodes that the role's node classes allow, without those the job avoids. */
+    uint32_t pod; /* the member to be replaced, or GANG_NO_POD */
+    uint32_t role, pods_asked;
+    bool with_other_roles; /* the role alone would fit; not together with the others */
+    bool together;         /* each resource alone would do; not all of them on the same nodes */
+    uint32_t resource;
+    int64_t asked;                /* of `resource`, by one pod */
+    gang_amounts request;         /* all of one pod */
+    int64_t free, total, largest; /* of `resource`: now, in all, and most on one node (TOO_LARGE: of
+                                     an empty node) */
+    uint64_t
+        pods_fit; /* so many pods of the role would fit now (TOO_LARGE: in the empty cluster) */
+    int64_t held_by_gangs, held_by_others;
+    uint32_t holders_count; /* jobs that hold some of it; the largest (then lowest id) are named */
+    struct {
+        uint64_t job;
+        int64_t amount;
+    } holders[GANG_HOLDERS_MAX];
+    uint32_t nodes, nodes_allowed, nodes_unschedulable,
+        nodes_avoided; /* all; of all; of the allowed */
+};
+
 struct gang_decision {
     enum gang_decision_kind kind;
     uint64_t job;
-    uint32_t pod;
+    uint32_t pod; /* REPLACE, and WAIT for a member that finds no new place; else GANG_NO_POD */
     const uint32_t *nodes; /* PLACE: one per pod in pod order; REPLACE: one */
     uint32_t nodes_count;
-    uint32_t position;     /* WAIT: place in its queue, from 1 */
+    uint32_t position;          /* WAIT of a whole job: place in its queue, from 1 */
     int64_t estimated_start_ms; /* WAIT: 0 when unknown */
+    const struct gang_why *why; /* WAIT and NEVER */
     /* WAIT and NEVER, with numbers: asked, free, largest hole, who holds it:
-     * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2 jobs" */
+     * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2
+     * jobs (job 7: 16, job 9: 4)" */
     const char *reason;
 };
 
-/* Decides over all waiting jobs and members in order, as if each PLACE and REPLACE were committed at once (a plan never
- * oversubscribes by itself). Decisions are then taken with gang_decision_next(); a plan is forgotten by the next event
- * that changes anything, so the host commits (JOB_PLACED / POD_MOVED) or plans again. -ENOMEM. */
+/* Decides over all waiting jobs and members in order, as if each PLACE and REPLACE were committed
+ * at once (a plan never oversubscribes by itself). Decisions are then taken with
+ * gang_decision_next(); a plan is forgotten by the next event that changes anything, so the host
+ * commits (JOB_PLACED / POD_MOVED) or plans again. -ENOMEM. */
 int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
-bool gang_decision_next(struct gang *g, struct gang_decision *ret); /* valid until the next call */
+/* False when all were taken. Pointers are valid until the next call. Replacements come first, then
+ * jobs in order. */
+bool gang_decision_next(struct gang *g, struct gang_decision *ret);
 
-/* Would this request ever fit the cluster, were it empty? -ENOSPC with the reason in err when not. */
-int gang_could_fit(const struct gang *g, const struct gang_job_request *request, struct mlt_error *err) MLT_MUST_USE;
+/* Words for `why` with the host's names for jobs; `name` may be NULL ("job 7") or return NULL.
+ * `text` holds GANG_REASON_MAX. */
+typedef const char *gang_job_name_f(void *arg, uint64_t job);
+void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
+                    void *arg, char *text);
+
+/* The earliest time after now_ms at which a plan may differ without an event (the end of a
+ * JOB_AVOID); INT64_MAX: never. */
+int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms);
+
+/* Would this request ever fit the cluster, were it empty and every node schedulable? -ENOSPC with
+ * the reason in err (and the numbers in *ret_why unless NULL) when not; -EINVAL for a request that
+ * is none; -ENOMEM. */
+int gang_could_fit(struct gang *g, const struct gang_job_request *request, struct gang_why *ret_why,
+                   struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- looking ---- */
 
@@ -131,7 +212,8 @@ struct gang_node_view {
 void gang_node(const struct gang *g, uint32_t node, struct gang_node_view *ret);
 /* One hash over the whole state: equal histories give equal hashes. */
 uint64_t gang_hash(const struct gang *g);
-/* Recomputes all sums from scratch and compares; -EBADMSG with words on a difference. Tests call it after each event. */
+/* Recomputes all sums from scratch and compares; -EBADMSG with words on a difference. Tests call it
+ * after each event. */
 int gang_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
 
 #endif

@@ -1,0 +1,177 @@
+/* What tests ask of the state: all sums recomputed from what the jobs hold, and one hash of
+ * everything. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* ---- check ---- */
+
+static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct mlt_error *err)
+{
+    uint32_t known = 0;
+    for (uint32_t n = 0; n < g->nodes; n++) {
+        known += g->classes[n] != GANG_CLASS_NONE;
+        if (g->open[n] != GANG_CLASS_NONE && g->open[n] != g->classes[n])
+            return mlt_fail(err, EBADMSG, "node %u: open class %u, class %u", n, g->open[n],
+                            g->classes[n]);
+        for (uint32_t r = 0; r < g->resources; r++)
+            if (g->own[n][r] - g->free[n][r] != gangs[n][r])
+                return mlt_fail(err, EBADMSG,
+                                "node %u: resource %u: gangs use %" PRId64
+                                ", their pods sum up to %" PRId64,
+                                n, r, g->own[n][r] - g->free[n][r], gangs[n][r]);
+    }
+    if (known != g->known_nodes)
+        return mlt_fail(err, EBADMSG, "%u nodes are known, counted %u", known, g->known_nodes);
+    return 0;
+}
+
+static bool list_holds(const struct gang_list *list, const struct gang_job *job)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->jobs[i] == job)
+            return true;
+    return false;
+}
+
+static int check_job(const struct gang *g, const struct gang_job *job, struct mlt_error *err)
+{
+    uint32_t missing = 0;
+    for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
+        missing += job->nodes[pod] == GANG_NO_NODE;
+    if (missing != job->missing)
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": %u pods hold no node, counted %u", job->id,
+                        job->missing, missing);
+    if (list_holds(&g->waiting, job) != !job->nodes)
+        return mlt_fail(err, EBADMSG,
+                        "job %" PRIu64 ": waiting list and place contradict each other", job->id);
+    if (list_holds(&g->wounded, job) != (job->missing > 0))
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of wounded and %u missing pods",
+                        job->id, job->missing);
+    if (gang_job_find(g, job->id) != job)
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": the table does not find it", job->id);
+    return 0;
+}
+
+static int check_list(const struct gang_list *list, const char *name, struct mlt_error *err)
+{
+    for (uint32_t i = 1; i < list->count; i++) {
+        const struct gang_job *a = list->jobs[i - 1], *b = list->jobs[i];
+        bool sorted =
+            a->priority > b->priority ||
+            (a->priority == b->priority &&
+             (a->sequence < b->sequence || (a->sequence == b->sequence && a->id < b->id)));
+        if (!sorted)
+            return mlt_fail(err, EBADMSG, "%s: job %" PRIu64 " stands before job %" PRIu64, name,
+                            a->id, b->id);
+    }
+    return 0;
+}
+
+static void add_uses(const struct gang_job *job, gang_amounts *gangs)
+{
+    for (uint32_t role = 0, pod = 0; job->nodes && role < job->shape->roles_count; role++)
+        for (uint32_t end = pod + job->shape->roles[role].pods; pod < end; pod++)
+            if (job->nodes[pod] != GANG_NO_NODE)
+                gang_board_give(gangs[job->nodes[pod]], job->shape->roles[role].request);
+}
+
+static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_error *err)
+{
+    uint32_t jobs = 0, avoids = 0;
+    for (uint32_t i = 0; i < g->table_size; i++) {
+        const struct gang_job *job = g->table[i];
+        if (!job)
+            continue;
+        int rc = check_job(g, job, err);
+        if (rc < 0)
+            return rc;
+        add_uses(job, gangs);
+        jobs++;
+        avoids += job->avoid_count;
+    }
+    if (jobs != g->jobs || avoids != g->avoids)
+        return mlt_fail(err, EBADMSG, "%u jobs avoid %u nodes, counted %u and %u", g->jobs,
+                        g->avoids, jobs, avoids);
+    return 0;
+}
+
+int gang_check(const struct gang *g, struct mlt_error *err)
+{
+    size_t size = ((size_t)g->nodes + 1) * sizeof(gang_amounts);
+    gang_amounts *gangs = g->memory.realloc(g->memory.arg, NULL, size);
+    if (!gangs)
+        return gang_no_memory(err);
+    for (uint32_t n = 0; n < g->nodes; n++)
+        for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+            gangs[n][r] = 0;
+    int rc = check_jobs(g, gangs, err);
+    if (rc == 0)
+        rc = check_nodes(g, (const gang_amounts *)gangs, err);
+    if (rc == 0)
+        rc = check_list(&g->waiting, "waiting", err);
+    if (rc == 0)
+        rc = check_list(&g->wounded, "wounded", err);
+    g->memory.free(g->memory.arg, gangs);
+    return rc;
+}
+
+/* ---- hash ---- */
+
+/* One step of a hash: splitmix64's finaliser (https://prng.di.unimi.it/splitmix64.c). */
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    uint64_t z = (hash ^ value) + 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static uint64_t hash_node(const struct gang *g, uint32_t n)
+{
+    uint64_t hash = mix(1, n);
+    bool any = g->classes[n] != GANG_CLASS_NONE;
+    for (uint32_t r = 0; r < g->resources; r++) {
+        any = any || g->own[n][r] != g->free[n][r];
+        hash = mix(hash, (uint64_t)g->empty[n][r]);
+        hash = mix(hash, (uint64_t)g->own[n][r]);
+        hash = mix(hash, (uint64_t)g->free[n][r]);
+    }
+    hash = mix(mix(hash, g->classes[n]), g->open[n]);
+    return any ? hash : 0; /* a number that nobody uses is no state */
+}
+
+static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
+{
+    uint64_t hash = mix(2, job->id), avoid = 0;
+    hash = mix(mix(hash, job->queue), (uint64_t)(int64_t)job->priority);
+    hash = mix(mix(hash, (uint64_t)job->sequence), (uint64_t)job->time_limit_ms);
+    for (uint32_t i = 0; i < job->shape->roles_count; i++) {
+        const struct gang_role *role = &job->shape->roles[i];
+        hash = mix(mix(hash, role->pods), role->node_classes_words);
+        for (uint32_t r = 0; r < g->resources; r++)
+            hash = mix(hash, (uint64_t)role->request[r]);
+        for (uint32_t w = 0; w < role->node_classes_words; w++)
+            hash = mix(hash, role->node_classes[w]);
+    }
+    for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
+        hash = mix(hash, job->nodes[pod]);
+    for (uint32_t i = 0; i < job->avoid_count; i++)
+        avoid += mix(mix(3, job->avoid[i].node), (uint64_t)job->avoid[i].until_ms);
+    return mix(mix(hash, job->nodes != NULL), avoid);
+}
+
+/* Nodes, queues and jobs are summed, so that the layout of the table does not show. */
+uint64_t gang_hash(const struct gang *g)
+{
+    uint64_t sum = mix(0, g->resources);
+    for (uint32_t n = 0; n < g->nodes; n++)
+        sum += hash_node(g, n);
+    for (uint32_t q = 0; q < g->queues_capacity; q++)
+        sum += g->queues[q] ? mix(4, q) : 0;
+    for (uint32_t i = 0; i < g->table_size; i++)
+        if (g->table[i])
+            sum += hash_job(g, g->table[i]);
+    return sum;
+}

@@ -1,0 +1,411 @@
+/* A gang's beginning and end, and the events that change it. Each event first checks, then gets all
+ * memory it will need, then changes the state: so a failure of either kind leaves everything as it
+ * was. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *host_realloc(void *arg, void *old, size_t size)
+{
+    (void)arg;
+    return realloc(old, size);
+}
+
+static void host_free(void *arg, void *memory)
+{
+    (void)arg;
+    free(memory);
+}
+
+struct gang *gang_new(const char *const *device_names, uint32_t devices)
+{
+    const struct gang_memory memory = {.realloc = host_realloc, .free = host_free};
+    return gang_new_with_memory(&memory, device_names, devices);
+}
+
+struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
+                                  uint32_t devices)
+{
+    if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0)
+        return NULL;
+    struct gang *g = memory->realloc(memory->arg, NULL, sizeof *g);
+    if (!g)
+        return NULL;
+    memset(g, 0, sizeof *g);
+    g->memory = *memory;
+    g->resources = GANG_DEVICE_0 + devices;
+    g->nodes_version = 1;
+    for (uint32_t i = 0; i < devices; i++) {
+        g->device_names[i] = gang_alloc(g, strlen(device_names[i]) + 1);
+        if (!g->device_names[i]) {
+            gang_free(g);
+            return NULL;
+        }
+        memcpy(g->device_names[i], device_names[i], strlen(device_names[i]) + 1);
+    }
+    return g;
+}
+
+void gang_free(struct gang *g)
+{
+    if (!g)
+        return;
+    for (uint32_t i = 0; i < g->table_size; i++)
+        if (g->table[i])
+            gang_job_free(g, g->table[i]);
+    void *arrays[] = {g->empty,        g->own,          g->free,          g->classes,
+                      g->open,         g->marks,        g->queues,        g->table,
+                      g->waiting.jobs, g->wounded.jobs, g->scratch,       g->plan.entries,
+                      g->plan.nodes,   g->plan.whys,    g->plan.positions};
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        gang_release(g, arrays[i]);
+    for (uint32_t i = 0; i < GANG_RESOURCES_MAX - GANG_DEVICE_0; i++)
+        gang_release(g, g->device_names[i]);
+    g->memory.free(g->memory.arg, g);
+}
+
+/* ---- nodes and queues ---- */
+
+static int check_node_number(uint32_t node, struct mlt_error *err)
+{
+    if (node >= GANG_NODES_MAX)
+        return mlt_fail(err, EINVAL, "node %u: numbers go up to %d", node, GANG_NODES_MAX - 1);
+    return 0;
+}
+
+static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                       struct mlt_error *err)
+{
+    (void)now_ms;
+    int rc = check_node_number(e->node, err);
+    if (rc < 0)
+        return rc;
+    if (e->node_class >= GANG_CLASSES_MAX)
+        return mlt_fail(err, EINVAL, "node %u: class %u: classes go up to %d", e->node,
+                        e->node_class, GANG_CLASSES_MAX - 1);
+    for (uint32_t r = 0; r < g->resources; r++)
+        if (e->capacity[r] < 0 || e->capacity[r] > GANG_AMOUNT_MAX || e->used_by_others[r] < 0 ||
+            e->used_by_others[r] > GANG_AMOUNT_MAX)
+            return mlt_fail(err, EINVAL,
+                            "node %u: resource %u: %" PRId64 " with %" PRId64
+                            " used by others: expected 0 to %" PRId64,
+                            e->node, r, e->capacity[r], e->used_by_others[r], GANG_AMOUNT_MAX);
+    if (gang_node_reserve(g, e->node) < 0)
+        return gang_no_memory(err);
+    gang_node_set(g, e);
+    return 0;
+}
+
+static int on_node_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                           struct mlt_error *err)
+{
+    (void)now_ms;
+    if (e->node >= g->nodes || g->classes[e->node] == GANG_CLASS_NONE)
+        return mlt_fail(err, EINVAL, "node %u is not known", e->node);
+    gang_node_remove(g, e->node);
+    return 0;
+}
+
+static int on_queue_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    (void)now_ms;
+    if (e->queue >= GANG_QUEUES_MAX)
+        return mlt_fail(err, EINVAL, "queue %u: numbers go up to %d", e->queue,
+                        GANG_QUEUES_MAX - 1);
+    uint32_t positions_capacity = g->queues_capacity, capacity = g->queues_capacity;
+    if (gang_reserve(g, &g->plan.positions, &positions_capacity, (size_t)e->queue + 1,
+                     sizeof *g->plan.positions) < 0 ||
+        gang_reserve(g, &g->queues, &capacity, (size_t)e->queue + 1, sizeof *g->queues) < 0)
+        return gang_no_memory(err);
+    g->queues_capacity = capacity;
+    g->queues[e->queue] = 1;
+    return 0;
+}
+
+/* ---- jobs ---- */
+
+static void adopt_request(struct gang_job *job, const struct gang_job_request *request)
+{
+    job->queue = request->queue;
+    job->priority = request->priority;
+    job->sequence = request->sequence;
+    job->time_limit_ms = request->time_limit_ms;
+    job->verdict_version = 0;
+}
+
+static int find_job(const struct gang *g, uint64_t id, struct gang_job **ret, struct mlt_error *err)
+{
+    struct gang_job *job = gang_job_find(g, id);
+    if (!job)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " is not known", id);
+    *ret = job;
+    return 0;
+}
+
+static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                            struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job = gang_job_find(g, e->job);
+    if (job && job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds a place: release or remove it first",
+                        e->job);
+    int rc = gang_job_request_check(g, e->request, err);
+    if (rc < 0)
+        return rc;
+    struct gang_shape *shape = gang_shape_copy(g, e->request);
+    if (!shape)
+        return gang_no_memory(err);
+    if (job) {
+        gang_list_remove(&g->waiting, job);
+        gang_release(g, job->shape);
+        job->shape = shape;
+    } else {
+        job = gang_job_add(g, e->job, shape);
+        if (!job) {
+            gang_release(g, shape);
+            return gang_no_memory(err);
+        }
+    }
+    adopt_request(job, e->request);
+    gang_list_insert(&g->waiting, job);
+    return 0;
+}
+
+static void charge(struct gang *g, const struct gang_job *job, uint32_t pod)
+{
+    if (job->nodes[pod] != GANG_NO_NODE)
+        gang_board_take(g->free[job->nodes[pod]],
+                        job->shape->roles[gang_job_role(job, pod)].request);
+}
+
+static void discharge(struct gang *g, const struct gang_job *job, uint32_t pod)
+{
+    if (job->nodes[pod] != GANG_NO_NODE)
+        gang_board_give(g->free[job->nodes[pod]],
+                        job->shape->roles[gang_job_role(job, pod)].request);
+}
+
+static void leave_place(struct gang *g, struct gang_job *job)
+{
+    for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
+        discharge(g, job, pod);
+    gang_list_remove(&g->wounded, job);
+    gang_release(g, job->nodes);
+    job->nodes = NULL;
+    job->missing = 0;
+}
+
+static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes)
+{
+    gang_list_remove(&g->waiting, job);
+    job->nodes = nodes;
+    for (uint32_t pod = 0; pod < job->shape->pods; pod++) {
+        charge(g, job, pod);
+        job->missing += nodes[pod] == GANG_NO_NODE;
+    }
+    if (job->missing)
+        gang_list_insert(&g->wounded, job);
+}
+
+static int check_placed(const struct gang *g, const struct gang_event *e,
+                        const struct gang_job *job, struct mlt_error *err)
+{
+    if (!job || e->request) {
+        int rc = gang_job_request_check(g, e->request, err);
+        if (rc < 0)
+            return rc;
+    }
+    uint64_t pods = 0;
+    for (uint32_t i = 0; e->request && i < e->request->roles_count; i++)
+        pods += e->request->roles[i].pods;
+    if (!e->request)
+        pods = job->shape->pods;
+    if (!e->nodes || e->nodes_count != pods)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 ": %u nodes for %" PRIu64 " pods", e->job,
+                        e->nodes ? e->nodes_count : 0, pods);
+    for (uint32_t i = 0; i < e->nodes_count; i++)
+        if (e->nodes[i] != GANG_NO_NODE && check_node_number(e->nodes[i], err) < 0)
+            return -EINVAL;
+    return 0;
+}
+
+static int reserve_nodes_of(struct gang *g, const struct gang_event *e)
+{
+    uint32_t highest = 0;
+    for (uint32_t i = 0; i < e->nodes_count; i++)
+        if (e->nodes[i] != GANG_NO_NODE && e->nodes[i] > highest)
+            highest = e->nodes[i];
+    return gang_node_reserve(g, highest);
+}
+
+static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                         struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job = gang_job_find(g, e->job);
+    int rc = check_placed(g, e, job, err);
+    if (rc < 0)
+        return rc;
+    struct gang_shape *shape = NULL;
+    uint32_t *nodes = gang_alloc(g, e->nodes_count * sizeof *nodes);
+    if (!nodes || reserve_nodes_of(g, e) < 0)
+        goto no_memory;
+    memcpy(nodes, e->nodes, e->nodes_count * sizeof *nodes);
+    if (e->request) {
+        shape = gang_shape_copy(g, e->request);
+        if (!shape)
+            goto no_memory;
+    }
+    if (!job) {
+        job = gang_job_add(g, e->job, shape);
+        if (!job)
+            goto no_memory;
+    } else {
+        leave_place(g, job);
+        gang_list_remove(&g->waiting, job); /* by its old priority */
+        if (shape) {
+            gang_release(g, job->shape);
+            job->shape = shape;
+        }
+    }
+    if (e->request)
+        adopt_request(job, e->request);
+    take_place(g, job, nodes);
+    return 0;
+no_memory:
+    gang_release(g, nodes);
+    gang_release(g, shape);
+    return gang_no_memory(err);
+}
+
+static int find_member(const struct gang *g, const struct gang_event *e, struct gang_job **ret,
+                       struct mlt_error *err)
+{
+    struct gang_job *job;
+    int rc = find_job(g, e->job, &job, err);
+    if (rc < 0)
+        return rc;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    if (e->pod >= job->shape->pods)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 ": pod %u of %u", e->job, e->pod,
+                        job->shape->pods);
+    *ret = job;
+    return 0;
+}
+
+static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t node)
+{
+    uint32_t before = job->missing;
+    discharge(g, job, pod);
+    job->missing -= job->nodes[pod] == GANG_NO_NODE;
+    job->missing += node == GANG_NO_NODE;
+    job->nodes[pod] = node;
+    charge(g, job, pod);
+    if (!before && job->missing)
+        gang_list_insert(&g->wounded, job);
+    if (before && !job->missing)
+        gang_list_remove(&g->wounded, job);
+}
+
+static int on_pod_moved(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job;
+    int rc = find_member(g, e, &job, err);
+    if (rc < 0)
+        return rc;
+    rc = check_node_number(e->node, err);
+    if (rc < 0)
+        return rc;
+    if (gang_node_reserve(g, e->node) < 0)
+        return gang_no_memory(err);
+    move_member(g, job, e->pod, e->node);
+    return 0;
+}
+
+static int on_pod_gone(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                       struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job;
+    int rc = find_member(g, e, &job, err);
+    if (rc < 0)
+        return rc;
+    move_member(g, job, e->pod, GANG_NO_NODE);
+    return 0;
+}
+
+static int on_job_released(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                           struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job;
+    int rc = find_job(g, e->job, &job, err);
+    if (rc < 0)
+        return rc;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    leave_place(g, job);
+    gang_list_insert(&g->waiting, job);
+    return 0;
+}
+
+static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                          struct mlt_error *err)
+{
+    (void)now_ms;
+    struct gang_job *job;
+    int rc = find_job(g, e->job, &job, err);
+    if (rc < 0)
+        return rc;
+    leave_place(g, job);
+    gang_job_drop(g, job);
+    return 0;
+}
+
+static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    struct gang_job *job;
+    int rc = find_job(g, e->job, &job, err);
+    if (rc < 0)
+        return rc;
+    rc = check_node_number(e->node, err);
+    if (rc < 0)
+        return rc;
+    return gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0 ? gang_no_memory(err) : 0;
+}
+
+typedef int event_f(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                    struct mlt_error *err);
+
+static event_f *const handlers[] = {
+    [GANG_NODE_SET] = on_node_set,       [GANG_NODE_REMOVED] = on_node_removed,
+    [GANG_QUEUE_SET] = on_queue_set,     [GANG_JOB_SUBMITTED] = on_job_submitted,
+    [GANG_JOB_PLACED] = on_job_placed,   [GANG_POD_MOVED] = on_pod_moved,
+    [GANG_POD_GONE] = on_pod_gone,       [GANG_JOB_RELEASED] = on_job_released,
+    [GANG_JOB_REMOVED] = on_job_removed, [GANG_JOB_AVOID] = on_job_avoid,
+};
+
+#define XX(name) +1
+_Static_assert(sizeof handlers / sizeof handlers[0] == 0 GANG_EVENT_MAP(XX),
+               "each event has a handler");
+#undef XX
+
+int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms,
+               struct mlt_error *err)
+{
+    if ((unsigned)event->kind >= sizeof handlers / sizeof handlers[0])
+        return mlt_fail(err, EINVAL, "event kind %d is not known", (int)event->kind);
+    int rc = handlers[event->kind](g, event, now_ms, err);
+    if (rc == 0)
+        gang_plan_forget(g);
+    return rc;
+}

@@ -1,0 +1,199 @@
+/* What the files of gang/ share. Not for hosts; tests include it to give the library a failing
+ * allocator. */
+#ifndef GANG_INTERNAL_H
+#define GANG_INTERNAL_H
+
+#include <stddef.h>
+#include "gang/gang.h"
+
+/* Everything that the library asks of its host: memory. */
+struct gang_memory {
+    void *(*realloc)(void *arg, void *old, size_t size); /* NULL: none left, old stays */
+    void (*free)(void *arg, void *memory);
+    void *arg;
+};
+
+struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
+                                  uint32_t devices);
+
+#define GANG_CLASS_NONE UINT32_MAX /* of a node that is not known, or not open */
+#define GANG_NOT_PLANNED UINT32_MAX
+
+/* A request without its place in the order: the one of a job is a compact copy in one block. */
+struct gang_shape {
+    uint32_t pods, roles_count;
+    const struct gang_role *roles;
+};
+
+enum gang_verdict {
+    GANG_VERDICT_FITS,   /* without other gangs there is room: it waits for gangs and holds its turn
+                          */
+    GANG_VERDICT_OTHERS, /* room only without pods of others, or with nodes that are not schedulable
+                          */
+    GANG_VERDICT_NEVER,
+};
+
+struct gang_avoid {
+    uint32_t node;
+    int64_t until_ms;
+};
+
+struct gang_job {
+    uint64_t id;
+    uint32_t queue;
+    int32_t priority;
+    int64_t sequence, time_limit_ms;
+    struct gang_shape *shape;
+    uint32_t *nodes;  /* one per pod when it holds a place, else NULL */
+    uint32_t missing; /* pods of it that hold no node */
+    struct gang_avoid *avoid;
+    uint32_t avoid_count, avoid_capacity;
+    /* What the last plan found out, and for which state of the nodes (not part of the state). */
+    uint64_t verdict_version;
+    enum gang_verdict verdict;
+    uint32_t verdict_role; /* OTHERS: the role that found no room beside others */
+    struct gang_why verdict_why;
+    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
+};
+
+/* Jobs in order: priority, then sequence, then id. */
+struct gang_list {
+    struct gang_job **jobs;
+    uint32_t count, capacity;
+};
+
+struct gang_entry {
+    enum gang_decision_kind kind;
+    struct gang_job *job;
+    uint32_t pod;
+    uint32_t first_node, nodes_count; /* in plan.nodes */
+    uint32_t position;
+    uint32_t why;        /* in plan.whys, or UINT32_MAX */
+    uint32_t blocked_by; /* an entry, when there is no why */
+};
+
+struct gang_plan {
+    struct gang_entry *entries;
+    uint32_t count, capacity, next;
+    uint32_t *nodes;
+    size_t nodes_count, nodes_capacity;
+    struct gang_why *whys;
+    uint32_t whys_count, whys_capacity;
+    uint32_t *positions; /* per queue */
+    uint32_t first_wait; /* the first entry that waits */
+    uint32_t open_nodes; /* schedulable and not marked; exact once something is marked */
+    bool marked;
+    bool applied; /* its placements stand on the free board */
+    struct gang_why behind;
+    char reason[GANG_REASON_MAX];
+};
+
+struct gang {
+    struct gang_memory memory;
+    uint32_t resources; /* kinds in use: GANG_DEVICE_0 + devices */
+    char *device_names[GANG_RESOURCES_MAX - GANG_DEVICE_0];
+
+    /* Nodes, by number. A board holds gang_amounts per node: `empty` what the node has, `own` what
+     * others leave to gangs, `free` what gangs leave. So use by others is empty - own, and use by
+     * gangs own - free. */
+    uint32_t nodes, nodes_capacity; /* numbers in use are below `nodes` */
+    gang_amounts *empty, *own, *free;
+    uint32_t *classes; /* GANG_CLASS_NONE: not known */
+    uint32_t *open;    /* the class when also schedulable, else GANG_CLASS_NONE */
+    uint32_t *marks;   /* plan: 1 + entry of the job that waits for this node; 0: nobody */
+    uint32_t known_nodes;
+    uint64_t nodes_version;
+
+    uint8_t *queues; /* 1: known */
+    uint32_t queues_capacity;
+
+    struct gang_job **table; /* open addressing by id */
+    uint32_t table_size, jobs;
+    struct gang_list waiting, wounded; /* each has room for all jobs */
+    uint32_t avoids;                   /* entries of all jobs */
+
+    uint32_t *scratch; /* nodes of a placement that is only tried */
+    uint32_t scratch_capacity;
+    struct gang_plan plan;
+};
+
+/* ---- memory.c ---- */
+
+/* Grows *array to at least `count` elements of `size`. -ENOMEM, and nothing has changed then. */
+int gang_reserve(struct gang *g, void *array, uint32_t *capacity, size_t count,
+                 size_t size) MLT_MUST_USE;
+void *gang_alloc(struct gang *g, size_t size); /* zeroed; NULL */
+void gang_release(struct gang *g, void *memory);
+int gang_no_memory(struct mlt_error *err);
+
+/* ---- job.c ---- */
+
+struct gang_job *gang_job_find(const struct gang *g, uint64_t id);
+int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
+                           struct mlt_error *err) MLT_MUST_USE;
+struct gang_shape *gang_shape_copy(struct gang *g,
+                                   const struct gang_job_request *request); /* NULL */
+/* A waiting job that is in the table but in no list yet; takes `shape`. NULL for lack of memory. */
+struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape);
+void gang_job_drop(struct gang *g, struct gang_job *job); /* out of table and lists, and freed */
+void gang_job_free(struct gang *g, struct gang_job *job);
+void gang_list_insert(struct gang_list *list, struct gang_job *job);       /* has room */
+void gang_list_remove(struct gang_list *list, const struct gang_job *job); /* absent: nothing */
+uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
+int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
+                   int64_t now_ms) MLT_MUST_USE;
+bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms);
+void gang_avoid_forget_node(struct gang *g, uint32_t node);
+
+/* ---- node.c ---- */
+
+int gang_node_reserve(struct gang *g,
+                      uint32_t node) MLT_MUST_USE; /* makes the number usable; -ENOMEM */
+void gang_node_set(struct gang *g, const struct gang_event *event);
+void gang_node_remove(struct gang *g, uint32_t node);
+
+/* ---- place.c ---- */
+
+/* Where to look: one of the boards, with the classes or the open classes of its nodes; what to
+ * leave out. */
+struct gang_ground {
+    gang_amounts *board;
+    const uint32_t *classes;
+    const uint32_t *marks;           /* NULL, or nodes that others wait for */
+    const struct gang_job *avoiding; /* NULL, or a job whose avoided nodes are left out */
+    int64_t now_ms;
+};
+
+bool gang_role_allows(const struct gang_role *role, uint32_t node_class);
+bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
+void gang_board_take(int64_t *there, const int64_t *request);
+void gang_board_give(int64_t *there, const int64_t *request);
+uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
+
+/* First fit of all pods, whole or not at all: fills nodes[shape->pods] and takes the room from the
+ * board. False: nothing was taken and *ret_role is the role that found no place. */
+bool gang_place(const struct gang *g, const struct gang_ground *ground,
+                const struct gang_shape *shape, uint32_t *nodes, uint32_t *ret_role);
+void gang_place_undo(gang_amounts *board, const struct gang_shape *shape, const uint32_t *nodes);
+/* First fit of one pod, nothing taken; GANG_NO_NODE when there is none. */
+uint32_t gang_place_pod(const struct gang *g, const struct gang_ground *ground,
+                        const struct gang_role *role);
+
+/* ---- why.c ---- */
+
+struct gang_question {
+    const struct gang_shape *shape;
+    const struct gang_job *job; /* NULL for a request that is no job */
+    uint32_t role, pod, pods;
+    enum gang_why_kind kind;
+    int64_t now_ms;
+};
+void gang_why_find(const struct gang *g, const struct gang_question *question,
+                   struct gang_why *ret);
+
+/* ---- plan.c ---- */
+
+void gang_plan_forget(struct gang *g);
+int gang_scratch_reserve(struct gang *g, uint32_t pods) MLT_MUST_USE;
+
+#endif

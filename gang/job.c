@@ -1,0 +1,308 @@
+/* Jobs: their requests, the table that finds them by id, the two lists in order, and the nodes that
+ * they avoid. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- requests ---- */
+
+static int role_check(const struct gang *g, const struct gang_role *role, uint32_t index,
+                      struct mlt_error *err)
+{
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++) {
+        if (role->request[r] < 0 || role->request[r] > GANG_AMOUNT_MAX)
+            return mlt_fail(err, EINVAL,
+                            "role %u: resource %u: %" PRId64 " is not from 0 to %" PRId64, index, r,
+                            role->request[r], GANG_AMOUNT_MAX);
+        if (r >= g->resources && role->request[r] != 0)
+            return mlt_fail(err, EINVAL, "role %u: resource %u: there are only %u resources", index,
+                            r, g->resources);
+    }
+    if (role->request[GANG_PODS] != 1)
+        return mlt_fail(err, EINVAL, "role %u: a pod counts as 1 pod, not %" PRId64, index,
+                        role->request[GANG_PODS]);
+    if (role->node_classes_words > GANG_CLASSES_MAX / 64)
+        return mlt_fail(err, EINVAL, "role %u: %u words of node classes, at most %u", index,
+                        role->node_classes_words, GANG_CLASSES_MAX / 64);
+    if (role->node_classes_words && !role->node_classes)
+        return mlt_fail(err, EINVAL, "role %u: node classes are missing", index);
+    return 0;
+}
+
+int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
+                           struct mlt_error *err)
+{
+    if (!request)
+        return mlt_fail(err, EINVAL, "the request is missing");
+    if (request->roles_count == 0 || request->roles_count > GANG_ROLES_MAX)
+        return mlt_fail(err, EINVAL, "%u roles, expected 1 to %d", request->roles_count,
+                        GANG_ROLES_MAX);
+    if (request->queue >= g->queues_capacity || !g->queues[request->queue])
+        return mlt_fail(err, EINVAL, "queue %u is not known", request->queue);
+    uint64_t pods = 0;
+    for (uint32_t i = 0; i < request->roles_count; i++) {
+        int rc = role_check(g, &request->roles[i], i, err);
+        if (rc < 0)
+            return rc;
+        pods += request->roles[i].pods;
+    }
+    if (pods == 0 || pods > GANG_PODS_PER_JOB_MAX)
+        return mlt_fail(err, EINVAL, "%" PRIu64 " pods, expected 1 to %d", pods,
+                        GANG_PODS_PER_JOB_MAX);
+    return 0;
+}
+
+/* One block: the shape, its roles, then the bitmaps of their node classes. */
+struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request)
+{
+    size_t words = 0;
+    for (uint32_t i = 0; i < request->roles_count; i++)
+        words += request->roles[i].node_classes_words;
+    size_t roles_size = request->roles_count * sizeof(struct gang_role);
+    struct gang_shape *shape = gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t));
+    if (!shape)
+        return NULL;
+    struct gang_role *roles = (struct gang_role *)(shape + 1);
+    uint64_t *bitmap = (uint64_t *)(roles + request->roles_count);
+    shape->roles_count = request->roles_count;
+    shape->roles = roles;
+    for (uint32_t i = 0; i < request->roles_count; i++) {
+        roles[i] = request->roles[i];
+        roles[i].node_classes = bitmap;
+        if (roles[i].node_classes_words)
+            memcpy(bitmap, request->roles[i].node_classes,
+                   roles[i].node_classes_words * sizeof *bitmap);
+        bitmap += roles[i].node_classes_words;
+        shape->pods += roles[i].pods;
+    }
+    return shape;
+}
+
+uint32_t gang_job_role(const struct gang_job *job, uint32_t pod)
+{
+    uint32_t role = 0;
+    while (pod >= job->shape->roles[role].pods)
+        pod -= job->shape->roles[role++].pods;
+    return role;
+}
+
+/* ---- the table ---- */
+
+static uint32_t table_slot(const struct gang *g, uint64_t id)
+{
+    uint64_t x =
+        id * 0x9e3779b97f4a7c15u; /* Fibonacci hashing: spreads ids that follow each other */
+    return (uint32_t)(x >> 32) & (g->table_size - 1);
+}
+
+struct gang_job *gang_job_find(const struct gang *g, uint64_t id)
+{
+    if (!g->table_size)
+        return NULL;
+    for (uint32_t i = table_slot(g, id); g->table[i]; i = (i + 1) & (g->table_size - 1))
+        if (g->table[i]->id == id)
+            return g->table[i];
+    return NULL;
+}
+
+static void table_put(struct gang *g, struct gang_job *job)
+{
+    uint32_t i = table_slot(g, job->id);
+    while (g->table[i])
+        i = (i + 1) & (g->table_size - 1);
+    g->table[i] = job;
+}
+
+/* Keeps the table at most half full. */
+static int table_reserve(struct gang *g)
+{
+    if ((g->jobs + 1) * 2 <= g->table_size)
+        return 0;
+    uint32_t old_size = g->table_size, size = old_size ? old_size * 2 : 64;
+    struct gang_job **old = g->table;
+    struct gang_job **table = gang_alloc(g, size * sizeof *table);
+    if (!table)
+        return -ENOMEM;
+    g->table = table;
+    g->table_size = size;
+    for (uint32_t i = 0; i < old_size; i++)
+        if (old[i])
+            table_put(g, old[i]);
+    gang_release(g, old);
+    return 0;
+}
+
+/* Takes a job out and moves back those that had stepped over its slot, so that no tombstones are
+ * needed. */
+static void table_take(struct gang *g, const struct gang_job *job)
+{
+    uint32_t mask = g->table_size - 1, hole = table_slot(g, job->id);
+    while (g->table[hole] != job)
+        hole = (hole + 1) & mask;
+    for (uint32_t i = (hole + 1) & mask; g->table[i]; i = (i + 1) & mask) {
+        uint32_t home = table_slot(g, g->table[i]->id);
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            g->table[hole] = g->table[i];
+            hole = i;
+        }
+    }
+    g->table[hole] = NULL;
+}
+
+/* ---- lists in order ---- */
+
+static bool comes_before(const struct gang_job *a, const struct gang_job *b)
+{
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if (a->sequence != b->sequence)
+        return a->sequence < b->sequence;
+    return a->id < b->id;
+}
+
+static uint32_t list_position(const struct gang_list *list, const struct gang_job *job)
+{
+    uint32_t low = 0, high = list->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (comes_before(list->jobs[middle], job))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+void gang_list_insert(struct gang_list *list, struct gang_job *job)
+{
+    uint32_t at = list_position(list, job);
+    memmove(list->jobs + at + 1, list->jobs + at, (list->count - at) * sizeof *list->jobs);
+    list->jobs[at] = job;
+    list->count++;
+}
+
+void gang_list_remove(struct gang_list *list, const struct gang_job *job)
+{
+    uint32_t at = list_position(list, job);
+    if (at >= list->count || list->jobs[at] != job)
+        return;
+    list->count--;
+    memmove(list->jobs + at, list->jobs + at + 1, (list->count - at) * sizeof *list->jobs);
+}
+
+/* ---- coming and going ---- */
+
+struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape)
+{
+    size_t jobs = (size_t)g->jobs + 1;
+    if (jobs > GANG_JOBS_MAX || table_reserve(g) < 0 ||
+        gang_reserve(g, &g->waiting.jobs, &g->waiting.capacity, jobs, sizeof(struct gang_job *)) <
+            0 ||
+        gang_reserve(g, &g->wounded.jobs, &g->wounded.capacity, jobs, sizeof(struct gang_job *)) <
+            0)
+        return NULL;
+    struct gang_job *job = gang_alloc(g, sizeof *job);
+    if (!job)
+        return NULL;
+    job->id = id;
+    job->shape = shape;
+    job->planned = GANG_NOT_PLANNED;
+    table_put(g, job);
+    g->jobs++;
+    return job;
+}
+
+void gang_job_free(struct gang *g, struct gang_job *job)
+{
+    gang_release(g, job->shape);
+    gang_release(g, job->nodes);
+    gang_release(g, job->avoid);
+    gang_release(g, job);
+}
+
+void gang_job_drop(struct gang *g, struct gang_job *job)
+{
+    gang_list_remove(&g->waiting, job);
+    gang_list_remove(&g->wounded, job);
+    table_take(g, job);
+    g->jobs--;
+    g->avoids -= job->avoid_count;
+    gang_job_free(g, job);
+}
+
+/* ---- nodes that a job avoids ---- */
+
+static void avoid_drop(struct gang *g, struct gang_job *job, uint32_t index)
+{
+    job->avoid[index] = job->avoid[--job->avoid_count];
+    g->avoids--;
+}
+
+/* Makes room by dropping what is over, then the entry that ends first. */
+static void avoid_prune(struct gang *g, struct gang_job *job, int64_t now_ms)
+{
+    uint32_t first = 0;
+    for (uint32_t i = 0; i < job->avoid_count;) {
+        if (job->avoid[i].until_ms <= now_ms)
+            avoid_drop(g, job, i);
+        else
+            i++;
+    }
+    for (uint32_t i = 0; i < job->avoid_count; i++)
+        if (job->avoid[i].until_ms < job->avoid[first].until_ms)
+            first = i;
+    if (job->avoid_count == GANG_AVOID_MAX)
+        avoid_drop(g, job, first);
+}
+
+int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
+                   int64_t now_ms)
+{
+    if (gang_reserve(g, &job->avoid, &job->avoid_capacity, (size_t)job->avoid_count + 1,
+                     sizeof *job->avoid) < 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < job->avoid_count; i++)
+        if (job->avoid[i].node == node) {
+            job->avoid[i].until_ms = until_ms;
+            return 0;
+        }
+    avoid_prune(g, job, now_ms);
+    job->avoid[job->avoid_count++] = (struct gang_avoid){.node = node, .until_ms = until_ms};
+    g->avoids++;
+    return 0;
+}
+
+bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < job->avoid_count; i++)
+        if (job->avoid[i].node == node && job->avoid[i].until_ms > now_ms)
+            return true;
+    return false;
+}
+
+void gang_avoid_forget_node(struct gang *g, uint32_t node)
+{
+    for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
+        struct gang_job *job = g->table[i];
+        for (uint32_t k = 0; job && k < job->avoid_count;) {
+            if (job->avoid[k].node == node)
+                avoid_drop(g, job, k);
+            else
+                k++;
+        }
+    }
+}
+
+int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
+{
+    int64_t wake = INT64_MAX;
+    for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
+        const struct gang_job *job = g->table[i];
+        for (uint32_t k = 0; job && k < job->avoid_count; k++)
+            if (job->avoid[k].until_ms > now_ms && job->avoid[k].until_ms < wake)
+                wake = job->avoid[k].until_ms;
+    }
+    return wake;
+}

@@ -1,0 +1,203 @@
+/* Words for the numbers of why.c: one sentence, the same for the same numbers. */
+#include "gang/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "lib/base/number.h"
+
+/* A sentence that grows within GANG_REASON_MAX; what does not fit is cut. */
+struct sentence {
+    char *text;
+    size_t length;
+};
+
+static void say(struct sentence *s, const char *format, ...) MLT_PRINTF(2, 3);
+
+static void say(struct sentence *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int written = vsnprintf(s->text + s->length, GANG_REASON_MAX - s->length, format, args);
+    va_end(args);
+    if (written > 0)
+        s->length += (size_t)written;
+    if (s->length > GANG_REASON_MAX - 1)
+        s->length = GANG_REASON_MAX - 1;
+}
+
+static void say_number(struct sentence *s, uint32_t resource, int64_t amount)
+{
+    char text[MLT_QUANTITY_TEXT_MAX];
+    if (resource == GANG_CPU_MILLI)
+        mlt_quantity_format_milli(amount, text);
+    else if (resource == GANG_MEMORY)
+        mlt_bytes_for_people(amount, text);
+    else
+        (void)snprintf(text, sizeof text, "%" PRId64, amount);
+    say(s, "%s", text);
+}
+
+static void say_amount(struct sentence *s, const struct gang *g, uint32_t resource, int64_t amount)
+{
+    static const char *const names[GANG_DEVICE_0] = {"cpu", "memory", "pods per node"};
+    say_number(s, resource, amount);
+    say(s, " %s",
+        resource < GANG_DEVICE_0 ? names[resource] : g->device_names[resource - GANG_DEVICE_0]);
+}
+
+static void say_name(struct sentence *s, uint64_t job, gang_job_name_f *name, void *arg)
+{
+    const char *text = name ? name(arg, job) : NULL;
+    if (text)
+        say(s, "%s", text);
+    else
+        say(s, "job %" PRIu64, job);
+}
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+/* "4 pods x 8 nvidia.com/gpu" */
+static void say_need(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    if (why->pod != GANG_NO_POD)
+        say(s, "a new place for pod %u: ", why->pod);
+    say(s, "needs %u pod%s", why->pods_asked, plural(why->pods_asked));
+    if (why->resource != GANG_PODS) {
+        say(s, " x ");
+        say_amount(s, g, why->resource, why->asked);
+    }
+}
+
+/* "a pod needs 8 nvidia.com/gpu, 16 cpu and 64.0 GiB memory on one node" */
+static void say_whole_request(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    uint32_t asked = 0, said = 0;
+    for (uint32_t r = 0; r < g->resources; r++)
+        asked += why->request[r] > 0 && r != GANG_PODS;
+    say(s, "one pod needs ");
+    for (uint32_t i = 0; i < g->resources; i++) {
+        uint32_t r = (i + GANG_DEVICE_0) % g->resources; /* devices first */
+        if (why->request[r] <= 0 || r == GANG_PODS)
+            continue;
+        say(s, "%s", said == 0 ? "" : said + 1 == asked ? " and " : ", ");
+        say_amount(s, g, r, why->request[r]);
+        said++;
+    }
+    say(s, " on one node");
+}
+
+static void say_holders(struct sentence *s, const struct gang_why *why, gang_job_name_f *name,
+                        void *arg)
+{
+    if (why->holders_count) {
+        say(s, "; ");
+        say_number(s, why->resource, why->held_by_gangs);
+        say(s, " held by %u job%s (", why->holders_count, plural(why->holders_count));
+        for (uint32_t i = 0; i < why->holders_count && i < GANG_HOLDERS_MAX; i++) {
+            say(s, "%s", i ? ", " : "");
+            say_name(s, why->holders[i].job, name, arg);
+            say(s, name ? " " : ": ");
+            say_number(s, why->resource, why->holders[i].amount);
+        }
+        say(s, "%s)", why->holders_count > GANG_HOLDERS_MAX ? ", ..." : "");
+    }
+    if (why->held_by_others) {
+        say(s, "; ");
+        say_number(s, why->resource, why->held_by_others);
+        say(s, " used by other pods");
+    }
+}
+
+static void say_nodes(struct sentence *s, const struct gang_why *why)
+{
+    if (why->nodes_unschedulable)
+        say(s, "; %u of its %u nodes %s not schedulable now", why->nodes_unschedulable,
+            why->nodes_allowed, why->nodes_unschedulable == 1 ? "is" : "are");
+    if (why->nodes_avoided)
+        say(s, "; %u node%s avoided for a while after trouble", why->nodes_avoided,
+            plural(why->nodes_avoided));
+}
+
+static void say_no_room(struct sentence *s, const struct gang *g, const struct gang_why *why,
+                        gang_job_name_f *name, void *arg)
+{
+    say_need(s, g, why);
+    if (why->nodes_unschedulable + why->nodes_avoided >= why->nodes_allowed) {
+        say(s, "; none of its %u node%s can be used now", why->nodes_allowed,
+            plural(why->nodes_allowed));
+        say_nodes(s, why);
+        return;
+    }
+    say(s, "; ");
+    say_number(s, why->resource, why->free);
+    say(s, " of ");
+    say_number(s, why->resource, why->total);
+    say(s, why->resource == GANG_PODS ? " places for pods free" : " free");
+    if (why->pods_fit == 0 && why->free >= why->asked && !why->together) {
+        say(s, ", at most ");
+        say_number(s, why->resource, why->largest);
+        say(s, " on one node");
+    } else if (!why->with_other_roles) {
+        say(s, ", at most %" PRIu64 " such pod%s fit%s now", why->pods_fit, plural(why->pods_fit),
+            why->pods_fit == 1 ? "s" : "");
+    } else {
+        say(s, ", not enough together with its other roles");
+    }
+    if (why->together) {
+        say(s, "; ");
+        say_whole_request(s, g, why);
+    }
+    say_holders(s, why, name, arg);
+    say_nodes(s, why);
+}
+
+static void say_too_large(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    if (why->nodes == 0) {
+        say(s, "no node is known yet");
+    } else if (why->nodes_allowed == 0) {
+        say(s, "none of the %u node%s may be used by it", why->nodes, plural(why->nodes));
+    } else if (why->asked > why->largest) {
+        say(s, "needs ");
+        say_amount(s, g, why->resource, why->asked);
+        say(s, " on one node; the largest node has ");
+        say_number(s, why->resource, why->largest);
+    } else if (why->pods_fit == 0) {
+        say_whole_request(s, g, why);
+        say(s, "; no node has all of it");
+    } else if (why->with_other_roles) {
+        say_need(s, g, why);
+        say(s, "; the empty cluster cannot hold them together with its other roles");
+    } else {
+        say_need(s, g, why);
+        say(s, "; the empty cluster holds at most %" PRIu64 " such pod%s, it has ", why->pods_fit,
+            plural(why->pods_fit));
+        say_number(s, why->resource, why->total);
+    }
+}
+
+void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
+                    void *arg, char *text)
+{
+    struct sentence s = {.text = text};
+    text[0] = '\0';
+    if (why->kind == GANG_WHY_TOO_LARGE) {
+        say_too_large(&s, g, why);
+        return;
+    }
+    if (why->kind != GANG_WHY_BEHIND) {
+        say_no_room(&s, g, why, name, arg);
+        return;
+    }
+    say(&s, "waits behind ");
+    say_name(&s, why->blocked_by, name, arg);
+    say(&s, why->first_in_order ? " (first in order)" : " (before it in order)");
+    if (why->blocker) {
+        say(&s, ", which ");
+        say_no_room(&s, g, why->blocker, name, arg);
+    }
+}
