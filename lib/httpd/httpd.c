@@ -25,6 +25,8 @@
 #define BODY_MAX (1024u * 1024 * 1024)
 #define CONNECTIONS_MAX 65536u
 #define BACKLOG 512
+#define IDLE_RUNS_AT_ONCE 16 /* before runs that move nothing become rarer */
+#define IDLE_RUN_SHIFT_MAX 6 /* and the longest time between them: 64 ms */
 
 /* ---- the loop ---- */
 
@@ -35,24 +37,68 @@ static void on_timer(uv_timer_t *timer)
     run_daemon(timer->data);
 }
 
+static void on_again(uv_idle_t *idle)
+{
+    (void)uv_idle_stop(idle);
+    run_daemon(idle->data);
+}
+
+/* How long to wait when libmicrohttpd says that it has something to do at once.
+ *
+ * It says so truly while it sends a long answer or holds decrypted bytes, and falsely during the
+ * whole of a TLS handshake (0.9.75 does not note that the socket had nothing to read), so that a
+ * client that connects and is silent would cost a processor. What it does truly shows in our
+ * callbacks; without any, the runs become rarer. Nothing is lost by that, since real input also
+ * makes the epoll descriptor readable. */
+static uint64_t delay_for_run(struct httpd *h, unsigned activity_before)
+{
+    if (h->activity != activity_before)
+        h->idle_runs = 0;
+    else
+        h->idle_runs++;
+    if (h->idle_runs <= IDLE_RUNS_AT_ONCE)
+        return 0;
+    unsigned shift = h->idle_runs - IDLE_RUNS_AT_ONCE;
+    return shift < IDLE_RUN_SHIFT_MAX ? 1u << shift : 1u << IDLE_RUN_SHIFT_MAX;
+}
+
 static void run_daemon(struct httpd *h)
 {
     if (h->stopping)
         return;
+    unsigned activity = h->activity;
+    MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
     (void)MHD_run(h->daemon);
     if (h->stopping)
         return;
-    MHD_UNSIGNED_LONG_LONG timeout_ms = 0;
-    if (MHD_get_timeout(h->daemon, &timeout_ms) == MHD_YES)
-        (void)uv_timer_start(&h->timer, on_timer, timeout_ms, 0);
-    else
+    if (MHD_get_timeout(h->daemon, &timeout_ms) != MHD_YES) {
         (void)uv_timer_stop(&h->timer);
+        return;
+    }
+    if (timeout_ms == 0)
+        timeout_ms = delay_for_run(h, activity);
+    if (timeout_ms == 0) {
+        (void)uv_idle_start(&h->again,
+                            on_again); /* a timer of 0 would keep libuv among its timers */
+    } else {
+        (void)uv_idle_stop(&h->again);
+        (void)uv_timer_start(&h->timer, on_timer, timeout_ms, 0);
+    }
+}
+
+void httpd_wake(struct httpd *h)
+{
+    h->idle_runs = 0;
+    if (!h->stopping)
+        (void)uv_idle_start(&h->again, on_again);
 }
 
 static void on_daemon_ready(uv_poll_t *poll, int status, int events)
 {
     (void)status, (void)events;
-    run_daemon(poll->data);
+    struct httpd *h = poll->data;
+    h->idle_runs = 0;
+    run_daemon(h);
 }
 
 static void on_hangup_ready(uv_poll_t *poll, int status, int events)
@@ -199,8 +245,9 @@ static int start_polls(struct httpd *h, struct mlt_error *err)
         return mlt_fail(err, -r, "watch the streams' sockets: %s", uv_strerror(r));
     h->handles++;
     (void)uv_timer_init(h->loop, &h->timer);
-    h->handles++;
-    h->daemon_poll.data = h->hangup_poll.data = h->timer.data = h;
+    (void)uv_idle_init(h->loop, &h->again);
+    h->handles += 2;
+    h->daemon_poll.data = h->hangup_poll.data = h->timer.data = h->again.data = h;
     (void)uv_poll_start(&h->daemon_poll, UV_READABLE, on_daemon_ready);
     (void)uv_poll_start(&h->hangup_poll, UV_READABLE, on_hangup_ready);
     return 0;
@@ -301,7 +348,7 @@ void httpd_free(struct httpd *h, void (*closed)(void *arg), void *arg)
     h->closed = closed;
     h->closed_arg = arg;
     uv_handle_t *handles[] = {(uv_handle_t *)&h->daemon_poll, (uv_handle_t *)&h->hangup_poll,
-                              (uv_handle_t *)&h->timer};
+                              (uv_handle_t *)&h->timer, (uv_handle_t *)&h->again};
     unsigned count = h->handles;
     if (count == 0)
         stop(h); /* only a server that never started has no handles */

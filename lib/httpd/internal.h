@@ -15,6 +15,9 @@ struct httpd {
     uv_poll_t daemon_poll; /* libmicrohttpd's epoll set */
     uv_poll_t hangup_poll; /* our own epoll set of streams' sockets, see stream.c */
     uv_timer_t timer;      /* libmicrohttpd's next timeout */
+    uv_idle_t again;       /* libmicrohttpd has more to do at once */
+    unsigned activity;     /* counts callbacks of libmicrohttpd, see run_daemon() */
+    unsigned idle_runs;    /* in a row that were asked for and moved nothing */
     int hangup_fd;         /* -1: none */
     unsigned handles;      /* initialised and not yet closed */
     uint16_t port;
@@ -50,6 +53,7 @@ struct httpd_request {
 };
 
 struct httpd_stream {
+    struct httpd *h;     /* NULL once the connection is gone */
     unsigned references; /* the user, the request and libmicrohttpd's response: one each */
     struct MHD_Connection *connection; /* NULL once it is gone */
     int socket;                        /* watched for a hang-up; -1 when not */
@@ -63,6 +67,10 @@ struct httpd_stream {
     const struct httpd_stream_ops *ops;
     void *arg;
 };
+
+/* httpd.c: lets libmicrohttpd run in the loop's next turn. MHD_resume_connection() alone wakes only daemons
+ * that have a thread of their own. */
+void httpd_wake(struct httpd *h);
 
 /* request.c: callbacks of libmicrohttpd. */
 void *httpd_on_request_line(void *h, const char *target, struct MHD_Connection *connection);

@@ -15,6 +15,7 @@
 #include "lib/base/number.h"
 
 #define REFUSAL_TEXT_MAX 200
+#define BLOCK_SIZE 32768 /* bytes of an answer that are sent at once */
 
 static void request_free(struct httpd_request *request)
 {
@@ -124,8 +125,10 @@ enum MHD_Result httpd_on_request(void *arg, struct MHD_Connection *connection, c
                                  const char *method, const char *version, const char *upload,
                                  size_t *upload_length, void **ret_request)
 {
-    (void)arg, (void)connection, (void)url, (void)version;
+    (void)connection, (void)url, (void)version;
+    struct httpd *h = arg;
     struct httpd_request *request = *ret_request;
+    h->activity++;
     request->suspended = false;
     if (!request->started)
         return begin(request, method);
@@ -163,6 +166,7 @@ void httpd_request_resume(struct httpd_request *request)
     if (request->suspended) {
         request->suspended = false;
         MHD_resume_connection(request->connection);
+        httpd_wake(request->h);
     }
     if (request->stream)
         httpd_stream_resume(request->stream);
@@ -209,13 +213,47 @@ void httpd_request_answer(struct httpd_request *request, int status, struct MHD_
         httpd_request_resume(request);
 }
 
+/* ---- long answers ---- */
+
+struct long_body {
+    struct httpd_request *request;
+    size_t length;
+    char data[];
+};
+
+static ssize_t on_wanted(void *arg, uint64_t position, char *buffer, size_t max)
+{
+    struct long_body *body = arg;
+    size_t left = body->length - position;
+    size_t length = left < max ? left : max;
+    memcpy(buffer, body->data + position, length);
+    if (body->request->h)
+        body->request->h->activity++;
+    return (ssize_t)length;
+}
+
+/* libmicrohttpd sends a buffer without calling us, and then run_daemon() could not see that it
+ * moves. */
+static struct MHD_Response *respond_long(struct httpd_request *request, const void *data,
+                                         size_t length)
+{
+    struct long_body *body = mlt_calloc(1, sizeof *body + length);
+    body->request = request;
+    body->length = length;
+    memcpy(body->data, data, length);
+    return MHD_create_response_from_callback(length, BLOCK_SIZE, on_wanted, body, free);
+}
+
 void httpd_respond(struct httpd_request *request, int status, const char *content_type,
                    const struct httpd_header *headers, size_t header_count, const void *body,
                    size_t length)
 {
     /* libmicrohttpd copies the body; its parameter is not const for other modes of this call. */
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        length, length ? (void *)(uintptr_t)body : NULL, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *response =
+        length > BLOCK_SIZE
+            ? respond_long(request, body, length)
+            : MHD_create_response_from_buffer(length, length ? (void *)(uintptr_t)body : NULL,
+                                              MHD_RESPMEM_MUST_COPY);
     assert(response);
     httpd_response_headers(response, content_type, headers, header_count);
     httpd_request_answer(request, status, response);

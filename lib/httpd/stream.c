@@ -33,6 +33,7 @@ void httpd_stream_resume(struct httpd_stream *stream)
         return;
     stream->suspended = false;
     MHD_resume_connection(stream->connection);
+    httpd_wake(stream->h);
 }
 
 /* ---- libmicrohttpd asks for bytes ---- */
@@ -58,6 +59,8 @@ static ssize_t on_wanted(void *arg, uint64_t position, char *buffer, size_t max)
     (void)position;
     struct httpd_stream *stream = arg;
     stream->suspended = false;
+    if (stream->h)
+        stream->h->activity++;
     if (!stream->broken && !stream->released && stream->queue.length == 0 && stream->wrote) {
         stream->wrote = false;
         if (stream->ops->drained)
@@ -109,6 +112,7 @@ void httpd_stream_completed(struct httpd *h, struct httpd_stream *stream)
         (void)epoll_ctl(h->hangup_fd, EPOLL_CTL_DEL, stream->socket, NULL);
     stream->socket = -1;
     stream->connection = NULL;
+    stream->h = NULL;
     stream->broken = true;
     if (!stream->released) {
         stream->released = true;
@@ -134,6 +138,7 @@ struct httpd_stream *httpd_stream_begin(struct httpd_request *request, int statu
     stream->arg = arg;
     stream->references = 2; /* the user and the response */
     stream->connection = request->connection;
+    stream->h = request->h;
     httpd_response_headers(response, content_type, headers, header_count);
     if (request->connection) {
         mlt_text_init(&stream->queue, request->h->stream_queue_max);
