@@ -174,6 +174,16 @@ static void on_message(void *arg, const char *format, va_list list)
     mlt_text_puts(&h->start_messages, line);
 }
 
+/* At the connection cap libmicrohttpd stops listening, and only its next run after a connection is
+ * gone listens again; nothing else would bring that run about. */
+static void on_connection(void *arg, struct MHD_Connection *connection, void **unused,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    (void)connection, (void)unused;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED)
+        httpd_wake(arg);
+}
+
 static int start_daemon(struct httpd *h, const struct httpd_config *config, int fd,
                         struct mlt_error *err)
 {
@@ -203,8 +213,9 @@ static int start_daemon(struct httpd *h, const struct httpd_config *config, int 
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, httpd_on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, httpd_on_request_line, h,
-        MHD_OPTION_NOTIFY_COMPLETED, httpd_on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
-        connections, MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_NOTIFY_COMPLETED,
+        httpd_on_completed, h, MHD_OPTION_CONNECTION_LIMIT, connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         header_max + CONNECTION_WRITE_ROOM, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     h->started = true;
     if (!h->daemon)

@@ -68,8 +68,8 @@ struct httpd_stream {
     void *arg;
 };
 
-/* httpd.c: lets libmicrohttpd run in the loop's next turn. MHD_resume_connection() alone wakes only daemons
- * that have a thread of their own. */
+/* httpd.c: lets libmicrohttpd run in the loop's next turn. MHD_resume_connection() alone wakes only
+ * daemons that have a thread of their own. */
 void httpd_wake(struct httpd *h);
 
 /* request.c: callbacks of libmicrohttpd. */
