@@ -152,6 +152,13 @@ int gang_node_reserve(struct gang *g,
 void gang_node_set(struct gang *g, const struct gang_event *event);
 void gang_node_remove(struct gang *g, uint32_t node);
 
+/* ---- board.c ---- (`there`: what is left on one node of a board) */
+
+bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
+void gang_board_take(int64_t *there, const int64_t *request);
+void gang_board_give(int64_t *there, const int64_t *request);
+uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
+
 /* ---- place.c ---- */
 
 /* Where to look: one of the boards, with the classes or the open classes of its nodes; what to
@@ -165,11 +172,6 @@ struct gang_ground {
 };
 
 bool gang_role_allows(const struct gang_role *role, uint32_t node_class);
-bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
-void gang_board_take(int64_t *there, const int64_t *request);
-void gang_board_give(int64_t *there, const int64_t *request);
-uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
-
 /* First fit of all pods, whole or not at all: fills nodes[shape->pods] and takes the room from the
  * board. False: nothing was taken and *ret_role is the role that found no place. */
 bool gang_place(const struct gang *g, const struct gang_ground *ground,
