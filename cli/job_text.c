@@ -1,0 +1,346 @@
+/* A TrainingJob in words: see job_text.h. */
+#include "cli/job_text.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock_text.h"
+#include "lib/json/json.h"
+
+static const struct {
+    const char *heading;
+    bool wide;
+} columns[] = {
+#define XX(name, heading, wide) [JOB_COLUMN_##name] = {heading, wide},
+    JOB_COLUMN_MAP(XX)
+#undef XX
+};
+_Static_assert(MLT_ARRAY_LENGTH(columns) == JOB_COLUMN_COUNT, "each column has a heading");
+
+const char *job_column_heading(enum job_column column)
+{
+    return columns[column].heading;
+}
+
+bool job_column_is_wide(enum job_column column)
+{
+    return columns[column].wide;
+}
+
+/* ---- pieces ---- */
+
+static int64_t time_at(const cJSON *object, const char *path)
+{
+    const char *text = json_string(object, path, NULL);
+    int64_t wall_ms;
+    return text && mlt_time_parse(text, &wall_ms, NULL) == 0 ? wall_ms : 0;
+}
+
+static void age_text(int64_t since_ms, int64_t now_ms, char *text)
+{
+    if (since_ms)
+        mlt_duration_for_people((now_ms - since_ms) / 1000, text);
+    else
+        text[0] = '\0';
+}
+
+static const char *phase_of(const cJSON *job)
+{
+    return json_string(job, "status.phase", "Pending");
+}
+
+static bool is_waiting(const cJSON *job)
+{
+    const char *phase = phase_of(job);
+    return strcmp(phase, "Queued") == 0 || strcmp(phase, "Pending") == 0;
+}
+
+int job_condition(const cJSON *job, const char *type, const char **ret_message)
+{
+    const cJSON *condition;
+    cJSON_ArrayForEach (condition, json_find(job, "status.conditions")) {
+        if (strcmp(json_string(condition, "type", ""), type) != 0)
+            continue;
+        if (ret_message)
+            *ret_message = json_string(condition, "message", "");
+        return strcmp(json_string(condition, "status", ""), "True") == 0 ? 1 : 0;
+    }
+    return -1;
+}
+
+bool job_is_finished(const cJSON *job)
+{
+    const char *phase = phase_of(job);
+    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
+static const cJSON *last_failure(const cJSON *job)
+{
+    const cJSON *failures = json_find(job, "status.failures");
+    int count = cJSON_GetArraySize(failures);
+    return count > 0 ? cJSON_GetArrayItem(failures, count - 1) : NULL;
+}
+
+int job_exit_code(const cJSON *job)
+{
+    if (strcmp(phase_of(job), "Succeeded") == 0)
+        return 0;
+    const cJSON *failure = last_failure(job);
+    int64_t code = json_integer(failure, "exitCode", 0), signal = json_integer(failure, "signal", 0);
+    if (signal > 0 && signal < 128)
+        return (int)(128 + signal);
+    return code > 0 && code < 256 ? (int)code : 1;
+}
+
+/* Why it waits, or what went wrong last: one sentence. */
+static const char *why(const cJSON *job)
+{
+    const char *message = "";
+    if (is_waiting(job)) {
+        if (job_condition(job, "Admitted", &message) == 0 && *message)
+            return message;
+        return json_string(job, "status.queue.explanation", json_string(job, "status.queue.reason", ""));
+    }
+    if (strcmp(phase_of(job), "Failed") == 0 && job_condition(job, "Failed", &message) == 1)
+        return message;
+    if (strcmp(phase_of(job), "Restarting") == 0)
+        return json_string(last_failure(job), "message", "");
+    return "";
+}
+
+static void step_text(const cJSON *job, char *cell)
+{
+    int64_t step = json_integer(job, "status.progress.step", -1), total = json_integer(job, "status.progress.totalSteps", 0);
+    if (!total)
+        total = json_integer(job, "spec.progress.totalSteps", 0);
+    if (step < 0)
+        cell[0] = '\0';
+    else if (total > 0)
+        (void)snprintf(cell, JOB_CELL_MAX, "%" PRId64 "/%" PRId64, step, total);
+    else
+        (void)snprintf(cell, JOB_CELL_MAX, "%" PRId64, step);
+}
+
+/* The API holds a number or a decimal in a string ("12.5"). */
+static double speed_of(const cJSON *job)
+{
+    const char *text = json_string(job, "status.progress.stepsPerSecond", NULL);
+    double speed = json_number(job, "status.progress.stepsPerSecond", 0);
+    if (text && sscanf(text, "%lf", &speed) != 1)
+        speed = 0;
+    return speed;
+}
+
+static void copy(const char *text, char *cell)
+{
+    (void)snprintf(cell, JOB_CELL_MAX, "%s", text);
+}
+
+static void left_text(const cJSON *job, char *cell)
+{
+    int64_t seconds = json_integer(job, "status.progress.estimatedRemainingSeconds", -1);
+    if (seconds < 0 || job_is_finished(job))
+        cell[0] = '\0';
+    else
+        mlt_duration_for_people(seconds, cell);
+}
+
+static void number_cell(const cJSON *job, const char *path, char *cell)
+{
+    int64_t value = json_integer(job, path, -1);
+    if (value < 0)
+        cell[0] = '\0';
+    else
+        (void)snprintf(cell, JOB_CELL_MAX, "%" PRId64, value);
+}
+
+void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *cell)
+{
+    cell[0] = '\0';
+    switch (column) {
+    case JOB_COLUMN_NAME:
+        copy(json_string(job, "metadata.name", ""), cell);
+        break;
+    case JOB_COLUMN_PHASE:
+        copy(phase_of(job), cell);
+        break;
+    case JOB_COLUMN_QUEUE:
+        copy(json_string(job, "spec.queue", "default"), cell);
+        break;
+    case JOB_COLUMN_WORKERS:
+        copy(json_string(job, "status.workers", ""), cell);
+        break;
+    case JOB_COLUMN_GPUS:
+        number_cell(job, "status.gpus", cell);
+        break;
+    case JOB_COLUMN_STEP:
+        step_text(job, cell);
+        break;
+    case JOB_COLUMN_SPEED:
+        if (speed_of(job) > 0 && !job_is_finished(job))
+            (void)snprintf(cell, JOB_CELL_MAX, "%.3g", speed_of(job));
+        break;
+    case JOB_COLUMN_LEFT:
+        left_text(job, cell);
+        break;
+    case JOB_COLUMN_RESTARTS:
+        (void)snprintf(cell, JOB_CELL_MAX, "%" PRId64, json_integer(job, "status.restarts", 0));
+        break;
+    case JOB_COLUMN_CHECKPOINT:
+        number_cell(job, "status.checkpoint.step", cell);
+        break;
+    case JOB_COLUMN_AGE:
+        age_text(time_at(job, "metadata.creationTimestamp"), now_ms, cell);
+        break;
+    case JOB_COLUMN_NODES:
+        copy(json_string(job, "status.placement.workers", ""), cell);
+        break;
+    case JOB_COLUMN_WHY:
+        copy(why(job), cell);
+        break;
+    case JOB_COLUMN_COUNT:
+        break;
+    }
+}
+
+void job_progress_line(const cJSON *job, int64_t now_ms, char *line)
+{
+    static const struct {
+        enum job_column column;
+        const char *before, *after;
+    } parts[] = {{JOB_COLUMN_PHASE, "", ""},         {JOB_COLUMN_WORKERS, "  workers ", ""},
+                 {JOB_COLUMN_STEP, "  step ", ""},   {JOB_COLUMN_SPEED, "  ", " steps/s"},
+                 {JOB_COLUMN_LEFT, "  ", " left"},   {JOB_COLUMN_RESTARTS, "  restarts ", ""},
+                 {JOB_COLUMN_CHECKPOINT, "  checkpoint ", ""}, {JOB_COLUMN_WHY, "  ", ""}};
+    size_t used = 0;
+    line[0] = '\0';
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(parts) && used < JOB_CELL_MAX - 1; i++) {
+        char cell[JOB_CELL_MAX];
+        job_cell(job, parts[i].column, now_ms, cell);
+        bool is_zero_restarts = parts[i].column == JOB_COLUMN_RESTARTS && strcmp(cell, "0") == 0;
+        if (!cell[0] || is_zero_restarts)
+            continue;
+        int added = snprintf(line + used, JOB_CELL_MAX - used, "%s%s%s", parts[i].before, cell, parts[i].after);
+        used += added > 0 ? (size_t)added : 0;
+    }
+}
+
+/* ---- the page ---- */
+
+static void field(struct mlt_text *out, const char *name, const char *value)
+{
+    if (value && *value)
+        mlt_text_printf(out, "%-14s %s\n", name, value);
+}
+
+static void cell_field(struct mlt_text *out, const char *name, const cJSON *job, enum job_column column, int64_t now_ms)
+{
+    char cell[JOB_CELL_MAX];
+    job_cell(job, column, now_ms, cell);
+    field(out, name, cell);
+}
+
+static void placement_fields(struct mlt_text *out, const cJSON *job)
+{
+    char text[JOB_CELL_MAX];
+    int64_t replicas = json_integer(job, "spec.workers.replicas", 1);
+    const char *framework = json_string(job, "spec.framework", "pytorch");
+    (void)snprintf(text, sizeof text, "%" PRId64 " pod%s, framework %s", replicas, replicas == 1 ? "" : "s", framework);
+    field(out, "Gang:", text);
+    field(out, "Nodes:", json_string(job, "status.placement.workers", ""));
+}
+
+static void checkpoint_field(struct mlt_text *out, const cJSON *job, int64_t now_ms)
+{
+    int64_t step = json_integer(job, "status.checkpoint.step", -1);
+    if (step < 0) {
+        if (json_find(job, "spec.checkpoint.path"))
+            mlt_text_printf(out, "%-14s none yet in %s\n", "Checkpoint:", json_string(job, "spec.checkpoint.path", ""));
+        return;
+    }
+    char age[MLT_TIME_TEXT_MAX];
+    age_text(time_at(job, "status.checkpoint.time"), now_ms, age);
+    mlt_text_printf(out, "%-14s step %" PRId64 " at %s%s%s%s\n", "Checkpoint:", step, json_string(job, "status.checkpoint.path", "?"),
+                    *age ? " (" : "", age, *age ? " ago)" : "");
+}
+
+static void restarts_field(struct mlt_text *out, const cJSON *job)
+{
+    mlt_text_printf(out, "%-14s %" PRId64 ", %" PRId64 " of %" PRId64 " charged; attempt %" PRId64 "\n",
+                    "Restarts:", json_integer(job, "status.restarts", 0), json_integer(job, "status.restartsCharged", 0),
+                    json_integer(job, "spec.backoffLimit", 6), json_integer(job, "status.attempt", 0));
+}
+
+static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
+{
+    const cJSON *condition, *all = json_find(job, "status.conditions");
+    if (cJSON_GetArraySize(all) > 0)
+        mlt_text_puts(out, "Conditions:\n");
+    cJSON_ArrayForEach (condition, all) {
+        char age[MLT_TIME_TEXT_MAX];
+        age_text(time_at(condition, "lastTransitionTime"), now_ms, age);
+        mlt_text_printf(out, "  %-12s %-6s %-8s %s%s%s\n", json_string(condition, "type", "?"), json_string(condition, "status", "?"),
+                        age, json_string(condition, "reason", ""), *json_string(condition, "message", "") ? ": " : "",
+                        json_string(condition, "message", ""));
+    }
+}
+
+static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
+{
+    const cJSON *failure, *all = json_find(job, "status.failures");
+    if (cJSON_GetArraySize(all) > 0)
+        mlt_text_puts(out, "Failures (the last 20):\n");
+    cJSON_ArrayForEach (failure, all) {
+        char age[MLT_TIME_TEXT_MAX];
+        age_text(time_at(failure, "time"), now_ms, age);
+        mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: ", json_integer(failure, "attempt", 0), age);
+        mlt_text_puts(out, json_string(failure, "message", json_string(failure, "cause", "?")));
+        int64_t lost = json_integer(failure, "stepsLost", -1);
+        if (lost >= 0)
+            mlt_text_printf(out, " (%" PRId64 " steps lost)", lost);
+        mlt_text_putc(out, '\n');
+    }
+}
+
+static void event_lines(struct mlt_text *out, const cJSON *events, int64_t now_ms)
+{
+    const cJSON *event, *items = json_member(events, "items");
+    if (cJSON_GetArraySize(items) > 0)
+        mlt_text_puts(out, "Events:\n");
+    cJSON_ArrayForEach (event, items) {
+        char age[MLT_TIME_TEXT_MAX];
+        int64_t at = time_at(event, "lastTimestamp");
+        age_text(at ? at : time_at(event, "eventTime"), now_ms, age);
+        int64_t count = json_integer(event, "count", 1);
+        mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""), json_string(event, "reason", ""),
+                        json_string(event, "message", ""));
+        if (count > 1)
+            mlt_text_printf(out, " (%" PRId64 " times)", count);
+        mlt_text_putc(out, '\n');
+    }
+}
+
+void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out)
+{
+    field(out, "Name:", json_string(job, "metadata.name", ""));
+    field(out, "Namespace:", json_string(job, "metadata.namespace", ""));
+    cell_field(out, "Queue:", job, JOB_COLUMN_QUEUE, now_ms);
+    cell_field(out, "Phase:", job, JOB_COLUMN_PHASE, now_ms);
+    cell_field(out, is_waiting(job) ? "Waits because:" : "Why:", job, JOB_COLUMN_WHY, now_ms);
+    if (is_waiting(job) && json_integer(job, "status.queue.position", 0) > 0)
+        mlt_text_printf(out, "%-14s %" PRId64 "\n", "Position:", json_integer(job, "status.queue.position", 0));
+    placement_fields(out, job);
+    cell_field(out, "Workers:", job, JOB_COLUMN_WORKERS, now_ms);
+    cell_field(out, "GPUs:", job, JOB_COLUMN_GPUS, now_ms);
+    cell_field(out, "Step:", job, JOB_COLUMN_STEP, now_ms);
+    cell_field(out, "Steps/s:", job, JOB_COLUMN_SPEED, now_ms);
+    cell_field(out, "Time left:", job, JOB_COLUMN_LEFT, now_ms);
+    checkpoint_field(out, job, now_ms);
+    restarts_field(out, job);
+    cell_field(out, "Age:", job, JOB_COLUMN_AGE, now_ms);
+    conditions(out, job, now_ms);
+    failures(out, job, now_ms);
+    event_lines(out, events, now_ms);
+}

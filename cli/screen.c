@@ -1,0 +1,119 @@
+/* Output of `run`: see screen.h. Ranks' standard output goes to standard output, everything else to standard error. */
+#include "cli/screen.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/job_text.h"
+#include "lib/json/json.h"
+
+void screen_init(struct screen *s, bool quiet)
+{
+    *s = (struct screen){.quiet = quiet, .columns = 80};
+    const char *term = getenv("TERM");
+    s->is_terminal = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    struct winsize size;
+    if (s->is_terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+        s->columns = size.ws_col;
+}
+
+static void wipe(struct screen *s)
+{
+    if (!s->shown)
+        return;
+    (void)fputs("\r\033[K", stderr);
+    s->shown = false;
+}
+
+static void show(struct screen *s)
+{
+    if (!s->is_terminal || s->quiet || !s->last[0])
+        return;
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "\r\033[K%.*s", s->columns - 1, s->last);
+    (void)fflush(stderr);
+    s->shown = true;
+}
+
+void screen_line(struct screen *s, const char *pod, const struct log_line *line)
+{
+    wipe(s);
+    FILE *out = line->is_error ? stderr : stdout;
+    if (line->rank == LOG_LINE_LAUNCHER)
+        (void)fprintf(out, "[%s] ", pod);
+    else
+        (void)fprintf(out, "[rank %" PRId64 "] ", line->rank);
+    (void)fwrite(line->text, 1, line->length, out);
+    (void)fputc('\n', out);
+    (void)fflush(out);
+    show(s);
+}
+
+void screen_say(struct screen *s, const char *format, ...)
+{
+    va_list args;
+    wipe(s);
+    (void)fflush(stdout);
+    (void)fputs("mltrain: ", stderr);
+    va_start(args, format);
+    (void)vfprintf(stderr, format, args);
+    va_end(args);
+    (void)fputc('\n', stderr);
+    show(s);
+}
+
+static void tell_failures(struct screen *s, const cJSON *job)
+{
+    const cJSON *failures = json_find(job, "status.failures");
+    int64_t count = cJSON_GetArraySize(failures), restarts = json_integer(job, "status.restarts", 0);
+    if (count > s->failures) {
+        const cJSON *failure = cJSON_GetArrayItem(failures, (int)count - 1);
+        int64_t lost = json_integer(failure, "stepsLost", -1);
+        if (lost >= 0)
+            screen_say(s, "attempt %" PRId64 " failed: %s (%" PRId64 " steps lost)", json_integer(failure, "attempt", 0),
+                       json_string(failure, "message", "?"), lost);
+        else
+            screen_say(s, "attempt %" PRId64 " failed: %s", json_integer(failure, "attempt", 0), json_string(failure, "message", "?"));
+    }
+    s->failures = count;
+    int64_t attempt = json_integer(job, "status.attempt", 0), resume = json_integer(job, "status.recovery.resumeStep", -1);
+    if (attempt > s->attempt && attempt > 1) {
+        if (resume >= 0)
+            screen_say(s, "attempt %" PRId64 " goes on from the checkpoint of step %" PRId64 " (restart %" PRId64 ")", attempt, resume,
+                       restarts);
+        else
+            screen_say(s, "attempt %" PRId64 " starts from the beginning (restart %" PRId64 ")", attempt, restarts);
+    }
+    if (attempt > s->attempt)
+        s->attempt = attempt;
+}
+
+void screen_job(struct screen *s, const cJSON *job, int64_t now_ms, int64_t wall_ms)
+{
+    if (s->quiet)
+        return;
+    tell_failures(s, job);
+    char line[JOB_CELL_MAX];
+    job_progress_line(job, wall_ms, line);
+    const char *phase = json_string(job, "status.phase", "Pending");
+    bool is_new_phase = strcmp(phase, s->phase) != 0, is_new = strcmp(line, s->last) != 0;
+    (void)snprintf(s->last, sizeof s->last, "%s", line);
+    (void)snprintf(s->phase, sizeof s->phase, "%s", phase);
+    if (s->is_terminal) {
+        show(s);
+    } else if (is_new && (is_new_phase || now_ms - s->printed_ms >= SCREEN_REPEAT_MS)) {
+        s->printed_ms = now_ms;
+        screen_say(s, "%s", line);
+    }
+}
+
+void screen_end(struct screen *s)
+{
+    wipe(s);
+    s->last[0] = '\0';
+    (void)fflush(stdout);
+}
