@@ -127,9 +127,10 @@ static void say_no_room(struct sentence *s, const struct gang *g, const struct g
 {
     say_need(s, g, why);
     if (why->nodes_unschedulable + why->nodes_avoided >= why->nodes_allowed) {
-        say(s, "; none of its %u node%s can be used now", why->nodes_allowed,
-            plural(why->nodes_allowed));
-        say_nodes(s, why);
+        say(s,
+            "; no node can be used now (of %u: %u not schedulable, %u avoided for a while after "
+            "trouble)",
+            why->nodes_allowed, why->nodes_unschedulable, why->nodes_avoided);
         return;
     }
     say(s, "; ");
@@ -141,6 +142,8 @@ static void say_no_room(struct sentence *s, const struct gang *g, const struct g
         say(s, ", at most ");
         say_number(s, why->resource, why->largest);
         say(s, " on one node");
+    } else if (why->pods_fit == 0) {
+        say(s, ", no such pod fits now");
     } else if (!why->with_other_roles) {
         say(s, ", at most %" PRIu64 " such pod%s fit%s now", why->pods_fit, plural(why->pods_fit),
             why->pods_fit == 1 ? "s" : "");
