@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# up, down, up again; every program killed in turn while a job runs: no rank notices, and the store is kept.
+. "$(dirname "$0")/common.sh"
+
+mltrain cluster status >/dev/null && fail "status of a cluster that never was"
+mltrain cluster up --nodes 2 --gpus-per-node 4 || fail "up"
+mltrain cluster up | grep -q already || fail "up twice"
+mltrain cluster status | tee status.txt | grep -q "API server https://127.0.0.1" || fail "status"
+[ "$(grep -c 'ready.*4 GPUs' status.txt)" = 2 ] || { cat status.txt; fail "two nodes with 4 GPUs"; }
+dir=$MLTRAIN_HOME/clusters/default
+[ "$(stat -c %a "$dir/kubeconfig")" = 600 ] && [ "$(stat -c %a "$dir/token")" = 600 ] && [ "$(stat -c %a "$dir")" = 700 ] || fail "modes"
+
+gpus=4 plain_job steady 2 2 'trap "exit 0" TERM; i=0; while :; do echo "step $i"; i=$((i+1)); sleep 0.2; done' >steady.yaml
+mltrain submit steady.yaml || fail "submit"
+mltrain wait steady --for Running --timeout 30s || fail "not running"
+eventually 10 test "$(rank_pids steady | awk '{print $1}' | sort -u | wc -l)" = 4
+before=$(rank_pids steady)
+[ -n "$before" ] || fail "no ranks found"
+
+program_pid() { pgrep -f "$1.*$dir" | head -1; }
+for program in mltrain-controller 'mltrain-localcluster api' 'mltrain-localcluster agent.*node-0' 'mltrain-localcluster agent.*node-1'; do
+  pid=$(program_pid "$program")
+  [ -n "$pid" ] || fail "no process $program"
+  kill -9 "$pid"
+  eventually 20 sh -c "pid=\$(pgrep -f '$program.*$dir' | head -1); [ -n \"\$pid\" ] && [ \"\$pid\" != $pid ]" || fail "$program was not started again"
+done
+eventually 30 mltrain get steady || fail "the API server does not answer"
+sleep 3
+[ "$(rank_pids steady)" = "$before" ] || { echo "$before"; rank_pids steady; fail "the ranks changed when programs were killed"; }
+eventually 20 job_is steady .status.workers 2/2 || fail "workers"
+job_is steady .status.attempt 1 || fail "a restart happened"
+mltrain logs steady --rank 3 | head -3 | grep -q "step 0" || fail "logs"
+
+# And it still obeys: cancel ends it.
+mltrain cancel steady || fail "cancel"
+mltrain wait steady --timeout 30s
+eventually 10 job_is steady .status.phase Failed || fail "not failed after cancel"
+job_is steady '.status.conditions[] | select(.type=="Failed") | .reason' Cancelled || fail "reason"
+
+mltrain cluster down || fail "down"
+[ -z "$(left_over)" ] || { left_over; fail "something runs after down"; }
+mltrain cluster up || fail "up again"
+job_is steady .status.phase Failed || fail "the store was not kept"
