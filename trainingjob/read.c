@@ -1,0 +1,112 @@
+/* Reads a TrainingJob object into C data, with defaults for what is absent. */
+#include <errno.h>
+#include <string.h>
+
+#include "lib/base/cleanup.h"
+#include "lib/base/clock_text.h"
+#include "trainingjob/object.h"
+#include "trainingjob/spec_fields.h"
+#include "trainingjob/trainingjob.h"
+
+int64_t trainingjob_time(const cJSON *object, const char *path)
+{
+    int64_t time_ms;
+    const char *text = json_string(object, path, NULL);
+    return text && mlt_time_parse(text, &time_ms, NULL) == 0 ? time_ms : 0;
+}
+
+cJSON *trainingjob_copy_object(const cJSON *object)
+{
+    cJSON *copy = cJSON_CreateObject();
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object)
+    {
+        /* Status is read into C data, managedFields are large and nobody here looks at them. */
+        if (strcmp(item->string, "status") != 0 && strcmp(item->string, "metadata") != 0)
+            json_set(copy, item->string, json_copy(item));
+    }
+    cJSON *metadata = json_set_object(copy, "metadata");
+    cJSON_ArrayForEach(item, json_member(object, "metadata"))
+    {
+        if (strcmp(item->string, "managedFields") != 0)
+            (void)cJSON_AddItemToObject(metadata, item->string, json_copy(item));
+    }
+    return copy;
+}
+
+int trainingjob_check_kind(const cJSON *object, const char *kind, struct mlt_error *err)
+{
+    const char *api_version = json_string(object, "apiVersion", TRAININGJOB_API_VERSION);
+    const char *got = json_string(object, "kind", kind);
+    if (!cJSON_IsObject(object))
+        return mlt_fail(err, EINVAL, "expected a %s object", kind);
+    if (strcmp(got, kind) != 0)
+        return mlt_fail(err, EINVAL, "kind: expected %s, got `%.60s`", kind, got);
+    if (strcmp(api_version, TRAININGJOB_API_VERSION) != 0)
+        return mlt_fail(err, EINVAL, "apiVersion: expected %s, got `%.60s`",
+                        TRAININGJOB_API_VERSION, api_version);
+    return 0;
+}
+
+static const cJSON *object_at(const cJSON *object, const char *path)
+{
+    const cJSON *found = json_find(object, path);
+    return cJSON_IsObject(found) ? found : NULL;
+}
+
+static void read_metadata(const cJSON *object, struct trainingjob_metadata *ret)
+{
+    const cJSON *finalizers = json_find(object, "metadata.finalizers");
+    *ret = (struct trainingjob_metadata){
+        .name = json_string(object, "metadata.name", ""),
+        .namespace_ = json_string(object, "metadata.namespace", ""),
+        .uid = json_string(object, "metadata.uid", ""),
+        .resource_version = json_string(object, "metadata.resourceVersion", ""),
+        .generation = json_integer(object, "metadata.generation", 0),
+        .creation_ms = trainingjob_time(object, "metadata.creationTimestamp"),
+        .deletion_ms = trainingjob_time(object, "metadata.deletionTimestamp"),
+        .labels = object_at(object, "metadata.labels"),
+        .annotations = object_at(object, "metadata.annotations"),
+        .finalizers = cJSON_IsArray(finalizers) ? finalizers : NULL,
+    };
+}
+
+int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
+{
+    int rc = trainingjob_check_kind(object, TRAININGJOB_KIND, err);
+    if (rc < 0)
+        return rc;
+    struct trainingjob job = {.object = trainingjob_copy_object(object)};
+    const cJSON *spec = NULL;
+    fields_init(&trainingjob_spec_fields, &job.spec);
+    job.spec.workers.name = TRAININGJOB_ROLE_WORKER;
+    job.spec.workers.restarts_gang = true;
+    rc = json_read_object(job.object, "", "spec", &spec, err);
+    if (rc == 0)
+        rc = mlt_fail(err, EINVAL, "spec: is required");
+    if (rc > 0)
+        rc = fields_read(&trainingjob_spec_fields, spec, "spec", &job.spec, err);
+    if (rc < 0) {
+        trainingjob_release(&job);
+        return rc;
+    }
+    read_metadata(job.object, &job.metadata);
+    trainingjob_status_read(json_member(object, "status"), &job.status);
+    *ret_job = job;
+    return 0;
+}
+
+void trainingjob_release(struct trainingjob *job)
+{
+    if (!job->object)
+        return;
+    fields_release(&trainingjob_spec_fields, &job->spec);
+    trainingjob_status_release(&job->status);
+    cJSON_Delete(job->object);
+    *job = (struct trainingjob){0};
+}
+
+void trainingjob_default(cJSON *object)
+{
+    fields_default(&trainingjob_spec_fields, json_member(object, "spec"));
+}

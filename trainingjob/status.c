@@ -1,0 +1,264 @@
+/* The status of a TrainingJob: memory, and the changes that a controller makes. */
+#include "trainingjob/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "trainingjob/trainingjob.h"
+
+#define AVOID_DOUBLINGS_MAX 20 /* beyond that every time would be above any maximum */
+
+void trainingjob_status_init(struct trainingjob_status *status)
+{
+    *status = (struct trainingjob_status){
+        .recovery.charged_at_step = TRAININGJOB_NONE,
+        .recovery.resume_step = TRAININGJOB_NONE,
+        .checkpoint.step = TRAININGJOB_NONE,
+        .progress.step = TRAININGJOB_NONE,
+        .progress.remaining_seconds = TRAININGJOB_NONE,
+    };
+}
+
+static void failure_release(struct trainingjob_failure *failure)
+{
+    free(failure->node);
+    free(failure->message);
+}
+
+void trainingjob_status_release(struct trainingjob_status *status)
+{
+    for (size_t i = 0; i < status->conditions_count; i++)
+        free(status->conditions[i].message);
+    for (size_t i = 0; i < status->failures_count; i++)
+        failure_release(&status->failures[i]);
+    for (size_t i = 0; i < status->recovery.avoid_count; i++)
+        free(status->recovery.avoid[i].node);
+    free(status->conditions);
+    free(status->failures);
+    free(status->recovery.avoid);
+    free(status->recovery.skipped);
+    free(status->recovery.resume_path);
+    free(status->checkpoint.path);
+    free(status->queue.explanation);
+    free(status->placement);
+    free(status->workers);
+    free(status->selector);
+    free(status->launcher_image);
+    trainingjob_status_init(status);
+}
+
+static void failure_copy(const struct trainingjob_failure *from, struct trainingjob_failure *to)
+{
+    *to = *from;
+    to->node = mlt_strdup(from->node);
+    to->message = mlt_strdup(from->message);
+}
+
+static void *copy_array(const void *from, size_t count, size_t size)
+{
+    return count > 0 ? mlt_memdup(from, count * size) : NULL;
+}
+
+void trainingjob_status_copy(const struct trainingjob_status *from,
+                             struct trainingjob_status *ret_status)
+{
+    struct trainingjob_status to = *from;
+    struct trainingjob_recovery *r = &to.recovery;
+    to.conditions = copy_array(from->conditions, from->conditions_count, sizeof *to.conditions);
+    for (size_t i = 0; i < to.conditions_count; i++)
+        to.conditions[i].message = mlt_strdup(from->conditions[i].message);
+    to.failures = copy_array(from->failures, from->failures_count, sizeof *to.failures);
+    for (size_t i = 0; i < to.failures_count; i++)
+        failure_copy(&from->failures[i], &to.failures[i]);
+    r->avoid = copy_array(from->recovery.avoid, r->avoid_count, sizeof *r->avoid);
+    for (size_t i = 0; i < r->avoid_count; i++)
+        r->avoid[i].node = mlt_strdup(from->recovery.avoid[i].node);
+    r->skipped = copy_array(from->recovery.skipped, r->skipped_count, sizeof *r->skipped);
+    r->resume_path = mlt_strdup(from->recovery.resume_path);
+    to.checkpoint.path = mlt_strdup(from->checkpoint.path);
+    to.queue.explanation = mlt_strdup(from->queue.explanation);
+    to.placement = mlt_strdup(from->placement);
+    to.workers = mlt_strdup(from->workers);
+    to.selector = mlt_strdup(from->selector);
+    to.launcher_image = mlt_strdup(from->launcher_image);
+    *ret_status = to;
+}
+
+void trainingjob_set_text(char **field, const char *text, size_t max)
+{
+    char *copy = NULL;
+    if (text) {
+        size_t length = strnlen(text, max);
+        while (text[length] != '\0' && length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80)
+            length--; /* never in the middle of a character */
+        copy = mlt_strndup(text, length);
+    }
+    free(*field);
+    *field = copy;
+}
+
+/* ---- conditions ---- */
+
+static struct trainingjob_condition *find_condition(const struct trainingjob_status *status,
+                                                    enum trainingjob_condition_type type)
+{
+    for (size_t i = 0; i < status->conditions_count; i++) {
+        if (strcmp(status->conditions[i].type, trainingjob_condition_name(type)) == 0)
+            return &status->conditions[i];
+    }
+    return NULL;
+}
+
+const struct trainingjob_condition *
+trainingjob_find_condition(const struct trainingjob_status *status,
+                           enum trainingjob_condition_type type)
+{
+    return find_condition(status, type);
+}
+
+bool trainingjob_condition_is_true(const struct trainingjob_status *status,
+                                   enum trainingjob_condition_type type)
+{
+    const struct trainingjob_condition *found = find_condition(status, type);
+    return found && strcmp(found->status, "True") == 0;
+}
+
+static struct trainingjob_condition *add_condition(struct trainingjob_status *status,
+                                                   enum trainingjob_condition_type type)
+{
+    size_t count = status->conditions_count;
+    if (count >= TRAININGJOB_CONDITIONS_MAX) {
+        /* Foreign ones filled the list: ours matter more than the oldest of them. */
+        free(status->conditions[0].message);
+        memmove(status->conditions, status->conditions + 1,
+                (count - 1) * sizeof *status->conditions);
+        count--;
+    }
+    status->conditions = mlt_realloc(status->conditions, count + 1, sizeof *status->conditions);
+    status->conditions[count] = (struct trainingjob_condition){0};
+    (void)snprintf(status->conditions[count].type, TRAININGJOB_WORD_MAX, "%s",
+                   trainingjob_condition_name(type));
+    status->conditions_count = count + 1;
+    return &status->conditions[count];
+}
+
+bool trainingjob_set_condition(struct trainingjob_status *status,
+                               enum trainingjob_condition_type type, bool is_true,
+                               const char *reason, const char *message, int64_t now_ms)
+{
+    const char *value = is_true ? "True" : "False";
+    struct trainingjob_condition *c = find_condition(status, type);
+    if (!c)
+        c = add_condition(status, type);
+    bool turned = strcmp(c->status, value) != 0;
+    bool changed = turned || strcmp(c->reason, reason) != 0 ||
+                   strcmp(c->message ? c->message : "", message ? message : "") != 0;
+    if (!changed)
+        return false;
+    if (turned)
+        c->last_transition_ms = now_ms;
+    (void)snprintf(c->status, sizeof c->status, "%s", value);
+    (void)snprintf(c->reason, sizeof c->reason, "%s", reason);
+    trainingjob_set_text(&c->message, message, TRAININGJOB_MESSAGE_MAX);
+    c->observed_generation = status->observed_generation;
+    return true;
+}
+
+/* ---- failures, avoided nodes, skipped checkpoints ---- */
+
+void trainingjob_add_failure(struct trainingjob_status *status,
+                             const struct trainingjob_failure *failure)
+{
+    struct trainingjob_failure copy;
+    failure_copy(failure, &copy);
+    if (status->failures_count >= TRAININGJOB_FAILURES_MAX) {
+        failure_release(&status->failures[0]);
+        status->failures_count--;
+        memmove(status->failures, status->failures + 1,
+                status->failures_count * sizeof *status->failures);
+    } else {
+        status->failures =
+            mlt_realloc(status->failures, status->failures_count + 1, sizeof *status->failures);
+    }
+    status->failures[status->failures_count++] = copy;
+}
+
+static struct trainingjob_avoided *find_avoided(const struct trainingjob_status *status,
+                                                const char *node)
+{
+    for (size_t i = 0; i < status->recovery.avoid_count; i++) {
+        if (strcmp(status->recovery.avoid[i].node, node) == 0)
+            return &status->recovery.avoid[i];
+    }
+    return NULL;
+}
+
+/* A free entry: a new one, or the one that ends first when there are too many. */
+static struct trainingjob_avoided *new_avoided(struct trainingjob_recovery *r)
+{
+    if (r->avoid_count < TRAININGJOB_AVOID_MAX) {
+        r->avoid = mlt_realloc(r->avoid, r->avoid_count + 1, sizeof *r->avoid);
+        r->avoid[r->avoid_count] = (struct trainingjob_avoided){0};
+        return &r->avoid[r->avoid_count++];
+    }
+    struct trainingjob_avoided *first = &r->avoid[0];
+    for (size_t i = 1; i < r->avoid_count; i++) {
+        if (r->avoid[i].until_ms < first->until_ms)
+            first = &r->avoid[i];
+    }
+    free(first->node);
+    *first = (struct trainingjob_avoided){0};
+    return first;
+}
+
+void trainingjob_avoid_node(struct trainingjob_status *status, const char *node, int64_t now_ms,
+                            int64_t base_ms, int64_t max_ms)
+{
+    struct trainingjob_avoided *a = find_avoided(status, node);
+    if (!a) {
+        a = new_avoided(&status->recovery);
+        a->node = mlt_strdup(node);
+    }
+    int64_t wait = base_ms;
+    for (int64_t i = 0; i < a->faults && i < AVOID_DOUBLINGS_MAX && wait < max_ms; i++)
+        wait *= 2;
+    a->faults++;
+    a->until_ms = now_ms + (wait < max_ms ? wait : max_ms);
+}
+
+bool trainingjob_avoids(const struct trainingjob_status *status, const char *node, int64_t now_ms)
+{
+    const struct trainingjob_avoided *a = find_avoided(status, node);
+    return a && a->until_ms > now_ms;
+}
+
+bool trainingjob_skips(const struct trainingjob_status *status, int64_t step)
+{
+    for (size_t i = 0; i < status->recovery.skipped_count; i++) {
+        if (status->recovery.skipped[i] == step)
+            return true;
+    }
+    return false;
+}
+
+void trainingjob_skip_checkpoint(struct trainingjob_status *status, int64_t step)
+{
+    struct trainingjob_recovery *r = &status->recovery;
+    if (trainingjob_skips(status, step))
+        return;
+    if (r->skipped_count < TRAININGJOB_SKIPPED_MAX) {
+        r->skipped = mlt_realloc(r->skipped, r->skipped_count + 1, sizeof *r->skipped);
+        r->skipped[r->skipped_count++] = step;
+        return;
+    }
+    size_t lowest = 0;
+    for (size_t i = 1; i < r->skipped_count; i++) {
+        if (r->skipped[i] < r->skipped[lowest])
+            lowest = i;
+    }
+    if (step > r->skipped[lowest])
+        r->skipped[lowest] = step;
+}
