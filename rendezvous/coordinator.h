@@ -7,8 +7,19 @@
  * has STOPPED or was declared lost: output VERDICT -> members become READY for the next attempt by themselves.
  * Ranks are a pure function of members sorted by (role, slot) and nothing else.
  *
- * A new leader creates a coordinator with resume = the status's attempt: members that report the same START digest
- * within rejoin_ms are adopted (output ADOPTED), else output DIVERGED and the next attempt starts. */
+ * Each started attempt ends with exactly one VERDICT, or with COMPLETED (then no VERDICT comes).
+ *
+ * A new leader creates a coordinator with the status's attempt and adopt set. Members that report the same START of
+ * that attempt, all of them, within rejoin_ms are adopted (output ADOPTED). At the first sign that this cannot be (a
+ * member that never got this START, another digest, a member that was being stopped, rejoin_ms over): DIVERGED, all are
+ * told to stop with the job's grace, and a VERDICT with `diverged` follows when all have reported or are lost. Where
+ * nobody got the START (the former leader died between the status write and START), that is when the last one has
+ * said HELLO, and GANG_READY follows for attempt + 1: a START is never made up for an attempt of another leader, and the
+ * attempt in the status counts as used. A failure that members report while being adopted is a verdict as any other: it
+ * may be one that the former leader has charged already, so owners compare verdict.attempt with what the status says.
+ *
+ * Calls that take no memory for granted: when a frame cannot be made, its channel is closed, and the next HELLO repairs;
+ * see coordinator_failed(). */
 #ifndef RENDEZVOUS_COORDINATOR_H
 #define RENDEZVOUS_COORDINATOR_H
 
@@ -19,6 +30,7 @@
 #define COORDINATOR_MEMBERS_MAX 65536
 #define COORDINATOR_PING_MS 10000          /* a silent channel is pinged; silent for three of these it is closed */
 #define COORDINATOR_REJOIN_MS_DEFAULT 30000
+#define COORDINATOR_ATTEMPT_MAX 1000000000 /* READY for a later one is refused */
 
 struct coordinator;
 
@@ -38,7 +50,7 @@ struct coordinator_config {
     int64_t rejoin_ms;
     uint32_t stop_grace_ms, stop_signal; /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
     bool rank0_decides;  /* successPolicy Rank0 */
-    bool (*ignore_exit)(void *arg, int32_t code, int32_t signal); /* unused exits: NULL; reserved for failurePolicy */
+    bool (*ignore_exit)(void *arg, int32_t code, int32_t signal); /* reserved for failurePolicy: not called yet, NULL */
     void *arg;
 };
 
@@ -47,8 +59,9 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
 void coordinator_free(struct coordinator *c);
 
 /* The WELCOME of this job: everything but lease_transitions, next_attempt, nproc and watch_checkpoints, which the
- * coordinator fills in. Copied. Must be set before the first frame. */
-void coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welcome *welcome);
+ * coordinator fills in. Copied. Must be set before the first frame. False, and nothing changed, when something in it
+ * is over its maximum (message.h). */
+bool coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welcome *welcome);
 
 /* ---- facts ---- */
 
@@ -66,14 +79,18 @@ int64_t coordinator_wake_ms(const struct coordinator *c);      /* INT64_MAX: nev
 
 /* ---- orders ---- */
 
-/* Sends START for `attempt` (the one in GANG_READY or a later one) to all members, which must all be ready (asserted).
- * resume_step may be RENDEZVOUS_NO_STEP. */
-void coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_step, const char *resume_path,
+/* Sends START for `attempt` (the one in GANG_READY or a later one) to all members. Members whose channel is closed at the
+ * moment get it with their next HELLO. resume_step may be RENDEZVOUS_NO_STEP. False, and nothing happened, when a member
+ * is no longer ready (its pod was lost while the status was written) or has become ready for a later attempt: GANG_READY
+ * will come again. */
+bool coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_step, const char *resume_path,
                        int64_t now_ms);
 /* A requested stop (suspend, cancel, deadline): STOP with the job's signal and `grace_ms` to all; VERDICT follows with
- * `requested` set. Idempotent; a shorter grace may follow a longer one. */
+ * `requested` set unless a failure came first. Nothing happens when no attempt is under way. Idempotent; a shorter
+ * grace may follow a longer one. */
 void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms);
-/* EXIT to all members, with `code`. They close. */
+/* EXIT to all members, with `code` (0 to 255). They close. Members that are being stopped get it when they have stopped,
+ * members that are away with their next HELLO. Final: GANG_READY never comes again. Idempotent. */
 void coordinator_exit(struct coordinator *c, int32_t code, const char *reason);
 
 /* ---- what came of it ---- */
@@ -143,7 +160,10 @@ uint64_t coordinator_attempt(const struct coordinator *c);
 uint32_t coordinator_ready_count(const struct coordinator *c);   /* members ready or running */
 uint32_t coordinator_running_ranks(const struct coordinator *c);
 uint64_t coordinator_refusals(const struct coordinator *c);
-bool coordinator_is_running(const struct coordinator *c);        /* an attempt is under way (started, no verdict yet) */
+bool coordinator_is_running(const struct coordinator *c);        /* an attempt is under way: started or being adopted, no
+                                                                    verdict yet; after COMPLETED: ranks still run */
+/* Memory ran out for something that may not be lost: the owner should end itself and start again. */
+bool coordinator_failed(const struct coordinator *c);
 
 /* Asserts what must hold between calls (tests call it after each step). */
 void coordinator_check(const struct coordinator *c);

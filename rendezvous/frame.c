@@ -8,8 +8,9 @@
 
 #include "rendezvous/wire.h"
 
-#define FEED_MAX (64u * 1024) /* bytes that one feed may add behind a frame that is almost whole \
-                               */
+#define FEED_MAX                                                                    \
+    (64u * 1024) /* bytes that one feed may add behind a frame that is almost whole \
+                  */
 
 struct type_facts {
     const char *name; /* NULL: no such type */

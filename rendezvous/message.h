@@ -77,10 +77,11 @@ struct rendezvous_hello {
     const char *launcher_version;
     uint32_t state;        /* enum rendezvous_state */
     uint64_t start_digest; /* of the START it runs or ran last; 0 for none */
+    uint64_t start_attempt; /* attempt of that START; 0 for none. Once READY this is not the frame's attempt */
     bool terminating;      /* the kubelet has sent SIGTERM */
     uint16_t port;         /* held for MASTER_PORT when READY, else 0 */
     uint32_t running;      /* ranks alive */
-    struct rendezvous_exit *exits;
+    struct rendezvous_exit *exits; /* all of start_attempt so far; kept after READY, until the next START */
     uint32_t exits_count;
     struct rendezvous_checkpoint *checkpoints; /* newest first */
     uint32_t checkpoints_count;

@@ -75,6 +75,7 @@ static const struct message_field hello_fields[] = {
     STRING(rendezvous_hello, launcher_version, RENDEZVOUS_NAME_MAX),
     NUMBER(rendezvous_hello, U32, state, STATE_FIRST, STATE_LAST),
     U64(rendezvous_hello, start_digest),
+    U64(rendezvous_hello, start_attempt),
     BOOLEAN(rendezvous_hello, terminating),
     NUMBER(rendezvous_hello, U16, port, 0, UINT16_MAX),
     NUMBER(rendezvous_hello, U32, running, 0, RENDEZVOUS_RANKS_PER_MEMBER_MAX),

@@ -1,0 +1,180 @@
+/* Channels of a coordinator: which seat a channel belongs to, and whether its peer is still there.
+ * Everything here is O(1) in the size of the gang: a hash table by channel, and a list of connected
+ * seats by the time of their next check. */
+#include "rendezvous/coordinator_internal.h"
+
+#include <stdio.h>
+
+#define SILENT_MAX 3 /* checks without a word until a channel is closed */
+
+/* ---- the table ---- (open addressing, linear probing, removal by shifting back: Knuth, TAOCP
+ * 3, 6.4 R) */
+
+static uint32_t home(const struct coordinator *c, uint64_t channel)
+{
+    return (uint32_t)(channel * UINT64_C(0x9e3779b97f4a7c15) >> 32) & c->channels_mask;
+}
+
+static uint32_t find_slot(const struct coordinator *c, uint64_t channel)
+{
+    uint32_t i = home(c, channel);
+    while (c->channels[i].channel != 0 && c->channels[i].channel != channel)
+        i = (i + 1) & c->channels_mask;
+    return i;
+}
+
+struct seat *channel_seat(const struct coordinator *c, uint64_t channel)
+{
+    if (channel == 0)
+        return NULL;
+    const struct channel_slot *slot = &c->channels[find_slot(c, channel)];
+    return slot->channel ? &c->seats[slot->seat] : NULL;
+}
+
+static void remove_slot(struct coordinator *c, uint64_t channel)
+{
+    uint32_t hole = find_slot(c, channel), i = hole;
+    if (c->channels[hole].channel == 0)
+        return;
+    for (;;) {
+        c->channels[hole].channel = 0;
+        for (;;) {
+            i = (i + 1) & c->channels_mask;
+            if (c->channels[i].channel == 0)
+                return;
+            uint32_t distance = (i - home(c, c->channels[i].channel)) & c->channels_mask;
+            if (distance >= ((i - hole) & c->channels_mask))
+                break;
+        }
+        c->channels[hole] = c->channels[i];
+        hole = i;
+    }
+}
+
+/* ---- the list ---- */
+
+static void unlist(struct coordinator *c, struct seat *s)
+{
+    if (s->before == SEAT_NONE)
+        c->check_first = s->after;
+    else
+        c->seats[s->before].after = s->after;
+    if (s->after == SEAT_NONE)
+        c->check_last = s->before;
+    else
+        c->seats[s->after].before = s->before;
+}
+
+/* Every check is due the same time after now, so the end of the list is the right place. */
+static void list_last(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    uint32_t index = seat_index(c, s);
+    s->check_ms = now_ms + COORDINATOR_PING_MS;
+    s->before = c->check_last;
+    s->after = SEAT_NONE;
+    if (c->check_last == SEAT_NONE)
+        c->check_first = index;
+    else
+        c->seats[c->check_last].after = index;
+    c->check_last = index;
+}
+
+void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64_t now_ms)
+{
+    uint32_t slot = find_slot(c, channel);
+    c->channels[slot] = (struct channel_slot){.channel = channel, .seat = seat_index(c, s)};
+    s->channel = channel;
+    s->pings = 0;
+    c->connected++;
+    list_last(c, s, now_ms);
+}
+
+void channel_unbind(struct coordinator *c, struct seat *s)
+{
+    if (s->channel == 0)
+        return;
+    remove_slot(c, s->channel);
+    unlist(c, s);
+    s->channel = 0;
+    c->connected--;
+}
+
+void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    s->pings = 0;
+    unlist(c, s);
+    list_last(c, s, now_ms);
+}
+
+/* ---- refusals ---- */
+
+void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const char *format, ...)
+{
+    char reason[RENDEZVOUS_REASON_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    c->refusals++;
+    struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
+                                         .attempt = c->attempt,
+                                         .refused = {.reason = reason, .final = final}};
+    output_send(c, channel, &refused);
+    output_words(c, COORDINATOR_REFUSED, channel, "%s", reason);
+    output_words(c, COORDINATOR_CLOSE, channel, "%s", reason);
+}
+
+void message_refuse(struct coordinator *c, uint64_t channel, const char *format, ...)
+{
+    char reason[RENDEZVOUS_REASON_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    c->refusals++;
+    output_words(c, COORDINATOR_REFUSED, channel, "%s", reason);
+}
+
+/* ---- time ---- */
+
+void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms)
+{
+    (void)now_ms;
+    struct seat *s = channel_seat(c, channel);
+    if (!s)
+        return;
+    output_member(c, COORDINATOR_MEMBER_ABSENT, s);
+    channel_unbind(c, s);
+}
+
+static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    if (++s->pings >= SILENT_MAX) {
+        output_words(c, COORDINATOR_CLOSE, s->channel, "nothing was heard of %s %u for %d s",
+                     s->role, s->slot, SILENT_MAX * COORDINATOR_PING_MS / 1000);
+        coordinator_closed(c, s->channel, now_ms);
+        return;
+    }
+    struct rendezvous_message ping = {
+        .type = RENDEZVOUS_PING, .attempt = c->attempt, .ping = {.nonce = ++c->nonce}};
+    output_send(c, s->channel, &ping);
+    unlist(c, s);
+    list_last(c, s, now_ms);
+}
+
+void coordinator_timer(struct coordinator *c, int64_t now_ms)
+{
+    c->now_ms = now_ms;
+    while (c->check_first != SEAT_NONE && c->seats[c->check_first].check_ms <= now_ms)
+        check_silent(c, &c->seats[c->check_first], now_ms);
+    if (c->phase == PHASE_ADOPTING && now_ms >= c->adopt_until_ms)
+        gang_diverge(c, "not every member came back in time after the change of leader");
+}
+
+int64_t coordinator_wake_ms(const struct coordinator *c)
+{
+    int64_t wake = c->check_first == SEAT_NONE ? INT64_MAX : c->seats[c->check_first].check_ms;
+    if (c->phase == PHASE_ADOPTING && c->adopt_until_ms < wake)
+        wake = c->adopt_until_ms;
+    return wake;
+}

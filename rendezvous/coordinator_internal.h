@@ -1,0 +1,205 @@
+/* What the coordinator_*.c files share. Private to rendezvous/.
+ *
+ * A seat is one member's place: its rank never changes, the pod in it may. What a seat does is
+ * seat_state; whether its channel is open is another matter (`channel`), because ranks run on
+ * without it. The attempt's own life is `phase`:
+ *
+ *     GATHERING --start--> STARTED --failure, stop--> STOPPING --all stopped or lost: VERDICT-->
+ * GATHERING ADOPTING --all report the same START--> STARTED        (else DIVERGED --> STOPPING)
+ *     STARTED --success policy--> COMPLETED                  (final) */
+#ifndef RENDEZVOUS_COORDINATOR_INTERNAL_H
+#define RENDEZVOUS_COORDINATOR_INTERNAL_H
+
+#include "rendezvous/coordinator.h"
+
+#define SEAT_STATE_MAP(XX)                                                        \
+    XX(AWAY)    /* its pod has not said HELLO, or it has none */                  \
+    XX(UNKNOWN) /* adoption: it may be running, it has not said HELLO yet */      \
+    XX(JOINED)  /* welcomed, not ready */                                         \
+    XX(READY)                                                                     \
+    XX(RUNNING) /* START of c->attempt was sent to it, or it says that it runs */ \
+    XX(STOPPED) /* everything of c->attempt is reaped, not ready again yet */     \
+    XX(LOST)    /* its pod is gone */
+
+enum seat_state {
+#define XX(name) SEAT_##name,
+    SEAT_STATE_MAP(XX)
+#undef XX
+        SEAT_STATES
+};
+
+enum phase { PHASE_GATHERING, PHASE_ADOPTING, PHASE_STARTED, PHASE_STOPPING, PHASE_COMPLETED };
+
+#define SEAT_NONE UINT32_MAX
+#define EXITED_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
+
+struct seat {
+    char *role; /* owned; members of a role stand together */
+    uint32_t role_order, slot, nproc;
+    uint32_t rank_base, role_rank_base, role_world_size;
+    uint32_t role_end; /* index behind the last seat of its role */
+    enum seat_state state;
+    bool terminating; /* the kubelet has sent SIGTERM: it will not be ready again */
+    bool seen;        /* it is known to have started c->attempt */
+    uint64_t channel; /* 0: none */
+    uint64_t ready_attempt;
+    uint16_t port;
+    char *pod_uid, *node, *address; /* owned, NULL for "" */
+    uint32_t exited, zero;          /* ranks of c->attempt that ended; that ended with code 0 */
+    uint64_t exited_bits[EXITED_WORDS];
+    /* Connected seats stand in a list by the time of their next check. */
+    int64_t check_ms;
+    unsigned pings; /* unanswered */
+    uint32_t before, after;
+};
+
+/* Classes of failures by precedence (design section 6, trigger and verdict). */
+enum failure_class {
+    FAILURE_NONE,
+    FAILURE_STOPPED_ALONE, /* ranks stopped by their own launcher, nobody told it to */
+    FAILURE_EXIT,
+    FAILURE_SIGNAL,
+    FAILURE_OUT_OF_MEMORY,
+    FAILURE_LOST,
+};
+
+struct failure {
+    enum failure_class class;
+    bool infrastructure;
+    uint32_t seat;
+    int64_t rank;
+    int32_t code, signal;
+    uint32_t cause;
+    uint64_t after_ms;
+    char node[RENDEZVOUS_NAME_MAX + 1];
+    char words[RENDEZVOUS_REASON_MAX];
+    char tail[RENDEZVOUS_TAIL_MAX + 1];
+};
+
+struct output {
+    struct coordinator_output out;
+    char *bytes, *words;            /* owned, NULL for none */
+    struct rendezvous_message held; /* owned: what out.checkpoints points into */
+};
+
+struct channel_slot {
+    uint64_t channel; /* 0: free */
+    uint32_t seat;
+};
+
+struct coordinator {
+    char *job;
+    uint64_t lease_transitions;
+    int64_t now_ms, adopt_until_ms;      /* now: the latest that was told */
+    uint32_t stop_grace_ms, stop_signal; /* of requested stops */
+    bool rank0_decides;
+    bool failed; /* memory ran out for something that must not be lost */
+
+    struct seat *seats; /* sorted by (role_order, role, slot) */
+    uint32_t seats_count, world_size;
+    uint32_t counts[SEAT_STATES];
+    uint32_t connected, alive_ranks;
+
+    struct channel_slot *channels; /* open addressing, a power of two of at least twice the seats */
+    uint32_t channels_mask;
+    uint32_t check_first, check_last; /* connected seats, the next one to check first */
+    uint64_t nonce;
+
+    struct rendezvous_message welcome; /* a copy of the owner's; type 0 before it was set */
+
+    enum phase phase;
+    uint64_t attempt, next_attempt;
+    uint64_t digest; /* 0: not known yet */
+    bool ready_told, started_told;
+    uint32_t started_count, zero_exits;
+    uint64_t start_us;
+    int64_t started_ms;
+    struct rendezvous_start start; /* the part that all members share; strings are owned */
+    char *start_address, *start_path;
+
+    bool requested, diverged;
+    uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
+    char order_reason[RENDEZVOUS_REASON_MAX];
+    struct failure failure; /* the best explanation so far */
+
+    bool exiting;
+    int32_t exit_code;
+    char exit_reason[RENDEZVOUS_REASON_MAX];
+
+    int64_t step, total_steps;
+    uint64_t steps_per_kilosecond;
+    uint32_t progress_seat;
+
+    uint64_t refusals;
+    struct output *outputs; /* a ring */
+    size_t outputs_first, outputs_count, outputs_capacity;
+    struct output given; /* what the last _next gave out */
+};
+
+/* coordinator.c */
+void seat_set_state(struct coordinator *c, struct seat *s, enum seat_state state);
+struct seat *seat_find(const struct coordinator *c, const char *role, uint32_t slot);
+static inline uint32_t seat_index(const struct coordinator *c, const struct seat *s)
+{
+    return (uint32_t)(s - c->seats);
+}
+bool seat_set_string(struct coordinator *c, char **to, const char *text);
+static inline const char *text_of(const char *text)
+{
+    return text ? text : "";
+}
+
+/* coordinator_output.c: each adds one output; NULL when the queue cannot grow (c->failed is set).
+ */
+struct output *output_add(struct coordinator *c, enum coordinator_output_kind kind);
+void output_member(struct coordinator *c, enum coordinator_output_kind kind, const struct seat *s);
+void output_words(struct coordinator *c, enum coordinator_output_kind kind, uint64_t channel,
+                  const char *format, ...) MLT_PRINTF(4, 5);
+void output_send(struct coordinator *c, uint64_t channel, const struct rendezvous_message *message);
+void output_release(struct output *o);
+
+/* coordinator_channel.c */
+struct seat *channel_seat(const struct coordinator *c, uint64_t channel);
+void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64_t now_ms);
+void channel_unbind(struct coordinator *c, struct seat *s);
+void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms);
+/* Tells the peer why and closes; counted. */
+void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const char *format, ...)
+    MLT_PRINTF(4, 5);
+/* Counts a message that is not obeyed; the channel stays. */
+void message_refuse(struct coordinator *c, uint64_t channel, const char *format, ...)
+    MLT_PRINTF(3, 4);
+
+/* coordinator_hello.c */
+void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_message *m,
+                  int64_t now_ms);
+
+/* coordinator_start.c */
+void seat_take_ready(struct coordinator *c, struct seat *s, uint64_t attempt, uint16_t port);
+void seat_take_started(struct coordinator *c, struct seat *s, uint64_t start_to_exec_us);
+void seat_send_start(struct coordinator *c, const struct seat *s);
+void gang_check_ready(struct coordinator *c);
+void gang_diverge(struct coordinator *c, const char *words);
+void gang_check_adopted(struct coordinator *c);
+
+/* coordinator_verdict.c */
+void seat_take_exit(struct coordinator *c, struct seat *s, const struct rendezvous_exit *e);
+void seat_take_stopped(struct coordinator *c, struct seat *s);
+void seat_take_lost(struct coordinator *c, struct seat *s, bool infrastructure, const char *node,
+                    const char *words, int32_t exit_code, int64_t now_ms);
+void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_ms);
+/* Ends RUNNING: what is left of its ranks is gone. */
+void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state state);
+void seat_begin_running(struct coordinator *c, struct seat *s);
+void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attempt);
+void gang_stop(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason);
+/* COMPLETED or VERDICT, when it is time. */
+void gang_check_end(struct coordinator *c);
+
+/* coordinator_verdict.c: EXIT to one seat. */
+void seat_send_exit(struct coordinator *c, const struct seat *s);
+
+/* coordinator_words.c */
+void failure_words(const struct coordinator *c, struct failure *f, const char *lost_words);
+
+#endif

@@ -1,0 +1,382 @@
+/* Trigger and verdict: the first failure stops the gang at once; what is to blame is said when
+ * every member has stopped or is lost, because the true cause may arrive after its echoes (a node's
+ * death is noticed long after its peers' exit 1). */
+#include "rendezvous/coordinator_internal.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- running ---- */
+
+void seat_begin_running(struct coordinator *c, struct seat *s)
+{
+    seat_set_state(c, s, SEAT_RUNNING);
+    s->seen = false;
+    s->exited = s->zero = 0;
+    memset(s->exited_bits, 0, sizeof s->exited_bits);
+    c->alive_ranks += s->nproc;
+}
+
+void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state state)
+{
+    assert(s->state == SEAT_RUNNING);
+    c->alive_ranks -= s->nproc - s->exited;
+    seat_set_state(c, s, state);
+    if (c->exiting)
+        seat_send_exit(c, s);
+}
+
+/* ---- stop ---- */
+
+void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attempt)
+{
+    bool ours =
+        attempt == c->attempt && (c->phase == PHASE_STOPPING || c->phase == PHASE_COMPLETED);
+    struct rendezvous_message m = {.type = RENDEZVOUS_STOP, .attempt = attempt};
+    m.stop.reason = ours ? c->order_reason : "an attempt that is no longer the job's";
+    m.stop.grace_ms = ours ? c->order_grace_ms : 0;
+    m.stop.signal = ours ? c->order_signal : 0;
+    output_send(c, s->channel, &m);
+}
+
+static void send_stops(struct coordinator *c)
+{
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].state == SEAT_RUNNING)
+            seat_send_stop(c, &c->seats[i], c->attempt);
+}
+
+static void set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
+{
+    c->order_grace_ms = grace_ms;
+    c->order_signal = signal;
+    (void)snprintf(c->order_reason, sizeof c->order_reason, "%s", reason);
+}
+
+void gang_stop(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
+{
+    c->phase = PHASE_STOPPING;
+    set_order(c, grace_ms, signal, reason);
+    send_stops(c);
+}
+
+void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms)
+{
+    (void)now_ms;
+    switch (c->phase) {
+    case PHASE_GATHERING:
+        return;
+    case PHASE_ADOPTING:
+    case PHASE_STARTED:
+        c->requested = true;
+        gang_stop(c, grace_ms, c->stop_signal, reason);
+        break;
+    case PHASE_STOPPING:
+        if (c->failure.class == FAILURE_NONE)
+            c->requested = true;
+        /* fall through */
+    case PHASE_COMPLETED:
+        if (grace_ms >= c->order_grace_ms)
+            return;
+        set_order(c, grace_ms, c->stop_signal, reason);
+        send_stops(c);
+        break;
+    }
+    gang_check_end(c);
+}
+
+/* ---- failures ---- */
+
+/* Whether `a` explains more than `b`: by class, then the earliest; then what is nobody's fault,
+ * then the lowest rank, so that equal reports give equal verdicts in whatever order they come. */
+static bool explains_more(const struct failure *a, const struct failure *b)
+{
+    if (a->class != b->class)
+        return a->class > b->class;
+    if (a->after_ms != b->after_ms)
+        return a->after_ms < b->after_ms;
+    if (a->infrastructure != b->infrastructure)
+        return a->infrastructure;
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    return a->seat < b->seat;
+}
+
+static void take_failure(struct coordinator *c, struct failure *f)
+{
+    if (c->phase == PHASE_COMPLETED || c->phase == PHASE_GATHERING || c->requested)
+        return;
+    if (explains_more(f, &c->failure))
+        c->failure = *f;
+    if (c->phase == PHASE_STOPPING)
+        return;
+    output_words(c, COORDINATOR_TRIGGER, 0, "%s", f->words);
+    gang_stop(c, 0, 0, f->words);
+}
+
+static enum failure_class class_of(uint32_t cause)
+{
+    switch (cause) {
+    case RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE:
+        return FAILURE_SIGNAL;
+    case RENDEZVOUS_CAUSE_OUT_OF_MEMORY:
+        return FAILURE_OUT_OF_MEMORY;
+    case RENDEZVOUS_CAUSE_LAUNCHER_LOST:
+        return FAILURE_LOST;
+    case RENDEZVOUS_CAUSE_KILLED_BY_US:
+        return FAILURE_STOPPED_ALONE;
+    default:
+        return FAILURE_EXIT;
+    }
+}
+
+static void copy_node(struct failure *f, const char *node)
+{
+    (void)snprintf(f->node, sizeof f->node, "%s", text_of(node));
+}
+
+/* A rank was stopped by its launcher though we asked nobody to stop: its pod is being ended, or the
+ * leader before us asked. */
+static void take_stopped_alone(struct coordinator *c, const struct seat *s, struct failure *f)
+{
+    if (c->phase == PHASE_STOPPING)
+        return; /* after our STOP: never the cause */
+    if (c->phase == PHASE_ADOPTING) {
+        gang_diverge(c, "the attempt was being stopped before the change of leader");
+        return;
+    }
+    if (s->terminating) {
+        f->class = FAILURE_LOST;
+        f->infrastructure = true;
+        f->rank = -1;
+        f->cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST;
+        failure_words(c, f, "its pod is being terminated");
+    }
+    take_failure(c, f);
+}
+
+static void take_failed_exit(struct coordinator *c, const struct seat *s,
+                             const struct rendezvous_exit *e)
+{
+    struct failure f = {
+        .class = class_of(e->cause),
+        .seat = seat_index(c, s),
+        .rank = (int64_t)s->rank_base + e->local_rank,
+        .code = e->code,
+        .signal = e->signal,
+        .cause = e->cause,
+        .after_ms = e->after_ms,
+    };
+    copy_node(&f, s->node);
+    (void)snprintf(f.tail, sizeof f.tail, "%s", text_of(e->tail));
+    failure_words(c, &f, "its launcher lost it");
+    if (f.class == FAILURE_STOPPED_ALONE)
+        take_stopped_alone(c, s, &f);
+    else
+        take_failure(c, &f);
+}
+
+static bool is_rank0(const struct seat *s, const struct rendezvous_exit *e)
+{
+    return s->rank_base + e->local_rank == 0;
+}
+
+static void complete(struct coordinator *c)
+{
+    c->phase = PHASE_COMPLETED;
+    (void)output_add(c, COORDINATOR_COMPLETED);
+    set_order(c, c->stop_grace_ms, c->stop_signal, "the job is complete");
+    send_stops(c);
+}
+
+void seat_take_exit(struct coordinator *c, struct seat *s, const struct rendezvous_exit *e)
+{
+    if (e->local_rank >= s->nproc || e->rank != s->rank_base + e->local_rank) {
+        message_refuse(c, s->channel, "%s %u told the end of rank %u, which is not its own",
+                       s->role, s->slot, e->rank);
+        return;
+    }
+    uint64_t bit = UINT64_C(1) << e->local_rank % 64;
+    uint64_t *bits = &s->exited_bits[e->local_rank / 64];
+    if (s->state != SEAT_RUNNING || *bits & bit)
+        return; /* a repetition */
+    *bits |= bit;
+    s->exited++;
+    c->alive_ranks--;
+    if (e->cause != RENDEZVOUS_CAUSE_EXITED || e->code != 0 || e->signal != 0) {
+        take_failed_exit(c, s, e);
+        return;
+    }
+    s->zero++;
+    c->zero_exits++;
+    if (c->rank0_decides && is_rank0(s, e) && c->phase == PHASE_STARTED)
+        complete(c);
+}
+
+/* Ranks are gone whose end was never told. */
+static void take_untold(struct coordinator *c, struct seat *s)
+{
+    struct failure f = {.class = FAILURE_STOPPED_ALONE,
+                        .seat = seat_index(c, s),
+                        .rank = -1,
+                        .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST};
+    copy_node(&f, s->node);
+    failure_words(c, &f, "its ranks ended and it did not say how");
+    take_stopped_alone(c, s, &f);
+}
+
+void seat_take_stopped(struct coordinator *c, struct seat *s)
+{
+    if (s->state != SEAT_RUNNING)
+        return;
+    if (s->exited < s->nproc)
+        take_untold(c, s);
+    if (s->state == SEAT_RUNNING)
+        seat_end_running(c, s, SEAT_STOPPED);
+}
+
+/* ---- lost ---- */
+
+static bool has_finished(const struct seat *s)
+{
+    return s->state == SEAT_RUNNING && s->zero == s->nproc;
+}
+
+static void lose(struct coordinator *c, struct seat *s, struct failure *f, enum seat_state state)
+{
+    bool was_at_work = s->state == SEAT_RUNNING || s->state == SEAT_UNKNOWN;
+    bool blameless = has_finished(s);
+    if (s->state == SEAT_RUNNING)
+        seat_end_running(c, s, state);
+    else
+        seat_set_state(c, s, state);
+    if (was_at_work && !blameless)
+        take_failure(c, f);
+}
+
+void seat_take_lost(struct coordinator *c, struct seat *s, bool infrastructure, const char *node,
+                    const char *words, int32_t exit_code, int64_t now_ms)
+{
+    struct failure f = {.class = FAILURE_LOST,
+                        .infrastructure = infrastructure,
+                        .seat = seat_index(c, s),
+                        .rank = -1,
+                        .code = exit_code,
+                        .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
+                        .after_ms =
+                            now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
+    copy_node(&f, node && node[0] ? node : s->node);
+    failure_words(c, &f, text_of(words));
+    if (s->channel) {
+        output_words(c, COORDINATOR_CLOSE, s->channel, "%s", f.words);
+        output_member(c, COORDINATOR_MEMBER_ABSENT, s);
+        channel_unbind(c, s);
+    }
+    (void)seat_set_string(c, &s->pod_uid, "");
+    lose(c, s, &f, SEAT_LOST);
+    s->terminating = false;
+}
+
+void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    struct failure f = {.class = FAILURE_LOST,
+                        .seat = seat_index(c, s),
+                        .rank = -1,
+                        .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
+                        .after_ms =
+                            now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
+    copy_node(&f, s->node);
+    failure_words(c, &f, "its launcher was started again and its ranks are gone");
+    lose(c, s, &f, SEAT_JOINED);
+}
+
+/* ---- the end of an attempt ---- */
+
+static void give_verdict(struct coordinator *c)
+{
+    const struct failure *f = &c->failure;
+    bool failed = f->class != FAILURE_NONE;
+    const struct seat *s = failed ? &c->seats[f->seat] : NULL;
+    struct output *o = output_add(c, COORDINATOR_VERDICT);
+    c->phase = PHASE_GATHERING;
+    c->ready_told = false;
+    if (!o)
+        return;
+    struct coordinator_verdict *v = &o->out.verdict;
+    *v = (struct coordinator_verdict){
+        .attempt = c->attempt,
+        .requested = c->requested,
+        .diverged = c->diverged && !failed && !c->requested,
+        .infrastructure = failed && f->infrastructure,
+        .rank = failed ? f->rank : -1,
+    };
+    (void)snprintf(v->words, sizeof v->words, "%s", failed ? f->words : c->order_reason);
+    if (!failed)
+        return;
+    v->role = s->role;
+    v->slot = s->slot;
+    v->code = f->code;
+    v->signal = f->signal;
+    v->cause = f->cause;
+    v->after_ms = f->after_ms;
+    /* Node and tail outlive the coordinator's own copy, which the next START clears. */
+    o->bytes = strdup(f->tail);
+    o->words = strdup(f->node);
+    v->tail = o->bytes;
+    v->node = o->words;
+}
+
+/* Members that may still be at work. A member that has no pod cannot be. */
+static uint32_t at_work(const struct coordinator *c)
+{
+    uint32_t count = c->counts[SEAT_RUNNING];
+    if (count > 0 || c->counts[SEAT_UNKNOWN] == 0)
+        return count;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].state == SEAT_UNKNOWN && c->seats[i].pod_uid)
+            count++;
+    return count;
+}
+
+void gang_check_end(struct coordinator *c)
+{
+    if (c->phase == PHASE_STARTED && c->zero_exits == c->world_size) {
+        complete(c);
+        return;
+    }
+    if (c->phase == PHASE_STARTED && c->rank0_decides && c->seats[0].exited_bits[0] & 1) {
+        complete(
+            c); /* rank 0 ended well before we adopted the attempt; badly would have triggered */
+        return;
+    }
+    if (c->phase != PHASE_STOPPING || at_work(c) > 0)
+        return;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].state == SEAT_UNKNOWN)
+            seat_set_state(c, &c->seats[i], SEAT_AWAY);
+    give_verdict(c);
+}
+
+/* ---- exit ---- */
+
+void seat_send_exit(struct coordinator *c, const struct seat *s)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_EXIT, .attempt = c->attempt};
+    m.exit.code = c->exit_code;
+    m.exit.reason = c->exit_reason;
+    output_send(c, s->channel, &m);
+}
+
+void coordinator_exit(struct coordinator *c, int32_t code, const char *reason)
+{
+    if (c->exiting)
+        return;
+    c->exiting = true;
+    c->exit_code = code < 0 || code > 255 ? 255 : code;
+    (void)snprintf(c->exit_reason, sizeof c->exit_reason, "%s", reason);
+    bool stopping = c->phase == PHASE_STOPPING || c->phase == PHASE_COMPLETED;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (!stopping || c->seats[i].state != SEAT_RUNNING)
+            seat_send_exit(c, &c->seats[i]);
+}
