@@ -14,6 +14,9 @@
 #define RESERVED \
     "mltrain" /* names of ours in a pod: mltrain, mltrain-..., and labels mltrain.io/... */
 
+#define ARGUMENTS_MAX 1024 /* items of command and of args */
+#define MOUNTS_MAX 64      /* of one container */
+
 static bool is_reserved(const char *name)
 {
     return strcmp(name, RESERVED) == 0 || strncmp(name, RESERVED "-", strlen(RESERVED) + 1) == 0;
@@ -103,33 +106,75 @@ static int check_labels(const cJSON *template_, const char *where, struct mlt_er
     return rc < 0 ? rc : 0;
 }
 
-static int check_trainer(const cJSON *containers, const cJSON *trainer, const char *where,
+/* command and args are lists of strings. */
+static int check_strings(const cJSON *container, const char *where, const char *name,
                          struct mlt_error *err)
 {
-    const cJSON *command = NULL, *mounts = NULL, *item;
-    char path[FIELDS_PATH_MAX];
+    const cJSON *list = NULL, *item;
     size_t index = 0;
-    for (item = containers->child; item != trainer; item = item->next)
+    int rc = json_read_array(container, where, name, ARGUMENTS_MAX, &list, err);
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item))
+            return mlt_fail(err, EINVAL, "%s.%s[%zu]: expected a string", where, name, index);
         index++;
-    fields_item_path(path, where, "containers", index);
-    int rc = json_read_array(trainer, path, "command", 1024, &command, err);
-    if (rc < 0)
-        return rc;
-    if (json_size(command, "") == 0)
-        return fields_fail(err, path, "command",
-                           "is required: mltrain starts it once per rank (the image's own "
-                           "entry point is not known to it)");
-    rc = json_read_array(trainer, path, "volumeMounts", 1024, &mounts, err);
-    index = 0;
+    }
+    return rc < 0 ? rc : 0;
+}
+
+static int check_mounts(const cJSON *container, const char *where, struct mlt_error *err)
+{
+    const cJSON *mounts = NULL, *item;
+    size_t index = 0;
+    int rc = json_read_array(container, where, "volumeMounts", MOUNTS_MAX, &mounts, err);
     cJSON_ArrayForEach(item, mounts)
     {
         const char *at = json_string(item, "mountPath", "");
         if (strcmp(at, "/mltrain") == 0 || strcmp(at, "/mltrain-key") == 0)
-            return mlt_fail(err, EINVAL, "%s.volumeMounts[%zu].mountPath: `%s` is reserved", path,
+            return mlt_fail(err, EINVAL, "%s.volumeMounts[%zu].mountPath: `%s` is reserved", where,
                             index, at);
         index++;
     }
     return rc < 0 ? rc : 0;
+}
+
+/* A list of containers, with what each of them must be. */
+static int check_containers(const cJSON *spec, const char *where, const char *list_name,
+                            const cJSON **ret_list, struct mlt_error *err)
+{
+    const cJSON *item;
+    size_t index = 0;
+    int rc = check_named(spec, where, list_name, ret_list, err);
+    if (rc < 0)
+        return rc;
+    cJSON_ArrayForEach(item, *ret_list)
+    {
+        char path[FIELDS_PATH_MAX];
+        fields_item_path(path, where, list_name, index++);
+        rc = check_strings(item, path, "command", err);
+        if (rc == 0)
+            rc = check_strings(item, path, "args", err);
+        if (rc == 0)
+            rc = check_mounts(item, path, err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int check_trainer(const cJSON *containers, const cJSON *trainer, const char *where,
+                         struct mlt_error *err)
+{
+    char path[FIELDS_PATH_MAX];
+    size_t index = 0;
+    for (const cJSON *item = containers->child; item != trainer; item = item->next)
+        index++;
+    if (json_size(trainer, "command") > 0)
+        return 0;
+    fields_item_path(path, where, "containers", index);
+    return fields_fail(err, path, "command",
+                       "is required: mltrain starts it once per rank (the image's own entry point "
+                       "is not known to it)");
 }
 
 int trainingjob_check_template(const cJSON *template_, const char *where, struct mlt_error *err)
@@ -148,11 +193,11 @@ int trainingjob_check_template(const cJSON *template_, const char *where, struct
     fields_path(path, where, "spec");
     rc = check_refused(spec, path, err);
     if (rc == 0)
-        rc = check_named(spec, path, "containers", &containers, err);
+        rc = check_containers(spec, path, "containers", &containers, err);
     if (rc == 0 && json_size(containers, "") == 0)
         rc = fields_fail(err, path, "containers", "expected at least one container");
     if (rc == 0)
-        rc = check_named(spec, path, "initContainers", &ignored, err);
+        rc = check_containers(spec, path, "initContainers", &ignored, err);
     if (rc == 0)
         rc = check_named(spec, path, "volumes", &ignored, err);
     if (rc == 0)
