@@ -6,8 +6,9 @@
 #include <uv.h>
 #include "localcluster/shim/wire.h"
 
-#define SHIM_DRAIN_MS 2000 /* wait for output after the end, when something still holds the pipe \
-                            */
+#define SHIM_DRAIN_MS                                                          \
+    2000 /* wait for output after the end, when something still holds the pipe \
+          */
 
 struct shim_container;
 
