@@ -149,6 +149,8 @@ static void on_event(struct kube_reflector *r, int64_t now_ms, const cJSON *even
         on_error_event(r, now_ms, object);
         return;
     }
+    if (!cJSON_IsObject(object))
+        return;
     const char *version = json_string(object, "metadata.resourceVersion", "");
     if (version[0])
         set_version(r, version);
