@@ -1,0 +1,257 @@
+/* The verb "admit": a place becomes a placement in the status, then a Secret, then pods that are
+ * already bound; or all of it is given back. */
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "controller/job_key.h"
+#include "controller/pod_build.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+#include "lib/kube/resource.h"
+
+void admit_write(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct trainingjob_status *s = &job->draft;
+    job_set_phase(job, TRAININGJOB_PHASE_ADMITTED);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_QUEUED, false, "Admitted",
+                                    "has a place", c->wall_ms);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_ADMITTED, true, "Placed", s->placement,
+                                    c->wall_ms);
+    s->queue.position = 0;
+    s->queue.estimated_start_ms = 0;
+    s->queue.reason[0] = 0;
+    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    job->placed = false;
+    c->metrics.count[METRIC_GANGS_PLACED]++;
+    event_record(job, false, "Admitted", "placed on %s", s->placement);
+    job_gate(job);
+}
+
+/* ---- the Secret ---- */
+
+static void key_made(struct controller *c, const struct apply_order *order,
+                     const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    job->key_asked = false;
+    job_touch(job);
+    /* 409: it is there, from a former controller or from the time before a suspension. */
+    if (answer->status == 201 || answer->status == 200 || answer->status == 409) {
+        job->has_key = true;
+        return;
+    }
+    event_record(job, true, "SecretRefused", "%s", answer->words);
+    job->key_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
+}
+
+void admit_make_key(struct job *job)
+{
+    struct controller *c = job->controller;
+    unsigned char key[CONTROLLER_KEY_SIZE];
+    c->config.derive_key(c->config.derive_arg, job->uid, key);
+    cleanup_json cJSON *secret = job_key_secret(&job->tj, key);
+    explicit_bzero(key, sizeof key);
+    cleanup_free char *body = json_print(secret);
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, KUBE_SECRET, job->namespace_, NULL, NULL, NULL);
+    job->key_asked = true;
+    apply_send(c, &(struct apply_order){
+                      .verb = "POST",
+                      .path = mlt_text_string(&path),
+                      .body = body,
+                      .job_uid = job->uid,
+                      .done = key_made,
+                  });
+    mlt_text_release(&path);
+}
+
+/* ---- pods ---- */
+
+static void creation_ended(struct job *job, struct member *m)
+{
+    job->creations--;
+    job->members_stale = true;
+    job_touch(job);
+    if (m)
+        m->creating = false;
+}
+
+/* Takes in our own pod of this member, whichever request has created it. */
+static void member_got_pod(struct job *job, struct member *m, const cJSON *pod)
+{
+    view_pod_answered(job->controller, pod);
+    m->renew = false;
+}
+
+/* The name is taken: by our own earlier try, whose answer was lost, or by somebody else's pod. */
+static void taken_read(struct controller *c, const struct apply_order *order,
+                       const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    struct member *m = order->index < job->members_count ? &job->members[order->index] : NULL;
+    creation_ended(job, m);
+    if (!m || answer->status != 200)
+        return; /* gone again: the next creation takes the same name */
+    const char *owner =
+        json_string(answer->object, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
+    if (strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp"))
+        member_got_pod(job, m, answer->object);
+    else
+        m->creation++;
+}
+
+static void read_taken(struct job *job, struct member *m)
+{
+    char name[TRAININGJOB_POD_NAME_MAX];
+    if (trainingjob_pod_name(job->name, m->role, m->slot, m->creation + 1, name, NULL) < 0)
+        return;
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, KUBE_POD, job->namespace_, name, NULL, NULL);
+    apply_send(job->controller, &(struct apply_order){
+                                    .verb = "GET",
+                                    .path = mlt_text_string(&path),
+                                    .job_uid = job->uid,
+                                    .index = m->slot,
+                                    .done = taken_read,
+                                });
+    mlt_text_release(&path);
+}
+
+static void pod_created(struct controller *c, const struct apply_order *order,
+                        const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    struct member *m = order->index < job->members_count ? &job->members[order->index] : NULL;
+    bool taken = answer->status == 409 && strcmp(answer->reason, "AlreadyExists") == 0;
+    if (taken && m) {
+        read_taken(job, m);
+        return;
+    }
+    creation_ended(job, m);
+    if (answer->status == 201 || answer->status == 200) {
+        c->metrics.count[METRIC_PODS_CREATED]++;
+        if (m)
+            member_got_pod(job, m, answer->object);
+        else
+            view_pod_answered(c, answer->object);
+        return;
+    }
+    /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
+    event_record(job, true, "PodRefused", "%s", answer->words);
+    trainingjob_set_text(&job->undo_words, answer->words, TRAININGJOB_MESSAGE_MAX);
+    if (m)
+        m->dead = true;
+    job->no_place = true;
+    job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
+}
+
+static void create_pod(struct job *job, struct member *m)
+{
+    struct controller *c = job->controller;
+    cleanup_json cJSON *pod = NULL;
+    struct mlt_error err = {0};
+    struct pod_build build = {
+        .tj = &job->tj,
+        .role = &job->tj.spec.workers,
+        .index = m->slot,
+        .creation = m->creation + 1,
+        .node = m->node,
+        .binding = pod_build_binding(&job->tj, job->effective),
+        .channel_address = c->config.channel_address,
+        .launcher_image = c->config.launcher_image,
+        .launcher_command = c->config.launcher_command,
+    };
+    m->creating = true;
+    job->creations++;
+    if (pod_build(&build, &pod, &err) < 0) {
+        pod_created(c, &(struct apply_order){.job_uid = job->uid, .index = m->slot},
+                    &(struct apply_answer){.status = 422, .words = err.text, .reason = "Invalid"});
+        return;
+    }
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, KUBE_POD, job->namespace_, NULL, NULL, NULL);
+    cleanup_free char *body = json_print(pod);
+    cleanup_free char *key =
+        mlt_asprintf("pod/%s/%s", job->namespace_, json_string(pod, "metadata.name", ""));
+    apply_send(c, &(struct apply_order){
+                      .verb = "POST",
+                      .path = mlt_text_string(&path),
+                      .body = body,
+                      .key = key,
+                      .job_uid = job->uid,
+                      .index = m->slot,
+                      .done = pod_created,
+                  });
+    mlt_text_release(&path);
+}
+
+void admit_create_pods(struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (member_to_create(&job->members[i]))
+            create_pod(job, &job->members[i]);
+}
+
+/* ---- back ---- */
+
+/* Why the gang is given back, in a word and in a sentence. */
+static const char *undo_reason(struct job *job, const char **ret_words)
+{
+    uint32_t facts = job_facts(job);
+    *ret_words = job->undo_words ? job->undo_words : "a pod ended before the gang could start";
+    if (facts & RECONCILE_BIT(NO_PLACE) && !job->undo_words) {
+        *ret_words = "no node has room for a member that was lost";
+        return "NoPlace";
+    }
+    if (facts & RECONCILE_BIT(LATE) && !job->undo_words) {
+        *ret_words = "not every pod was ready within startTimeoutSeconds";
+        return "StartTimeout";
+    }
+    return job->undo_words ? "PodRefused" : "PodRejected";
+}
+
+/* The nodes of members that never came are tried last next time. */
+static void avoid_late_nodes(struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (!job->members[i].joined && job->members[i].node)
+            trainingjob_avoid_node(&job->draft, job->members[i].node, job->controller->wall_ms,
+                                   JOB_NODE_AVOID_BASE_MS, JOB_NODE_AVOID_MAX_MS);
+}
+
+void admit_undo(struct job *job)
+{
+    struct controller *c = job->controller;
+    const char *words;
+    const char *reason = undo_reason(job, &words);
+    if (strcmp(reason, "StartTimeout") == 0)
+        avoid_late_nodes(job);
+    event_record(job, true, "Requeued", "the gang gives its nodes back and waits again: %s", words);
+    job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, false, reason,
+                                    words, c->wall_ms);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_RUNNING, false, reason,
+                                    words, c->wall_ms);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_RESTARTING, false, reason,
+                                    words, c->wall_ms);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
+                                    c->wall_ms);
+    trainingjob_set_text(&job->draft.placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    job->draft.start_ms = 0;
+    job->draft.recovery.next_attempt_ms = 0;
+    free(steal_ptr(&job->undo_words));
+    job_ledger_none(job);
+    coordinator_exit(job->coordinator, job_exit_code(job), "the gang gives its nodes back");
+    gang_drain(job);
+    job_drop_gang(job);
+    c->metrics.count[METRIC_GANGS_UNDONE]++;
+    job_gate(job);
+}

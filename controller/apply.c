@@ -1,0 +1,216 @@
+/* The in-flight window over the API server: see apply.h. Decides nothing about jobs. */
+#include "controller/apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/text.h"
+#include "lib/json/json.h"
+
+struct apply_request {
+    struct apply_order order; /* its strings are owned */
+    struct kube_backoff backoff;
+    int64_t not_before_ms;
+    uint64_t id; /* 0 while it waits */
+    int status;
+    int64_t retry_after_ms;
+    struct mlt_text body; /* of the answer */
+    struct apply_request *next, *previous;
+    UT_hash_handle hh;     /* in flight, by id */
+    UT_hash_handle hh_key; /* in flight, by key */
+};
+
+static void request_free(struct apply_request *r)
+{
+    free((void *)(uintptr_t)r->order.path);
+    free((void *)(uintptr_t)r->order.body);
+    free((void *)(uintptr_t)r->order.key);
+    free((void *)(uintptr_t)r->order.job_uid);
+    mlt_text_release(&r->body);
+    free(r);
+}
+
+static void waiting_add(struct apply *a, struct apply_request *r)
+{
+    r->next = NULL;
+    r->previous = a->waiting_tail;
+    if (a->waiting_tail)
+        a->waiting_tail->next = r;
+    else
+        a->waiting = r;
+    a->waiting_tail = r;
+    a->waiting_count++;
+}
+
+static void waiting_remove(struct apply *a, struct apply_request *r)
+{
+    if (r->previous)
+        r->previous->next = r->next;
+    else
+        a->waiting = r->next;
+    if (r->next)
+        r->next->previous = r->previous;
+    else
+        a->waiting_tail = r->previous;
+    a->waiting_count--;
+}
+
+void apply_send(struct controller *c, const struct apply_order *order)
+{
+    struct apply_request *r = mlt_calloc(1, sizeof *r);
+    r->order = *order;
+    r->order.path = mlt_strdup(order->path);
+    r->order.body = mlt_strdup(order->body);
+    r->order.key = mlt_strdup(order->key);
+    r->order.job_uid = mlt_strdup(order->job_uid ? order->job_uid : "");
+    r->backoff =
+        (struct kube_backoff)KUBE_BACKOFF_INIT(APPLY_BACKOFF_BASE_MS, APPLY_BACKOFF_MAX_MS);
+    mlt_text_init(&r->body, CONTROLLER_ANSWER_MAX);
+    waiting_add(&c->apply, r);
+}
+
+void apply_drop_job(struct controller *c, const char *job_uid)
+{
+    struct apply_request *next;
+    for (struct apply_request *r = c->apply.waiting; r; r = next) {
+        next = r->next;
+        if (strcmp(r->order.job_uid, job_uid) == 0 && !r->order.try_once) {
+            waiting_remove(&c->apply, r);
+            request_free(r);
+        }
+    }
+}
+
+static bool key_is_busy(const struct apply *a, const struct apply_request *r)
+{
+    struct apply_request *other = NULL;
+    if (r->order.key)
+        HASH_FIND(hh_key, a->keys, r->order.key, strlen(r->order.key), other);
+    return other != NULL;
+}
+
+static void fly(struct controller *c, struct apply_request *r)
+{
+    struct apply *a = &c->apply;
+    waiting_remove(a, r);
+    r->id = ++c->next_id;
+    r->status = 0;
+    r->retry_after_ms = 0;
+    mlt_text_clear(&r->body);
+    HASH_ADD(hh, a->in_flight, id, sizeof r->id, r);
+    if (r->order.key)
+        HASH_ADD_KEYPTR(hh_key, a->keys, r->order.key, strlen(r->order.key), r);
+    a->in_flight_count++;
+    c->metrics.count[METRIC_REQUESTS]++;
+    effects_request(&c->effects, r->id, r->order.verb, r->order.path, r->order.content_type,
+                    r->order.body, false);
+}
+
+int64_t apply_pump(struct controller *c)
+{
+    struct apply *a = &c->apply;
+    int64_t wake = INT64_MAX;
+    struct apply_request *next;
+    for (struct apply_request *r = a->waiting; r && a->in_flight_count < CONTROLLER_IN_FLIGHT_MAX;
+         r = next) {
+        next = r->next;
+        if (r->not_before_ms > c->now_ms) {
+            if (r->not_before_ms < wake)
+                wake = r->not_before_ms;
+        } else if (!key_is_busy(a, r)) {
+            fly(c, r);
+        }
+    }
+    return wake;
+}
+
+static struct apply_request *find(struct apply *a, uint64_t id)
+{
+    struct apply_request *r;
+    HASH_FIND(hh, a->in_flight, &id, sizeof id, r);
+    return r;
+}
+
+bool apply_status(struct controller *c, uint64_t id, int status, int64_t retry_after_ms)
+{
+    struct apply_request *r = find(&c->apply, id);
+    if (!r)
+        return false;
+    r->status = status;
+    r->retry_after_ms = retry_after_ms;
+    return true;
+}
+
+bool apply_body(struct controller *c, uint64_t id, const char *data, size_t length)
+{
+    struct apply_request *r = find(&c->apply, id);
+    if (!r)
+        return false;
+    mlt_text_add(&r->body, data, length);
+    return true;
+}
+
+/* Calls `done` with the answer in words. */
+static void settle(struct controller *c, struct apply_request *r, const char *error)
+{
+    cleanup_json cJSON *object = NULL;
+    struct mlt_error err = {0};
+    if (r->body.length && json_parse(r->body.data, r->body.length, &object, &err) < 0)
+        object = NULL;
+    char words[APPLY_WORDS_MAX] = "";
+    if (error || r->status >= 400)
+        (void)snprintf(words, sizeof words, "%s",
+                       error ? error : json_string(object, "message", mlt_text_string(&r->body)));
+    struct apply_answer answer = {
+        .status = r->status,
+        .object = object,
+        .words = words,
+        .reason = r->status >= 400 ? json_string(object, "reason", "") : "",
+    };
+    if (r->order.done)
+        r->order.done(c, &r->order, &answer);
+}
+
+bool apply_end(struct controller *c, uint64_t id, const char *error)
+{
+    struct apply *a = &c->apply;
+    struct apply_request *r = find(a, id);
+    if (!r)
+        return false;
+    HASH_DELETE(hh, a->in_flight, r);
+    if (r->order.key)
+        HASH_DELETE(hh_key, a->keys, r);
+    a->in_flight_count--;
+    r->id = 0;
+    if (error || r->body.failed)
+        r->status = 0;
+    if (!r->order.try_once && kube_status_is_retryable(r->status)) {
+        c->metrics.count[METRIC_RETRIES]++;
+        r->not_before_ms =
+            c->now_ms + kube_backoff_next(&r->backoff, &c->random, r->retry_after_ms);
+        waiting_add(a, r);
+        return true;
+    }
+    settle(c, r, error);
+    request_free(r);
+    return true;
+}
+
+void apply_release(struct apply *a)
+{
+    struct apply_request *r, *next;
+    HASH_CLEAR(hh_key, a->keys);
+    HASH_ITER(hh, a->in_flight, r, next)
+    {
+        HASH_DELETE(hh, a->in_flight, r);
+        request_free(r);
+    }
+    for (r = a->waiting; r; r = next) {
+        next = r->next;
+        request_free(r);
+    }
+    *a = (struct apply){0};
+}

@@ -1,0 +1,67 @@
+/* Requests to the API server: a window of them in flight, retries, one at a time for each object.
+ *
+ * A request waits while the window is full, while another request with the same key is under way,
+ * or while its backoff runs. It is sent again unchanged after errors that may pass (transport, 408,
+ * 429, 5xx), honouring Retry-After, until an answer settles it; then `done` is called once. What
+ * must not happen twice is safe to repeat: creations meet AlreadyExists, patches carry their
+ * resourceVersion. */
+#ifndef CONTROLLER_APPLY_H
+#define CONTROLLER_APPLY_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/kube/backoff.h"
+
+#define APPLY_BACKOFF_BASE_MS 100
+#define APPLY_BACKOFF_MAX_MS (30 * 1000)
+#define APPLY_KEY_MAX 640   /* bytes of kind/namespace/name */
+#define APPLY_WORDS_MAX 512 /* bytes kept of a server's message */
+
+struct controller;
+struct apply_request;
+
+struct apply_answer {
+    int status;          /* HTTP */
+    const cJSON *object; /* the body when it is JSON, else NULL */
+    const char *words;   /* the server's message when status >= 400, else "" */
+    const char *reason;  /* Status.reason ("AlreadyExists"), "" */
+};
+
+/* What is wanted; strings are copied by apply_send(). */
+struct apply_order {
+    const char *verb, *path, *content_type, *body; /* body NULL: none */
+    const char *key; /* requests with equal keys go one after the other; NULL: no such order */
+    const char
+        *job_uid;   /* whose request it is, "" for none: for `done`, and to drop it with its job */
+    uint32_t index; /* for `done`: a member, a slot */
+    bool try_once;  /* an event: not worth a second try */
+    void (*done)(struct controller *c, const struct apply_order *order,
+                 const struct apply_answer *answer);
+};
+
+struct apply {
+    struct apply_request *waiting, *waiting_tail; /* in order of arrival */
+    struct apply_request *in_flight;              /* hash by id */
+    struct apply_request *keys;                   /* hash by key, of those in flight */
+    unsigned in_flight_count;
+    unsigned waiting_count;
+};
+
+void apply_send(struct controller *c, const struct apply_order *order);
+
+/* Forgets what still waits for this job; what is in flight goes on, and its `done` finds no job. */
+void apply_drop_job(struct controller *c, const char *job_uid);
+
+/* Sends what may be sent now; returns when to call again (INT64_MAX: never). */
+int64_t apply_pump(struct controller *c);
+
+/* The answers. False when no request has this id. */
+bool apply_status(struct controller *c, uint64_t id, int status, int64_t retry_after_ms);
+bool apply_body(struct controller *c, uint64_t id, const char *data, size_t length);
+bool apply_end(struct controller *c, uint64_t id, const char *error);
+
+void apply_release(struct apply *a);
+
+#endif

@@ -1,0 +1,128 @@
+/* The controller as a state machine: events in, effects out, and nothing else.
+ *
+ * Everything that decides lies above this header: reflectors, the lease, the ledger, one
+ * coordinator per job, the reconcile table. Everything that touches the world lies below it, in
+ * edge_uv.c. Above there is no clock, no file, no socket, no environment and no mutable static, so
+ * that equal events give equal effects.
+ *
+ * Use: controller_new(), then for each event controller_step() and after it
+ * controller_next_effect() until it gives none. The first event is a TIMER: it tells the time and
+ * starts the work. Effects may be carried out, or lost with the controller, one by one: a new
+ * controller finds its way from what the API server holds. */
+#ifndef CONTROLLER_CONTROLLER_H
+#define CONTROLLER_CONTROLLER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/base/log.h"
+#include "rendezvous/frame.h"
+
+#define CONTROLLER_KEY_SIZE 32 /* bytes of a job's pre-shared key, as CHANNEL_KEY_SIZE */
+
+/* Limits of this module. */
+#define CONTROLLER_ANSWER_MAX \
+    (16u * 1024 * 1024)             /* bytes of an answer that is not a list or a watch */
+#define CONTROLLER_IN_FLIGHT_MAX 64 /* requests under way at once, reflectors and lease aside */
+#define CONTROLLER_HELD_FRAMES_MAX \
+    (1024 * 1024)                    /* bytes held for a channel whose job is not known yet */
+#define CONTROLLER_LOG_TEXT_MAX 2048 /* bytes of one log line */
+
+struct controller;
+
+struct controller_config {
+    const char *identity; /* of this process in the lease, e.g. host name and a random suffix */
+    const char *lease_namespace;  /* where Lease `mltrain-controller` lives */
+    const char *channel_address;  /* "IP:port" that launchers connect to; stands in every pod */
+    const char *launcher_image;   /* of the init container that brings the launcher */
+    const char *launcher_command; /* its path in that image */
+    const char *version;          /* of this program */
+    const char *const *gpu_resources;
+    uint32_t gpu_resources_count;
+    uint64_t seed;     /* of the one generator */
+    int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
+    /* Gives a job's pre-shared key (the edge calls channel_derive_key()). */
+    void (*derive_key)(void *arg, const char *job_uid, unsigned char ret_key[CONTROLLER_KEY_SIZE]);
+    void *derive_arg;
+};
+
+/* `config` and its strings are copied. Never NULL: aborts when memory is exhausted. */
+struct controller *controller_new(const struct controller_config *config);
+void controller_free(struct controller *c);
+
+/* X(NAME): what happened. */
+#define CONTROLLER_EVENT_MAP(XX)                                                                 \
+    XX(ANSWER_STATUS) /* id, status, retry_after_ms: once, before the body */                    \
+    XX(ANSWER_BODY)   /* id, data, length: a piece of the body */                                \
+    XX(ANSWER_END) /* id, error: NULL when the answer is complete, else the transport's words */ \
+    XX(CHANNEL_OPENED) /* id, job_uid: a peer has proved the key of this job */                  \
+    XX(CHANNEL_FRAME)  /* id, frame */                                                           \
+    XX(CHANNEL_CLOSED) /* id, error: the reason; not after a CHANNEL_CLOSE effect */             \
+    XX(TIMER)          /* the time of the last TIMER effect has come; too early does no harm */  \
+    XX(STOP)           /* please end: the lease is given back and EXITED follows */
+
+enum controller_event_kind {
+#define XX(name) CONTROLLER_##name,
+    CONTROLLER_EVENT_MAP(XX)
+#undef XX
+};
+
+struct controller_event {
+    enum controller_event_kind kind;
+    int64_t now_ms;  /* monotonic; never less than in the event before */
+    int64_t wall_ms; /* milliseconds since 1970 UTC */
+    uint64_t id;     /* of a request or a channel */
+    int status;
+    int64_t retry_after_ms; /* 0: the server named none */
+    const char *data;
+    size_t length;
+    const char *error;
+    const char *job_uid;
+    const struct rendezvous_frame *frame;
+};
+
+/* Nothing that the event points to is kept. */
+void controller_step(struct controller *c, const struct controller_event *event);
+
+/* X(NAME): what is to be done. */
+#define CONTROLLER_EFFECT_MAP(XX)                                                \
+    XX(REQUEST)       /* id, verb, path, content_type, body, length, is_watch */ \
+    XX(CANCEL)        /* id: end this request; no further events for it */       \
+    XX(CHANNEL_SEND)  /* id, body, length: whole frames */                       \
+    XX(CHANNEL_CLOSE) /* id: after what was queued has been sent */              \
+    XX(TIMER_SET)     /* at_ms (monotonic): replaces the one timer */            \
+    XX(TIMER_CLEAR)   /* no timer is wanted */                                   \
+    XX(LOG)           /* level, text */                                          \
+    XX(EXITED)        /* text says why, lost: the lease was lost; close all channels and exit */
+
+enum controller_effect_kind {
+#define XX(name) CONTROLLER_EFFECT_##name,
+    CONTROLLER_EFFECT_MAP(XX)
+#undef XX
+};
+
+struct controller_effect {
+    enum controller_effect_kind kind;
+    uint64_t id;
+    const char *verb, *path, *content_type; /* content_type NULL: application/json */
+    const char *body;                       /* NULL: none */
+    size_t length;
+    bool is_watch; /* the answer ends late: no idle timeout */
+    int64_t at_ms;
+    enum mlt_log_level level;
+    const char *text;
+    bool lost;
+};
+
+/* Takes the next effect out; false when there is none. What it points to is valid until the next
+ * call of this function; controller_step() in between does no harm. */
+bool controller_next_effect(struct controller *c, struct controller_effect *ret);
+
+/* Asserts what must hold between calls. Tests call it after each step. */
+void controller_check(const struct controller *c);
+
+/* Appends the counters as Prometheus text. */
+struct mlt_text;
+void controller_metrics(const struct controller *c, struct mlt_text *out);
+
+#endif

@@ -1,0 +1,33 @@
+/* Kubernetes events about jobs: what a person sees in `kubectl describe`. Equal ones are counted up
+ * instead of repeated, and each job has a budget, so that a job that fails in a loop cannot flood
+ * the API server. */
+#ifndef CONTROLLER_EVENT_RECORD_H
+#define CONTROLLER_EVENT_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/base/error.h"
+
+#define EVENT_ENTRIES_MAX 4096              /* remembered for counting up */
+#define EVENT_AGGREGATE_MS (10 * 60 * 1000) /* equal events within this time are one */
+#define EVENT_BURST 25                      /* of one job at once, as in client-go */
+#define EVENT_REFILL_MS (30 * 1000)         /* one more event each */
+#define EVENT_MESSAGE_MAX 1024              /* bytes, as the API server allows */
+
+struct event_entry;
+struct event_budget;
+struct job;
+
+struct event_recorder {
+    struct event_entry *entries;  /* hash by job, reason and message, oldest first */
+    struct event_budget *budgets; /* hash by job UID */
+};
+
+void event_record(struct job *job, bool warning, const char *reason, const char *format, ...)
+    MLT_PRINTF(4, 5);
+
+/* Forgets the budget of a job that is gone. */
+void event_forget_job(struct event_recorder *recorder, const char *job_uid);
+void event_recorder_release(struct event_recorder *recorder);
+
+#endif

@@ -1,0 +1,138 @@
+/* The facts about one job that the table of reconcile.c decides by, and the times at which they
+ * change by themselves. */
+#include <string.h>
+#include "controller/internal.h"
+
+#define SET_IF(condition, name) ((condition) ? RECONCILE_BIT(name) : 0u)
+
+static int64_t deadline_wall_ms(const struct job *job)
+{
+    if (!job->draft.start_ms || !job->tj.spec.active_deadline_seconds)
+        return INT64_MAX;
+    return job->draft.start_ms + job->tj.spec.active_deadline_seconds * 1000;
+}
+
+static int64_t expiry_wall_ms(const struct job *job)
+{
+    if (!job_finished(job) || !job->has_tj || job->tj.spec.ttl_seconds_after_finished < 0 ||
+        job->deleting_job)
+        return INT64_MAX;
+    return job->draft.completion_ms + job->tj.spec.ttl_seconds_after_finished * 1000;
+}
+
+static int64_t late_ms(const struct job *job)
+{
+    if (!job->waiting_since_ms || !job->tj.spec.failure_policy.start_timeout_seconds)
+        return INT64_MAX;
+    return job->waiting_since_ms + job->tj.spec.failure_policy.start_timeout_seconds * 1000;
+}
+
+static uint32_t write_facts(const struct job *job)
+{
+    bool writing = job->writing || job->save_again_ms > job->controller->now_ms;
+    return SET_IF(job->gate_seq != job->gate_saved, GATE) | SET_IF(writing, WRITING) |
+           SET_IF(job->write_by_ms <= job->controller->now_ms, DUE);
+}
+
+/* A graceful stop that was ordered is ordered again when somebody has lost patience. */
+static bool stop_is_ordered(const struct job *job)
+{
+    const char *cancel = trainingjob_cancel(&job->tj);
+    bool now = cancel && strcmp(cancel, TRAININGJOB_CANCEL_NOW) == 0;
+    return job->stop_ordered && !(now && job->stop_grace_ms > 0);
+}
+
+static uint32_t wish_facts(const struct job *job)
+{
+    return SET_IF(job->tj.spec.suspend, SUSPEND) |
+           SET_IF(trainingjob_cancel(&job->tj) != NULL, CANCEL) |
+           SET_IF(deadline_wall_ms(job) <= job->controller->wall_ms, DEADLINE) |
+           SET_IF(stop_is_ordered(job), STOP_ORDERED) |
+           SET_IF(expiry_wall_ms(job) <= job->controller->wall_ms, EXPIRED);
+}
+
+static uint32_t queue_facts(const struct job *job)
+{
+    bool probed = job->effective && job->probed_generation == job->tj.metadata.generation;
+    bool probing = job->probing || job->probe_again_ms > job->controller->now_ms;
+    return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
+           SET_IF(job->ledger == JOB_LEDGER_WAITS, IN_QUEUE) | SET_IF(job->placed, PLACED) |
+           SET_IF(job->key_asked || job->key_again_ms > job->controller->now_ms, KEY_ASKED) |
+           SET_IF(job->has_key, KEY);
+}
+
+static uint32_t pod_facts(const struct job *job)
+{
+    uint32_t facts = SET_IF(job->creations, PODS_LEFT);
+    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+         p = p->next_of_job) {
+        facts |= SET_IF(!view_pod_terminal(p), PODS_LEFT);
+        if (finish_pod_is_to_go(job, p))
+            facts |= job_finished(job) ? RECONCILE_BIT(UNCLEAN) : RECONCILE_BIT(TO_DELETE);
+    }
+    for (uint32_t i = 0; i < job->members_count; i++)
+        facts |= SET_IF(job->members[i].dead, DEAD) |
+                 SET_IF(member_to_create(&job->members[i]), TO_CREATE);
+    return facts;
+}
+
+static uint32_t gang_facts(const struct job *job)
+{
+    const struct controller *c = job->controller;
+    uint64_t attempt = (uint64_t)job->draft.attempt;
+    bool active = job->coordinator && (job->adopting || coordinator_is_running(job->coordinator));
+    bool ready = job->coordinator && job->ready_attempt && !active &&
+                 coordinator_ready_count(job->coordinator) == job->members_count &&
+                 members_are_whole(job);
+    return SET_IF(active, ACTIVE) | SET_IF(ready, READY) |
+           SET_IF(ready && job->ready_attempt > attempt, PAST) |
+           SET_IF(attempt && job->sent_attempt == attempt, SENT) |
+           SET_IF(attempt && job->execed_attempt == attempt, EXECED) |
+           SET_IF(job->verdict.is_set, VERDICT) | SET_IF(job->completed, COMPLETED) |
+           SET_IF(job->next_attempt_ms > c->now_ms, BACKING_OFF) | SET_IF(job->no_place, NO_PLACE) |
+           SET_IF(late_ms(job) <= c->now_ms, LATE) | SET_IF(job->let_go, LET_GO);
+}
+
+uint32_t job_facts(struct job *job)
+{
+    uint32_t facts = write_facts(job) | SET_IF(job->deleting, DELETING) |
+                     SET_IF(job->refusal != NULL, REFUSED) | pod_facts(job) | gang_facts(job);
+    if (job->has_tj)
+        facts |= wish_facts(job) | queue_facts(job);
+    return facts;
+}
+
+static void wake_at_wall(struct job *job, int64_t wall_ms)
+{
+    const struct controller *c = job->controller;
+    if (wall_ms != INT64_MAX && wall_ms > c->wall_ms)
+        job_wake_at(job, c->now_ms + (wall_ms - c->wall_ms));
+}
+
+static void wake_later(struct job *job, int64_t at_ms)
+{
+    if (at_ms > job->controller->now_ms)
+        job_wake_at(job, at_ms);
+}
+
+void job_set_alarms(struct job *job)
+{
+    job->wake_ms = INT64_MAX;
+    if (job->write_by_ms != INT64_MAX && !job->writing)
+        job_wake_at(job, job->write_by_ms);
+    wake_later(job, job->next_attempt_ms);
+    wake_later(job, job->probe_again_ms);
+    wake_later(job, job->key_again_ms);
+    wake_later(job, job->save_again_ms);
+    if (job->let_go && job_finished(job))
+        wake_later(job, job->let_go_ms + JOB_EXIT_WAIT_MS);
+    if (job->coordinator)
+        job_wake_at(job, coordinator_wake_ms(job->coordinator));
+    if (!job->has_tj)
+        return;
+    wake_later(job, late_ms(job));
+    wake_at_wall(job, expiry_wall_ms(job));
+    if (!job_finished(job))
+        wake_at_wall(job, deadline_wall_ms(job));
+    node_loss_check_job(job);
+}

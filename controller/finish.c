@@ -1,0 +1,188 @@
+/* The verb "finish": success and failure, the launchers are let go, pods are cleaned up, the job
+ * object is deleted when its time to live is over. The end is written first: a launcher that exits
+ * could not be asked again. */
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+#include "lib/kube/resource.h"
+
+/* What was true of a running or waiting job is no longer. */
+static void end_conditions(struct job *job, const char *reason)
+{
+    struct trainingjob_status *s = &job->draft;
+    for (int type = TRAININGJOB_CONDITION_QUEUED; type <= TRAININGJOB_CONDITION_SUSPENDED; type++)
+        if (trainingjob_condition_is_true(s, (enum trainingjob_condition_type)type))
+            (void)trainingjob_set_condition(s, (enum trainingjob_condition_type)type, false, reason,
+                                            "the job has ended", job->controller->wall_ms);
+    s->completion_ms = job->controller->wall_ms;
+    s->queue.position = 0;
+    s->queue.reason[0] = 0;
+    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    s->recovery.pending_stop[0] = 0;
+    s->recovery.pending_stop_ms = 0;
+    s->recovery.next_attempt_ms = 0;
+    s->progress.remaining_seconds = TRAININGJOB_NONE;
+    job_forget_verdict(job);
+    job_ledger_none(job);
+    job_gate(job);
+}
+
+void finish_complete(struct job *job)
+{
+    struct controller *c = job->controller;
+    job_set_phase(job, TRAININGJOB_PHASE_SUCCEEDED);
+    end_conditions(job, "Completed");
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_COMPLETE, true, "Completed",
+                                    "the ranks have ended with success", c->wall_ms);
+    c->metrics.count[METRIC_JOBS_SUCCEEDED]++;
+    event_record(job, false, "Completed", "the job has succeeded");
+}
+
+void finish_fail(struct job *job, const char *reason, const char *message)
+{
+    struct controller *c = job->controller;
+    job_set_phase(job, TRAININGJOB_PHASE_FAILED);
+    end_conditions(job, reason);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_FAILED, true, reason,
+                                    message, c->wall_ms);
+    c->metrics.count[METRIC_JOBS_FAILED]++;
+    event_record(job, true, reason, "%s", message);
+}
+
+void finish_let_go(struct job *job)
+{
+    job->let_go = true;
+    job->let_go_ms = job->controller->now_ms;
+    if (!job->coordinator)
+        return;
+    coordinator_exit(job->coordinator, job_exit_code(job),
+                     trainingjob_phase_name(job->draft.phase));
+    gang_drain(job);
+}
+
+/* ---- pods ---- */
+
+static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *pod)
+{
+    bool waited = job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
+    bool ended = view_pod_ended(pod) || waited || !job->coordinator;
+    int policy = job->has_tj ? job->tj.spec.clean_pod_policy : TRAININGJOB_CLEAN_RUNNING;
+    if (policy == TRAININGJOB_CLEAN_ALL)
+        return ended;
+    if (policy == TRAININGJOB_CLEAN_RUNNING)
+        return ended && !view_pod_terminal(pod);
+    return false;
+}
+
+static bool member_pod_is_to_go(const struct job *job, const struct view_pod *pod)
+{
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        const struct member *m = &job->members[i];
+        if (m->pod == pod)
+            return !view_pod_terminal(pod) &&
+                   (m->renew || pod->trainer_ended || strcmp(m->lost_uid, pod->uid) == 0);
+    }
+    return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+}
+
+bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
+{
+    if (pod->delete_asked || pod->deleting)
+        return false;
+    switch (job->draft.phase) {
+    case TRAININGJOB_PHASE_QUEUED:
+    case TRAININGJOB_PHASE_SUSPENDED:
+        return !view_pod_terminal(pod);
+    case TRAININGJOB_PHASE_SUCCEEDED:
+    case TRAININGJOB_PHASE_FAILED:
+        return finished_pod_is_to_go(job, pod);
+    case TRAININGJOB_PHASE_STARTING:
+    case TRAININGJOB_PHASE_RUNNING:
+    case TRAININGJOB_PHASE_RESTARTING:
+    case TRAININGJOB_PHASE_PREEMPTING:
+        return member_pod_is_to_go(job, pod);
+    case TRAININGJOB_PHASE_NONE:
+    case TRAININGJOB_PHASE_ADMITTED:
+        break;
+    }
+    return false;
+}
+
+static void pod_deleted(struct controller *c, const struct apply_order *order,
+                        const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    const char *slash = strchr(order->key + strlen("pod/"), '/');
+    cleanup_free char *namespace_ =
+        mlt_strndup(order->key + strlen("pod/"), (size_t)(slash - order->key) - strlen("pod/"));
+    if (answer->status == 404)
+        view_pod_missing(c, namespace_, slash + 1);
+    else if (answer->status < 300 && strcmp(json_string(answer->object, "kind", ""), "Pod") == 0)
+        view_pod_answered(c, answer->object);
+    if (job)
+        job_touch(job);
+}
+
+static void delete_pod(struct job *job, struct view_pod *pod)
+{
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    cleanup_json cJSON *options = cJSON_CreateObject();
+    json_set_string(options, "kind", "DeleteOptions");
+    json_set_string(options, "apiVersion", "v1");
+    json_set_string(options, "preconditions.uid", pod->uid);
+    cleanup_free char *body = json_print(options);
+    cleanup_free char *key = mlt_asprintf("pod/%s/%s", pod->namespace_, pod->name);
+    kube_path(&path, KUBE_POD, pod->namespace_, pod->name, NULL, NULL);
+    pod->delete_asked = true;
+    apply_send(job->controller, &(struct apply_order){
+                                    .verb = "DELETE",
+                                    .path = mlt_text_string(&path),
+                                    .body = body,
+                                    .key = key,
+                                    .job_uid = job->uid,
+                                    .done = pod_deleted,
+                                });
+    mlt_text_release(&path);
+}
+
+void finish_delete_pods(struct job *job)
+{
+    for (struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p; p = p->next_of_job)
+        if (finish_pod_is_to_go(job, p))
+            delete_pod(job, p);
+}
+
+/* ---- the object ---- */
+
+static void job_deleted(struct controller *c, const struct apply_order *order,
+                        const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (job && answer->status >= 300)
+        job_log(job, MLT_LOG_WARNING, "time to live is over, but deletion failed words=\"%s\"",
+                answer->words);
+}
+
+void finish_delete_job(struct job *job)
+{
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    cleanup_json cJSON *options = cJSON_CreateObject();
+    json_set_string(options, "kind", "DeleteOptions");
+    json_set_string(options, "apiVersion", "v1");
+    json_set_string(options, "propagationPolicy", "Background");
+    json_set_string(options, "preconditions.uid", job->uid);
+    cleanup_free char *body = json_print(options);
+    kube_path(&path, KUBE_TRAININGJOB, job->namespace_, job->name, NULL, NULL);
+    job->deleting_job = true;
+    apply_send(job->controller, &(struct apply_order){
+                                    .verb = "DELETE",
+                                    .path = mlt_text_string(&path),
+                                    .body = body,
+                                    .job_uid = job->uid,
+                                    .done = job_deleted,
+                                });
+    mlt_text_release(&path);
+}

@@ -1,0 +1,209 @@
+/* What the coordinator of a job says, turned into effects and into facts about the job. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+
+static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
+{
+    job_forget_verdict(job);
+    job->verdict.is_set = true;
+    job->verdict.v = *v;
+    job->verdict.role = mlt_strdup(v->role ? v->role : "");
+    job->verdict.node = mlt_strdup(v->node ? v->node : "");
+    job->verdict.tail = mlt_strdup(v->tail ? v->tail : "");
+    job->verdict.v.role = job->verdict.role;
+    job->verdict.v.node = job->verdict.node;
+    job->verdict.v.tail = job->verdict.tail;
+    job->adopting = false;
+    job->stop_ordered = false;
+}
+
+static void member_channel(struct job *job, const struct coordinator_output *out, bool joined)
+{
+    struct member *m = member_find(job, out->role, out->slot);
+    if (!m)
+        return;
+    m->joined = joined;
+    m->absent_since_ms = job->controller->now_ms;
+}
+
+/* Remaining time by the speed of the last minute. */
+static void estimate(struct trainingjob_progress *p)
+{
+    p->remaining_seconds = TRAININGJOB_NONE;
+    if (p->total_steps > 0 && p->steps_per_second > 0 && p->step >= 0 && p->step <= p->total_steps)
+        p->remaining_seconds = (int64_t)((double)(p->total_steps - p->step) / p->steps_per_second);
+}
+
+/* At once when nothing was written for a while, else with the others: one write per job in
+ * JOB_LAZY_WRITE_MS. */
+static void write_progress(struct job *job)
+{
+    int64_t next = job->last_lazy_ms + JOB_LAZY_WRITE_MS - job->controller->now_ms;
+    job_lazy(job, next > 0 ? next : 0);
+}
+
+static void note_progress(struct job *job, const struct coordinator_output *out)
+{
+    struct trainingjob_progress *p = &job->draft.progress;
+    bool first = job->step_attempt != coordinator_attempt(job->coordinator);
+    p->step = out->step;
+    if (out->total_steps > 0)
+        p->total_steps = out->total_steps;
+    p->steps_per_second = (double)out->steps_per_kilosecond / 1000.0;
+    estimate(p);
+    job->step_attempt = coordinator_attempt(job->coordinator);
+    if (first) {
+        /* A step: whatever went wrong before, this attempt has got past it. */
+        job->draft.recovery.in_place_failures = 0;
+        job->last_lazy_ms = INT64_MIN / 2;
+    }
+    write_progress(job);
+}
+
+static void note_checkpoints(struct job *job, const struct coordinator_output *out)
+{
+    for (unsigned i = 0; i < job->reports_count; i++)
+        free(job->reports[i].path);
+    job->reports_count = 0;
+    for (uint32_t i = 0; i < out->checkpoints_count && i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
+        job->reports[job->reports_count++] = (struct trainingjob_checkpoint){
+            .step = out->checkpoints[i].step,
+            .path = mlt_strdup(out->checkpoints[i].path),
+            .time_ms = out->checkpoints[i].wall_ms,
+        };
+    job->has_report = true;
+    if (out->torn_step != RENDEZVOUS_NO_STEP)
+        job_log(job, MLT_LOG_INFO, "torn checkpoint step=%" PRId64, out->torn_step);
+    restart_refill(job);
+    write_progress(job);
+}
+
+static void note_ready(struct job *job, const struct coordinator_output *out)
+{
+    job->ready_attempt = out->attempt;
+    job->adopting = false;
+}
+
+static void note_running(struct job *job, const struct coordinator_output *out)
+{
+    struct controller *c = job->controller;
+    job->execed_attempt = job->sent_attempt = out->attempt;
+    job->ready_attempt = 0;
+    job->adopting = false;
+    job->waiting_since_ms = 0;
+    if (out->kind == COORDINATOR_ADOPTED) {
+        c->metrics.count[METRIC_ADOPTIONS]++;
+        job_log(job, MLT_LOG_INFO, "adopted attempt=%" PRIu64, out->attempt);
+    } else {
+        job_log(job, MLT_LOG_INFO, "started attempt=%" PRIu64 " start_to_exec_us=%" PRIu64,
+                out->attempt, out->start_us);
+    }
+}
+
+static void note_trigger(struct job *job, const struct coordinator_output *out)
+{
+    job->trigger_ms = job->controller->now_ms;
+    job_log(job, MLT_LOG_WARNING, "failure attempt=%" PRIu64 " words=\"%s\"", out->attempt,
+            out->words ? out->words : "");
+}
+
+/* Its processes do not die: only another node helps. */
+static void note_unkillable(struct job *job, const struct coordinator_output *out)
+{
+    struct member *m = member_find(job, out->role, out->slot);
+    if (!m)
+        return;
+    event_record(job, true, "Unkillable",
+                 "processes of %s %u on node %s do not end: its pod is replaced elsewhere", m->role,
+                 m->slot, m->node ? m->node : "?");
+    m->renew = true;
+    member_avoid_node(job, m);
+}
+
+static void note_refused(struct job *job, const struct coordinator_output *out)
+{
+    job->controller->metrics.count[METRIC_REFUSALS]++;
+    job_log(job, MLT_LOG_WARNING, "refused words=\"%s\"", out->words ? out->words : "");
+}
+
+static void take(struct job *job, const struct coordinator_output *out)
+{
+    struct controller *c = job->controller;
+    switch (out->kind) {
+    case COORDINATOR_SEND:
+        effects_channel_send(&c->effects, out->channel, out->bytes, out->length);
+        break;
+    case COORDINATOR_CLOSE:
+        effects_channel_close(&c->effects, out->channel);
+        channels_forget(c, out->channel);
+        break;
+    case COORDINATOR_REFUSED:
+        note_refused(job, out);
+        break;
+    case COORDINATOR_MEMBER_JOINED:
+        member_channel(job, out, true);
+        break;
+    case COORDINATOR_MEMBER_ABSENT:
+        member_channel(job, out, false);
+        break;
+    case COORDINATOR_GANG_READY:
+        note_ready(job, out);
+        break;
+    case COORDINATOR_GANG_STARTED:
+    case COORDINATOR_ADOPTED:
+        note_running(job, out);
+        break;
+    case COORDINATOR_DIVERGED:
+        job_log(job, MLT_LOG_WARNING, "members disagree after a change of controller");
+        break;
+    case COORDINATOR_TRIGGER:
+        note_trigger(job, out);
+        break;
+    case COORDINATOR_VERDICT:
+        keep_verdict(job, &out->verdict);
+        break;
+    case COORDINATOR_COMPLETED:
+        job->completed = true;
+        job->adopting = false;
+        break;
+    case COORDINATOR_PROGRESS:
+        note_progress(job, out);
+        break;
+    case COORDINATOR_CHECKPOINT:
+        note_checkpoints(job, out);
+        break;
+    case COORDINATOR_TERMINATING:
+        job_log(job, MLT_LOG_INFO, "pod is being ended role=%s index=%u", out->role, out->slot);
+        break;
+    case COORDINATOR_UNKILLABLE:
+        note_unkillable(job, out);
+        break;
+    }
+}
+
+/* "3/4", as people see it. */
+static void count_ready(struct job *job)
+{
+    char text[TRAININGJOB_WORD_MAX];
+    uint32_t ready = coordinator_ready_count(job->coordinator);
+    if (job_finished(job) || job->let_go || job->draft.ready_replicas == ready)
+        return;
+    (void)snprintf(text, sizeof text, "%u/%u", ready, job->members_count);
+    trainingjob_set_text(&job->draft.workers, text, sizeof text);
+    job->draft.ready_replicas = ready;
+    job_lazy(job, JOB_READY_WRITE_MS);
+}
+
+void gang_drain(struct job *job)
+{
+    struct coordinator_output out;
+    if (!job->coordinator)
+        return;
+    while (coordinator_next(job->coordinator, &out))
+        take(job, &out);
+    count_ready(job);
+}

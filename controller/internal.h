@@ -1,0 +1,135 @@
+/* What the parts of the controller share. Not for its users: they have controller.h. */
+#ifndef CONTROLLER_INTERNAL_H
+#define CONTROLLER_INTERNAL_H
+
+#include "controller/apply.h"
+#include "controller/controller.h"
+#include "controller/effects.h"
+#include "controller/event_record.h"
+#include "controller/job.h"
+#include "controller/leader.h"
+#include "controller/metrics.h"
+#include "controller/reconcile.h"
+#include "controller/view.h"
+#include "ledger/ledger.h"
+#include "lib/base/random.h"
+
+/* One open channel. */
+struct channel {
+    uint64_t id;
+    char *job_uid;
+    struct mlt_text held; /* frames that came before the job was known */
+    UT_hash_handle hh;
+};
+
+struct controller {
+    struct controller_config config; /* its strings are owned */
+    struct mlt_random random;
+    int64_t now_ms, wall_ms;
+    uint64_t next_id; /* of requests */
+    struct effects effects;
+    struct apply apply;
+    struct metrics metrics;
+    struct view view;
+    struct leader leader;
+    struct event_recorder events;
+    struct ledger *ledger;
+    struct job *jobs; /* hash by uid */
+    struct job *touched;
+    struct channel *channels;
+    bool started, exited;
+    bool channels_swept;  /* those of unknown jobs have been refused once */
+    int64_t jobs_wake_ms; /* no job wants to wake before */
+};
+
+void controller_log(struct controller *c, enum mlt_log_level level, const char *format, ...)
+    MLT_PRINTF(3, 4);
+
+/* ---- config.c ---- */
+void config_copy(struct controller_config *to, const struct controller_config *from);
+void config_release(struct controller_config *config);
+
+/* ---- facts.c ---- */
+uint32_t job_facts(struct job *job);
+/* Sets the time at which a fact of this job will change by itself. */
+void job_set_alarms(struct job *job);
+
+/* ---- members.c: pods and members ---- */
+void members_refresh(struct job *job);
+struct member *member_find(struct job *job, const char *role, uint32_t slot);
+/* Whether the member's pod can run ranks, now or soon. */
+bool member_has_pod(const struct member *m);
+/* Whether a pod is to be created for it: it has a node, and nothing of an earlier pod is left
+ * there. */
+bool member_to_create(const struct member *m);
+/* Whether every member has a pod that is to stay. */
+bool members_are_whole(const struct job *job);
+/* Takes the member's node away: the ledger finds another. */
+void member_unplace(struct job *job, struct member *m);
+/* The same, and the job keeps away from the node for a while. */
+void member_avoid_node(struct job *job, struct member *m);
+void member_lost_with_node(struct job *job, struct member *m, const char *words);
+
+/* ---- channels.c ---- */
+void channels_opened(struct controller *c, uint64_t id, const char *job_uid);
+void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_frame *frame);
+void channels_closed(struct controller *c, uint64_t id);
+/* Forgets a channel that the coordinator has closed. */
+void channels_forget(struct controller *c, uint64_t id);
+/* The launchers of a job that is gone, after their EXIT. */
+void channels_close_job(struct controller *c, const char *job_uid);
+/* Once all jobs are known: channels of others are refused. */
+void channels_close_unknown(struct controller *c);
+void channels_close_all(struct controller *c);
+/* Gives frames that were held to a job that has got its coordinator. */
+void channels_replay(struct job *job);
+void channels_release(struct controller *c);
+
+/* ---- gang_output.c: what the coordinator says ---- */
+void gang_drain(struct job *job);
+
+/* ---- plan.c ---- */
+void plan_run(struct controller *c);
+
+/* ---- status_patch.c ---- */
+void status_save(struct job *job);
+
+/* ---- the verbs ---- */
+void submit_accept(struct job *job);
+void submit_refuse(struct job *job);
+void submit_probe(struct job *job);
+void submit_enqueue(struct job *job);
+void submit_note(struct job *job, bool never, const char *words, uint32_t position,
+                 int64_t estimated_start_ms);
+
+void admit_write(struct job *job);
+void admit_make_key(struct job *job);
+void admit_create_pods(struct job *job);
+void admit_undo(struct job *job);
+
+void start_prepare(struct job *job);
+void start_send(struct job *job);
+void start_note_running(struct job *job);
+
+void restart_judge(struct job *job);
+void restart_refill(struct job *job);
+
+void stop_order(struct job *job);
+int64_t stop_grace_ms(const struct job *job);
+void stop_suspend(struct job *job);
+void stop_resume(struct job *job);
+void stop_cancel(struct job *job);
+void stop_time_out(struct job *job);
+
+void finish_complete(struct job *job);
+void finish_fail(struct job *job, const char *reason, const char *message);
+void finish_let_go(struct job *job);
+bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod);
+void finish_delete_pods(struct job *job);
+void finish_delete_job(struct job *job);
+
+/* ---- node_loss.c ---- */
+void node_loss_check(struct controller *c, const char *node);
+void node_loss_check_job(struct job *job);
+
+#endif

@@ -1,0 +1,400 @@
+/* Jobs: how they come, change and go. What is decided about them stands in reconcile.c, what is
+ * done in the verbs. */
+#include "controller/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/hostlist.h"
+#include "lib/base/number.h"
+#include "lib/json/json.h"
+
+struct job *job_find(struct controller *c, const char *uid)
+{
+    struct job *job;
+    HASH_FIND_STR(c->jobs, uid, job);
+    return job;
+}
+
+void job_touch(struct job *job)
+{
+    if (job->touched)
+        return;
+    job->touched = true;
+    job->next_touched = job->controller->touched;
+    job->controller->touched = job;
+}
+
+void job_wake_at(struct job *job, int64_t at_ms)
+{
+    if (at_ms < job->wake_ms)
+        job->wake_ms = at_ms;
+    if (at_ms < job->controller->jobs_wake_ms)
+        job->controller->jobs_wake_ms = at_ms;
+}
+
+void job_log(struct job *job, int level, const char *format, ...)
+{
+    char text[CONTROLLER_LOG_TEXT_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    controller_log(job->controller, (enum mlt_log_level)level, "%s job=%s/%s", text,
+                   job->namespace_, job->name);
+}
+
+/* ---- objects ---- */
+
+static struct job *job_new(struct controller *c, const cJSON *object)
+{
+    struct job *job = mlt_calloc(1, sizeof *job);
+    job->controller = c;
+    job->uid = mlt_strdup(json_string(object, "metadata.uid", ""));
+    job->namespace_ = mlt_strdup(json_string(object, "metadata.namespace", ""));
+    job->name = mlt_strdup(json_string(object, "metadata.name", ""));
+    job->write_by_ms = INT64_MAX;
+    job->wake_ms = INT64_MAX;
+    job->last_lazy_ms = INT64_MIN / 2;
+    trainingjob_status_init(&job->saved);
+    trainingjob_status_init(&job->draft);
+    HASH_ADD_KEYPTR(hh, c->jobs, job->uid, strlen(job->uid), job);
+    return job;
+}
+
+/* The spec, when it has changed; a spec that cannot be accepted leaves the last good one in place.
+ */
+static void read_spec(struct job *job, const cJSON *object)
+{
+    struct trainingjob tj;
+    struct mlt_error err = {0};
+    bool same = job->has_tj && !job->refusal &&
+                json_integer(object, "metadata.generation", -1) == job->tj.metadata.generation;
+    free(steal_ptr(&job->refusal));
+    if ((!same && trainingjob_validate(object, &err) < 0) ||
+        trainingjob_read(object, &tj, &err) < 0) {
+        job->refusal = mlt_strdup(err.text);
+        return;
+    }
+    if (job->has_tj)
+        trainingjob_release(&job->tj);
+    job->tj = tj;
+    job->has_tj = true;
+}
+
+/* Another controller has written since we last looked: our memory is worth nothing. */
+static bool is_foreign(const struct job *job, const struct trainingjob_status *stored)
+{
+    return stored->attempt != job->saved.attempt && stored->attempt != job->draft.attempt;
+}
+
+static void read_status(struct job *job, const cJSON *object, bool is_new)
+{
+    struct trainingjob_status stored;
+    trainingjob_status_read(json_member(object, "status"), &stored);
+    if (is_new || is_foreign(job, &stored)) {
+        if (!is_new) {
+            job_log(job, MLT_LOG_WARNING, "status was written by somebody else: starting anew");
+            job_drop_gang(job);
+            job_ledger_none(job);
+        }
+        trainingjob_status_release(&job->draft);
+        trainingjob_status_copy(&stored, &job->draft);
+        job->gate_seq = job->gate_saved = job->gate_sent = 0;
+    }
+    trainingjob_status_release(&job->saved);
+    job->saved = stored;
+}
+
+void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
+{
+    struct job *job = job_find(c, json_string(object, "metadata.uid", ""));
+    bool is_new = !job;
+    if (is_new)
+        job = job_new(c, object);
+    if (list_round)
+        job->list_seen = list_round;
+    uint64_t version = view_version(object);
+    if (version && version < job->version)
+        return;
+    job->version = version;
+    free(job->resource_version);
+    job->resource_version = mlt_strdup(json_string(object, "metadata.resourceVersion", ""));
+    job->deleting = json_find(object, "metadata.deletionTimestamp") != NULL;
+    read_spec(job, object);
+    read_status(job, object, is_new);
+    job->members_stale = true;
+    job_touch(job);
+}
+
+void job_free(struct job *job)
+{
+    job_drop_gang(job);
+    for (struct job **at = &job->controller->touched; *at; at = &(*at)->next_touched)
+        if (*at == job) {
+            *at = job->next_touched;
+            break;
+        }
+    HASH_DEL(job->controller->jobs, job);
+    if (job->has_tj)
+        trainingjob_release(&job->tj);
+    trainingjob_status_release(&job->saved);
+    trainingjob_status_release(&job->draft);
+    cJSON_Delete(job->effective);
+    free(job->uid);
+    free(job->namespace_);
+    free(job->name);
+    free(job->refusal);
+    free(job->undo_words);
+    free(job->resource_version);
+    free(job);
+}
+
+void job_gone(struct controller *c, struct job *job)
+{
+    job_log(job, MLT_LOG_INFO, "job is gone");
+    if (!job->let_go)
+        finish_let_go(job);
+    channels_close_job(c, job->uid);
+    job_ledger_none(job);
+    apply_drop_job(c, job->uid);
+    event_forget_job(&c->events, job->uid);
+    job_free(job);
+}
+
+/* ---- the gang ---- */
+
+static void make_members(struct job *job)
+{
+    char **names = NULL;
+    size_t count = 0;
+    struct mlt_error err = {0};
+    job->members_count = (uint32_t)job->tj.spec.workers.replicas;
+    job->members = mlt_calloc(job->members_count + 1u, sizeof *job->members);
+    if (job->draft.placement && mlt_hostlist_expand(job->draft.placement, TRAININGJOB_REPLICAS_MAX,
+                                                    &names, &count, &err) < 0)
+        job_log(job, MLT_LOG_ERROR, "placement cannot be read error=\"%s\"", err.text);
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        struct member *m = &job->members[i];
+        m->role = TRAININGJOB_ROLE_WORKER;
+        m->slot = i;
+        m->node = mlt_strdup(names && i < count && *names[i] ? names[i] : NULL);
+        m->pod_uid = mlt_strdup("");
+        m->pod_name = mlt_strdup("");
+        m->lost_uid = mlt_strdup("");
+        m->absent_since_ms = job->controller->now_ms;
+    }
+    if (names)
+        mlt_hostlist_free(names);
+}
+
+/* CPU limit of the ranks' container, for OMP_NUM_THREADS. */
+static int64_t cpu_limit_milli(const struct job *job)
+{
+    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    const cJSON *limit = json_find(trainer, "resources.limits.cpu");
+    cleanup_free char *text = NULL;
+    int64_t milli = 0;
+    if (cJSON_IsString(limit))
+        text = mlt_strdup(limit->valuestring);
+    else if (limit)
+        text = json_print(limit);
+    if (!text || mlt_quantity_parse_milli(text, &milli, NULL) < 0)
+        return 0;
+    return milli;
+}
+
+static void set_welcome(struct job *job)
+{
+    const struct trainingjob_spec *spec = &job->tj.spec;
+    struct rendezvous_welcome welcome = {
+        .framework = trainingjob_framework_name(spec->framework),
+        .max_restarts = (uint32_t)spec->backoff_limit,
+        .cpu_limit_milli = cpu_limit_milli(job),
+        .checkpoint_path = spec->checkpoint.path ? spec->checkpoint.path : "",
+        .checkpoint_format =
+            spec->checkpoint.path ? trainingjob_format_name(spec->checkpoint.format) : "",
+        .checkpoint_pattern = spec->checkpoint.pattern ? spec->checkpoint.pattern : "",
+        .progress_pattern = spec->progress.pattern ? spec->progress.pattern : "",
+        .total_steps = spec->progress.total_steps,
+    };
+    coordinator_set_welcome(job->coordinator, &welcome);
+}
+
+static void make_coordinator(struct job *job)
+{
+    struct controller *c = job->controller;
+    enum trainingjob_phase phase = job->draft.phase;
+    struct coordinator_member *members = mlt_calloc(job->members_count + 1u, sizeof *members);
+    cleanup_free char *name = mlt_asprintf("%s/%s", job->namespace_, job->name);
+    for (uint32_t i = 0; i < job->members_count; i++)
+        members[i] = (struct coordinator_member){
+            .role = job->members[i].role,
+            .slot = job->members[i].slot,
+            .nproc = (uint32_t)trainingjob_nproc(&job->tj),
+        };
+    /* In these phases ranks may run that a former controller has started. */
+    bool adopt = job->draft.attempt > 0 &&
+                 (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING ||
+                  phase == TRAININGJOB_PHASE_RESTARTING || job_finished(job));
+    struct coordinator_config config = {
+        .job = name,
+        .lease_transitions = leader_transitions(&c->leader),
+        .members = members,
+        .members_count = job->members_count,
+        .attempt = (uint64_t)job->draft.attempt,
+        .adopt = adopt,
+        .rejoin_ms = c->config.rejoin_ms ? c->config.rejoin_ms : COORDINATOR_REJOIN_MS_DEFAULT,
+        .stop_grace_ms = (uint32_t)(job->tj.spec.checkpoint.grace_period_seconds * 1000),
+        .stop_signal = (uint32_t)job->tj.spec.checkpoint.signal,
+        .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
+    };
+    job->coordinator = coordinator_new(&config, c->now_ms);
+    free(members);
+    job->adopting = adopt;
+    job->waiting_since_ms = c->now_ms;
+    set_welcome(job);
+}
+
+bool job_finished(const struct job *job)
+{
+    return job->draft.phase == TRAININGJOB_PHASE_SUCCEEDED ||
+           job->draft.phase == TRAININGJOB_PHASE_FAILED;
+}
+
+void job_make_gang(struct job *job)
+{
+    if (job->coordinator || !job->has_tj)
+        return;
+    make_members(job);
+    make_coordinator(job);
+    if (!job_finished(job))
+        job_ledger_holds(job);
+    job->members_stale = true;
+    channels_replay(job);
+}
+
+static void verdict_release(struct job_verdict *v)
+{
+    free(v->role);
+    free(v->node);
+    free(v->tail);
+    *v = (struct job_verdict){0};
+}
+
+void job_forget_verdict(struct job *job)
+{
+    verdict_release(&job->verdict);
+}
+
+void job_drop_gang(struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        free(job->members[i].node);
+        free(job->members[i].pod_uid);
+        free(job->members[i].pod_name);
+        free(job->members[i].lost_uid);
+    }
+    free(steal_ptr(&job->members));
+    job->members_count = 0;
+    if (job->coordinator)
+        coordinator_free(job->coordinator);
+    job->coordinator = NULL;
+    for (unsigned i = 0; i < job->reports_count; i++)
+        free(job->reports[i].path);
+    job->reports_count = 0;
+    job->has_report = false;
+    verdict_release(&job->verdict);
+    job->placed = job->no_place = job->adopting = job->completed = false;
+    job->stop_ordered = job->let_go = false;
+    job->ready_attempt = job->sent_attempt = job->execed_attempt = job->step_attempt = 0;
+    job->next_attempt_ms = job->waiting_since_ms = 0;
+}
+
+/* ---- the draft ---- */
+
+void job_gate(struct job *job)
+{
+    job->gate_seq++;
+    job_touch(job);
+}
+
+void job_lazy(struct job *job, int64_t within_ms)
+{
+    int64_t by = job->controller->now_ms + within_ms;
+    if (by < job->write_by_ms)
+        job->write_by_ms = by;
+    job_wake_at(job, by);
+    job_touch(job);
+}
+
+void job_set_phase(struct job *job, enum trainingjob_phase phase)
+{
+    if (job->draft.phase != phase)
+        job_log(job, MLT_LOG_INFO, "phase=%s was=%s", trainingjob_phase_name(phase),
+                trainingjob_phase_name(job->draft.phase));
+    job->draft.phase = phase;
+}
+
+const char **job_nodes(const struct job *job)
+{
+    const char **nodes = mlt_calloc(job->members_count + 1u, sizeof *nodes);
+    for (uint32_t i = 0; i < job->members_count; i++)
+        nodes[i] = job->members[i].node;
+    return nodes;
+}
+
+void job_write_placement(struct job *job)
+{
+    struct mlt_text list = MLT_TEXT_INIT(TRAININGJOB_PLACEMENT_MAX);
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (!job->members[i].node)
+            return; /* the last whole placement stays until the member has its new node */
+    const char **nodes = job_nodes(job);
+    mlt_hostlist_compress(nodes, job->members_count, &list);
+    trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);
+    mlt_text_release(&list);
+    free(nodes);
+}
+
+/* ---- the ledger ---- */
+
+void job_ledger_holds(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct mlt_error err = {0};
+    const char **nodes = job_nodes(job);
+    if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, job->members_count, c->now_ms,
+                         &err) < 0)
+        job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
+    job->ledger = JOB_LEDGER_HOLDS;
+    free(nodes);
+}
+
+void job_ledger_none(struct job *job)
+{
+    if (job->ledger != JOB_LEDGER_NONE)
+        ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
+    job->ledger = JOB_LEDGER_NONE;
+    job->placed = job->no_place = false;
+}
+
+int32_t job_exit_code(const struct job *job)
+{
+    if (job->draft.phase == TRAININGJOB_PHASE_SUCCEEDED)
+        return 0;
+    const struct trainingjob_condition *failed =
+        trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_FAILED);
+    bool stopped = job->draft.phase != TRAININGJOB_PHASE_FAILED ||
+                   (failed && (strcmp(failed->reason, TRAININGJOB_REASON_CANCELLED) == 0 ||
+                               strcmp(failed->reason, TRAININGJOB_REASON_DEADLINE) == 0));
+    if (stopped || !job->draft.failures_count)
+        return 128 + 15; /* as a process that SIGTERM has ended */
+    const struct trainingjob_failure *last = &job->draft.failures[job->draft.failures_count - 1];
+    if (last->signal > 0)
+        return (int32_t)(128 + last->signal);
+    return last->exit_code > 0 && last->exit_code < 256 ? (int32_t)last->exit_code : 1;
+}

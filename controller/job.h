@@ -1,0 +1,161 @@
+/* One TrainingJob as the controller knows it: what the API server holds, what shall be written, and
+ * what only lives in memory while its gang runs. */
+#ifndef CONTROLLER_JOB_H
+#define CONTROLLER_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+#include "rendezvous/coordinator.h"
+#include "trainingjob/trainingjob.h"
+
+#define JOB_LAZY_WRITE_MS \
+    10000 /* progress and queue position: at most one write per job in this time */
+#define JOB_PHASE_WRITE_MS \
+    200 /* a restart that takes longer than this is written while it goes on */
+#define JOB_READY_WRITE_MS 1000 /* counts of ready members */
+#define JOB_ACTIONS_PER_TURN_MAX \
+    64 /* actions of one job in one step; more is a mistake in the table */
+#define JOB_NODE_AVOID_BASE_MS 30000 /* a node to blame is avoided for so long, doubling */
+#define JOB_NODE_AVOID_MAX_MS (60 * 60 * 1000)
+#define JOB_PROBE_RETRY_MS 15000 /* a refused dry run is tried again */
+#define JOB_EXIT_WAIT_MS 10000   /* launchers told to exit: then what still runs is deleted */
+#define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
+
+struct controller;
+
+/* One place in the gang. */
+struct member {
+    const char *role;
+    uint32_t slot;
+    char *node;       /* where its pod is or shall be; NULL: to be found by the ledger */
+    int64_t creation; /* of its newest pod that we know; 0: none yet */
+    char *pod_uid;    /* of its pod, "" when it has none that can run ranks */
+    char *pod_name;   /* of the newest pod, "" */
+    char *lost_uid;   /* the pod that was lost with its node, "" */
+    bool creating;    /* a creation is under way */
+    bool renew;       /* its pod is to be replaced */
+    bool dead;        /* it had a pod, which has ended or is gone */
+    bool joined;      /* its channel is open */
+    int64_t absent_since_ms;
+    struct view_pod *pod; /* newest pod; refreshed by members_refresh() */
+};
+
+enum job_ledger { JOB_LEDGER_NONE, JOB_LEDGER_WAITS, JOB_LEDGER_HOLDS };
+
+/* A coordinator's verdict with memory of its own. */
+struct job_verdict {
+    bool is_set;
+    struct coordinator_verdict v;
+    char *role, *node, *tail;
+};
+
+struct job {
+    struct controller *controller;
+    char *uid, *namespace_, *name;
+    struct trainingjob tj; /* the newest object; unusable while `refusal` is set */
+    bool has_tj;
+    char *refusal; /* why the spec cannot be accepted, NULL when it can */
+    char *resource_version;
+    uint64_t version; /* the same as a number */
+    unsigned list_seen;
+    bool deleting;
+
+    struct trainingjob_status saved; /* what the API server holds */
+    struct trainingjob_status draft; /* what it shall hold */
+    bool writing;
+    uint64_t gate_seq, gate_saved, gate_sent; /* changes that must be stored first */
+    int64_t write_by_ms;                      /* lazy changes; INT64_MAX: none */
+    int64_t last_lazy_ms;                     /* when the status was last written */
+    int64_t save_again_ms;                    /* after a write that the API server refused */
+
+    struct member *members;
+    uint32_t members_count;
+    bool members_stale; /* pods have changed since members_refresh() */
+
+    enum job_ledger ledger;
+    bool placed;   /* a place is reserved and not yet in the draft */
+    bool no_place; /* the ledger found no node for a member */
+
+    cJSON *effective; /* a worker's pod as the API server would complete it */
+    int64_t probed_generation;
+    bool probing;
+    int64_t probe_again_ms; /* 0: no */
+    bool key_asked, has_key;
+    int64_t key_again_ms;
+    char *undo_words;   /* what the API server said against a pod, NULL */
+    unsigned creations; /* of pods, under way */
+
+    struct coordinator *coordinator;
+    bool coordinator_stale;  /* has outputs to be taken */
+    bool adopting;           /* a new leader waits for the members of a running attempt */
+    uint64_t ready_attempt;  /* of GANG_READY, 0: not ready */
+    uint64_t sent_attempt;   /* of the last START that we sent or adopted */
+    uint64_t execed_attempt; /* of GANG_STARTED or ADOPTED */
+    uint64_t step_attempt;   /* the attempt that has made a step or a checkpoint */
+    int64_t trigger_ms;      /* when the first failure came; for the time to restart */
+    bool completed;
+    bool stop_ordered;
+    int64_t stop_grace_ms; /* of that order */
+    bool let_go;
+    int64_t let_go_ms;
+    struct job_verdict verdict;
+
+    /* Checkpoints as the launchers last told them. */
+    struct trainingjob_checkpoint reports[RENDEZVOUS_CHECKPOINTS_MAX];
+    unsigned reports_count;
+    bool has_report;
+
+    int64_t waiting_since_ms; /* the gang waits for members since (monotonic), 0: it does not */
+    int64_t next_attempt_ms;  /* monotonic; 0: at once */
+    bool deleting_job;        /* the deletion of the object is under way */
+
+    int64_t wake_ms;
+    bool touched;
+    struct job *next_touched;
+    UT_hash_handle hh; /* by uid */
+};
+
+struct job *job_find(struct controller *c, const char *uid); /* NULL: unknown */
+
+/* An object from a list, a watch or an answer. */
+void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
+void job_free(struct job *job);
+/* The object is gone: its launchers are told to exit and everything is forgotten. */
+void job_gone(struct controller *c, struct job *job);
+
+/* Puts the job on the list of those that reconcile at the end of this step. */
+void job_touch(struct job *job);
+
+/* Sizes the members by the spec and makes the coordinator, when the phase needs them; idempotent.
+ */
+void job_make_gang(struct job *job);
+bool job_finished(const struct job *job); /* by the draft's phase */
+void job_forget_verdict(struct job *job);
+/* Forgets the gang: members, coordinator and what is known of the attempt. */
+void job_drop_gang(struct job *job);
+
+/* The draft has changed in a way that must be stored before anything else is done. */
+void job_gate(struct job *job);
+/* The draft has changed; it is written within `within_ms`, or with the next write. */
+void job_lazy(struct job *job, int64_t within_ms);
+
+void job_set_phase(struct job *job, enum trainingjob_phase phase);
+void job_wake_at(struct job *job, int64_t at_ms);
+
+/* Names of the members' nodes in slot order (NULL where there is none); the caller frees the array
+ * only. */
+const char **job_nodes(const struct job *job);
+/* Writes the members' nodes into the draft, when every member has one. */
+void job_write_placement(struct job *job);
+
+/* Tells the ledger where the job stands now. */
+void job_ledger_holds(struct job *job);
+void job_ledger_none(struct job *job);
+
+/* The exit code for launchers of a finished job. */
+int32_t job_exit_code(const struct job *job);
+
+void job_log(struct job *job, int level, const char *format, ...) MLT_PRINTF(3, 4);
+
+#endif

@@ -1,0 +1,188 @@
+/* Members and their pods: which pod holds a slot, which has been lost and through whose fault. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+
+struct member *member_find(struct job *job, const char *role, uint32_t slot)
+{
+    if (slot < job->members_count && strcmp(job->members[slot].role, role) == 0)
+        return &job->members[slot];
+    return NULL;
+}
+
+bool member_has_pod(const struct member *m)
+{
+    return m->pod && !view_pod_ended(m->pod) && strcmp(m->pod->uid, m->lost_uid) != 0;
+}
+
+bool member_to_create(const struct member *m)
+{
+    if (!m->node || m->creating || member_has_pod(m))
+        return false;
+    return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;
+}
+
+bool members_are_whole(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        const struct member *m = &job->members[i];
+        if (!member_has_pod(m) || m->renew || m->pod->deleting)
+            return false;
+    }
+    return true;
+}
+
+static void set_string(char **field, const char *text)
+{
+    char *copy = mlt_strdup(text);
+    free(*field);
+    *field = copy;
+}
+
+/* The node has refused the pod or thrown it out: this job keeps away from it for a while. */
+static void blame_node(struct job *job, struct member *m, const char *node)
+{
+    struct controller *c = job->controller;
+    if (!node || !*node)
+        return;
+    trainingjob_avoid_node(&job->draft, node, c->wall_ms, JOB_NODE_AVOID_BASE_MS,
+                           JOB_NODE_AVOID_MAX_MS);
+    for (size_t i = 0; i < job->draft.recovery.avoid_count; i++)
+        if (strcmp(job->draft.recovery.avoid[i].node, node) == 0)
+            ledger_job_avoids(c->ledger, job->uid, node,
+                              c->now_ms + job->draft.recovery.avoid[i].until_ms - c->wall_ms,
+                              c->now_ms);
+    if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED)
+        member_unplace(job, m);
+    job_lazy(job, JOB_PHASE_WRITE_MS);
+}
+
+void member_avoid_node(struct job *job, struct member *m)
+{
+    const char *node = m->node;
+    char *copy = mlt_strdup(node ? node : "");
+    blame_node(job, m, copy);
+    free(copy);
+}
+
+void member_unplace(struct job *job, struct member *m)
+{
+    free(m->node);
+    m->node = NULL;
+    job->no_place = false;
+    if (job->ledger == JOB_LEDGER_HOLDS)
+        job_ledger_holds(job);
+}
+
+/* Says how a pod ended and whether that was the job's own doing. */
+static bool explain_end(const struct member *m, char *words, size_t size)
+{
+    const struct view_pod *p = m->pod;
+    if (!p || strcmp(p->uid, m->pod_uid) != 0) {
+        (void)snprintf(words, size, "pod %s was deleted", m->pod_name);
+        return true;
+    }
+    const char *colon = *p->message ? ": " : "";
+    if (p->rejected) {
+        (void)snprintf(words, size, "pod %s was refused or thrown out by node %s (%s)%s%s", p->name,
+                       p->node, *p->reason ? p->reason : "no reason given", colon, p->message);
+        return true;
+    }
+    if (p->deleting) {
+        (void)snprintf(words, size, "pod %s was deleted", p->name);
+        return true;
+    }
+    (void)snprintf(words, size, "pod %s on node %s ended with exit code %d (%s)%s%s", p->name,
+                   p->node, (int)p->exit_code, *p->reason ? p->reason : "no reason given", colon,
+                   p->message);
+    return false;
+}
+
+/* The member's pod has ended or is gone. */
+static void member_lost(struct job *job, struct member *m)
+{
+    char words[RENDEZVOUS_REASON_MAX];
+    bool infrastructure = explain_end(m, words, sizeof words);
+    bool same = m->pod && strcmp(m->pod->uid, m->pod_uid) == 0;
+    bool rejected = same && m->pod->rejected;
+    int32_t code = same && m->pod->exit_code > 0 ? m->pod->exit_code : 0;
+    m->dead = true;
+    set_string(&m->pod_uid, "");
+    if (job->let_go || job_finished(job))
+        return;
+    job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
+            words);
+    event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
+    coordinator_pod_lost(job->coordinator, m->role, m->slot, infrastructure, m->node ? m->node : "",
+                         words, code, job->controller->now_ms);
+    if (rejected)
+        blame_node(job, m, m->pod->node);
+}
+
+static void member_refresh(struct job *job, struct member *m)
+{
+    if (member_has_pod(m)) {
+        m->dead = false;
+        if (strcmp(m->pod_uid, m->pod->uid) == 0)
+            return;
+        set_string(&m->pod_uid, m->pod->uid);
+        set_string(&m->pod_name, m->pod->name);
+        m->absent_since_ms = job->controller->now_ms;
+        coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod->uid);
+        return;
+    }
+    if (*m->pod_uid) {
+        member_lost(job, m);
+    } else if (m->pod && !m->dead && !m->creating && strcmp(m->pod->uid, m->lost_uid) != 0) {
+        /* It had ended before we came: after a restart of the controller. */
+        set_string(&m->pod_uid, m->pod->uid);
+        set_string(&m->pod_name, m->pod->name);
+        member_lost(job, m);
+    } else if (!m->pod && job->adopting && !m->dead) {
+        /* Gone while nobody led. */
+        m->dead = true;
+        coordinator_pod_lost(job->coordinator, m->role, m->slot, true, m->node ? m->node : "",
+                             "its pod was deleted", 0, job->controller->now_ms);
+    }
+}
+
+void members_refresh(struct job *job)
+{
+    job->members_stale = false;
+    if (!job->coordinator)
+        return;
+    for (uint32_t i = 0; i < job->members_count; i++)
+        job->members[i].pod = NULL;
+    for (struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+         p = p->next_of_job) {
+        struct member *m = member_find(job, p->role, p->slot);
+        if (!m || p->creation <= 0)
+            continue;
+        if (!m->pod || p->creation > m->pod->creation)
+            m->pod = p;
+        if (p->creation > m->creation)
+            m->creation = p->creation;
+    }
+    for (uint32_t i = 0; i < job->members_count; i++)
+        member_refresh(job, &job->members[i]);
+}
+
+/* A pod whose node is lost: its ranks are taken for dead, and it is deleted so that it ends when
+ * the node comes back. */
+void member_lost_with_node(struct job *job, struct member *m, const char *words)
+{
+    if (!member_has_pod(m))
+        return;
+    set_string(&m->lost_uid, m->pod->uid);
+    set_string(&m->pod_uid, "");
+    m->dead = true;
+    job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
+            words);
+    event_record(job, true, "NodeLost", "%s", words);
+    coordinator_pod_lost(job->coordinator, m->role, m->slot, true, m->pod->node, words, 0,
+                         job->controller->now_ms);
+    blame_node(job, m, m->pod->node);
+    job_touch(job);
+}

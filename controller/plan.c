@@ -1,0 +1,123 @@
+/* Plans: the ledger decides over all jobs at once, its decisions are taken up one by one. */
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/hostlist.h"
+#include "lib/base/text.h"
+
+/* A decision is valid only until the next call on the ledger, so the whole plan is copied first. */
+struct decision {
+    struct ledger_decision d;
+    char *job_uid, *reason;
+    char **nodes;
+};
+
+static struct decision decision_copy(const struct ledger_decision *d)
+{
+    struct decision copy = {.d = *d};
+    copy.job_uid = mlt_strdup(d->job_uid);
+    copy.reason = mlt_strdup(d->reason ? d->reason : "");
+    copy.nodes = mlt_calloc(d->nodes_count + 1u, sizeof *copy.nodes);
+    for (uint32_t i = 0; i < d->nodes_count; i++)
+        copy.nodes[i] = mlt_strdup(d->nodes[i]);
+    return copy;
+}
+
+static void decision_release(struct decision *d)
+{
+    for (uint32_t i = 0; i < d->d.nodes_count; i++)
+        free(d->nodes[i]);
+    free(d->nodes);
+    free(d->job_uid);
+    free(d->reason);
+}
+
+static void take_place(struct job *job, const struct decision *d)
+{
+    struct controller *c = job->controller;
+    struct mlt_error err = {0};
+    struct mlt_text list = MLT_TEXT_INIT(TRAININGJOB_PLACEMENT_MAX);
+    const char *const *nodes = (const char *const *)d->nodes;
+    if (job->ledger != JOB_LEDGER_WAITS || job->draft.phase != TRAININGJOB_PHASE_QUEUED)
+        return;
+    if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, d->d.nodes_count, c->now_ms,
+                         &err) < 0) {
+        job_log(job, MLT_LOG_ERROR, "ledger refused its own place error=\"%s\"", err.text);
+        return;
+    }
+    job->ledger = JOB_LEDGER_HOLDS;
+    job->placed = true;
+    mlt_hostlist_compress(nodes, d->d.nodes_count, &list);
+    trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);
+    mlt_text_release(&list);
+}
+
+static void take_replacement(struct job *job, const struct decision *d)
+{
+    if (d->d.pod >= job->members_count || !d->d.nodes_count || job->members[d->d.pod].node)
+        return;
+    struct member *m = &job->members[d->d.pod];
+    m->node = mlt_strdup(d->nodes[0]);
+    job->no_place = false;
+    job_ledger_holds(job);
+    job_write_placement(job);
+    event_record(job, false, "Replaced", "%s %u goes to node %s", m->role, m->slot, m->node);
+    job_gate(job);
+}
+
+static void take_wait(struct job *job, const struct decision *d)
+{
+    if (job->ledger == JOB_LEDGER_WAITS) {
+        submit_note(job, d->d.kind == GANG_NEVER, d->reason, d->d.position,
+                    d->d.estimated_start_ms);
+        return;
+    }
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (!job->members[i].node)
+            job->no_place = true;
+}
+
+static void take(struct controller *c, const struct decision *d)
+{
+    struct job *job = job_find(c, d->job_uid);
+    if (!job)
+        return;
+    job_touch(job);
+    switch (d->d.kind) {
+    case GANG_PLACE:
+        take_place(job, d);
+        break;
+    case GANG_REPLACE:
+        take_replacement(job, d);
+        break;
+    case GANG_WAIT:
+    case GANG_NEVER:
+        take_wait(job, d);
+        break;
+    }
+}
+
+void plan_run(struct controller *c)
+{
+    struct mlt_error err = {0};
+    struct ledger_decision next;
+    struct decision *all = NULL;
+    size_t count = 0, capacity = 0;
+    if (!ledger_needs_plan(c->ledger))
+        return;
+    c->metrics.count[METRIC_PLANS]++;
+    if (ledger_plan(c->ledger, c->now_ms, &err) < 0) {
+        controller_log(c, MLT_LOG_ERROR, "plan failed error=\"%s\"", err.text);
+        return;
+    }
+    while (ledger_decision_next(c->ledger, &next)) {
+        MLT_GROW(all, count, capacity);
+        all[count++] = decision_copy(&next);
+    }
+    for (size_t i = 0; i < count; i++) {
+        take(c, &all[i]);
+        decision_release(&all[i]);
+    }
+    free(all);
+}

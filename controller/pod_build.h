@@ -1,0 +1,42 @@
+/* A member's pod out of the user's template. PURE: JSON in, JSON out. Adds what design section 7
+ * lists and nothing else: what admission adds later is seen by a dry run. */
+#ifndef CONTROLLER_POD_BUILD_H
+#define CONTROLLER_POD_BUILD_H
+
+#include "trainingjob/trainingjob.h"
+
+#define POD_BUILD_FOLDER "/mltrain"
+#define POD_BUILD_LAUNCHER POD_BUILD_FOLDER "/bin/mltrain-launcher"
+#define POD_BUILD_KEY_FOLDER "/mltrain-key"
+#define POD_BUILD_VOLUME "mltrain"
+#define POD_BUILD_KEY_VOLUME "mltrain-key"
+#define POD_BUILD_SHM_VOLUME "mltrain-shm"
+#define POD_BUILD_INIT "mltrain-launcher-copy"
+#define POD_BUILD_GRACE_EXTRA_SECONDS 15 /* for the launcher, after the ranks' own grace */
+
+struct pod_build {
+    const struct trainingjob *tj;
+    const struct trainingjob_role *role;
+    int64_t index;
+    int64_t creation; /* 1 for the first pod of this member */
+    const char *node; /* NULL: none (a dry run) */
+    int binding;      /* enum trainingjob_binding: NODE or AFFINITY */
+    const char *channel_address, *launcher_image, *launcher_command;
+};
+
+/* -EINVAL when the template has no container with a command. The caller frees *ret_pod. */
+int pod_build(const struct pod_build *b, cJSON **ret_pod, struct mlt_error *err) MLT_MUST_USE;
+
+/* How the pods of this job are bound: the spec's choice; for `auto` by spec.nodeName unless
+ * something in the effective pod needs the scheduler to choose. `effective` may be NULL: the job's
+ * own template. */
+int pod_build_binding(const struct trainingjob *tj, const cJSON *effective);
+
+/* Puts the job into metadata.ownerReferences (controller, blockOwnerDeletion). */
+void pod_build_owner(cJSON *object, const struct trainingjob *tj);
+
+/* The first variable of the trainer container whose name mltrain sets itself; NULL when there is
+ * none. */
+const char *pod_build_reserved(const cJSON *template_);
+
+#endif

@@ -1,0 +1,61 @@
+/* The verb "start": the attempt is written, and only then START goes out. */
+#include <inttypes.h>
+#include "controller/checkpoint_choice.h"
+#include "controller/internal.h"
+
+void start_prepare(struct job *job)
+{
+    struct trainingjob_status *s = &job->draft;
+    const struct trainingjob_checkpoint *from =
+        checkpoint_choose(s, job->reports, job->reports_count, job->has_report);
+    int64_t next = s->attempt + 1;
+    if ((int64_t)job->ready_attempt > next)
+        next = (int64_t)job->ready_attempt;
+    s->attempt = next;
+    s->recovery.resume_step = from ? from->step : TRAININGJOB_NONE;
+    trainingjob_set_text(&s->recovery.resume_path, from ? from->path : NULL, TRAININGJOB_PATH_MAX);
+    s->recovery.next_attempt_ms = 0;
+    job->next_attempt_ms = 0;
+    job_set_phase(job, TRAININGJOB_PHASE_STARTING);
+    job_gate(job);
+}
+
+void start_send(struct job *job)
+{
+    struct controller *c = job->controller;
+    const struct trainingjob_recovery *r = &job->draft.recovery;
+    job->sent_attempt = (uint64_t)job->draft.attempt;
+    job->ready_attempt = 0;
+    job->completed = false;
+    c->metrics.count[METRIC_STARTS]++;
+    coordinator_start(job->coordinator, job->sent_attempt,
+                      r->resume_step >= 0 ? r->resume_step : RENDEZVOUS_NO_STEP,
+                      r->resume_path ? r->resume_path : "", c->now_ms);
+    if (job->trigger_ms)
+        job_log(job, MLT_LOG_INFO, "restart attempt=%" PRIu64 " failure_to_start_ms=%" PRId64,
+                job->sent_attempt, c->now_ms - job->trigger_ms);
+    job->trigger_ms = 0;
+}
+
+void start_note_running(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct trainingjob_status *s = &job->draft;
+    if (!s->start_ms)
+        s->start_ms = c->wall_ms;
+    job_set_phase(job, TRAININGJOB_PHASE_RUNNING);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RUNNING, true, "Started",
+                                    "all ranks run", c->wall_ms);
+    if (trainingjob_find_condition(s, TRAININGJOB_CONDITION_RESTARTING))
+        (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, false, "Started",
+                                        "all ranks run", c->wall_ms);
+    if (s->recovery.resume_step >= 0)
+        event_record(job, false, "Started",
+                     "attempt %" PRId64 ": %" PRId64 " ranks in %u pods, from step %" PRId64,
+                     s->attempt, trainingjob_world_size(&job->tj), job->members_count,
+                     s->recovery.resume_step);
+    else
+        event_record(job, false, "Started", "attempt %" PRId64 ": %" PRId64 " ranks in %u pods",
+                     s->attempt, trainingjob_world_size(&job->tj), job->members_count);
+    job_lazy(job, 0);
+}

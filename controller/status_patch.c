@@ -1,0 +1,106 @@
+/* The one way in which a status is written: the difference between what the API server holds and
+ * the draft, with the resourceVersion that we know. Somebody else's write in between (409) means:
+ * read again, decide again. */
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+#include "lib/kube/resource.h"
+
+#define SAVE_RETRY_MS 5000 /* after a refusal that a second try will hardly change */
+
+static void job_path(const struct job *job, const char *subresource, struct mlt_text *path)
+{
+    kube_path(path, KUBE_TRAININGJOB, job->namespace_, job->name, subresource, NULL);
+}
+
+static void read_again(struct controller *c, const struct apply_order *order,
+                       const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    job->writing = false;
+    job_touch(job);
+    const char *uid = json_string(answer->object, "metadata.uid", "");
+    if (answer->status == 200 && strcmp(uid, job->uid) == 0)
+        job_seen(c, answer->object, 0);
+    else if (answer->status == 200 || answer->status == 404)
+        job->deleting = true; /* gone; the watch will say so */
+    else
+        job->save_again_ms = c->now_ms + SAVE_RETRY_MS;
+}
+
+static void ask_again(struct job *job)
+{
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    job_path(job, NULL, &path);
+    apply_send(job->controller, &(struct apply_order){
+                                    .verb = "GET",
+                                    .path = mlt_text_string(&path),
+                                    .job_uid = job->uid,
+                                    .done = read_again,
+                                });
+    mlt_text_release(&path);
+}
+
+static void saved(struct controller *c, const struct apply_order *order,
+                  const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    job_touch(job);
+    if (answer->status == 409) {
+        c->metrics.count[METRIC_CONFLICTS]++;
+        if (job->write_by_ms > c->now_ms)
+            job->write_by_ms = c->now_ms;
+        ask_again(job);
+        return;
+    }
+    job->writing = false;
+    if (answer->status == 200) {
+        job->gate_saved = job->gate_sent;
+        job_seen(c, answer->object, 0);
+    } else if (answer->status == 404) {
+        job->deleting = true;
+    } else {
+        job_log(job, MLT_LOG_ERROR, "status write refused status=%d words=\"%s\"", answer->status,
+                answer->words);
+        job->save_again_ms = c->now_ms + SAVE_RETRY_MS;
+        job->write_by_ms = job->save_again_ms;
+    }
+}
+
+void status_save(struct job *job)
+{
+    struct controller *c = job->controller;
+    if (job->has_tj)
+        job->draft.observed_generation = job->tj.metadata.generation;
+    cleanup_json cJSON *patch =
+        trainingjob_status_patch(&job->saved, &job->draft, job->resource_version);
+    job->write_by_ms = INT64_MAX;
+    job->gate_sent = job->gate_seq;
+    if (!patch) {
+        job->gate_saved = job->gate_seq;
+        return;
+    }
+    job->writing = true;
+    job->last_lazy_ms = c->now_ms;
+    cleanup_free char *body = json_print(patch);
+    cleanup_free char *key = mlt_asprintf("status/%s", job->uid);
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    job_path(job, "status", &path);
+    apply_send(c, &(struct apply_order){
+                      .verb = "PATCH",
+                      .path = mlt_text_string(&path),
+                      .content_type = "application/merge-patch+json",
+                      .body = body,
+                      .key = key,
+                      .job_uid = job->uid,
+                      .done = saved,
+                  });
+    mlt_text_release(&path);
+}

@@ -1,0 +1,100 @@
+/* The verb "stop": suspension, cancellation and the deadline. The ranks get the job's signal and
+ * its grace; what follows when they have stopped is decided by the table. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "controller/internal.h"
+
+/* What is left of the grace; a cancellation "now" gives none. */
+int64_t stop_grace_ms(const struct job *job)
+{
+    const char *cancel = trainingjob_cancel(&job->tj);
+    int64_t grace = job->tj.spec.checkpoint.grace_period_seconds * 1000;
+    if (cancel && strcmp(cancel, TRAININGJOB_CANCEL_NOW) == 0)
+        return 0;
+    if (!*job->draft.recovery.pending_stop)
+        return grace;
+    int64_t left = job->draft.recovery.pending_stop_ms + grace - job->controller->wall_ms;
+    return left < 0 ? 0 : left;
+}
+
+static const char *stop_reason(const struct job *job)
+{
+    if (trainingjob_cancel(&job->tj))
+        return TRAININGJOB_REASON_CANCELLED;
+    return job->tj.spec.suspend ? "Suspended" : TRAININGJOB_REASON_DEADLINE;
+}
+
+void stop_order(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct trainingjob_recovery *r = &job->draft.recovery;
+    int64_t grace = stop_grace_ms(job);
+    const char *reason = stop_reason(job);
+    if (!*r->pending_stop) {
+        r->pending_stop_ms = c->wall_ms;
+        event_record(job, false, "Stopping", "%s: the ranks have %" PRId64 " s to save and end",
+                     reason, grace / 1000);
+    }
+    (void)snprintf(r->pending_stop, sizeof r->pending_stop, "%s", reason);
+    job->stop_ordered = true;
+    job->stop_grace_ms = grace;
+    coordinator_stop(job->coordinator, (uint32_t)grace, reason, c->now_ms);
+    job_lazy(job, 0);
+}
+
+void stop_suspend(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct trainingjob_status *s = &job->draft;
+    static const char words[] = "spec.suspend is true";
+    job_set_phase(job, TRAININGJOB_PHASE_SUSPENDED);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_SUSPENDED, true, "Suspended", words,
+                                    c->wall_ms);
+    for (int type = TRAININGJOB_CONDITION_QUEUED; type < TRAININGJOB_CONDITION_SUSPENDED; type++)
+        if (trainingjob_find_condition(s, (enum trainingjob_condition_type)type))
+            (void)trainingjob_set_condition(s, (enum trainingjob_condition_type)type, false,
+                                            "Suspended", words, c->wall_ms);
+    trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    s->queue.position = 0;
+    s->queue.reason[0] = 0;
+    s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
+    s->ready_replicas = 0;
+    s->recovery.pending_stop[0] = 0;
+    s->recovery.pending_stop_ms = 0;
+    s->recovery.in_place_failures = 0;
+    s->recovery.next_attempt_ms = 0;
+    job_forget_verdict(job);
+    job_ledger_none(job);
+    event_record(job, false, "Suspended",
+                 "the job gives its nodes back until spec.suspend is false");
+    job_gate(job);
+}
+
+void stop_resume(struct job *job)
+{
+    struct controller *c = job->controller;
+    job_drop_gang(job);
+    job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_SUSPENDED, false, "Resumed",
+                                    "spec.suspend is false", c->wall_ms);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, "Resumed",
+                                    "waits for a place", c->wall_ms);
+    event_record(job, false, "Resumed", "the job is queued again");
+    job_lazy(job, 0);
+}
+
+void stop_cancel(struct job *job)
+{
+    finish_fail(job, TRAININGJOB_REASON_CANCELLED, "the job was cancelled");
+}
+
+void stop_time_out(struct job *job)
+{
+    char words[128];
+    (void)snprintf(words, sizeof words,
+                   "the job ran longer than activeDeadlineSeconds (%" PRId64 ")",
+                   job->tj.spec.active_deadline_seconds);
+    finish_fail(job, TRAININGJOB_REASON_DEADLINE, words);
+}

@@ -1,0 +1,178 @@
+/* The verb "submit": a job that nobody has seen yet is refused or queued, its pods are tried by a
+ * dry run, and it is handed to the ledger, whose words about the wait are shown. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "controller/pod_build.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+#include "lib/kube/resource.h"
+
+/* What stands in the status from the first moment on. */
+static void fill_status(struct job *job)
+{
+    struct trainingjob_status *s = &job->draft;
+    char selector[TRAININGJOB_SELECTOR_MAX], workers[TRAININGJOB_WORD_MAX];
+    trainingjob_selector(job->name, selector);
+    (void)snprintf(workers, sizeof workers, "0/%" PRId64, job->tj.spec.workers.replicas);
+    trainingjob_set_text(&s->selector, selector, sizeof selector);
+    trainingjob_set_text(&s->workers, workers, sizeof workers);
+    trainingjob_set_text(&s->launcher_image, job->controller->config.launcher_image,
+                         TRAININGJOB_MESSAGE_MAX);
+    s->gpus = trainingjob_gpus(&job->tj);
+    s->replicas = job->tj.spec.workers.replicas;
+    s->ready_replicas = 0;
+}
+
+void submit_accept(struct job *job)
+{
+    struct controller *c = job->controller;
+    fill_status(job);
+    if (job->tj.spec.suspend) {
+        job_set_phase(job, TRAININGJOB_PHASE_SUSPENDED);
+        (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_SUSPENDED, true,
+                                        "Suspended", "spec.suspend is true", c->wall_ms);
+    } else {
+        job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
+        (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true,
+                                        "Submitted", "waits for a place", c->wall_ms);
+    }
+    const char *reserved = pod_build_reserved(job->tj.spec.workers.template_);
+    if (reserved)
+        event_record(job, true, "ReservedVariable",
+                     "the template sets %s, which mltrain sets itself: its value is not used",
+                     reserved);
+    job_lazy(job, 0);
+}
+
+void submit_refuse(struct job *job)
+{
+    const char *reason = strstr(job->refusal, "not supported yet") ? "NotSupported" : "InvalidSpec";
+    finish_fail(job, reason, job->refusal);
+}
+
+/* ---- the dry run ---- */
+
+static void show_refusal(struct job *job, const char *reason, const char *words)
+{
+    struct controller *c = job->controller;
+    if (trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, false, reason, words,
+                                  c->wall_ms))
+        event_record(job, true, reason, "%s", words);
+    job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
+    job_lazy(job, 0);
+}
+
+static void probed(struct controller *c, const struct apply_order *order,
+                   const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return;
+    job->probing = false;
+    job_touch(job);
+    if (answer->status >= 300 || !answer->object) {
+        show_refusal(job, "PodRefused", answer->words);
+        return;
+    }
+    cJSON_Delete(job->effective);
+    job->effective = json_copy(answer->object);
+    job->probed_generation = job->tj.metadata.generation;
+    job->probe_again_ms = 0;
+}
+
+/* A creation that no pod of this job has had, so that the dry run does not meet a pod that exists.
+ */
+static int64_t unused_creation(const struct job *job)
+{
+    int64_t highest = 0;
+    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+         p = p->next_of_job)
+        if (p->slot == 0 && p->creation > highest)
+            highest = p->creation;
+    return highest + 1;
+}
+
+void submit_probe(struct job *job)
+{
+    struct controller *c = job->controller;
+    cleanup_json cJSON *pod = NULL;
+    struct mlt_error err = {0};
+    struct pod_build build = {
+        .tj = &job->tj,
+        .role = &job->tj.spec.workers,
+        .creation = unused_creation(job),
+        .channel_address = c->config.channel_address,
+        .launcher_image = c->config.launcher_image,
+        .launcher_command = c->config.launcher_command,
+    };
+    if (pod_build(&build, &pod, &err) < 0) {
+        show_refusal(job, "PodRefused", err.text);
+        return;
+    }
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, KUBE_POD, job->namespace_, NULL, NULL, "dryRun=All&fieldValidation=Strict");
+    cleanup_free char *body = json_print(pod);
+    job->probing = true;
+    apply_send(c, &(struct apply_order){
+                      .verb = "POST",
+                      .path = mlt_text_string(&path),
+                      .body = body,
+                      .job_uid = job->uid,
+                      .done = probed,
+                  });
+    mlt_text_release(&path);
+}
+
+/* ---- waiting ---- */
+
+static void tell_avoided(struct job *job)
+{
+    struct controller *c = job->controller;
+    for (size_t i = 0; i < job->draft.recovery.avoid_count; i++) {
+        const struct trainingjob_avoided *a = &job->draft.recovery.avoid[i];
+        if (a->until_ms > c->wall_ms)
+            ledger_job_avoids(c->ledger, job->uid, a->node, c->now_ms + a->until_ms - c->wall_ms,
+                              c->now_ms);
+    }
+}
+
+void submit_enqueue(struct job *job)
+{
+    struct controller *c = job->controller;
+    struct mlt_error err = {0};
+    job_drop_gang(job);
+    fill_status(job);
+    if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
+        show_refusal(job, "CannotPlan", err.text);
+        return;
+    }
+    job->ledger = JOB_LEDGER_WAITS;
+    tell_avoided(job);
+}
+
+void submit_note(struct job *job, bool never, const char *words, uint32_t position,
+                 int64_t estimated_start_ms)
+{
+    struct controller *c = job->controller;
+    struct trainingjob_queue_status *q = &job->draft.queue;
+    const char *reason = never ? "Unschedulable" : "Waiting";
+    bool first = !q->explanation || strcmp(q->reason, reason) != 0;
+    if (!first && strcmp(q->explanation, words) == 0 && q->position == position)
+        return;
+    (void)snprintf(q->reason, sizeof q->reason, "%s", reason);
+    trainingjob_set_text(&q->explanation, words, TRAININGJOB_MESSAGE_MAX);
+    q->position = position <= 100 ? position : 0;
+    q->estimated_start_ms = estimated_start_ms ? estimated_start_ms - c->now_ms + c->wall_ms : 0;
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
+                                    c->wall_ms);
+    if (first) {
+        event_record(job, never, reason, "%s", words);
+        job_lazy(job, 0);
+    } else {
+        int64_t next = job->last_lazy_ms + JOB_LAZY_WRITE_MS - c->now_ms;
+        job_lazy(job, next > 0 ? next : 0);
+    }
+}

@@ -1,0 +1,126 @@
+/* The controller's view of the API server: one reflector for each kind, and what is kept of pods
+ * and nodes. TrainingJobs are handed to job.c as they come; nodes, pods and priority classes to the
+ * ledger too. */
+#ifndef CONTROLLER_VIEW_H
+#define CONTROLLER_VIEW_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+#include "lib/kube/reflector.h"
+
+/* Jobs come last in words and first in nothing: planning waits until all five are known. */
+#define VIEW_MAP(XX)                   \
+    XX(NODES, KUBE_NODE)               \
+    XX(PRIORITIES, KUBE_PRIORITYCLASS) \
+    XX(QUEUES, KUBE_TRAININGQUEUE)     \
+    XX(PODS, KUBE_POD)                 \
+    XX(JOBS, KUBE_TRAININGJOB)
+
+enum view_kind {
+#define XX(name, resource) VIEW_##name,
+    VIEW_MAP(XX)
+#undef XX
+        VIEW_COUNT
+};
+
+struct controller;
+
+enum view_pod_phase { VIEW_PENDING, VIEW_RUNNING, VIEW_SUCCEEDED, VIEW_FAILED };
+
+/* One pod of the cluster. Those of TrainingJobs have job_uid, role and slot. */
+struct view_pod {
+    char *key; /* namespace/name */
+    char *namespace_, *name, *uid, *node;
+    char *job_uid; /* "" for pods that are not ours */
+    char *role;
+    uint32_t slot;
+    int64_t creation; /* 1, 2 ... of its member */
+    uint64_t version; /* resourceVersion as a number, 0 when it is none */
+    enum view_pod_phase phase;
+    bool deleting;
+    bool delete_asked;  /* our deletion is under way or done */
+    bool trainer_ended; /* the trainer container has ended: its state decides, not the phase */
+    bool rejected;      /* the kubelet or the eviction manager, not the program, ended it */
+    int32_t exit_code;
+    char *reason, *message; /* why it ended, "" */
+    unsigned list_seen;     /* the list in which it was last seen */
+    unsigned asked_in; /* lists that had been asked for when a creation's answer brought it; 0: a
+                          list or a watch has confirmed it */
+    struct view_pod *next_of_job, *previous_of_job;
+    UT_hash_handle hh; /* by key */
+};
+
+/* The pods of one job, in no order. Kept for as long as there is one. */
+struct view_job_pods {
+    char *job_uid;
+    struct view_pod *first;
+    UT_hash_handle hh;
+};
+
+struct view_node {
+    char *name;
+    bool ready;
+    unsigned list_seen;
+    UT_hash_handle hh;
+};
+
+struct view_name { /* priority classes: known only so that a list can tell which are gone */
+    char *name;
+    unsigned list_seen;
+    UT_hash_handle hh;
+};
+
+struct view_source {
+    struct controller *controller;
+    enum view_kind kind;
+    struct kube_reflector *reflector;
+    uint64_t request;     /* under way, 0: none */
+    unsigned list_round;  /* lists begun */
+    unsigned lists_asked; /* lists requested */
+    bool was_synced;
+};
+
+struct view {
+    struct view_source sources[VIEW_COUNT];
+    struct view_pod *pods;
+    struct view_job_pods *job_pods;
+    struct view_node *nodes;
+    struct view_name *priorities;
+};
+
+void view_start(struct controller *c);
+void view_release(struct view *v);
+
+/* Lets the reflectors send what they want; returns when to call again. */
+int64_t view_pump(struct controller *c);
+
+/* The answers; false when the request is not one of a reflector. */
+bool view_status(struct controller *c, uint64_t id, int status, int64_t retry_after_ms);
+bool view_body(struct controller *c, uint64_t id, const char *data, size_t length);
+bool view_end(struct controller *c, uint64_t id, const char *error);
+
+/* Whether every collection has been listed once. */
+bool view_synced(const struct view *v);
+
+/* The first pod of a job, NULL when it has none; follow next_of_job. */
+struct view_pod *view_pods_of(const struct view *v, const char *job_uid);
+
+/* Takes in a pod from the answer to our own request, ahead of the watch. */
+void view_pod_answered(struct controller *c, const cJSON *pod);
+
+/* A pod that the API server has told us does not exist (404 on deletion). */
+void view_pod_missing(struct controller *c, const char *namespace_, const char *name);
+
+const struct view_node *view_node(const struct view *v, const char *name); /* NULL: unknown */
+
+/* Whether its ranks cannot run any more. */
+bool view_pod_ended(const struct view_pod *pod);
+/* Whether the kubelet holds nothing for it any more. */
+bool view_pod_terminal(const struct view_pod *pod);
+
+/* resourceVersion as a number; 0 when it is not one. */
+uint64_t view_version(const cJSON *object);
+
+#endif
