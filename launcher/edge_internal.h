@@ -1,0 +1,154 @@
+/* What the files of the edge share. */
+#ifndef LAUNCHER_EDGE_INTERNAL_H
+#define LAUNCHER_EDGE_INTERNAL_H
+
+#include <limits.h>
+#include <time.h>
+#include <uv.h>
+#include "launcher/cgroup_memory.h"
+#include "launcher/checkpoint_scan.h"
+#include "launcher/config.h"
+#include "launcher/output.h"
+#include "launcher/port_hold.h"
+#include "launcher/progress.h"
+#include "launcher/rank_spawn.h"
+#include "launcher/reap.h"
+#include "launcher/supervisor.h"
+#include "rendezvous/channel/channel.h"
+
+#define EDGE_EVENTS_MAX 1024        /* waiting for the effects of the one before them */
+#define EDGE_STREAMS_MAX 2048       /* of this and former attempts whose output is not out yet */
+#define EDGE_DRAIN_BYTES (4u << 20) /* of a dead rank's pipe, read before its end is told */
+#define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
+#define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
+#define EDGE_KILL_WALK_MS_MAX 50
+#define EDGE_TICK_MS 1000 /* progress and checkpoints, while ranks run */
+
+/* One process that the supervisor counts: a rank, or a torchrun. */
+struct edge_rank {
+    pid_t pid;      /* 0: not started or fork failed */
+    bool running;   /* not reaped yet */
+    bool ended;     /* its end is known */
+    bool delivered; /* ... and told to the supervisor */
+    int status;     /* as of waitpid() */
+    int exec_errno;
+    char error_file[PATH_MAX];
+    struct output_tail tail;
+    char tail_text[RENDEZVOUS_TAIL_MAX + 1];
+};
+
+/* A rank's pipe; lives on after its attempt until its last line is out. */
+struct edge_stream {
+    struct output_stream stream;
+    uv_poll_t poll;
+    struct edge *edge;
+    struct edge_stream *next;
+    uint32_t process;
+    uint64_t attempt;
+    bool polling, closing;
+};
+
+/* One of our own descriptors. */
+struct edge_sink {
+    struct output_sink sink;
+    uv_poll_t poll;
+    struct edge *edge;
+    bool blocked, has_poll;
+};
+
+struct edge {
+    uv_loop_t loop;
+    const struct launcher_config *config;
+    const struct rank_spawn_saved *saved;
+    struct supervisor *supervisor;
+    struct channel_client *channel;
+    uv_timer_t timers[SUPERVISOR_TIMERS];
+    uv_signal_t on_child, on_term, on_int;
+
+    /* Events that arose while effects were being done. */
+    struct supervisor_event events[EDGE_EVENTS_MAX];
+    size_t events_first, events_count;
+    bool draining;
+
+    /* edge_ranks.c */
+    struct edge_rank *ranks;
+    uint32_t ranks_count, ranks_capacity;
+    uint64_t spawn_began_ns;
+    int status_fd; /* read end while ranks are being exec'd, else -1 */
+    uv_poll_t *status_poll;
+    struct reap reap;
+    bool killing;
+    uv_timer_t kill_timer;
+    uint64_t kill_wait_ms;
+    struct cgroup_memory cgroup;
+    uint64_t oom_kills;
+    struct timespec first_start; /* wall time; 0 before */
+    struct port_hold port;
+    char launcher_id[65];
+    bool told_overrides, told_error_files;
+
+    /* edge_output.c */
+    struct edge_sink sinks[2];    /* stdout, stderr */
+    struct edge_sink *sink_of[2]; /* both are one when they are one file */
+    struct edge_stream *streams;
+    size_t streams_count;
+    bool leaving;
+    uv_timer_t leave_timer;
+    int exit_code;
+
+    /* edge_watch.c */
+    uv_timer_t tick, scan_limit, ready_limit;
+    struct progress *progress;
+    char *progress_pattern;
+    bool scan_valid;
+    pid_t scan_pid; /* not 0: a child looks, or has been killed and is not reaped yet */
+    uv_poll_t *scan_poll;
+    int scan_fd;
+    struct checkpoint_found scan_found[CHECKPOINT_SCAN_FOUND_MAX];
+    size_t scan_bytes;
+    bool scan_is_fresh, fresh_wanted;
+    struct checkpoint_memory checkpoint_memory;
+    struct checkpoint_report checkpoint_report;
+};
+
+/* edge_uv.c */
+void edge_post(struct edge *e, const struct supervisor_event *event);
+void edge_log(struct edge *e, const char *format, ...) MLT_PRINTF(2, 3);
+int64_t edge_now_ms(const struct edge *e);
+/* A poll handle on the heap, freed when it is closed: its descriptor may be closed at once. */
+uv_poll_t *edge_poll_new(struct edge *e, int fd, void *data);
+void edge_poll_free(uv_poll_t **poll);
+
+/* edge_ranks.c */
+int edge_ranks_init(struct edge *e, struct mlt_error *err);
+void edge_reserve_ranks(struct edge *e);
+void edge_spawn(struct edge *e);
+void edge_signal(struct edge *e, int signal);
+void edge_kill_all(struct edge *e);
+void edge_deliver_exits(struct edge *e);
+void edge_clean_up(struct edge *e);
+
+/* edge_output.c */
+int edge_output_init(struct edge *e, struct mlt_error *err);
+/* Takes over the read end. -errno. */
+int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_t attempt);
+/* Reads and relays what a dead rank has left in its pipes, as far as the sinks take it. */
+void edge_output_drain(struct edge *e, uint32_t process, uint64_t attempt);
+/* The streams of former attempts no longer count as output of ranks. */
+void edge_output_detach(struct edge *e);
+void edge_output_say(struct edge *e, const char *text);
+/* Ends the loop when everything is written, or EDGE_LEAVE_MS have passed. */
+void edge_output_leave(struct edge *e);
+
+/* edge_watch.c */
+void edge_watch_init(struct edge *e);
+void edge_watch(struct edge *e);
+void edge_watch_start(struct edge *e);
+void edge_watch_stop(struct edge *e);
+void edge_watch_line(void *edge, const char *text, size_t length);
+void edge_watch_flush(struct edge *e);
+void edge_scan_fresh(struct edge *e);
+/* True when the reaped child was the scan's. */
+bool edge_watch_reaped(struct edge *e, pid_t pid);
+
+#endif

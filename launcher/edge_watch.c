@@ -1,0 +1,245 @@
+/* What the edge watches while ranks run: steps in their output, and the checkpoint folder. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "launcher/edge_internal.h"
+
+static void begin_scan(struct edge *e);
+
+/* ---- progress ---- */
+
+void edge_watch_line(void *edge, const char *text, size_t length)
+{
+    struct edge *e = edge;
+    if (e->progress)
+        progress_line(e->progress, text, length);
+}
+
+static void report_progress(struct edge *e, bool at_once)
+{
+    struct supervisor_event event = {.kind = SUPERVISOR_ON_PROGRESSED};
+    if (!e->progress)
+        return;
+    if (progress_report(e->progress, edge_now_ms(e), at_once, &event.progress))
+        edge_post(e, &event);
+    if (progress_gave_up(e->progress))
+        edge_log(e, "the progress pattern needs too long for %d lines: it is given up",
+                 PROGRESS_LIMIT_HITS_MAX);
+}
+
+void edge_watch_flush(struct edge *e)
+{
+    report_progress(e, true);
+}
+
+static void set_pattern(struct edge *e, const struct rendezvous_welcome *welcome)
+{
+    struct mlt_error err = {0};
+    if (e->progress_pattern && strcmp(e->progress_pattern, welcome->progress_pattern) == 0)
+        return;
+    progress_free(e->progress);
+    e->progress = NULL;
+    free(e->progress_pattern);
+    e->progress_pattern = strdup(welcome->progress_pattern);
+    if (welcome->progress_pattern[0] &&
+        progress_new(welcome->progress_pattern, welcome->total_steps, &e->progress, &err) < 0)
+        edge_log(e, "%s: no progress is reported", err.text);
+}
+
+/* ---- checkpoints ---- */
+
+static struct checkpoint_scan_spec spec_of(const struct edge *e)
+{
+    const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
+    return (struct checkpoint_scan_spec){.path = w->checkpoint_path,
+                                         .format = w->checkpoint_format,
+                                         .pattern = w->checkpoint_pattern};
+}
+
+void edge_watch(struct edge *e)
+{
+    const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
+    struct mlt_error err = {0};
+    set_pattern(e, welcome);
+    e->scan_valid = false;
+    if (!welcome->watch_checkpoints || !welcome->checkpoint_path[0])
+        return;
+    struct checkpoint_scan_spec spec = spec_of(e);
+    e->scan_valid = checkpoint_scan_check(&spec, &err) == 0;
+    if (!e->scan_valid)
+        edge_log(e, "%s: no checkpoint is reported", err.text);
+}
+
+static void say_scanned(struct edge *e, const struct rendezvous_checkpoint_report *report,
+                        bool fresh)
+{
+    struct supervisor_event event = {.kind = SUPERVISOR_ON_SCANNED,
+                                     .scanned = {.report = report, .fresh = fresh}};
+    if (fresh) {
+        e->fresh_wanted = false;
+        (void)uv_timer_stop(&e->ready_limit);
+    }
+    edge_post(e, &event);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void close_scan(struct edge *e)
+{
+    edge_poll_free(&e->scan_poll);
+    if (e->scan_fd >= 0)
+        (void)close(e->scan_fd);
+    e->scan_fd = -1;
+}
+
+/* The child has said all. Its zombie is reaped by SIGCHLD, and then the next look may begin. */
+static void finish_scan(struct edge *e)
+{
+    size_t record = sizeof e->scan_found[0];
+    (void)uv_timer_stop(&e->scan_limit);
+    close_scan(e);
+    bool whole = e->scan_bytes % record == 0;
+    for (size_t i = 0; i < e->scan_bytes / record; i++)
+        e->scan_found[i].name[CHECKPOINT_SCAN_NAME_MAX - 1] = '\0';
+    if (!whole)
+        return;
+    struct checkpoint_scan_spec spec = spec_of(e);
+    checkpoint_scan_judge(&e->checkpoint_memory, &spec, e->scan_found, e->scan_bytes / record,
+                          e->scan_is_fresh, edge_now_ms(e), wall_ms(), &e->checkpoint_report);
+    say_scanned(e, &e->checkpoint_report.report, e->scan_is_fresh);
+}
+
+static void scan_readable(uv_poll_t *poll, int status, int events)
+{
+    struct edge *e = poll->data;
+    (void)status;
+    (void)events;
+    char *to = (char *)e->scan_found;
+    for (;;) {
+        size_t room = sizeof e->scan_found - e->scan_bytes;
+        ssize_t n = room ? read(e->scan_fd, to + e->scan_bytes, room) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0)
+            break;
+        e->scan_bytes += (size_t)n;
+    }
+    finish_scan(e);
+}
+
+static void scan_too_long(uv_timer_t *timer)
+{
+    struct edge *e = timer->data;
+    edge_log(e, "looking at the checkpoints takes more than %d s: given up for now",
+             CHECKPOINT_SCAN_LIMIT_MS / 1000);
+    close_scan(e);
+    if (e->scan_pid)
+        (void)kill(e->scan_pid, SIGKILL);
+}
+
+static void begin_scan(struct edge *e)
+{
+    struct mlt_error err = {0};
+    if (e->scan_pid || e->scan_fd >= 0 || !e->scan_valid || e->leaving)
+        return;
+    struct checkpoint_scan_spec spec = spec_of(e);
+    e->scan_bytes = 0;
+    e->scan_is_fresh = e->fresh_wanted;
+    if (checkpoint_scan_start(&spec, &e->scan_pid, &e->scan_fd, &err) < 0) {
+        edge_log(e, "%s", err.text);
+        return;
+    }
+    e->scan_poll = edge_poll_new(e, e->scan_fd, e);
+    if (!e->scan_poll) {
+        close_scan(e);
+        return;
+    }
+    (void)uv_poll_start(e->scan_poll, UV_READABLE, scan_readable);
+    (void)uv_timer_start(&e->scan_limit, scan_too_long, CHECKPOINT_SCAN_LIMIT_MS, 0);
+}
+
+bool edge_watch_reaped(struct edge *e, pid_t pid)
+{
+    if (pid != e->scan_pid)
+        return false;
+    e->scan_pid = 0;
+    if (e->fresh_wanted)
+        begin_scan(e);
+    return true;
+}
+
+static void fresh_too_long(uv_timer_t *timer)
+{
+    struct edge *e = timer->data;
+    edge_log(e, "the checkpoint folder does not answer: the last known checkpoints stand");
+    say_scanned(e, NULL, true);
+}
+
+void edge_scan_fresh(struct edge *e)
+{
+    if (!e->scan_valid) {
+        say_scanned(e, NULL, true);
+        return;
+    }
+    e->fresh_wanted = true;
+    uv_update_time(&e->loop);
+    (void)uv_timer_start(&e->ready_limit, fresh_too_long, CHECKPOINT_SCAN_READY_MS, 0);
+    begin_scan(e);
+}
+
+/* ---- the tick ---- */
+
+static bool ranks_may_run(const struct edge *e)
+{
+    enum supervisor_state state = supervisor_state(e->supervisor);
+    return state >= SUPERVISOR_STARTING && state <= SUPERVISOR_KILLING;
+}
+
+static void ticked(uv_timer_t *timer)
+{
+    struct edge *e = timer->data;
+    if (!ranks_may_run(e)) {
+        (void)uv_timer_stop(timer); /* an idle launcher sleeps */
+        return;
+    }
+    report_progress(e, false);
+    begin_scan(e);
+}
+
+void edge_watch_start(struct edge *e)
+{
+    if (e->progress)
+        progress_restart(e->progress);
+    uv_update_time(&e->loop);
+    if (e->progress || e->scan_valid)
+        (void)uv_timer_start(&e->tick, ticked, EDGE_TICK_MS, EDGE_TICK_MS);
+}
+
+void edge_watch_stop(struct edge *e)
+{
+    (void)uv_timer_stop(&e->tick);
+    (void)uv_timer_stop(&e->scan_limit);
+    (void)uv_timer_stop(&e->ready_limit);
+    close_scan(e);
+    if (e->scan_pid)
+        (void)kill(e->scan_pid, SIGKILL);
+}
+
+void edge_watch_init(struct edge *e)
+{
+    uv_timer_t *const timers[] = {&e->tick, &e->scan_limit, &e->ready_limit};
+    for (size_t i = 0; i < sizeof timers / sizeof timers[0]; i++) {
+        (void)uv_timer_init(&e->loop, timers[i]);
+        timers[i]->data = e;
+    }
+}

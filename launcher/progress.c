@@ -1,0 +1,178 @@
+/* Steps from lines: see progress.h. */
+#include "launcher/progress.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+struct sample {
+    int64_t at_ms, step;
+};
+
+struct progress {
+    pcre2_code *code;
+    pcre2_match_data *match;
+    pcre2_match_context *context;
+    uint32_t step_group, total_group; /* total_group 0: none */
+    int64_t spec_total, total;
+    int64_t step, reported_step;
+    int64_t reported_ms;
+    bool ever_reported;
+    struct sample samples[PROGRESS_SAMPLES]; /* a ring of what was known at each report */
+    size_t samples_count;
+    unsigned limit_hits;
+    bool gave_up, told;
+};
+
+static uint32_t group_number(const pcre2_code *code, const char *name)
+{
+    int number = pcre2_substring_number_from_name(code, (PCRE2_SPTR)name);
+    return number > 0 ? (uint32_t)number : 0;
+}
+
+static int set_limits(struct progress *p, struct mlt_error *err)
+{
+    p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
+    p->context = pcre2_match_context_create(NULL);
+    if (!p->match || !p->context)
+        return mlt_fail(err, ENOMEM, "no memory for the progress pattern");
+    (void)pcre2_set_match_limit(p->context, PROGRESS_MATCH_LIMIT);
+    (void)pcre2_set_depth_limit(p->context, PROGRESS_DEPTH_LIMIT);
+    (void)pcre2_set_heap_limit(p->context, PROGRESS_HEAP_KIB);
+    /* Where executable memory is forbidden, matching is interpreted: slower, the same result. */
+    (void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+    return 0;
+}
+
+int progress_new(const char *pattern, int64_t total_steps, struct progress **ret,
+                 struct mlt_error *err)
+{
+    struct progress *p = calloc(1, sizeof *p);
+    if (!p)
+        return mlt_fail(err, ENOMEM, "no memory for the progress pattern");
+    int code;
+    PCRE2_SIZE at;
+    /* Not UTF mode: output may hold any bytes, and an invalid one must not hide a step. */
+    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    if (!p->code) {
+        PCRE2_UCHAR words[256];
+        (void)pcre2_get_error_message(code, words, sizeof words);
+        free(p);
+        return mlt_fail(err, EINVAL, "progress pattern: %s at character %zu", (char *)words, at);
+    }
+    uint32_t groups = 0;
+    (void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    p->step_group = group_number(p->code, "step");
+    p->total_group = group_number(p->code, "total");
+    if (p->step_group == 0 && groups > 0)
+        p->step_group = p->total_group == 1 ? (groups > 1 ? 2 : 0) : 1;
+    p->spec_total = total_steps;
+    int rc = set_limits(p, err);
+    if (rc < 0) {
+        progress_free(p);
+        return rc;
+    }
+    progress_restart(p);
+    *ret = p;
+    return 0;
+}
+
+void progress_free(struct progress *p)
+{
+    if (!p)
+        return;
+    pcre2_match_data_free(p->match);
+    pcre2_match_context_free(p->context);
+    pcre2_code_free(p->code);
+    free(p);
+}
+
+void progress_restart(struct progress *p)
+{
+    p->step = p->reported_step = RENDEZVOUS_NO_STEP;
+    p->total = p->spec_total;
+    p->ever_reported = false;
+    p->samples_count = 0;
+}
+
+/* A group's digits; -1 when it is unset, not a number or too large. */
+static int64_t number_of(const struct progress *p, const char *text, uint32_t group)
+{
+    const PCRE2_SIZE *vector = pcre2_get_ovector_pointer(p->match);
+    PCRE2_SIZE start = vector[2 * group], end = vector[2 * group + 1];
+    int64_t value = 0;
+    if (start == PCRE2_UNSET || start >= end)
+        return -1;
+    for (PCRE2_SIZE i = start; i < end; i++) {
+        char c = text[i];
+        if (c == ',' || c == '_')
+            continue; /* 12,000 */
+        if (c < '0' || c > '9' || value > (INT64_MAX - 9) / 10)
+            return -1;
+        value = value * 10 + (c - '0');
+    }
+    return value;
+}
+
+void progress_line(struct progress *p, const char *text, size_t length)
+{
+    if (p->gave_up)
+        return;
+    if (length > PROGRESS_LINE_MAX)
+        length = PROGRESS_LINE_MAX;
+    int rc = pcre2_match(p->code, (PCRE2_SPTR)text, length, 0, 0, p->match, p->context);
+    if (rc == PCRE2_ERROR_MATCHLIMIT || rc == PCRE2_ERROR_DEPTHLIMIT ||
+        rc == PCRE2_ERROR_HEAPLIMIT || rc == PCRE2_ERROR_JIT_STACKLIMIT)
+        p->gave_up = ++p->limit_hits >= PROGRESS_LIMIT_HITS_MAX;
+    if (rc <= 0)
+        return;
+    int64_t step = number_of(p, text, p->step_group);
+    int64_t total = p->total_group ? number_of(p, text, p->total_group) : -1;
+    if (step > p->step)
+        p->step = step; /* ranks do not print in step */
+    if (total > 0 && p->spec_total == 0)
+        p->total = total;
+}
+
+bool progress_gave_up(struct progress *p)
+{
+    if (!p->gave_up || p->told)
+        return false;
+    p->told = true;
+    return true;
+}
+
+/* Steps in 1000 seconds, from the oldest sample that is at most a minute old. */
+static uint64_t rate(struct progress *p, int64_t now_ms)
+{
+    struct sample *newest = &p->samples[p->samples_count % PROGRESS_SAMPLES];
+    *newest = (struct sample){.at_ms = now_ms, .step = p->step};
+    p->samples_count++;
+    size_t held = p->samples_count < PROGRESS_SAMPLES ? p->samples_count : PROGRESS_SAMPLES;
+    for (size_t back = held; back > 1; back--) {
+        const struct sample *s = &p->samples[(p->samples_count - back) % PROGRESS_SAMPLES];
+        int64_t passed = now_ms - s->at_ms;
+        if (passed > PROGRESS_SAMPLES * PROGRESS_INTERVAL_MS && back > 2)
+            continue;
+        if (passed > 0 && p->step > s->step)
+            return (uint64_t)((p->step - s->step) * 1000000 / passed);
+        return 0;
+    }
+    return 0;
+}
+
+bool progress_report(struct progress *p, int64_t now_ms, bool at_once,
+                     struct rendezvous_progress *ret)
+{
+    bool due = at_once || !p->ever_reported || now_ms - p->reported_ms >= PROGRESS_INTERVAL_MS;
+    if (p->step <= p->reported_step || !due)
+        return false;
+    *ret = (struct rendezvous_progress){
+        .step = p->step, .total_steps = p->total, .steps_per_kilosecond = rate(p, now_ms)};
+    p->reported_step = p->step;
+    p->reported_ms = now_ms;
+    p->ever_reported = true;
+    return true;
+}

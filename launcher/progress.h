@@ -1,0 +1,41 @@
+/* Training steps found in the ranks' output by the job's pattern. No clock: times come in. */
+#ifndef LAUNCHER_PROGRESS_H
+#define LAUNCHER_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/base/error.h"
+#include "rendezvous/message.h"
+
+#define PROGRESS_LINE_MAX 4096      /* bytes of a line that are searched */
+#define PROGRESS_MATCH_LIMIT 20000  /* PCRE2 match limit of one line */
+#define PROGRESS_DEPTH_LIMIT 1000   /* PCRE2 depth limit */
+#define PROGRESS_HEAP_KIB 512       /* PCRE2 heap limit */
+#define PROGRESS_LIMIT_HITS_MAX 100 /* lines over a limit, after which the pattern is given up */
+#define PROGRESS_SAMPLES 60         /* one a second: the rate is over the last minute */
+#define PROGRESS_INTERVAL_MS 1000   /* between two reports */
+
+struct progress;
+
+/* `pattern` is PCRE2; its group `step`, else its first group, else the whole match is the step; a
+ * group `total` is optional. -EINVAL with PCRE2's words and the place, -ENOMEM. */
+int progress_new(const char *pattern, int64_t total_steps, struct progress **ret,
+                 struct mlt_error *err) MLT_MUST_USE;
+void progress_free(struct progress *p);
+
+/* A new attempt: steps begin anew. */
+void progress_restart(struct progress *p);
+
+/* Searches one line of any rank. */
+void progress_line(struct progress *p, const char *text, size_t length);
+
+/* When a step newer than the last report's is known and the last report is an interval ago (or
+ * `now` is wanted, at a rank's end), fills *ret and gives true. */
+bool progress_report(struct progress *p, int64_t now_ms, bool at_once,
+                     struct rendezvous_progress *ret);
+
+/* True once, when lines have hit a limit so often that the pattern was given up. */
+bool progress_gave_up(struct progress *p);
+
+#endif

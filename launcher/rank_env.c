@@ -1,0 +1,316 @@
+/* A rank's environment: see rank_env.h. Names and meanings: torch/distributed/elastic/agent/server/
+ * local_elastic_agent.py (_start_workers), torch/distributed/argparse_util.py (PET_*). */
+#include "launcher/rank_env.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/reap.h"
+#include "lib/base/cleanup.h"
+
+/* ---- the list ---- */
+
+static size_t name_length(const char *variable)
+{
+    return strcspn(variable, "=");
+}
+
+/* The place of a name, or the count. */
+static size_t find(const struct rank_env *env, const char *name, size_t length)
+{
+    size_t i = 0;
+    for (; i < env->count; i++)
+        if (strncmp(env->variables[i], name, length) == 0 && env->variables[i][length] == '=')
+            break;
+    return i;
+}
+
+static bool grow(struct rank_env *env)
+{
+    if (env->count + 1 < env->capacity)
+        return true;
+    size_t capacity = env->capacity ? env->capacity * 2 : 128;
+    if (capacity > RANK_ENV_VARIABLES_MAX)
+        return false;
+    char **variables = realloc(env->variables, capacity * sizeof *variables);
+    if (variables)
+        env->variables = variables;
+    bool *reserved = realloc(env->reserved, capacity * sizeof *reserved);
+    if (reserved)
+        env->reserved = reserved;
+    if (!variables || !reserved)
+        return false;
+    env->capacity = capacity;
+    return true;
+}
+
+/* Takes `variable` (malloc'ed; NULL is a failure) into the list, over one of the same name. */
+static void put(struct rank_env *env, char *variable, bool reserved)
+{
+    if (!variable || !grow(env)) {
+        free(variable);
+        env->failed = true;
+        return;
+    }
+    size_t at = find(env, variable, name_length(variable));
+    if (at == env->count)
+        env->count++;
+    else
+        free(env->variables[at]);
+    env->variables[at] = variable;
+    env->variables[env->count] = NULL;
+    env->reserved[at] = reserved;
+}
+
+static void drop(struct rank_env *env, size_t at)
+{
+    free(env->variables[at]);
+    env->count--;
+    env->variables[at] = env->variables[env->count];
+    env->reserved[at] = env->reserved[env->count];
+    env->variables[env->count] = NULL;
+}
+
+const char *rank_env_get(const struct rank_env *env, const char *name)
+{
+    size_t length = strlen(name), at = find(env, name, length);
+    return at < env->count ? env->variables[at] + length + 1 : NULL;
+}
+
+void rank_env_release(struct rank_env *env)
+{
+    for (size_t i = 0; i < env->count; i++)
+        free(env->variables[i]);
+    free(env->variables);
+    free(env->reserved);
+    *env = (struct rank_env){0};
+}
+
+/* ---- the layers ---- */
+
+struct builder {
+    struct rank_env *env;
+    struct mlt_text *overridden;
+};
+
+static void note_override(struct builder *b, const char *name)
+{
+    if (!b->overridden)
+        return;
+    if (b->overridden->length)
+        mlt_text_putc(b->overridden, ' ');
+    mlt_text_puts(b->overridden, name);
+}
+
+/* A reserved name: the user's value, if any, is replaced. */
+static void set(struct builder *b, const char *name, const char *format, ...) MLT_PRINTF(3, 4);
+static void set(struct builder *b, const char *name, const char *format, ...)
+{
+    va_list args;
+    cleanup_free char *value = NULL;
+    char *variable = NULL;
+    va_start(args, format);
+    int length = vasprintf(&value, format, args);
+    va_end(args);
+    if (length < 0) {
+        value = NULL;
+        b->env->failed = true;
+        return;
+    }
+    const char *old = rank_env_get(b->env, name);
+    if (old && strcmp(old, value) != 0)
+        note_override(b, name);
+    if (asprintf(&variable, "%s=%s", name, value) < 0)
+        variable = NULL;
+    put(b->env, variable, true);
+}
+
+static void set_number(struct builder *b, const char *name, uint64_t value)
+{
+    set(b, name, "%llu", (unsigned long long)value);
+}
+
+static void set_default(struct builder *b, const char *name, const char *value)
+{
+    if (!rank_env_get(b->env, name))
+        set(b, name, "%s", value);
+}
+
+/* Names that would make a rank believe it runs under somebody else. */
+static void remove_foreign(struct builder *b)
+{
+    static const char *const foreign[] = {"TORCHELASTIC_USE_AGENT_STORE", "SLURM_"};
+    for (size_t i = b->env->count; i-- > 0;) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%.*s", (int)name_length(b->env->variables[i]),
+                       b->env->variables[i]);
+        if (strcmp(name, foreign[0]) != 0 && strncmp(name, foreign[1], strlen(foreign[1])) != 0)
+            continue;
+        note_override(b, name);
+        drop(b->env, i);
+    }
+}
+
+/* What only the launcher needs. */
+static void remove_own(struct builder *b)
+{
+    static const char *const own[] = {"MLTRAIN_CHANNEL",
+                                      "MLTRAIN_KEY_FILE",
+                                      "MLTRAIN_ERROR_FILE",
+                                      "MLTRAIN_RESUME_STEP",
+                                      "MLTRAIN_RESUME_PATH",
+                                      "MLTRAIN_CHECKPOINT_DIR",
+                                      REAP_MARKER};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(own); i++) {
+        size_t at = find(b->env, own[i], strlen(own[i]));
+        if (at < b->env->count)
+            drop(b->env, at);
+    }
+}
+
+static void add_layers(struct builder *b, const struct rank_env_input *in)
+{
+    for (char *const *variable = in->base; *variable; variable++)
+        if (strchr(*variable, '='))
+            put(b->env, strdup(*variable), false);
+    for (uint32_t i = 0; i < in->welcome->environment_count; i++)
+        if (strchr(in->welcome->environment[i], '='))
+            put(b->env, strdup(in->welcome->environment[i]), false);
+}
+
+static void add_place(struct builder *b, const struct rank_env_input *in)
+{
+    const struct rendezvous_start *start = in->start;
+    set_number(b, "RANK", start->rank_base + in->local_rank);
+    set_number(b, "LOCAL_RANK", in->local_rank);
+    set_number(b, "WORLD_SIZE", start->world_size);
+    set_number(b, "LOCAL_WORLD_SIZE", in->welcome->nproc);
+    set_number(b, "GROUP_RANK", start->node_rank);
+    set_number(b, "GROUP_WORLD_SIZE", start->nodes);
+    set_number(b, "ROLE_RANK", start->role_rank_base + in->local_rank);
+    set_number(b, "ROLE_WORLD_SIZE", start->role_world_size);
+    set(b, "ROLE_NAME", "%s", in->role);
+    set(b, "MASTER_ADDR", "%s", start->master_address);
+    set_number(b, "MASTER_PORT", start->master_port);
+}
+
+static void add_mltrain(struct builder *b, const struct rank_env_input *in)
+{
+    set(b, "MLTRAIN_JOB", "%s", in->job);
+    set(b, "MLTRAIN_NAMESPACE", "%s", in->job_namespace);
+    set(b, "MLTRAIN_ROLE", "%s", in->role);
+    set_number(b, "MLTRAIN_ATTEMPT", in->attempt);
+    if (in->welcome->checkpoint_path[0])
+        set(b, "MLTRAIN_CHECKPOINT_DIR", "%s", in->welcome->checkpoint_path);
+    if (in->start->resume_step != RENDEZVOUS_NO_STEP) {
+        set(b, "MLTRAIN_RESUME_STEP", "%lld", (long long)in->start->resume_step);
+        set(b, "MLTRAIN_RESUME_PATH", "%s", in->start->resume_path);
+    }
+    set(b, REAP_MARKER, "%s", in->launcher_id);
+    if (in->error_file[0])
+        set(b, "MLTRAIN_ERROR_FILE", "%s", in->error_file);
+    set_default(b, "PYTHONUNBUFFERED", "1");
+    set_default(b, "PYTHONFAULTHANDLER", "1");
+}
+
+/* max(1, CPUs / ranks of this pod). */
+static uint64_t threads(const struct rank_env_input *in)
+{
+    uint64_t milli = in->welcome->cpu_limit_milli > 0 ? (uint64_t)in->welcome->cpu_limit_milli
+                                                      : (uint64_t)in->cpus * 1000;
+    uint64_t each = milli / 1000 / in->welcome->nproc;
+    return each ? each : 1;
+}
+
+/* PET_X is torchrun's default for its option --x, so an option in the command wins. A process that
+ * is not torchrun is one rank: should its script call torchrun after all, that makes one process,
+ * the rank itself, and the world keeps its size. */
+static void add_torchrun_defaults(struct builder *b, const struct rank_env_input *in)
+{
+    const struct rendezvous_start *start = in->start;
+    bool pod = in->once_per_pod;
+    set_number(b, "PET_NNODES", pod ? start->nodes : start->world_size);
+    set_number(b, "PET_NPROC_PER_NODE", pod ? in->welcome->nproc : 1);
+    set_number(b, "PET_NODE_RANK", pod ? start->node_rank : start->rank_base + in->local_rank);
+    set(b, "PET_MASTER_ADDR", "%s", start->master_address);
+    set_number(b, "PET_MASTER_PORT", start->master_port);
+    set_number(b, "PET_MAX_RESTARTS", 0); /* the gang is restarted as a whole, by the controller */
+    set(b, "PET_RDZV_ID", "%s-%llu", in->job_uid, (unsigned long long)in->attempt);
+}
+
+static void add_pytorch(struct builder *b, const struct rank_env_input *in)
+{
+    set_number(b, "TORCHELASTIC_RESTART_COUNT", in->attempt ? in->attempt - 1 : 0);
+    set_number(b, "TORCHELASTIC_MAX_RESTARTS", in->welcome->max_restarts);
+    set(b, "TORCHELASTIC_RUN_ID", "%s", in->job_uid);
+    if (in->error_file[0])
+        set(b, "TORCHELASTIC_ERROR_FILE", "%s", in->error_file);
+    add_torchrun_defaults(b, in);
+    if (!rank_env_get(b->env, "OMP_NUM_THREADS"))
+        set_number(b, "OMP_NUM_THREADS", threads(in));
+    set_default(b, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");
+    set_default(b, "NCCL_ASYNC_ERROR_HANDLING", "1");
+}
+
+static void expand_user_values(struct rank_env *env)
+{
+    for (size_t i = 0; i < env->count && !env->failed; i++) {
+        if (env->reserved[i] || !strstr(env->variables[i], "$("))
+            continue;
+        char *expanded = rank_env_expand(env, env->variables[i]);
+        if (!expanded) {
+            env->failed = true;
+            return;
+        }
+        free(env->variables[i]);
+        env->variables[i] = expanded;
+    }
+}
+
+void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
+                    struct mlt_text *ret_overridden)
+{
+    *ret = (struct rank_env){0};
+    struct builder b = {.env = ret, .overridden = NULL};
+    if (!grow(ret)) {
+        ret->failed = true;
+        return;
+    }
+    ret->variables[0] = NULL;
+    add_layers(&b, input);
+    remove_own(&b);
+    b.overridden = ret_overridden;
+    remove_foreign(&b);
+    add_place(&b, input);
+    add_mltrain(&b, input);
+    if (strcmp(input->welcome->framework, "pytorch") == 0)
+        add_pytorch(&b, input);
+    expand_user_values(ret);
+}
+
+char *rank_env_expand(const struct rank_env *env, const char *text)
+{
+    struct mlt_text out = MLT_TEXT_INIT(RANK_ENV_VALUE_MAX);
+    while (*text) {
+        const char *open = strstr(text, "$("), *close = open ? strchr(open, ')') : NULL;
+        if (!close) {
+            mlt_text_puts(&out, text);
+            break;
+        }
+        const char *name = open + 2;
+        size_t length = (size_t)(close - name), at = find(env, name, length);
+        mlt_text_add(&out, text, (size_t)(open - text));
+        if (length && at < env->count && env->reserved[at]) {
+            mlt_text_puts(&out, env->variables[at] + length + 1);
+            text = close + 1;
+        } else {
+            mlt_text_puts(&out, "$(");
+            text = name;
+        }
+    }
+    char *result = mlt_text_take(&out);
+    mlt_text_release(&out);
+    return result;
+}

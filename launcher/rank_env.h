@@ -1,0 +1,53 @@
+/* What a rank finds in its environment (design section 5). Pure: everything comes in as values.
+ *
+ * Layers, later ones win: the container's environment, what WELCOME adds for the job, then the
+ * reserved names below. Memory is malloc'ed and failure to get it is sticky (`failed`): this runs
+ * in the forked child, which reports it as it reports a failed exec. */
+#ifndef LAUNCHER_RANK_ENV_H
+#define LAUNCHER_RANK_ENV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "lib/base/text.h"
+#include "rendezvous/message.h"
+
+#define RANK_ENV_VARIABLES_MAX 16384
+#define RANK_ENV_VALUE_MAX (1024u * 1024) /* bytes of one expanded variable or argument */
+
+struct rank_env_input {
+    char *const *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
+    const char *job, *job_namespace, *job_uid, *role;
+    const char *error_file;  /* of this rank; "" for none */
+    const char *launcher_id; /* marks our descendants: launcher/reap.h */
+    uint64_t attempt;
+    uint32_t local_rank;
+    uint32_t cpus;     /* that this container may use when it has no limit */
+    bool once_per_pod; /* this process is torchrun and stands for all ranks of the pod */
+    const struct rendezvous_welcome *welcome;
+    const struct rendezvous_start *start;
+};
+
+struct rank_env {
+    char **variables; /* NAME=value, ends with NULL */
+    bool *reserved;   /* set by us: `$(NAME)` is expanded */
+    size_t count, capacity;
+    bool failed;
+};
+
+/* Fills *ret, which rank_env_release() frees. When `ret_overridden` is not NULL, the reserved names
+ * that the user had set to something else are appended to it, separated by spaces. */
+void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
+                    struct mlt_text *ret_overridden);
+void rank_env_release(struct rank_env *env);
+
+/* The value of a variable, NULL when it is not set. Owned by the environment. */
+const char *rank_env_get(const struct rank_env *env, const char *name);
+
+/* `text` with `$(NAME)` replaced for each name that rank_env_build() reserved: the kubelet, which
+ * knows no RANK, leaves such references as they are. Others, and what a shell means by $(...),
+ * stay. Freed by the caller; NULL when memory is exhausted or the result is over
+ * RANK_ENV_VALUE_MAX. */
+char *rank_env_expand(const struct rank_env *env, const char *text);
+
+#endif

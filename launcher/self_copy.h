@@ -1,0 +1,11 @@
+/* `mltrain-launcher copy DIR`: the init container puts the launcher into any image. */
+#ifndef LAUNCHER_SELF_COPY_H
+#define LAUNCHER_SELF_COPY_H
+
+#include "lib/base/error.h"
+
+/* Copies this very executable to DIR/mltrain-launcher, mode 0755, by a temporary name and a rename,
+ * so that nobody ever execs half of it. Missing folders are made (0755). -errno. */
+int self_copy(const char *dir, struct mlt_error *err) MLT_MUST_USE;
+
+#endif

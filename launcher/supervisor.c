@@ -1,0 +1,312 @@
+/* The launcher's decisions: the table, and the way in and out. The verbs stand in
+ * supervisor_join.c, supervisor_run.c and supervisor_stop.c.
+ *
+ * Nothing here may look at a clock, a process, a file or a socket: the same object file is driven
+ * by tests with pretended ones. */
+#include "launcher/supervisor.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/supervisor_internal.h"
+
+#define HELLO_BYTES_MAX (RENDEZVOUS_PAYLOAD_MAX + RENDEZVOUS_HEADER_SIZE)
+
+static void ignore(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)s;
+    (void)event;
+}
+
+/* One row: what an event does in each state. The macro's arity keeps a row complete. */
+#define ROW(event, joining, preparing, ready, starting, running, stopping, killing, stuck, ending, \
+            leaving)                                                                               \
+    [SUPERVISOR_ON_##                                                                              \
+        event] = {[SUPERVISOR_JOINING] = (joining), [SUPERVISOR_PREPARING] = (preparing),          \
+                  [SUPERVISOR_READY] = (ready),     [SUPERVISOR_STARTING] = (starting),            \
+                  [SUPERVISOR_RUNNING] = (running), [SUPERVISOR_STOPPING] = (stopping),            \
+                  [SUPERVISOR_KILLING] = (killing), [SUPERVISOR_STUCK] = (stuck),                  \
+                  [SUPERVISOR_ENDING] = (ending),   [SUPERVISOR_LEAVING] = (leaving)}
+#define SAME(event, verb) ROW(event, verb, verb, verb, verb, verb, verb, verb, verb, verb, verb)
+
+_Static_assert(SUPERVISOR_STATES == 10, "a new state needs a column in ROW");
+
+/* clang-format off */
+#define no ignore
+static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
+    SAME(OPENED, supervisor_opened),
+    SAME(CLOSED, supervisor_closed),
+    SAME(RECONNECT_TIME, supervisor_reconnect),
+    SAME(PING, supervisor_pinged),
+    SAME(JOIN_TIME, supervisor_join_timeout),
+    /*  event           joining                    preparing                     ready                       starting                    running                      stopping                     killing                     stuck                       ending                     leaving */
+    ROW(WELCOME,        supervisor_welcomed,       supervisor_rewelcomed,        supervisor_rewelcomed,      supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, no),
+    ROW(START,          no,                        no,                           supervisor_started,         no,                         no,                          no,                          no,                         no,                         no,                        no),
+    ROW(STOP,           no,                        supervisor_stop_again,        supervisor_stop_again,      supervisor_stop,            supervisor_stop,             supervisor_stop_sooner,      no,                         supervisor_stop_again,      supervisor_stop_again,     no),
+    ROW(EXIT,           supervisor_ordered_exit,   supervisor_ordered_exit,      supervisor_ordered_exit,    supervisor_ordered_exit,    supervisor_ordered_exit,     supervisor_ordered_exit,     supervisor_ordered_exit,    supervisor_ordered_exit,    supervisor_ordered_exit,   no),
+    ROW(REFUSED,        supervisor_refused,        supervisor_refused,           supervisor_refused,         supervisor_refused,         supervisor_refused,          supervisor_refused,          supervisor_refused,         supervisor_refused,         supervisor_refused,        no),
+    ROW(SPAWNED,        no,                        no,                           no,                         supervisor_spawned,         no,                          no,                          no,                         no,                         no,                        no),
+    ROW(RANK_EXITED,    no,                        no,                           no,                         supervisor_exited_starting, supervisor_exited_running,   supervisor_exited_stopping,  supervisor_exited_killing,  supervisor_exited_killing,  no,                        supervisor_exited_killing),
+    ROW(GONE,           no,                        no,                           no,                         no,                         no,                          no,                          supervisor_gone,            no,                         no,                        supervisor_gone_leaving),
+    ROW(CLEANED,        no,                        supervisor_cleaned,           no,                         no,                         no,                          no,                          no,                         no,                         no,                        no),
+    ROW(PORT_HELD,      no,                        supervisor_port_held,         no,                         no,                         no,                          no,                          no,                         no,                         no,                        no),
+    ROW(SCANNED,        supervisor_scanned,        supervisor_scanned_preparing, supervisor_scanned,         supervisor_scanned,         supervisor_scanned,          supervisor_scanned,          supervisor_scanned,         supervisor_scanned,         supervisor_scanned,        no),
+    ROW(PROGRESSED,     no,                        no,                           no,                         supervisor_progressed,      supervisor_progressed,       supervisor_progressed,       supervisor_progressed,      no,                         no,                        no),
+    ROW(TERMINATE,      supervisor_terminate_idle, supervisor_terminate_idle,    supervisor_terminate_idle,  supervisor_terminate_running, supervisor_terminate_running, supervisor_terminate_noted, supervisor_terminate_noted, supervisor_terminate_noted, supervisor_terminate_noted, no),
+    ROW(GRACE_TIME,     no,                        no,                           no,                         no,                         no,                          supervisor_grace_over,       no,                         no,                         no,                        no),
+    ROW(KILL_TIME,      no,                        no,                           no,                         no,                         no,                          no,                          supervisor_kill_timeout,    no,                         no,                        supervisor_kill_timeout_leaving),
+    ROW(LINGER_TIME,    no,                        no,                           no,                         no,                         no,                          no,                          no,                         no,                         supervisor_linger_over,    no),
+};
+#undef no
+/* clang-format on */
+
+#define XX(name) _Static_assert(SUPERVISOR_ON_##name < SUPERVISOR_EVENTS, #name);
+SUPERVISOR_EVENT_MAP(XX)
+#undef XX
+
+/* ---- effects ---- */
+
+struct supervisor_effect *supervisor_emit(struct supervisor *s, enum supervisor_effect_kind kind)
+{
+    assert(s->effects_count < SUPERVISOR_EFFECTS_MAX);
+    struct supervisor_effect *effect = &s->effects[s->effects_count++];
+    *effect = (struct supervisor_effect){.kind = kind};
+    return effect;
+}
+
+void supervisor_timer(struct supervisor *s, enum supervisor_timer timer, int64_t delay_ms)
+{
+    struct supervisor_effect *effect = supervisor_emit(s, SUPERVISOR_DO_TIMER);
+    effect->timer = timer;
+    effect->delay_ms = delay_ms;
+}
+
+void supervisor_log(struct supervisor *s, const char *format, ...)
+{
+    struct supervisor_effect *effect = supervisor_emit(s, SUPERVISOR_DO_LOG);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(effect->words, sizeof effect->words, format, args);
+    va_end(args);
+}
+
+void supervisor_send(struct supervisor *s, const struct rendezvous_message *message)
+{
+    if (!s->connected)
+        return; /* HELLO says it all when the channel is back */
+    struct mlt_text frame = MLT_TEXT_INIT(HELLO_BYTES_MAX);
+    rendezvous_message_write(&frame, message);
+    size_t length = frame.length;
+    char *bytes = mlt_text_take(&frame);
+    mlt_text_release(&frame);
+    if (!bytes) {
+        supervisor_log(s,
+                       "%s could not be sent: it has a field over its maximum, or memory is short",
+                       rendezvous_type_name((uint8_t)message->type));
+        return;
+    }
+    struct supervisor_effect *effect = supervisor_emit(s, SUPERVISOR_DO_SEND);
+    effect->bytes = bytes;
+    effect->length = length;
+}
+
+bool supervisor_next(struct supervisor *s, struct supervisor_effect *ret)
+{
+    free(s->taken.bytes);
+    s->taken = (struct supervisor_effect){0};
+    if (s->effects_first == s->effects_count) {
+        s->effects_first = s->effects_count = 0;
+        return false;
+    }
+    s->taken = s->effects[s->effects_first++];
+    *ret = s->taken;
+    return true;
+}
+
+/* ---- events ---- */
+
+void supervisor_step(struct supervisor *s, const struct supervisor_event *event)
+{
+    assert(s->effects_first == s->effects_count);
+    s->effects_first = s->effects_count = 0;
+    assert(event->kind < SUPERVISOR_EVENTS && s->state < SUPERVISOR_STATES);
+    table[event->kind][s->state](s, event);
+}
+
+static void refuse(struct supervisor *s, const char *what, const char *why)
+{
+    /* Whoever sends one such frame may send thousands: they are counted, and the first is told. */
+    if (supervisor_refusals(s) == 1)
+        supervisor_log(s, "refused %s: %s (later ones are only counted)", what, why);
+}
+
+/* The kind of event that a message from the controller is; false for messages of launchers. */
+static bool event_of(enum rendezvous_type type, enum supervisor_event_kind *ret)
+{
+    switch (type) {
+    case RENDEZVOUS_WELCOME:
+        *ret = SUPERVISOR_ON_WELCOME;
+        return true;
+    case RENDEZVOUS_START:
+        *ret = SUPERVISOR_ON_START;
+        return true;
+    case RENDEZVOUS_STOP:
+        *ret = SUPERVISOR_ON_STOP;
+        return true;
+    case RENDEZVOUS_EXIT:
+        *ret = SUPERVISOR_ON_EXIT;
+        return true;
+    case RENDEZVOUS_REFUSED:
+        *ret = SUPERVISOR_ON_REFUSED;
+        return true;
+    case RENDEZVOUS_PING:
+        *ret = SUPERVISOR_ON_PING;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Keeps what START and WELCOME say for as long as it holds. */
+static const struct rendezvous_message *keep(struct supervisor *s, struct rendezvous_message *m)
+{
+    struct rendezvous_message *place = NULL;
+    if (m->type == RENDEZVOUS_WELCOME)
+        place = &s->welcome_message;
+    if (m->type == RENDEZVOUS_START)
+        place = &s->start_message;
+    if (!place)
+        return m;
+    if (place->type)
+        rendezvous_message_release(place);
+    *place = *m;
+    *m = (struct rendezvous_message){0};
+    return place;
+}
+
+void supervisor_frame(struct supervisor *s, const struct rendezvous_frame *frame, int64_t now_ms)
+{
+    assert(s->effects_first == s->effects_count);
+    s->effects_first = s->effects_count = 0;
+    struct rendezvous_message message;
+    struct mlt_error err = {0};
+    if (rendezvous_message_read(frame, &message, &err) < 0) {
+        s->frames_broken++;
+        refuse(s, rendezvous_type_name(frame->type), err.text);
+        return;
+    }
+    struct supervisor_event event = {.now_ms = now_ms};
+    const char *why = "";
+    enum member_decision decision = MEMBER_REFUSE;
+    if (message.type == RENDEZVOUS_START && s->state != SUPERVISOR_READY &&
+        message.attempt != s->member.started_attempt) {
+        /* member_consider() would note it as started. */
+        s->member.refusals++;
+        why = "START while this launcher is not ready";
+    } else {
+        decision = member_consider(&s->member, &message, &why);
+    }
+    if (decision == MEMBER_REFUSE) {
+        refuse(s, rendezvous_type_name(frame->type), why);
+    } else if (decision == MEMBER_OBEY && event_of(message.type, &event.kind)) {
+        event.message = keep(s, &message);
+        supervisor_step(s, &event);
+    }
+    if (message.type)
+        rendezvous_message_release(&message);
+}
+
+/* ---- life and looks ---- */
+
+struct supervisor *supervisor_new(const struct supervisor_identity *identity)
+{
+    struct supervisor *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->identity = *identity;
+    s->state = SUPERVISOR_JOINING;
+    s->step = RENDEZVOUS_NO_STEP;
+    s->checkpoints.torn_step = RENDEZVOUS_NO_STEP;
+    s->checkpoints.checkpoints = s->checkpoint_array;
+    member_init(&s->member, identity->seed);
+    supervisor_timer(s, SUPERVISOR_TIMER_JOIN, SUPERVISOR_JOIN_MS);
+    (void)supervisor_emit(s, SUPERVISOR_DO_CONNECT);
+    return s;
+}
+
+void supervisor_free(struct supervisor *s)
+{
+    if (!s)
+        return;
+    free(s->taken.bytes);
+    for (size_t i = s->effects_first; i < s->effects_count; i++)
+        free(s->effects[i].bytes);
+    if (s->welcome_message.type)
+        rendezvous_message_release(&s->welcome_message);
+    if (s->start_message.type)
+        rendezvous_message_release(&s->start_message);
+    for (size_t i = 0; i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
+        free(s->checkpoint_paths[i]);
+    free(s->ranks);
+    free(s);
+}
+
+enum supervisor_state supervisor_state(const struct supervisor *s)
+{
+    return s->state;
+}
+
+const char *supervisor_state_words(enum supervisor_state state)
+{
+    static const char *const words[] = {
+#define XX(name, text) [SUPERVISOR_##name] = text,
+        SUPERVISOR_STATE_MAP(XX)
+#undef XX
+    };
+    return words[state];
+}
+
+uint64_t supervisor_attempt(const struct supervisor *s)
+{
+    return s->attempt;
+}
+
+uint64_t supervisor_refusals(const struct supervisor *s)
+{
+    return s->member.refusals + s->frames_broken;
+}
+
+const struct rendezvous_welcome *supervisor_welcome(const struct supervisor *s)
+{
+    return s->welcome_message.type ? &s->welcome_message.welcome : NULL;
+}
+
+const struct rendezvous_start *supervisor_start(const struct supervisor *s)
+{
+    return s->start_message.type ? &s->start_message.start : NULL;
+}
+
+uint32_t supervisor_processes(const struct supervisor *s)
+{
+    return s->processes;
+}
+
+void supervisor_check(const struct supervisor *s)
+{
+    for (int event = 0; event < SUPERVISOR_EVENTS; event++)
+        for (int state = 0; state < SUPERVISOR_STATES; state++)
+            assert(table[event][state]);
+    uint32_t alive = 0;
+    for (uint32_t i = 0; i < s->ranks_count; i++)
+        alive += s->ranks[i].alive;
+    assert(alive == s->alive);
+    assert(s->ranks_count <= s->ranks_capacity);
+    bool may_run = s->state >= SUPERVISOR_STARTING && s->state != SUPERVISOR_ENDING;
+    assert(may_run || s->alive == 0);
+    assert(s->state != SUPERVISOR_READY || s->member.ready_attempt > s->attempt);
+    assert(s->state == SUPERVISOR_JOINING || s->state >= SUPERVISOR_ENDING ||
+           s->welcome_message.type == RENDEZVOUS_WELCOME);
+}

@@ -1,0 +1,87 @@
+/* What the files of the supervisor share: its state, and the verbs that the table points to. */
+#ifndef LAUNCHER_SUPERVISOR_INTERNAL_H
+#define LAUNCHER_SUPERVISOR_INTERNAL_H
+
+#include "launcher/supervisor.h"
+
+/* One rank as the controller counts them. */
+struct supervisor_rank {
+    uint32_t pid; /* 0: never exec'd */
+    bool alive;
+    struct rendezvous_exit exit; /* when it has ended */
+    char tail[RENDEZVOUS_TAIL_MAX + 1];
+};
+
+/* What must still be done before READY. */
+enum supervisor_todo {
+    SUPERVISOR_TODO_CLEAN = 1,
+    SUPERVISOR_TODO_PORT = 2,
+    SUPERVISOR_TODO_SCAN = 4,
+};
+
+struct supervisor {
+    struct supervisor_identity identity;
+    enum supervisor_state state;
+    struct member member;
+    bool connected;
+    bool terminating;
+    int terminating_signal;
+    unsigned todo;                                            /* enum supervisor_todo */
+    uint16_t port;                                            /* held, or 0 */
+    struct rendezvous_message welcome_message, start_message; /* type 0 before the first */
+    uint64_t frames_broken;
+
+    /* The attempt that runs or ran last. */
+    uint64_t attempt;
+    uint32_t ranks_count, processes, alive;
+    int64_t started_ms;
+    bool signalled, killed, unkillable, stopped;
+    int sent_signal;
+    int64_t grace_until_ms; /* 0: no grace runs */
+    struct supervisor_rank *ranks;
+    uint32_t ranks_capacity;
+    int64_t step;
+
+    /* The newest report of the checkpoints, owned. */
+    struct rendezvous_checkpoint_report checkpoints;
+    struct rendezvous_checkpoint checkpoint_array[RENDEZVOUS_CHECKPOINTS_MAX];
+    char *checkpoint_paths[RENDEZVOUS_CHECKPOINTS_MAX];
+
+    int exit_code;
+
+    struct supervisor_effect effects[SUPERVISOR_EFFECTS_MAX];
+    size_t effects_first, effects_count;
+    struct supervisor_effect taken;
+};
+
+typedef void supervisor_verb(struct supervisor *s, const struct supervisor_event *event);
+
+/* supervisor.c */
+struct supervisor_effect *supervisor_emit(struct supervisor *s, enum supervisor_effect_kind kind);
+void supervisor_timer(struct supervisor *s, enum supervisor_timer timer, int64_t delay_ms);
+void supervisor_log(struct supervisor *s, const char *format, ...) MLT_PRINTF(2, 3);
+void supervisor_send(struct supervisor *s, const struct rendezvous_message *message);
+
+/* supervisor_join.c: the channel, and everything before START. */
+supervisor_verb supervisor_opened, supervisor_closed, supervisor_reconnect, supervisor_join_timeout;
+supervisor_verb supervisor_welcomed, supervisor_rewelcomed, supervisor_welcomed_running;
+supervisor_verb supervisor_cleaned, supervisor_port_held, supervisor_scanned,
+    supervisor_scanned_preparing, supervisor_pinged;
+void supervisor_prepare(struct supervisor *s);
+
+/* supervisor_run.c: START to the end of the ranks. */
+supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_starting,
+    supervisor_exited_running, supervisor_exited_stopping, supervisor_exited_killing,
+    supervisor_progressed;
+
+/* supervisor_stop.c: STOP, SIGTERM, EXIT and the kill. */
+supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,
+    supervisor_grace_over, supervisor_gone, supervisor_gone_leaving, supervisor_kill_timeout,
+    supervisor_kill_timeout_leaving, supervisor_ordered_exit, supervisor_refused,
+    supervisor_terminate_idle, supervisor_terminate_running, supervisor_terminate_noted,
+    supervisor_linger_over;
+void supervisor_kill(struct supervisor *s);
+void supervisor_leave(struct supervisor *s, int code);
+void supervisor_send_stopped(struct supervisor *s);
+
+#endif

@@ -1,0 +1,190 @@
+/* The supervisor when ranks must end: STOP, SIGTERM from the kubelet, EXIT, REFUSED, and the kill.
+ */
+#include "launcher/supervisor_internal.h"
+
+#include <signal.h>
+
+void supervisor_send_stopped(struct supervisor *s)
+{
+    struct rendezvous_exit exits[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    uint32_t exits_count = 0;
+    for (uint32_t i = 0; i < s->ranks_count; i++)
+        if (!s->ranks[i].alive)
+            exits[exits_count++] = s->ranks[i].exit;
+    struct rendezvous_message stopped = {
+        .type = RENDEZVOUS_STOPPED,
+        .attempt = s->attempt,
+        .stopped = {.unkillable = s->unkillable, .exits = exits, .exits_count = exits_count}};
+    supervisor_send(s, &stopped);
+}
+
+/* SIGKILL to whatever the ranks have left behind; also the way to know that nothing is left. */
+void supervisor_kill(struct supervisor *s)
+{
+    s->state = SUPERVISOR_KILLING;
+    s->killed = true;
+    s->grace_until_ms = 0;
+    supervisor_timer(s, SUPERVISOR_TIMER_GRACE, -1);
+    supervisor_timer(s, SUPERVISOR_TIMER_KILL, SUPERVISOR_KILL_MS);
+    (void)supervisor_emit(s, SUPERVISOR_DO_KILL_ALL);
+}
+
+void supervisor_leave(struct supervisor *s, int code)
+{
+    supervisor_kill(s);
+    s->exit_code = code;
+    s->state = SUPERVISOR_LEAVING;
+}
+
+static void signal_ranks(struct supervisor *s, int signal)
+{
+    if (s->sent_signal == signal)
+        return; /* many programs take a second signal for impatience and drop what they save */
+    s->sent_signal = signal;
+    s->signalled = true;
+    supervisor_emit(s, SUPERVISOR_DO_SIGNAL)->signal = signal;
+}
+
+/* ---- STOP ---- */
+
+void supervisor_stop(struct supervisor *s, const struct supervisor_event *event)
+{
+    const struct rendezvous_stop *stop = &event->message->stop;
+    if (stop->grace_ms == 0 || s->alive == 0) {
+        supervisor_kill(s);
+        return;
+    }
+    s->state = SUPERVISOR_STOPPING;
+    signal_ranks(s, stop->signal ? (int)stop->signal : SIGTERM);
+    s->grace_until_ms = event->now_ms + stop->grace_ms;
+    supervisor_timer(s, SUPERVISOR_TIMER_GRACE, stop->grace_ms);
+}
+
+/* A second STOP, or the first after the kubelet's SIGTERM: the earlier end of the grace holds. */
+void supervisor_stop_sooner(struct supervisor *s, const struct supervisor_event *event)
+{
+    int64_t until = event->now_ms + event->message->stop.grace_ms;
+    if (s->grace_until_ms && s->grace_until_ms < until && event->message->stop.grace_ms) {
+        signal_ranks(s, event->message->stop.signal ? (int)event->message->stop.signal : SIGTERM);
+        return;
+    }
+    supervisor_stop(s, event);
+}
+
+/* STOP for an attempt that has stopped: our STOPPED was lost. */
+void supervisor_stop_again(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    if (s->stopped)
+        supervisor_send_stopped(s);
+}
+
+void supervisor_grace_over(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_log(s, "the grace is over: killing %u rank%s of attempt %llu", s->alive,
+                   s->alive == 1 ? "" : "s", (unsigned long long)s->attempt);
+    supervisor_kill(s);
+}
+
+static void end_with_pod(struct supervisor *s)
+{
+    s->state = SUPERVISOR_ENDING;
+    supervisor_timer(s, SUPERVISOR_TIMER_LINGER,
+                     s->connected ? SUPERVISOR_LINGER_MS : SUPERVISOR_LINGER_ALONE_MS);
+}
+
+void supervisor_gone(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_timer(s, SUPERVISOR_TIMER_KILL, -1);
+    s->stopped = true;
+    supervisor_send_stopped(s);
+    if (s->terminating)
+        end_with_pod(s);
+    else
+        supervisor_prepare(s);
+}
+
+void supervisor_kill_timeout(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_log(s, "some process is still there %d s after SIGKILL", SUPERVISOR_KILL_MS / 1000);
+    s->unkillable = true;
+    s->stopped = true;
+    s->state = SUPERVISOR_STUCK;
+    supervisor_send_stopped(s);
+}
+
+/* ---- SIGTERM ---- */
+
+void supervisor_terminate_noted(struct supervisor *s, const struct supervisor_event *event)
+{
+    if (s->terminating)
+        return;
+    s->terminating = true;
+    s->terminating_signal = event->signal;
+    supervisor_log(s, "signal %d: this pod is being ended", event->signal);
+    struct rendezvous_message message = {.type = RENDEZVOUS_TERMINATING,
+                                         .attempt = s->attempt,
+                                         .terminating = {.signal = (uint32_t)event->signal}};
+    supervisor_send(s, &message);
+}
+
+void supervisor_terminate_idle(struct supervisor *s, const struct supervisor_event *event)
+{
+    supervisor_terminate_noted(s, event);
+    end_with_pod(s);
+}
+
+/* The ranks may save for as long as the kubelet lets the pod live; STOP may shorten that. */
+void supervisor_terminate_running(struct supervisor *s, const struct supervisor_event *event)
+{
+    supervisor_terminate_noted(s, event);
+    if (s->alive == 0) {
+        supervisor_kill(s);
+        return;
+    }
+    s->state = SUPERVISOR_STOPPING;
+    signal_ranks(s, SIGTERM);
+}
+
+void supervisor_linger_over(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_leave(s, 128 + s->terminating_signal);
+}
+
+/* ---- leaving ---- */
+
+void supervisor_ordered_exit(struct supervisor *s, const struct supervisor_event *event)
+{
+    if (s->alive)
+        supervisor_log(s, "told to leave with %d: %s", event->message->exit.code,
+                       event->message->exit.reason);
+    supervisor_leave(s, event->message->exit.code);
+}
+
+void supervisor_refused(struct supervisor *s, const struct supervisor_event *event)
+{
+    const struct rendezvous_refused *refused = &event->message->refused;
+    supervisor_log(s, "the controller refused this launcher: %s", refused->reason);
+    if (refused->final)
+        supervisor_leave(s, SUPERVISOR_EXIT_BAD_SPEC);
+}
+
+void supervisor_gone_leaving(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_timer(s, SUPERVISOR_TIMER_KILL, -1);
+    supervisor_emit(s, SUPERVISOR_DO_LEAVE)->code = s->exit_code;
+}
+
+/* As PID 1 our end is the end of what SIGKILL could not end; otherwise nobody could do more. */
+void supervisor_kill_timeout_leaving(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    supervisor_log(s, "leaving although some process is still there %d s after SIGKILL",
+                   SUPERVISOR_KILL_MS / 1000);
+    supervisor_emit(s, SUPERVISOR_DO_LEAVE)->code = s->exit_code;
+}
