@@ -119,7 +119,7 @@ struct agent {
     struct shim_process spare;
     /* events.c */
     struct event_recorder *events;
-    bool image_told; /* once per agent */
+    bool image_told, limits_told; /* once per agent */
     char owners_told[AGENT_OWNERS_TOLD][POD_UID_MAX];
     size_t owners_next;
     uv_timer_t prune_timer;

@@ -27,6 +27,11 @@ static size_t index_of(const struct pod *p, const char *name)
 
 static void announce(struct pod *p, const struct shim_report *r)
 {
+    if (r->no_limit && !p->agent->limits_told) {
+        p->agent->limits_told = true;
+        events_record(p->agent, p->spec, "Warning", "NoMemoryLimit",
+                      "This node cannot make memory cgroups: memory limits are not enforced");
+    }
     if (r->state == SHIM_RUNNING)
         events_record(p->agent, p->spec, "Normal", "Started", "Started container %s", r->name);
     else if (r->start_error)

@@ -446,8 +446,11 @@ static void prepare_cgroup(struct shim_container *c, const struct shim_start *st
     struct mlt_error err;
     if (!start->cgroup)
         return;
-    if (shim_cgroup_create(start->cgroup, start->memory, &c->cgroup, &err) < 0)
+    if (shim_cgroup_create(start->cgroup, start->memory, &c->cgroup, &err) < 0 &&
+        start->memory > 0) {
         mlt_log(MLT_LOG_WARNING, "no memory cgroup container=%s: %s", start->container, err.text);
+        c->report.no_limit = true;
+    }
 }
 
 struct shim_container *shim_container_start(uv_loop_t *loop, const struct shim_start *start,

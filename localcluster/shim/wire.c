@@ -27,6 +27,7 @@ cJSON *shim_report_to_json(const struct shim_report *r)
     json_set_integer(object, "exitCode", r->exit_code);
     json_set_integer(object, "signal", r->signal);
     json_set_bool(object, "outOfMemory", r->out_of_memory);
+    json_set_bool(object, "noLimit", r->no_limit);
     json_set_bool(object, "startError", r->start_error);
     json_set_string(object, "message", r->message);
     return object;
@@ -59,6 +60,7 @@ int shim_report_from_json(const cJSON *object, struct shim_report *ret, struct m
         json_read_integer(object, "", "exitCode", 0, 255, &code, err) < 0 ||
         json_read_integer(object, "", "signal", 0, 64, &signal_number, err) < 0 ||
         json_read_bool(object, "", "outOfMemory", &r.out_of_memory, err) < 0 ||
+        json_read_bool(object, "", "noLimit", &r.no_limit, err) < 0 ||
         json_read_bool(object, "", "startError", &r.start_error, err) < 0)
         return -EINVAL;
     if (*name == '\0')

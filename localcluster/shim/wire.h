@@ -38,6 +38,7 @@ struct shim_report {
     int exit_code;                   /* 128+n when a signal ended it */
     int signal;                      /* 0 unless the shim knows which signal it was */
     bool out_of_memory;              /* the kernel killed in its cgroup */
+    bool no_limit;                   /* a memory limit was asked for and cannot be enforced here */
     bool start_error;                /* the sandbox or the command could not be started */
     char message[SHIM_TEXT_MAX];
 };
