@@ -65,6 +65,47 @@ static const char small[] = "kind: TrainingJob\n"
                             "      spec:\n"
                             "        containers: [{name: main, command: [python3]}]\n";
 
+static const char status[] =
+    "phase: Restarting\n"
+    "conditions:\n"
+    "- {type: Admitted, status: 'True', reason: Placed, message: on 4 nodes,\n"
+    "   lastTransitionTime: 2026-11-24T17:09:56Z, observedGeneration: 3}\n"
+    "queue: {position: 2, estimatedStartTime: 2026-11-24T18:00:00Z, reason: NoRoom,\n"
+    "  explanation: 8 GPUs asked for}\n"
+    "placement: {workers: 'node[001-004]'}\n"
+    "attempt: 3\n"
+    "restarts: 2\n"
+    "restartsCharged: 1\n"
+    "failures:\n"
+    "- {time: 2026-11-24T17:20:00Z, attempt: 1, rank: 0, node: node001, exitCode: 1, cause: Exit,\n"
+    "   step: 120, stepsLost: 20, message: a}\n"
+    "- {time: 2026-11-24T17:30:00Z, attempt: 2, node: node002, signal: 9, cause: NodeLost}\n"
+    "recovery:\n"
+    "  avoidNodes: [{node: node002, until: 2026-11-24T17:31:00Z, faults: 2}]\n"
+    "  skippedCheckpoints: [100, 9007199254740993]\n"
+    "  chargedAtStep: 0\n"
+    "  inPlaceFailures: 1\n"
+    "  resumeStep: 0\n"
+    "  resumePath: /ckpt/0\n"
+    "  nextAttemptTime: 2026-11-24T17:32:00Z\n"
+    "  pendingStop: {reason: Suspend, time: 2026-11-24T17:33:00Z}\n"
+    "checkpoint: {step: 100, path: /ckpt/100, time: 2026-11-24T17:25:00Z}\n"
+    "progress: {step: 120, totalSteps: 1000, stepsPerSecond: 2.5, estimatedRemainingSeconds: 352}\n"
+    "workers: 3/4\n"
+    "gpus: 32\n"
+    "replicas: 4\n"
+    "readyReplicas: 3\n"
+    "selector: mltrain.io/job-name=llama-8b,mltrain.io/role=worker\n"
+    "startTime: 2026-11-24T17:10:00Z\n"
+    "completionTime: 2026-11-24T19:10:00Z\n"
+    "observedGeneration: 3\n"
+    "launcherImage: mltrain:1\n";
+
+cJSON *full_status(void)
+{
+    return parse_yaml(status);
+}
+
 cJSON *parse_yaml(const char *text)
 {
     struct mlt_error err = {0};

@@ -8,6 +8,9 @@
 cJSON *full_job(void);
 cJSON *small_job(void);
 
+/* A status with every field. */
+cJSON *full_status(void);
+
 /* Parses or fails the test. */
 cJSON *parse_yaml(const char *text);
 cJSON *parse_json(const char *text);
