@@ -1,0 +1,220 @@
+/* Who may speak: refusals, fences, silence, channels that change. */
+#include "stage.h"
+
+static void test_strangers_are_refused_with_words(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    static const struct {
+        const char *sentence, *role, *pod;
+        uint32_t slot;
+        uint64_t lease;
+        bool final;
+        const char *words;
+    } rows[] = {
+        {"another role", "judge", "pod-0", 0, 0, true, "research/llama has no member judge 0"},
+        {"a slot that the gang does not have", "worker", "pod-2", 2, 0, true,
+         "research/llama has no member worker 2"},
+        {"a pod that does not hold the slot", "worker", "pod-x", 1, 0, false,
+         "pod pod-x does not hold worker 1"},
+        {"a member that has seen a later leader", "worker", "pod-0", 0, 8, false,
+         "this controller (lease transition 7) no longer leads"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rendezvous_message m = stage_hello_message(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+        m.hello.role = rows[i].role;
+        m.hello.slot = rows[i].slot;
+        m.hello.pod_uid = rows[i].pod;
+        m.hello.lease_transitions = rows[i].lease;
+        s.channels[0] = s.next_channel++;
+        stage_say(&s, 0, &m);
+        const struct rendezvous_message *refused = stage_sent(&s, 0, RENDEZVOUS_REFUSED);
+        assert_non_null(refused);
+        assert_string_equal(refused->refused.reason, rows[i].words);
+        assert_int_equal(refused->refused.final, rows[i].final);
+        assert_string_equal(stage_find(&s, COORDINATOR_CLOSE, (unsigned)i)->words, rows[i].words);
+        assert_int_equal(coordinator_refusals(s.c), i + 1);
+    }
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_JOINED), 0);
+    stage_release(&s);
+}
+
+static void test_hello_comes_first(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    s.channels[0] = 5;
+    stage_ready(&s, 0, 1);
+    assert_string_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->words, "READY before HELLO");
+    assert_int_equal(coordinator_ready_count(s.c), 0);
+    stage_release(&s);
+}
+
+static void test_a_broken_message_closes_only_its_channel(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    struct rendezvous_frame frame = {.version = 1, .type = RENDEZVOUS_PROGRESS, .attempt = 1};
+    coordinator_frame(s.c, s.channels[1], &frame, s.now_ms);
+    stage_drain(&s);
+    assert_int_equal(stage_find(&s, COORDINATOR_MEMBER_ABSENT, 0)->out.slot, 1);
+    assert_string_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->words,
+                        "PROGRESS.step: the payload ends before it");
+    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 1);
+    stage_release(&s);
+}
+
+static void test_messages_of_another_attempt_are_refused_and_counted(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    static const uint64_t attempts[] = {0, 2, UINT64_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        s.attempt = attempts[i];
+        stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 10);
+        stage_stopped(&s, 0);
+        stage_started(&s, 0, 1);
+    }
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_PROGRESS, .attempt = 2, .progress = {.step = 5}};
+    stage_say(&s, 0, &m);
+    assert_int_equal(coordinator_refusals(s.c), 10);
+    assert_int_equal(stage_count(&s, COORDINATOR_REFUSED), 10);
+    assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER) + stage_count(&s, COORDINATOR_PROGRESS),
+                     0);
+    assert_int_equal(coordinator_running_ranks(s.c), 1);
+    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 0);
+    s.attempt = 1;
+    stage_release(&s);
+}
+
+static void test_a_member_cannot_end_the_rank_of_another(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    struct rendezvous_message m = {.type = RENDEZVOUS_RANK_EXIT, .attempt = 1};
+    m.rank_exit.exit = stage_exit_of(&s, 1, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 10);
+    stage_say(&s, 0, &m);
+    assert_int_equal(coordinator_refusals(s.c), 1);
+    assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER), 0);
+    stage_release(&s);
+}
+
+static void test_a_member_that_comes_back_on_another_channel_loses_the_first(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
+    uint64_t first = s.channels[0];
+    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, first);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_JOINED), 1);
+    coordinator_closed(s.c, first, s.now_ms); /* of no interest any more */
+    stage_drain(&s);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(coordinator_ready_count(s.c), 1);
+    stage_release(&s);
+}
+
+static void test_a_silent_channel_is_pinged_and_then_closed(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    assert_int_equal(coordinator_wake_ms(s.c), s.now_ms + COORDINATOR_PING_MS);
+    for (int i = 1; i <= 3; i++) {
+        s.now_ms = coordinator_wake_ms(s.c);
+        coordinator_timer(s.c, s.now_ms);
+        stage_drain(&s);
+        struct rendezvous_message pong = {.type = RENDEZVOUS_PONG, .attempt = 0};
+        stage_say(&s, 0, &pong); /* the first answers, the second does not */
+    }
+    assert_int_equal(s.now_ms, 1000 + 3 * COORDINATOR_PING_MS);
+    assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_PING), 2);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), 3);
+    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 1);
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, s.channels[1]);
+    assert_int_equal(stage_find(&s, COORDINATOR_MEMBER_ABSENT, 0)->out.slot, 1);
+    stage_release(&s);
+}
+
+static void test_steps_are_told_by_the_member_that_is_ahead(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    static const struct {
+        uint32_t slot;
+        int64_t step;
+        bool told;
+    } rows[] = {{1, 10, true}, {0, 10, false}, {0, 9, false},
+                {1, 10, true}, {0, 11, true},  {1, 11, false}};
+    unsigned told = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct rendezvous_message m = {.type = RENDEZVOUS_PROGRESS,
+                                       .attempt = 1,
+                                       .progress = {.step = rows[i].step, .total_steps = 100}};
+        stage_say(&s, rows[i].slot, &m);
+        told += rows[i].told;
+        assert_int_equal(stage_count(&s, COORDINATOR_PROGRESS), told);
+    }
+    assert_int_equal(stage_find(&s, COORDINATOR_PROGRESS, 2)->out.step, 11);
+    assert_int_equal(stage_find(&s, COORDINATOR_PROGRESS, 2)->out.total_steps, 100);
+    stage_release(&s);
+}
+
+static void test_checkpoints_are_handed_on_from_reports_and_hellos(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    struct rendezvous_checkpoint list[2] = {{.step = 40, .path = "/c/40"},
+                                            {.step = 20, .path = "/c/20"}};
+    struct rendezvous_message m = stage_hello_message(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+    m.hello.checkpoints = list;
+    m.hello.checkpoints_count = 2;
+    s.channels[0] = 1;
+    stage_say(&s, 0, &m);
+    assert_int_equal(stage_find(&s, COORDINATOR_CHECKPOINT, 0)->out.checkpoints_count, 2);
+    assert_int_equal(stage_find(&s, COORDINATOR_CHECKPOINT, 0)->first_checkpoint, 40);
+    assert_int_equal(stage_find(&s, COORDINATOR_CHECKPOINT, 0)->out.torn_step, RENDEZVOUS_NO_STEP);
+    m = (struct rendezvous_message){
+        .type = RENDEZVOUS_CHECKPOINT,
+        .attempt = 0,
+        .checkpoint = {.checkpoints = list, .checkpoints_count = 1, .torn_step = 60}};
+    stage_say(&s, 0, &m);
+    assert_int_equal(stage_find(&s, COORDINATOR_CHECKPOINT, 1)->out.checkpoints_count, 1);
+    assert_int_equal(stage_find(&s, COORDINATOR_CHECKPOINT, 1)->out.torn_step, 60);
+    stage_release(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_strangers_are_refused_with_words),
+        cmocka_unit_test(test_hello_comes_first),
+        cmocka_unit_test(test_a_broken_message_closes_only_its_channel),
+        cmocka_unit_test(test_messages_of_another_attempt_are_refused_and_counted),
+        cmocka_unit_test(test_a_member_cannot_end_the_rank_of_another),
+        cmocka_unit_test(test_a_member_that_comes_back_on_another_channel_loses_the_first),
+        cmocka_unit_test(test_a_silent_channel_is_pinged_and_then_closed),
+        cmocka_unit_test(test_steps_are_told_by_the_member_that_is_ahead),
+        cmocka_unit_test(test_checkpoints_are_handed_on_from_reports_and_hellos),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
