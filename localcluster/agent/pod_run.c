@@ -98,9 +98,16 @@ static void kill_all(struct pod *p)
         shim_channel_send(p->shim, shim_signal_to_json(NULL, SIGKILL));
 }
 
-static void leave(struct pod *p)
+/* Memory-backed folders of a pod that has ended would hold the machine's memory for nothing. */
+static void give_memory_back(const char *uid)
 {
     char memory[128];
+    pod_memory_folder(uid, memory, sizeof memory);
+    folder_remove(memory);
+}
+
+static void leave(struct pod *p)
+{
     cJSON *message = cJSON_CreateObject();
     json_set_string(message, "do", "leave");
     if (p->shim)
@@ -110,19 +117,16 @@ static void leave(struct pod *p)
     shim_channel_close(p->shim);
     p->shim = NULL;
     p->known.sandbox = false;
-    pod_memory_folder(p->spec->uid, memory, sizeof memory);
-    folder_remove(memory);
+    give_memory_back(p->spec->uid);
     pod_save(p);
 }
 
 static void remove_pod(struct pod *p)
 {
-    char memory[128];
     mlt_log(MLT_LOG_INFO, "pod removed pod=%s/%s uid=%s", p->spec->namespace_, p->spec->name,
             p->spec->uid);
     address_release(p->agent->claims, p->known.address, p->folder);
-    pod_memory_folder(p->spec->uid, memory, sizeof memory);
-    folder_remove(memory);
+    give_memory_back(p->spec->uid);
     folder_remove(p->folder);
     pod_free(p);
 }
@@ -171,6 +175,7 @@ static void note_end(struct pod *p)
         pod_known_running(&p->known))
         return;
     p->known.finished = true;
+    give_memory_back(p->spec->uid);
     pod_save(p);
 }
 

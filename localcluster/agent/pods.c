@@ -87,6 +87,8 @@ static void adopt_shim(struct pod *p)
         (void)shim_process_signal(&p->known.shim, SIGKILL);
     struct pod_now now = agent_now(p->agent);
     shim_reports_from_file(p);
+    if (same_boot)
+        shim_kill_strays(p);
     pod_known_lost(&p->known,
                    same_boot ? "the pod's shim ended while no agent was running"
                              : "the machine was started again while the container ran",

@@ -2,6 +2,7 @@
  * program to load; reports become knowledge. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,16 @@ static void on_message(void *arg, const cJSON *message)
     pod_step(p);
 }
 
+/* bubblewrap binds a container's life to the shim's only just before it executes the command; what
+ * was still on its way there when the shim died is ended here. */
+void shim_kill_strays(const struct pod *p)
+{
+    for (size_t i = 0; i < p->known.container_count; i++) {
+        if (p->known.containers[i].state == POD_CONTAINER_RUNNING)
+            (void)shim_process_signal(&p->known.containers[i].current.process, SIGKILL);
+    }
+}
+
 static void on_ended(void *arg, const char *why)
 {
     struct pod *p = arg;
@@ -84,6 +95,7 @@ static void on_ended(void *arg, const char *why)
         mlt_log(MLT_LOG_WARNING, "pod=%s/%s: %s: %s", p->known.namespace_, p->known.name, text,
                 why);
         struct pod_now now = agent_now(p->agent);
+        shim_kill_strays(p);
         pod_known_lost(&p->known, text, now.wall_ms, now.mono_ms);
         pod_save(p);
     }

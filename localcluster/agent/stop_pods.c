@@ -43,12 +43,15 @@ static void save(const struct stopped_pod *p)
 
 static void left(struct stopped_pod *p)
 {
+    char memory[128];
     if (p->left)
         return;
     p->left = true;
     shim_channel_close(p->shim);
     p->shim = NULL;
     p->known.sandbox = false;
+    pod_memory_folder(p->known.uid, memory, sizeof memory);
+    folder_remove(memory);
     save(p);
     if (--p->stopper->running == 0)
         (void)uv_timer_stop(&p->stopper->timer);
