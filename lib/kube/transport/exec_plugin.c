@@ -124,9 +124,13 @@ static int start(char **arguments, char **environment, int output, pid_t *ret_pi
     (void)posix_spawnattr_init(&attributes);
     (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
-    (void)posix_spawnattr_setflags(&attributes,
-                                   POSIX_SPAWN_SETPGROUP); /* killed with its children */
+    /* A group of its own, to be killed with its children; and our ignored signals are not for it.
+     */
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
     (void)posix_spawnattr_setpgroup(&attributes, 0);
+    (void)posix_spawnattr_setsigdefault(&attributes, &all);
     int r = posix_spawnp(ret_pid, arguments[0], &actions, &attributes, arguments, environment);
     (void)posix_spawn_file_actions_destroy(&actions);
     (void)posix_spawnattr_destroy(&attributes);
@@ -148,9 +152,11 @@ static int read_output(int fd, int timeout_ms, struct mlt_text *out)
         if (got < 0 && errno != EINTR)
             return -errno;
         if (got == 0)
-            return out->failed ? -E2BIG : 0;
+            return 0;
         if (got > 0)
             mlt_text_add(out, buffer, (size_t)got);
+        if (out->failed)
+            return -E2BIG;
     }
 }
 
@@ -178,6 +184,12 @@ static int run(const struct kube_config *c, const char *api_version, int timeout
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
+    if (r == -ETIMEDOUT)
+        return mlt_fail(err, ETIMEDOUT, "the credential plugin `%s` gave no answer within %d ms",
+                        arguments[0], timeout_ms);
+    if (r == -E2BIG)
+        return mlt_fail(err, E2BIG, "the credential plugin `%s` printed more than %u bytes",
+                        arguments[0], PLUGIN_OUTPUT_MAX);
     if (r < 0)
         return mlt_fail(err, -r, "the credential plugin `%s`: %s", arguments[0], strerror(-r));
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
