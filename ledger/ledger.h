@@ -1,8 +1,10 @@
-/* Kubernetes objects -> gang events, and gang decisions -> names and words. Pure; sits between the controller's view of
- * the API server and gang/, and is rebuilt from nothing but objects after a restart (equal to the one that was lost).
+/* Kubernetes objects -> gang events, and gang decisions -> names and words. Pure; sits between the
+ * controller's view of the API server and gang/, and is rebuilt from nothing but objects after a
+ * restart (equal to the one that was lost).
  *
- * It owns the struct gang, the numbering of nodes, jobs, queues and node classes (selectors, node affinity, taints and
- * cordon become classes), and the sum of what pods that are not mltrain's use on each node. */
+ * It owns the struct gang, the numbering of nodes, jobs, queues and node classes (selectors, node
+ * affinity, taints and cordon become classes), and the sum of what pods that are not mltrain's use
+ * on each node. */
 #ifndef LEDGER_LEDGER_H
 #define LEDGER_LEDGER_H
 
@@ -16,42 +18,50 @@
 struct ledger;
 
 struct ledger_config {
-    const char *const *gpu_resources; /* e.g. "nvidia.com/gpu", "amd.com/gpu"; at most GANG_RESOURCES_MAX - GANG_DEVICE_0 */
+    const char *const *gpu_resources; /* e.g. "nvidia.com/gpu", "amd.com/gpu"; at most
+                                         GANG_RESOURCES_MAX - GANG_DEVICE_0 */
     uint32_t gpu_resources_count;
 };
 
-struct ledger *ledger_new(const struct ledger_config *config);
+struct ledger *
+ledger_new(const struct ledger_config *config); /* config is copied; aborts without memory */
 void ledger_free(struct ledger *l);
 
 /* ---- objects ---- each is idempotent: the same object again changes nothing ---- */
 
 void ledger_node(struct ledger *l, const cJSON *node, int64_t now_ms);
 void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms);
-/* Every pod of the cluster, ours and others'. Non-terminal pods bound to a node count as its use (Terminating included,
- * sidecars, init peaks, overhead); pods of placed gangs are already counted by the gang's placement. */
+/* Every pod of the cluster, ours and others'. Non-terminal pods bound to a node count as its use
+ * (Terminating included, sidecars, init peaks, overhead); pods of placed gangs are already counted
+ * by the gang's placement. */
 void ledger_pod(struct ledger *l, const cJSON *pod, int64_t now_ms);
-void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name, const char *uid, int64_t now_ms);
+void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name, const char *uid,
+                     int64_t now_ms);
 void ledger_priority_class(struct ledger *l, const cJSON *priority_class);
 void ledger_priority_class_gone(struct ledger *l, const char *name);
 
-/* A job that wants a place (queued), holds one (placement nodes by pod index, NULL entries for members to be replaced)
- * or neither (suspended, finished, deleted). `effective_template` is the pod template as the API server would complete
- * it (dry run), or NULL for the job's own. -EINVAL with words when the job cannot be understood (unknown priority class ...). */
-int ledger_job_waits(struct ledger *l, const struct trainingjob *job, const cJSON *effective_template, int64_t now_ms,
+/* A job that wants a place (queued), holds one (placement nodes by pod index, NULL entries for
+ * members to be replaced) or neither (suspended, finished, deleted). `effective_template` is the
+ * pod template as the API server would complete it (dry run), or NULL for the job's own. -EINVAL
+ * with words when the job cannot be understood (unknown priority class ...). */
+int ledger_job_waits(struct ledger *l, const struct trainingjob *job,
+                     const cJSON *effective_template, int64_t now_ms,
                      struct mlt_error *err) MLT_MUST_USE;
-int ledger_job_holds(struct ledger *l, const struct trainingjob *job, const cJSON *effective_template,
-                     const char *const *nodes, uint32_t nodes_count, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
+                     const cJSON *effective_template, const char *const *nodes,
+                     uint32_t nodes_count, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
 /* This job's pods avoid a node until then (rejections, node trouble). */
-void ledger_job_avoids(struct ledger *l, const char *uid, const char *node, int64_t until_ms, int64_t now_ms);
+void ledger_job_avoids(struct ledger *l, const char *uid, const char *node, int64_t until_ms,
+                       int64_t now_ms);
 
 /* ---- plan ---- */
 
 struct ledger_decision {
     enum gang_decision_kind kind;
     const char *job_uid;
-    uint32_t pod;              /* REPLACE */
-    const char *const *nodes;  /* names in pod order */
+    uint32_t pod; /* REPLACE, and WAIT for a member without a new place; else GANG_NO_POD */
+    const char *const *nodes; /* names in pod order */
     uint32_t nodes_count;
     uint32_t position;
     int64_t estimated_start_ms;
@@ -60,12 +70,23 @@ struct ledger_decision {
 
 /* Whether anything changed since the last plan. */
 bool ledger_needs_plan(const struct ledger *l);
+/* The earliest time after now_ms at which a plan may differ though nothing changed (the end of a
+ * ledger_job_avoids()); INT64_MAX: never. */
+int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms);
+/* Decides over all jobs; -ENOMEM, and the next call tries again. What is decided does not count
+ * until the host says ledger_job_holds(), which it may do while it still takes decisions. */
 int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
-bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret); /* valid until the next call on the ledger */
+/* Replacements first, then jobs in order; jobs that were given up meanwhile are left out. False
+ * when all were taken. Valid until the next call on the ledger. */
+bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret);
 
-/* For `mltrain run` and submit: whether a job can ever fit the nodes known here; -ENOSPC with the reason. */
-int ledger_could_fit(struct ledger *l, const struct trainingjob *job, struct mlt_error *err) MLT_MUST_USE;
+/* For `mltrain run` and submit: whether a job can ever fit the nodes known here, were they empty
+ * and schedulable; needs no priority classes. -ENOSPC with the reason. */
+int ledger_could_fit(struct ledger *l, const struct trainingjob *job,
+                     struct mlt_error *err) MLT_MUST_USE;
 
+/* For tests: the gang's sums, and that it says of each node what the records say (where nothing
+ * waits to be told to it). -EBADMSG. */
 int ledger_check(const struct ledger *l, struct mlt_error *err) MLT_MUST_USE;
 
 #endif

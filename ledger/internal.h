@@ -1,0 +1,263 @@
+/* What the files of ledger/ share.
+ *
+ * The records (nodes, pods, jobs, priority classes) are the truth, copied from objects as they
+ * come; struct gang is derived from them. Nothing is told to the gang at once: what changed is
+ * marked, and ledger_sync() catches up before a plan, by single events where numbers stay as they
+ * are, else by building the gang anew from the records. So a ledger that has lived long and one
+ * that was filled a moment ago from the same objects cannot differ. */
+#ifndef LEDGER_INTERNAL_H
+#define LEDGER_INTERNAL_H
+
+#include "ledger/ledger.h"
+#include "ledger/map.h"
+#include "trainingjob/pod_request.h"
+
+#define LEDGER_DEVICES_MAX (GANG_RESOURCES_MAX - GANG_DEVICE_0)
+#define LEDGER_DEFAULT_PODS_PER_NODE 110   /* the kubelet's, for nodes that name no limit */
+#define LEDGER_SIGNATURE_MAX (1024 * 1024) /* bytes: labels and taints of one node */
+#define LEDGER_NO_NUMBER UINT32_MAX
+/* Not an extended resource, but the kubelet counts it: planned like a device when a job asks for
+ * it. */
+#define LEDGER_STORAGE "ephemeral-storage"
+#define LEDGER_WHOLE_GPU "nvidia.com/gpu"
+#define LEDGER_GPU_REPLICAS_LABEL "nvidia.com/gpu.replicas"
+
+/* ---- amounts by name of resource ---- */
+
+struct ledger_resource {
+    const char *name; /* interned: equal names are equal pointers */
+    int64_t amount;
+};
+
+struct ledger_use {
+    int64_t cpu_milli, memory;
+    struct ledger_resource *others; /* storage and extended resources; owned */
+    uint32_t others_count;
+};
+
+/* ---- nodes ---- */
+
+struct ledger_pod;
+
+struct ledger_node {
+    char *name;
+    bool known, schedulable, time_sliced;
+    cJSON *labels, *taints, *allocatable; /* owned copies; NULL: none */
+    struct ledger_pod **pods;             /* bound here and not terminal */
+    uint32_t pods_count, pods_capacity;
+    uint32_t holders; /* pods of placed gangs that name this node, avoided ones included */
+    uint32_t number;  /* in the gang, or LEDGER_NO_NUMBER */
+    uint32_t class_;  /* when known */
+    bool in_gang;     /* as a NODE_SET node */
+    bool dirty;
+};
+
+/* ---- constraints: which nodes a role's pods may use ---- */
+
+#define LEDGER_FIT_MAP(XX)                            \
+    XX(SUITS, "nothing")                              \
+    XX(SELECTOR, "nodeSelector")                      \
+    XX(AFFINITY, "required node affinity")            \
+    XX(TAINT, "taints that its pods do not tolerate") \
+    XX(TIME_SLICED, "time-sliced GPUs, since it asks for whole ones")
+
+enum ledger_fit {
+#define XX(name, text) LEDGER_FIT_##name,
+    LEDGER_FIT_MAP(XX)
+#undef XX
+        LEDGER_FIT_COUNT
+};
+
+struct kube_selector;
+
+struct ledger_term {
+    struct kube_selector *labels; /* NULL: no matchExpressions */
+    const cJSON *fields;          /* matchFields, in the source; NULL: none */
+};
+
+struct ledger_constraints {
+    char *key;                      /* the printed source; equal keys are one object */
+    cJSON *source;                  /* {nodeSelector, terms, tolerations, wholeGpus} */
+    struct kube_selector *selector; /* NULL: none */
+    struct ledger_term *terms;      /* any of them; none when not affinity */
+    uint32_t terms_count;
+    bool affinity, whole_gpus;
+    const cJSON *tolerations;
+    uint32_t references;
+    uint64_t *classes; /* bitmap of the classes that suit; of no use while the ledger is stale */
+    uint32_t words;
+};
+
+/* What nodes with equal labels (those that anybody asks about), taints and the like have in common.
+ */
+struct ledger_class {
+    char *name; /* of its first node; it has only that one when names matter */
+    bool time_sliced;
+    cJSON *labels, *taints;
+};
+
+/* ---- pods ---- */
+
+struct ledger_job;
+
+struct ledger_pod {
+    char *key;                /* its UID */
+    struct ledger_node *node; /* where it counts: bound and not terminal; else NULL */
+    struct ledger_use use;
+    struct ledger_job *job; /* the job that its label names; NULL: not of ours */
+    char *role;             /* of ours */
+    int64_t index;
+    bool covered; /* counted by the gang's placement */
+};
+
+/* ---- jobs ---- */
+
+struct ledger_role {
+    char *name;
+    uint32_t pods;
+    struct ledger_use use;
+    struct ledger_constraints *constraints;
+};
+
+struct ledger_avoided {
+    struct ledger_node *node;
+    int64_t until_ms;
+};
+
+enum ledger_job_state { LEDGER_ABSENT, LEDGER_WAITS, LEDGER_HOLDS };
+
+struct ledger_request {
+    char *queue, *priority_class; /* priority_class: "" when the job names none */
+    int32_t priority;
+    int64_t sequence, time_limit_ms;
+    struct ledger_role *roles;
+    uint32_t roles_count, pods;
+};
+
+struct ledger_job {
+    char *uid, *label; /* label: namespace/name */
+    uint64_t id;
+    enum ledger_job_state state, in_gang;
+    struct ledger_request request; /* when not absent */
+    struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
+    struct ledger_avoided avoided[GANG_AVOID_MAX];
+    uint32_t avoided_count, avoided_sent; /* the first `sent` are known to the gang */
+    struct ledger_pod **pods;             /* that its label is on */
+    uint32_t pods_count, pods_capacity;
+    bool dirty;
+};
+
+struct ledger {
+    const char *gpu_resources[LEDGER_DEVICES_MAX];
+    uint32_t gpu_resources_count;
+    struct ledger_map resources; /* interned names */
+    struct ledger_map nodes, pods, jobs, jobs_by_id, priorities, constraints;
+    char *default_class; /* the PriorityClass with globalDefault; NULL: none */
+    int32_t default_priority;
+
+    /* Derived, as of the last rebuild. */
+    struct gang *gang;
+    const char *devices[LEDGER_DEVICES_MAX]; /* interned names of the gang's device kinds */
+    uint32_t devices_count;
+    struct ledger_node **numbered; /* by number, in the order of names */
+    uint32_t numbered_count, numbered_capacity;
+    struct ledger_class *classes;
+    uint32_t classes_count, classes_capacity;
+    struct ledger_map class_by_signature; /* 1 + number */
+    struct ledger_map keys;               /* labels that constraints ask about */
+    bool names_matter;                    /* constraints ask for node names */
+    struct ledger_map queues;             /* 1 + number */
+    uint32_t queues_count;
+
+    bool stale;   /* numbers or classes are not right any more: build anew */
+    bool changed; /* something since the last plan */
+    bool planned; /* there are decisions to hand out */
+    struct ledger_node **dirty_nodes;
+    uint32_t dirty_nodes_count, dirty_nodes_capacity;
+    struct ledger_job **dirty_jobs;
+    uint32_t dirty_jobs_count, dirty_jobs_capacity;
+    const struct ledger_request *trial; /* ledger_could_fit(): counts as if it were a job's */
+
+    char reason[GANG_REASON_MAX];
+    const char **names; /* of the decision handed out last */
+    uint32_t names_count, names_capacity;
+};
+
+/* ---- ledger.c ---- */
+
+const char *ledger_intern(struct ledger *l, const char *name);
+
+/* ---- use.c ---- */
+
+void ledger_use_read(struct ledger *l, const struct pod_request *request, struct ledger_use *ret);
+void ledger_use_release(struct ledger_use *use);
+bool ledger_use_equal(const struct ledger_use *a, const struct ledger_use *b);
+int64_t ledger_use_of(const struct ledger_use *use, const char *interned_name);
+/* Adds up into amounts of the gang's resources, at most GANG_AMOUNT_MAX each. */
+void ledger_use_add(const struct ledger *l, const struct ledger_use *use, gang_amounts amounts);
+
+/* ---- node.c ---- */
+
+struct ledger_node *ledger_node_get(struct ledger *l, const char *name); /* made when new */
+void ledger_node_release(struct ledger_node *node);
+void ledger_node_mark(struct ledger *l, struct ledger_node *node);
+void ledger_node_capacity(const struct ledger *l, const struct ledger_node *node, gang_amounts ret);
+void ledger_node_others(const struct ledger *l, const struct ledger_node *node, gang_amounts ret);
+int ledger_node_order(const void *a, const void *b); /* of struct ledger_node *, by name */
+
+/* ---- class.c ---- */
+
+uint32_t ledger_class_find(const struct ledger *l,
+                           const struct ledger_node *node);                   /* LEDGER_NO_NUMBER */
+uint32_t ledger_class_make(struct ledger *l, const struct ledger_node *node); /* finds or makes */
+void ledger_classes_clear(struct ledger *l);
+void ledger_keys_collect(struct ledger *l);
+
+/* ---- constraints.c ---- */
+
+int ledger_constraints_get(struct ledger *l, const cJSON *template_, bool whole_gpus,
+                           struct ledger_constraints **ret, struct mlt_error *err) MLT_MUST_USE;
+void ledger_constraints_put(struct ledger *l, struct ledger_constraints *c); /* NULL is fine */
+void ledger_constraints_free(struct ledger_constraints *c);
+void ledger_constraints_classify(const struct ledger *l, struct ledger_constraints *c);
+/* Every label key is put into *keys. Whether node names matter. */
+bool ledger_constraints_keys(const struct ledger_constraints *c, struct ledger_map *keys);
+enum ledger_fit ledger_constraints_fit(const struct ledger_constraints *c, const char *name,
+                                       const cJSON *labels, const cJSON *taints, bool time_sliced);
+
+/* ---- pod.c ---- */
+
+void ledger_pod_release(struct ledger_pod *pod);
+void ledger_job_cover(struct ledger *l, struct ledger_job *job); /* decides `covered` of its pods */
+
+/* ---- request.c ---- */
+
+int ledger_request_read(struct ledger *l, const struct trainingjob *job,
+                        const cJSON *effective_template, struct ledger_request *ret,
+                        struct mlt_error *err) MLT_MUST_USE;
+void ledger_request_release(struct ledger *l, struct ledger_request *r);
+bool ledger_request_equal(const struct ledger_request *a, const struct ledger_request *b);
+/* -EINVAL when the class is not known. */
+int ledger_request_priority(const struct ledger *l, const struct ledger_request *r, int32_t *ret,
+                            struct mlt_error *err) MLT_MUST_USE;
+/* For the gang; node classes are borrowed. */
+void ledger_request_fill(const struct ledger *l, const struct ledger_request *r, uint32_t queue,
+                         struct gang_job_request *ret);
+/* The index in the gang of a role's pod; LEDGER_NO_NUMBER when there is none. */
+uint32_t ledger_request_pod(const struct ledger_request *r, const char *role, int64_t index);
+
+/* ---- job.c ---- */
+
+struct ledger_job *ledger_job_get(struct ledger *l, const char *uid); /* made when new */
+void ledger_job_mark(struct ledger *l, struct ledger_job *job);
+void ledger_job_release(struct ledger *l, struct ledger_job *job);
+void ledger_jobs_forget_node(struct ledger *l, const struct ledger_node *node); /* none avoids it */
+void ledger_job_drop_if_idle(struct ledger *l, struct ledger_job *job);
+
+/* ---- sync.c ---- */
+
+int ledger_sync(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+int ledger_queue_number(struct ledger *l, const char *name, uint32_t *ret,
+                        struct mlt_error *err) MLT_MUST_USE;
+
+#endif

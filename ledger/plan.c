@@ -1,0 +1,156 @@
+/* Plans, with names for numbers and words for reasons. */
+#include "ledger/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "lib/base/alloc.h"
+
+bool ledger_needs_plan(const struct ledger *l)
+{
+    return l->changed;
+}
+
+int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms)
+{
+    int64_t wake = INT64_MAX;
+    const struct ledger_job *job;
+    LEDGER_MAP_EACH(&l->jobs, job)
+    {
+        for (uint32_t i = 0; i < job->avoided_count; i++)
+            if (job->avoided[i].until_ms > now_ms && job->avoided[i].until_ms < wake)
+                wake = job->avoided[i].until_ms;
+    }
+    return wake;
+}
+
+int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err)
+{
+    int rc = ledger_sync(l, now_ms, err);
+    if (rc == 0)
+        rc = gang_plan(l->gang, now_ms, err);
+    if (rc < 0) {
+        l->changed = true;
+        return rc;
+    }
+    l->planned = true;
+    l->changed = false;
+    return 0;
+}
+
+/* ---- reasons ---- */
+
+static const char *name_of_job(void *arg, uint64_t id)
+{
+    const struct ledger *l = arg;
+    const struct ledger_job *job = ledger_map_get(&l->jobs_by_id, &id, sizeof id);
+    return job ? job->label : NULL;
+}
+
+/* No node of any class may be used: which rule is in the way of how many. */
+static void explain_unsuited(const struct ledger *l, const struct ledger_constraints *c, char *text)
+{
+    static const char *const rules[] = {
+#define XX(name, text) [LEDGER_FIT_##name] = text,
+        LEDGER_FIT_MAP(XX)
+#undef XX
+    };
+    uint32_t counts[LEDGER_FIT_COUNT] = {0}, nodes = 0;
+    for (uint32_t i = 0; i < l->numbered_count; i++) {
+        const struct ledger_node *node = l->numbered[i];
+        if (!node->known)
+            continue;
+        counts[ledger_constraints_fit(c, node->name, node->labels, node->taints,
+                                      node->time_sliced)]++;
+        nodes++;
+    }
+    size_t length =
+        (size_t)snprintf(text, GANG_REASON_MAX, "none of the %u node%s may be used: ruled out are",
+                         nodes, nodes == 1 ? "" : "s");
+    const char *comma = "";
+    for (int fit = LEDGER_FIT_SUITS + 1; fit < LEDGER_FIT_COUNT; fit++)
+        if (counts[fit] && length < GANG_REASON_MAX) {
+            length += (size_t)snprintf(text + length, GANG_REASON_MAX - length, "%s %u by %s",
+                                       comma, counts[fit], rules[fit]);
+            comma = ",";
+        }
+}
+
+static void write_reason(struct ledger *l, const struct ledger_request *request,
+                         const struct gang_why *why, char *text)
+{
+    if (why->kind == GANG_WHY_TOO_LARGE && why->nodes > 0 && why->nodes_allowed == 0)
+        explain_unsuited(l, request->roles[why->role].constraints, text);
+    else
+        gang_why_write(l->gang, why, name_of_job, l, text);
+}
+
+/* ---- decisions ---- */
+
+static void name_nodes(struct ledger *l, const struct gang_decision *d)
+{
+    l->names_count = 0;
+    for (uint32_t i = 0; i < d->nodes_count; i++) {
+        MLT_GROW(l->names, l->names_count, l->names_capacity);
+        l->names[l->names_count++] = l->numbered[d->nodes[i]]->name;
+    }
+}
+
+bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
+{
+    struct gang_decision d;
+    while (l->planned && gang_decision_next(l->gang, &d)) {
+        const struct ledger_job *job = ledger_map_get(&l->jobs_by_id, &d.job, sizeof d.job);
+        if (!job || job->state == LEDGER_ABSENT)
+            continue;
+        name_nodes(l, &d);
+        if (d.why)
+            write_reason(l, &job->request, d.why, l->reason);
+        *ret = (struct ledger_decision){
+            .kind = d.kind,
+            .job_uid = job->uid,
+            .pod = d.pod,
+            .nodes = d.nodes_count ? l->names : NULL,
+            .nodes_count = d.nodes_count,
+            .position = d.position,
+            .estimated_start_ms = d.estimated_start_ms,
+            .reason = d.why ? l->reason : NULL,
+        };
+        return true;
+    }
+    return false;
+}
+
+/* ---- could it ever fit ---- */
+
+static int could_fit(struct ledger *l, const struct ledger_request *request, struct mlt_error *err)
+{
+    struct gang_job_request asked;
+    struct gang_why why = {0};
+    uint32_t queue;
+    int rc = ledger_sync(l, 0, err);
+    if (rc == 0)
+        rc = ledger_queue_number(l, request->queue, &queue, err);
+    if (rc < 0)
+        return rc;
+    ledger_request_fill(l, request, queue, &asked);
+    rc = gang_could_fit(l->gang, &asked, &why, err);
+    if (rc != -ENOSPC)
+        return rc;
+    char text[GANG_REASON_MAX];
+    write_reason(l, request, &why, text);
+    return mlt_fail(err, ENOSPC, "%s", text);
+}
+
+int ledger_could_fit(struct ledger *l, const struct trainingjob *job, struct mlt_error *err)
+{
+    struct ledger_request request;
+    int rc = ledger_request_read(l, job, NULL, &request, err);
+    if (rc < 0)
+        return rc;
+    l->trial = &request;
+    rc = could_fit(l, &request, err);
+    l->trial = NULL;
+    ledger_request_release(l, &request);
+    return rc;
+}

@@ -1,0 +1,162 @@
+/* Pods of the whole cluster. A pod counts on its node from when it is bound until it is terminal or
+ * gone, Terminating included. A pod of ours that stands where its gang's placement says is already
+ * counted there; one that does not (its gang was stopped, its member was replaced elsewhere and it
+ * is still terminating) counts like anybody else's. */
+#include "ledger/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "lib/base/alloc.h"
+#include "lib/base/number.h"
+#include "lib/json/json.h"
+
+static void array_remove(struct ledger_pod **pods, uint32_t *count, const struct ledger_pod *pod)
+{
+    for (uint32_t i = 0; i < *count; i++)
+        if (pods[i] == pod) {
+            pods[i] = pods[--*count];
+            return;
+        }
+}
+
+static void stand_on(struct ledger *l, struct ledger_pod *pod, struct ledger_node *node)
+{
+    if (pod->node == node)
+        return;
+    if (pod->node) {
+        array_remove(pod->node->pods, &pod->node->pods_count, pod);
+        ledger_node_mark(l, pod->node);
+    }
+    pod->node = node;
+    if (node) {
+        MLT_GROW(node->pods, node->pods_count, node->pods_capacity);
+        node->pods[node->pods_count++] = pod;
+        ledger_node_mark(l, node);
+    }
+}
+
+static void belong_to(struct ledger *l, struct ledger_pod *pod, struct ledger_job *job)
+{
+    struct ledger_job *before = pod->job;
+    if (before == job)
+        return;
+    pod->job = job;
+    if (before) {
+        array_remove(before->pods, &before->pods_count, pod);
+        ledger_job_mark(l, before);
+    }
+    if (job) {
+        MLT_GROW(job->pods, job->pods_count, job->pods_capacity);
+        job->pods[job->pods_count++] = pod;
+        ledger_job_mark(l, job);
+    }
+}
+
+void ledger_pod_release(struct ledger_pod *pod)
+{
+    ledger_use_release(&pod->use);
+    free(pod->role);
+    free(pod->key);
+    free(pod);
+}
+
+/* Its UID; a pod without one is told apart by its name. */
+static char *key_of(const char *namespace_, const char *name, const char *uid)
+{
+    return uid && uid[0] ? mlt_strdup(uid)
+                         : mlt_asprintf("%s/%s", namespace_ ? namespace_ : "", name ? name : "");
+}
+
+static bool is_terminal(const cJSON *pod)
+{
+    const char *phase = json_string(pod, "status.phase", "");
+    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
+static void read_use(struct ledger *l, const cJSON *object, struct ledger_pod *pod)
+{
+    struct pod_request request;
+    struct ledger_use use;
+    /* What the API server accepted is well-formed; whatever is not asks for nothing. */
+    if (pod_request_read(object, &request, NULL) < 0)
+        request = (struct pod_request){0};
+    ledger_use_read(l, &request, &use);
+    if (pod->node && !ledger_use_equal(&use, &pod->use))
+        ledger_node_mark(l, pod->node);
+    ledger_use_release(&pod->use);
+    pod->use = use;
+}
+
+static void read_member(struct ledger *l, const cJSON *object, struct ledger_pod *pod)
+{
+    const cJSON *labels = json_find(object, "metadata.labels");
+    const char *uid = json_string(json_member(labels, TRAININGJOB_LABEL_JOB_UID), "", "");
+    const char *role = json_string(json_member(labels, TRAININGJOB_LABEL_ROLE), "", "");
+    const char *text = json_string(json_member(labels, TRAININGJOB_LABEL_INDEX), "", "");
+    int64_t index = -1;
+    if (mlt_parse_integer(text, 0, INT32_MAX, &index, NULL) < 0)
+        index = -1; /* no member: nothing covers it */
+    if (pod->job && (index != pod->index || strcmp(pod->role, role) != 0))
+        ledger_job_mark(l, pod->job);
+    pod->index = index;
+    free(pod->role);
+    pod->role = mlt_strdup(role);
+    belong_to(l, pod, uid[0] ? ledger_job_get(l, uid) : NULL);
+}
+
+void ledger_pod(struct ledger *l, const cJSON *object, int64_t now_ms)
+{
+    (void)now_ms;
+    char *key =
+        key_of(json_string(object, "metadata.namespace", ""),
+               json_string(object, "metadata.name", ""), json_string(object, "metadata.uid", ""));
+    struct ledger_pod *pod = ledger_map_find(&l->pods, key);
+    if (!pod) {
+        pod = mlt_calloc(1, sizeof *pod);
+        pod->key = mlt_strdup(key);
+        pod->role = mlt_strdup("");
+        ledger_map_put(&l->pods, key, pod);
+    }
+    free(key);
+    const char *node = json_string(object, "spec.nodeName", "");
+    struct ledger_node *before = pod->node;
+    read_use(l, object, pod);
+    read_member(l, object, pod);
+    stand_on(l, pod, node[0] && !is_terminal(object) ? ledger_node_get(l, node) : NULL);
+    if (pod->job && pod->node != before)
+        ledger_job_mark(l, pod->job);
+}
+
+void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name, const char *uid,
+                     int64_t now_ms)
+{
+    (void)now_ms;
+    char *key = key_of(namespace_, name, uid);
+    struct ledger_pod *pod = ledger_map_find(&l->pods, key);
+    if (pod) {
+        stand_on(l, pod, NULL);
+        belong_to(l, pod, NULL);
+        ledger_map_drop(&l->pods, key);
+        ledger_pod_release(pod);
+    }
+    free(key);
+}
+
+/* One pod per member is covered, where the placement says that the member stands. */
+void ledger_job_cover(struct ledger *l, struct ledger_job *job)
+{
+    bool *taken = mlt_calloc(job->request.pods + 1, sizeof *taken);
+    for (uint32_t i = 0; i < job->pods_count; i++) {
+        struct ledger_pod *pod = job->pods[i];
+        bool covered = false;
+        uint32_t member = LEDGER_NO_NUMBER;
+        if (job->state == LEDGER_HOLDS && pod->node)
+            member = ledger_request_pod(&job->request, pod->role, pod->index);
+        if (member != LEDGER_NO_NUMBER && job->nodes[member] == pod->node && !taken[member])
+            covered = taken[member] = true;
+        if (covered != pod->covered && pod->node)
+            ledger_node_mark(l, pod->node);
+        pod->covered = covered;
+    }
+    free(taken);
+}
