@@ -17,7 +17,7 @@ struct controller *controller_new(const struct controller_config *config)
     config_copy(&c->config, config);
     mlt_random_init(&c->random, config->seed);
     effects_init(&c->effects);
-    c->jobs_wake_ms = INT64_MAX;
+    c->jobs_wake_ms = c->plan_at_ms = INT64_MAX;
     struct ledger_config ledger = {
         .gpu_resources = c->config.gpu_resources,
         .gpu_resources_count = c->config.gpu_resources_count,
@@ -267,6 +267,9 @@ void controller_step(struct controller *c, const struct controller_event *event)
     wake = earlier(wake, view_pump(c));
     wake = earlier(wake, apply_pump(c));
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
+    c->plan_at_ms = ledger_next_wake_ms(c->ledger, c->now_ms);
+    if (may_act(c))
+        wake = earlier(wake, c->plan_at_ms);
     effects_timer(&c->effects, wake);
 }
 

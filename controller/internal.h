@@ -40,6 +40,7 @@ struct controller {
     bool started, exited;
     bool channels_swept;  /* those of unknown jobs have been refused once */
     int64_t jobs_wake_ms; /* no job wants to wake before */
+    int64_t plan_at_ms;   /* an avoided node may be used again then; INT64_MAX: none is avoided */
 };
 
 void controller_log(struct controller *c, enum mlt_log_level level, const char *format, ...)
@@ -90,6 +91,8 @@ void gang_drain(struct job *job);
 
 /* ---- plan.c ---- */
 void plan_run(struct controller *c);
+/* Tells the ledger which nodes the job keeps away from, and until when. */
+void plan_tell_avoided(struct job *job);
 
 /* ---- status_patch.c ---- */
 void status_save(struct job *job);

@@ -273,7 +273,8 @@ void job_make_gang(struct job *job)
     make_coordinator(job);
     if (!job_finished(job))
         job_ledger_holds(job);
-    job->members_stale = true;
+    /* A HELLO from a pod that the coordinator does not expect would be refused. */
+    members_refresh(job);
     channels_replay(job);
 }
 

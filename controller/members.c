@@ -49,11 +49,8 @@ static void blame_node(struct job *job, struct member *m, const char *node)
         return;
     trainingjob_avoid_node(&job->draft, node, c->wall_ms, JOB_NODE_AVOID_BASE_MS,
                            JOB_NODE_AVOID_MAX_MS);
-    for (size_t i = 0; i < job->draft.recovery.avoid_count; i++)
-        if (strcmp(job->draft.recovery.avoid[i].node, node) == 0)
-            ledger_job_avoids(c->ledger, job->uid, node,
-                              c->now_ms + job->draft.recovery.avoid[i].until_ms - c->wall_ms,
-                              c->now_ms);
+    if (job->ledger != JOB_LEDGER_NONE)
+        plan_tell_avoided(job);
     if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED)
         member_unplace(job, m);
     job_lazy(job, JOB_PHASE_WRITE_MS);

@@ -98,13 +98,26 @@ static void take(struct controller *c, const struct decision *d)
     }
 }
 
+void plan_tell_avoided(struct job *job)
+{
+    struct controller *c = job->controller;
+    for (size_t i = 0; i < job->draft.recovery.avoid_count; i++) {
+        const struct trainingjob_avoided *a = &job->draft.recovery.avoid[i];
+        if (a->until_ms > c->wall_ms)
+            ledger_job_avoids(c->ledger, job->uid, a->node, c->now_ms + a->until_ms - c->wall_ms,
+                              c->now_ms);
+    }
+}
+
 void plan_run(struct controller *c)
 {
+    bool due = c->plan_at_ms <= c->now_ms; /* an avoided node may be used again */
+    c->plan_at_ms = INT64_MAX;
     struct mlt_error err = {0};
     struct ledger_decision next;
     struct decision *all = NULL;
     size_t count = 0, capacity = 0;
-    if (!ledger_needs_plan(c->ledger))
+    if (!due && !ledger_needs_plan(c->ledger))
         return;
     c->metrics.count[METRIC_PLANS]++;
     if (ledger_plan(c->ledger, c->now_ms, &err) < 0) {

@@ -24,16 +24,21 @@ void start_send(struct job *job)
 {
     struct controller *c = job->controller;
     const struct trainingjob_recovery *r = &job->draft.recovery;
-    job->sent_attempt = (uint64_t)job->draft.attempt;
+    uint64_t attempt = (uint64_t)job->draft.attempt;
     job->ready_attempt = 0;
+    if (!coordinator_start(job->coordinator, attempt,
+                           r->resume_step >= 0 ? r->resume_step : RENDEZVOUS_NO_STEP,
+                           r->resume_path ? r->resume_path : "", c->now_ms)) {
+        /* A member has gone, or is ready for a later attempt by now: the coordinator says when. */
+        job_log(job, MLT_LOG_INFO, "start came too late attempt=%" PRIu64, attempt);
+        return;
+    }
+    job->sent_attempt = attempt;
     job->completed = false;
     c->metrics.count[METRIC_STARTS]++;
-    coordinator_start(job->coordinator, job->sent_attempt,
-                      r->resume_step >= 0 ? r->resume_step : RENDEZVOUS_NO_STEP,
-                      r->resume_path ? r->resume_path : "", c->now_ms);
     if (job->trigger_ms)
         job_log(job, MLT_LOG_INFO, "restart attempt=%" PRIu64 " failure_to_start_ms=%" PRId64,
-                job->sent_attempt, c->now_ms - job->trigger_ms);
+                attempt, c->now_ms - job->trigger_ms);
     job->trigger_ms = 0;
 }
 

@@ -128,17 +128,6 @@ void submit_probe(struct job *job)
 
 /* ---- waiting ---- */
 
-static void tell_avoided(struct job *job)
-{
-    struct controller *c = job->controller;
-    for (size_t i = 0; i < job->draft.recovery.avoid_count; i++) {
-        const struct trainingjob_avoided *a = &job->draft.recovery.avoid[i];
-        if (a->until_ms > c->wall_ms)
-            ledger_job_avoids(c->ledger, job->uid, a->node, c->now_ms + a->until_ms - c->wall_ms,
-                              c->now_ms);
-    }
-}
-
 void submit_enqueue(struct job *job)
 {
     struct controller *c = job->controller;
@@ -150,7 +139,7 @@ void submit_enqueue(struct job *job)
         return;
     }
     job->ledger = JOB_LEDGER_WAITS;
-    tell_avoided(job);
+    plan_tell_avoided(job);
 }
 
 void submit_note(struct job *job, bool never, const char *words, uint32_t position,

@@ -1,0 +1,130 @@
+/* A whole cluster in one process, for the tests of this folder: an API server that keeps objects, a
+ * kubelet that runs pods at once, launchers that answer as launchers do, and the controller between
+ * them. Time stands still until a test moves it. The controller's invariants are checked after each
+ * step; that no START goes out before its attempt stands in the status, and that no two live pods
+ * hold one slot, is checked at every effect. */
+#ifndef TESTS_CONTROLLER_WORLD_H
+#define TESTS_CONTROLLER_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <uthash.h>
+
+#include "controller/controller.h"
+#include "lib/json/json.h"
+#include "rendezvous/message.h"
+
+#define WORLD_LAUNCHERS_MAX 64
+#define WORLD_WATCHES_MAX 16
+
+struct world_object {
+    char *key; /* plural/namespace/name */
+    cJSON *json;
+    UT_hash_handle hh;
+};
+
+struct world_event {
+    struct controller_event e;
+    char *data, *error, *uid;
+    struct rendezvous_frame frame;
+    struct world_event *next;
+};
+
+enum world_launcher_state { LAUNCHER_AWAY, LAUNCHER_READY, LAUNCHER_RUNNING, LAUNCHER_STOPPED };
+
+struct world_launcher {
+    bool used;
+    char *pod, *uid, *job_uid; /* pod: plural/namespace/name */
+    uint32_t slot, nproc;
+    uint64_t channel; /* 0: closed */
+    enum world_launcher_state state;
+    uint64_t ready_attempt, attempt, digest;
+    uint32_t rank_base, world_size;
+    int64_t resume_step;
+    bool hold_stop; /* its ranks do not end when told to stop */
+    bool stopping;
+    struct rendezvous_exit exits[8];
+    uint32_t exits_count;
+    struct rendezvous_checkpoint checkpoints[4]; /* newest first */
+    uint32_t checkpoints_count;
+    int32_t exit_code; /* of EXIT; -1: none */
+};
+
+struct world {
+    struct controller *c;
+    struct world_object *objects;
+    uint64_t version, uids, channels;
+    int64_t now_ms, wall_ms, timer_ms;
+    struct {
+        uint64_t id; /* 0: free */
+        char plural[64];
+    } watches[WORLD_WATCHES_MAX];
+    struct world_event *first, **last;
+    struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
+    bool no_kubelet;            /* pods stay pending */
+    const char *refuse_dry_run; /* message of a 422 */
+    const char *refuse_pod;     /* message of a 403 for real creations */
+    const char *reject_on;      /* the kubelet of this node rejects pods */
+    int conflicts;              /* so many status writes meet a 409 */
+    int unavailable;            /* so many requests get a 503 */
+    int drop_after; /* the controller is dropped before its n-th effect from now on; 0: never */
+    bool dropped;
+    bool exited, exited_lost;
+    unsigned pods_created, pods_deleted, status_writes, starts, effects, secrets_read;
+    bool verbose;
+};
+
+void world_init(struct world *w, unsigned nodes, unsigned gpus_per_node);
+void world_release(struct world *w);
+
+/* Lets everything happen that can happen without time passing. */
+void world_run(struct world *w);
+/* Moves time on in the steps that the controller's timer asks for. */
+void world_advance(struct world *w, int64_t ms);
+
+/* Drops the controller as kill -9 does, and starts another one. Channels close; launchers come
+ * back. */
+void world_replace_controller(struct world *w);
+
+/* ---- objects ---- */
+
+/* A job "a" with so many pods of one GPU each; `patch` is merged into the object (JSON), or NULL.
+ */
+void world_submit(struct world *w, const char *name, int replicas, const char *patch);
+/* Merges into an object as kubectl patch does; spec changes raise the generation. */
+void world_patch(struct world *w, const char *key, const char *patch);
+void world_delete(struct world *w, const char *key);
+cJSON *world_object(struct world *w, const char *key); /* NULL: none */
+const char *world_phase(struct world *w, const char *job);
+/* A string at a path of the job's status, "" when absent; integers by world_number(). */
+const char *world_status(struct world *w, const char *job, const char *path);
+int64_t world_number(struct world *w, const char *job, const char *path);
+/* The status of a condition, "" when it is not there; its reason. */
+const char *world_condition(struct world *w, const char *job, const char *type);
+const char *world_reason(struct world *w, const char *job, const char *type);
+unsigned world_count(struct world *w, const char *plural);
+bool world_has_event(struct world *w, const char *reason);
+
+/* ---- launchers and pods ---- */
+
+/* The living launcher of a slot, NULL when there is none. */
+struct world_launcher *world_launcher(struct world *w, const char *job, uint32_t slot);
+void world_rank_exits(struct world *w, struct world_launcher *l, uint32_t local_rank, int code,
+                      int signal, uint64_t after_ms);
+/* All ranks of all launchers of a job end with code 0. */
+void world_job_ends_well(struct world *w, const char *job);
+void world_progress(struct world *w, struct world_launcher *l, int64_t step, int64_t total);
+void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step, int64_t torn);
+/* The ranks that held out against STOP end now. */
+void world_stopped(struct world *w, struct world_launcher *l);
+/* The trainer container ends with this code, launcher and all. */
+void world_pod_ends(struct world *w, struct world_launcher *l, int code);
+void world_node_ready(struct world *w, const char *node, bool ready);
+void world_channel_breaks(struct world *w, struct world_launcher *l);
+void world_launcher_connects(struct world *w, struct world_launcher *l);
+
+#endif
