@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include "lib/base/error.h"
 
-#define OUTPUT_LINE_MAX (1024u * 1024) /* bytes of a line that stays whole; longer ones are split \
+#define OUTPUT_LINE_MAX                                                                           \
+    (1024u * 1024)                     /* bytes of a line that stays whole; longer ones are split \
                                         */
 #define OUTPUT_READ_SIZE (128u * 1024) /* of one read */
 #define OUTPUT_PIPE_SIZE (256 * 1024)  /* asked of the kernel for a rank's pipe */

@@ -14,11 +14,13 @@
 #include "rendezvous/member.h"
 #include "rendezvous/message.h"
 
-#define SUPERVISOR_JOIN_MS (10 * 60 * 1000) /* without a channel before the first START: exit 69 \
-                                             */
-#define SUPERVISOR_KILL_MS 30000            /* after SIGKILL; what is left then is unkillable */
-#define SUPERVISOR_LINGER_MS 10000 /* after SIGTERM and the last rank, for the controller's EXIT \
-                                    */
+#define SUPERVISOR_JOIN_MS                                                            \
+    (10 * 60 * 1000)             /* without a channel before the first START: exit 69 \
+                                  */
+#define SUPERVISOR_KILL_MS 30000 /* after SIGKILL; what is left then is unkillable */
+#define SUPERVISOR_LINGER_MS                                            \
+    10000 /* after SIGTERM and the last rank, for the controller's EXIT \
+           */
 #define SUPERVISOR_LINGER_ALONE_MS 1000 /* the same without a channel */
 #define SUPERVISOR_EFFECTS_MAX 32       /* of one step */
 #define SUPERVISOR_WORDS_MAX 512        /* bytes of a log effect */

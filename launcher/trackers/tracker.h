@@ -73,8 +73,9 @@ bool tracker_pattern_match(const char *pattern, const char *name, int64_t *ret_s
 bool tracker_pattern_split(const char *pattern, char *before, char *component, char *after,
                            size_t size);
 
-#define TRACKER_ZIP_TAIL (65535 + 22 + 20 + 56) /* bytes from the end that hold every end record \
-                                                 */
+#define TRACKER_ZIP_TAIL                                                    \
+    (65535 + 22 + 20 + 56) /* bytes from the end that hold every end record \
+                            */
 
 /* Is the end of a zip file there and does it agree with the file's size? `tail` are the last
  * `length` bytes (TRACKER_ZIP_TAIL, or all) of a file of `size` bytes. A torch.save file that was
