@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
@@ -73,6 +74,13 @@ static size_t on_body(char *data, size_t size, size_t length, void *arg)
 
 /* ---- setting up ---- */
 
+/* curl does not ask for descriptors that close on exec, and our users start other programs. */
+static curl_socket_t open_socket(void *unused, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)unused, (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_tls(CURL *easy, const struct kube_config *c)
 {
     struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY}; /* the transport outlives its calls */
@@ -100,6 +108,7 @@ static void set_connection(struct kube_call *call)
 {
     struct kube_transport *t = call->t;
     CURL *easy = call->easy;
+    (void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     (void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);

@@ -7,6 +7,7 @@
 #include "lib/kube/transport/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -116,9 +117,28 @@ void transport_idle_arm(struct kube_transport *t, int64_t due_ms)
         (void)uv_timer_start(&t->idle_timer, on_idle_timer, delay_ms, 0);
 }
 
+/* curl's multi handle opens a pair of sockets (to be woken from other threads, which nobody does
+ * here) that programs which we start would inherit. It does not tell their numbers; new descriptors
+ * are the lowest free ones, so two probes do. */
+static CURLM *init_multi(void)
+{
+    int probes[2] = {open("/dev/null", O_RDONLY | O_CLOEXEC),
+                     open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    for (int i = 0; i < 2; i++) {
+        if (probes[i] >= 0)
+            (void)close(probes[i]);
+    }
+    CURLM *multi = curl_multi_init();
+    for (int i = 0; i < 2; i++) {
+        if (probes[i] >= 0)
+            (void)fcntl(probes[i], F_SETFD, FD_CLOEXEC);
+    }
+    return multi;
+}
+
 int transport_start(struct kube_transport *t, struct mlt_error *err)
 {
-    t->multi = curl_multi_init();
+    t->multi = init_multi();
     t->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!t->multi || t->epoll_fd < 0)
         return mlt_fail(err, ENOMEM, "start the HTTP client: %s", strerror(errno));

@@ -14,6 +14,9 @@
 #include "lib/kube/transport/internal.h"
 #include "tests/component/httpd/pem.h"
 
+/* Descriptors that whoever started the test left open. */
+static bool fd_was_open[1024];
+
 struct fixture {
     uv_loop_t loop;
     struct httpd *server;
@@ -500,6 +503,32 @@ static void test_a_freed_transport_is_silent(void **state)
     stop(&f);
 }
 
+/* Programs that hold a transport or a server start other programs. */
+static void test_no_descriptor_is_inherited_by_programs_that_are_started(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct exchange x;
+    struct dirent *entry;
+    start_with_client(&f);
+    get(&f, &x, "/watch");
+    assert_true(wait_for(&f.loop, &f.asked, WAIT_MAX_MS));
+    DIR *dir = opendir("/proc/self/fd");
+    for (entry = readdir(dir); entry; entry = readdir(dir)) {
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (entry->d_name[0] == '.' || fd <= STDERR_FILENO || fd_was_open[fd])
+            continue;
+        char path[300], target[300] = "";
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        (void)!readlink(path, target, sizeof target - 1);
+        if (!(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+            fail_msg("descriptor %d, %s", fd, target);
+    }
+    closedir(dir);
+    kube_call_cancel(x.call);
+    stop(&f);
+}
+
 /* ---- servers that misbehave ---- */
 
 /* A process that answers one connection with these bytes and closes it. */
@@ -696,6 +725,8 @@ static void test_refusals_become_errors_with_the_servers_words(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    for (int fd = 0; fd < (int)MLT_ARRAY_LENGTH(fd_was_open); fd++)
+        fd_was_open[fd] = fcntl(fd, F_GETFD) >= 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_retry_after_and_body_arrive),
         cmocka_unit_test(test_a_large_body_goes_up_and_comes_back),
@@ -709,6 +740,7 @@ int main(void)
         cmocka_unit_test(test_callbacks_may_cancel_send_and_free),
         cmocka_unit_test(test_a_call_may_be_cancelled_before_it_was_started),
         cmocka_unit_test(test_a_freed_transport_is_silent),
+        cmocka_unit_test(test_no_descriptor_is_inherited_by_programs_that_are_started),
         cmocka_unit_test(test_strange_answers_end_as_they_should),
         cmocka_unit_test(test_a_server_that_is_not_there_is_an_error_from_the_loop),
         cmocka_unit_test(test_an_address_that_is_no_url_is_refused),
