@@ -2,6 +2,7 @@
 #include "localcluster/api/kinds.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
@@ -9,12 +10,52 @@
 
 static const cJSON *type_schema(cJSON *types, const char *name, size_t length);
 
+const char *api_kind_find(const char *name, size_t length)
+{
+    for (size_t i = 0; api_kind_lines[i]; i++)
+        if (strncmp(api_kind_lines[i], name, length) == 0 && api_kind_lines[i][length] == ':')
+            return api_kind_lines[i] + length + 1;
+    return NULL;
+}
+
+const char *api_kind_next(const char *fields, struct api_kind_field *ret)
+{
+    const char *p = fields + strspn(fields, " ");
+    if (!*p)
+        return NULL;
+    const char *end = p + strcspn(p, " "), *colon = strchr(p, ':');
+    char *equals = NULL;
+    assert(colon && colon < end);
+    *ret = (struct api_kind_field){.name = p, .name_length = (size_t)(colon - p)};
+    ret->number = (unsigned)strtoul(colon + 1, &equals, 10);
+    assert(*equals == '=');
+    ret->inlined = *p == '+';
+    ret->type = equals + 1;
+    ret->optional = *ret->type == '*';
+    ret->type += ret->optional ? 1 : 0;
+    const char *stop = end;
+    ret->retain = stop[-1] == '~';
+    stop -= ret->retain ? 1 : 0;
+    const char *at = memchr(ret->type, '@', (size_t)(stop - ret->type));
+    if (at) {
+        ret->key = at + 1;
+        ret->key_length = (size_t)(stop - at - 1);
+        stop = at;
+    }
+    ret->type_length = (size_t)(stop - ret->type);
+    return end;
+}
+
 static cJSON *scalar_schema(char letter)
 {
     cJSON *schema = cJSON_CreateObject();
     switch (letter) {
     case 's':
         json_set_string(schema, "type", "string");
+        break;
+    case 'y':
+        json_set_string(schema, "type", "string");
+        json_set_string(schema, "format", "byte");
         break;
     case 'i':
         json_set_string(schema, "type", "integer");
@@ -27,6 +68,7 @@ static cJSON *scalar_schema(char letter)
         json_set_string(schema, "format", "date-time");
         break;
     case 'q':
+    case 'x':
         json_set_bool(schema, "x-kubernetes-int-or-string", true);
         break;
     default:
@@ -53,34 +95,27 @@ static cJSON *schema_of(cJSON *types, const char *text, size_t length)
     return cJSON_CreateObjectReference(type_schema(types, text, length)->child);
 }
 
-/* "containers=[]Container@name" */
-static void add_field(cJSON *types, cJSON *properties, const char *field, size_t length)
+static void add_fields(cJSON *types, cJSON *properties, const char *fields)
 {
-    const char *equals = memchr(field, '=', length);
-    assert(equals);
-    cleanup_free char *name = mlt_strndup(field, (size_t)(equals - field));
-    const char *type = equals + 1, *end = field + length;
-    bool retain = end[-1] == '~';
-    end -= retain ? 1 : 0;
-    const char *at = memchr(type, '@', (size_t)(end - type));
-    cJSON *schema = schema_of(types, type, (size_t)((at ? at : end) - type));
-    if (at) {
-        json_set_string(schema, "x-kubernetes-patch-strategy",
-                        retain ? "merge,retainKeys" : "merge");
-        if (at + 1 < end) {
-            cleanup_free char *key = mlt_strndup(at + 1, (size_t)(end - at - 1));
+    struct api_kind_field f;
+    for (const char *p = api_kind_next(fields, &f); p; p = api_kind_next(p, &f)) {
+        if (f.inlined) {
+            const char *more = api_kind_find(f.type, f.type_length);
+            assert(more);
+            add_fields(types, properties, more);
+            continue;
+        }
+        cleanup_free char *name = mlt_strndup(f.name, f.name_length);
+        cJSON *schema = schema_of(types, f.type, f.type_length);
+        if (f.key)
+            json_set_string(schema, "x-kubernetes-patch-strategy",
+                            f.retain ? "merge,retainKeys" : "merge");
+        if (f.key_length) {
+            cleanup_free char *key = mlt_strndup(f.key, f.key_length);
             json_set_string(schema, "x-kubernetes-patch-merge-key", key);
         }
+        cJSON_AddItemToObject(properties, name, schema);
     }
-    cJSON_AddItemToObject(properties, name, schema);
-}
-
-static const char *find_line(const char *name, size_t length)
-{
-    for (size_t i = 0; api_kind_lines[i]; i++)
-        if (strncmp(api_kind_lines[i], name, length) == 0 && api_kind_lines[i][length] == ':')
-            return api_kind_lines[i];
-    return NULL;
 }
 
 /* The schema of a type, made when it is first asked for; what it uses is made before it. */
@@ -90,19 +125,12 @@ static const cJSON *type_schema(cJSON *types, const char *name, size_t length)
     const cJSON *known = json_member(types, copy);
     if (known)
         return known;
-    const char *line = find_line(name, length);
-    assert(line);
+    const char *fields = api_kind_find(name, length);
+    assert(fields);
     cJSON *schema = cJSON_CreateObject();
     json_set_string(schema, API_TYPE_MEMBER, copy);
     json_set_string(schema, "type", "object");
-    cJSON *properties = json_set_object(schema, "properties");
-    for (const char *p = line + length + 1; *p;) {
-        p += strspn(p, " ");
-        size_t size = strcspn(p, " ");
-        if (size)
-            add_field(types, properties, p, size);
-        p += size;
-    }
+    add_fields(types, json_set_object(schema, "properties"), fields);
     cJSON_AddItemToObject(types, copy, schema);
     return schema;
 }

@@ -58,12 +58,11 @@ static int apply_json_patch(struct api_call *c, cJSON **tree, const cJSON *patch
 }
 
 /* Applies the request's body to *tree. */
-static int apply(struct api_call *c, cJSON **tree)
+static int apply(struct api_call *c, enum patch_type type, cJSON **tree)
 {
     cleanup_json cJSON *patch = NULL;
-    enum patch_type type;
     struct mlt_error err = {0};
-    if (patch_type_of(c, &type) < 0 || api_read_body(c, &patch) < 0)
+    if (api_read_body(c, &patch) < 0)
         return -EINVAL;
     if (type == PATCH_JSON)
         return apply_json_patch(c, tree, patch);
@@ -89,13 +88,16 @@ static int check_patched(struct api_call *c, const cJSON *tree)
 
 int api_patch_verb(struct api_call *c)
 {
+    enum patch_type type;
+    if (patch_type_of(c, &type) < 0)
+        return -EINVAL;
     struct api_object *old = api_call_object(c);
     if (!old)
         return -EINVAL;
     cleanup_json cJSON *owned = NULL, *shown = NULL;
     const cJSON *shape = api_tree_as(c->resource, old, &owned);
     cleanup_json cJSON *tree = json_copy(shape);
-    if (apply(c, &tree) < 0 || check_patched(c, tree) < 0)
+    if (apply(c, type, &tree) < 0 || check_patched(c, tree) < 0)
         return -EINVAL;
     if (api_update_object(c, old, steal_ptr(&tree), c->subresource, &shown) < 0)
         return -EINVAL;

@@ -11,8 +11,9 @@
 #include "localcluster/api/pod_checks.h"
 #include "localcluster/api/resources.h"
 
-#define NOT_READY_SECONDS 300 /* default tolerations of nodes that are not ready or not reachable \
-                               */
+#define NOT_READY_SECONDS                                                   \
+    300 /* default tolerations of nodes that are not ready or not reachable \
+         */
 
 static const char *const container_lists[] = {"spec.initContainers", "spec.containers"};
 

@@ -10,6 +10,7 @@
 #include "lib/base/name.h"
 #include "localcluster/api/auth.h"
 #include "localcluster/api/call.h"
+#include "localcluster/api/protobuf_reader.h"
 
 #define QUERY_PARAMETERS_MAX 64
 
@@ -212,6 +213,8 @@ int api_read_body(struct api_call *c, cJSON **ret_tree)
         rc = json_parse_yaml(q->body, q->body_length, &documents, &err);
         if (rc == 0)
             tree = cJSON_DetachItemFromArray(documents, 0);
+    } else if (media_is(type, strlen(type), API_PROTOBUF_TYPE)) {
+        rc = api_protobuf_read(q->body, q->body_length, &tree, &err);
     } else if (body_is_json(type)) {
         rc = json_parse(q->body, q->body_length, &tree, &err);
     } else {
