@@ -160,7 +160,7 @@ struct gang_why {
         int64_t amount;
     } holders[GANG_HOLDERS_MAX];
     uint32_t nodes, nodes_allowed, nodes_unschedulable,
-        nodes_avoided; /* all; of all; of the allowed */
+        nodes_avoided; /* all; of all; of the allowed; of the rest */
 };
 
 struct gang_decision {

@@ -47,8 +47,10 @@ static void count_nodes(const struct gang *g, const struct gang_question *q, uin
     if (!gang_role_allows(&q->shape->roles[q->role], g->classes[n]))
         return;
     ret->nodes_allowed++;
-    ret->nodes_unschedulable += g->open[n] == GANG_CLASS_NONE;
-    ret->nodes_avoided += q->job && gang_job_avoids(q->job, n, q->now_ms);
+    if (g->open[n] == GANG_CLASS_NONE)
+        ret->nodes_unschedulable++;
+    else
+        ret->nodes_avoided += q->job && gang_job_avoids(q->job, n, q->now_ms);
 }
 
 /* The resource of which the fewest pods could be made; devices win ties. */

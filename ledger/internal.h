@@ -49,6 +49,7 @@ struct ledger_node {
     uint32_t number;  /* in the gang, or LEDGER_NO_NUMBER */
     uint32_t class_;  /* when known */
     bool in_gang;     /* as a NODE_SET node */
+    bool went;        /* since the gang was told of it, be it back or not */
     bool dirty;
 };
 
@@ -144,6 +145,7 @@ struct ledger_job {
     uint32_t avoided_count, avoided_sent; /* the first `sent` are known to the gang */
     struct ledger_pod **pods;             /* that its label is on */
     uint32_t pods_count, pods_capacity;
+    bool went; /* since the gang was told of it, be it back or not */
     bool dirty;
 };
 

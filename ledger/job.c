@@ -178,6 +178,7 @@ void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms)
     if (!job || (job->state == LEDGER_ABSENT && !job->avoided_count))
         return;
     become_absent(l, job);
+    job->went = true;
     ledger_job_mark(l, job);
 }
 

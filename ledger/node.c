@@ -106,6 +106,7 @@ void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms)
     if (!node || !node->known)
         return;
     forget_object(node);
+    node->went = true;
     ledger_jobs_forget_node(l, node); /* should it come back, then as another machine */
     ledger_node_mark(l, node);
 }

@@ -58,21 +58,23 @@ static bool number_nodes_of(struct ledger *l, const struct ledger_job *job)
 
 static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_error *err)
 {
-    struct gang_event event = {.kind = GANG_NODE_REMOVED, .node = node->number};
-    if (!node->known && !node->in_gang)
-        return 0;
-    if (node->known) {
-        event.kind = GANG_NODE_SET;
-        event.node_class = node->class_;
-        event.schedulable = node->schedulable;
-        ledger_node_capacity(l, node, event.capacity);
-        ledger_node_others(l, node, event.used_by_others);
+    int rc = 0;
+    if (node->in_gang && node->went) {
+        const struct gang_event removed = {.kind = GANG_NODE_REMOVED, .node = node->number};
+        rc = gang_event(l->gang, &removed, 0, err);
+        node->in_gang = rc < 0;
     }
-    int rc = gang_event(l->gang, &event, 0, err);
-    if (rc < 0)
-        return rc;
-    node->in_gang = node->known;
-    return 0;
+    if (rc == 0 && node->known) {
+        struct gang_event set = {.kind = GANG_NODE_SET, .node = node->number};
+        set.node_class = node->class_;
+        set.schedulable = node->schedulable;
+        ledger_node_capacity(l, node, set.capacity);
+        ledger_node_others(l, node, set.used_by_others);
+        rc = gang_event(l->gang, &set, 0, err);
+        node->in_gang = rc == 0;
+    }
+    node->went = false;
+    return rc;
 }
 
 static int tell_place(struct ledger *l, const struct ledger_job *job,
@@ -113,31 +115,46 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
     return gang_event(l->gang, &submitted, 0, err);
 }
 
-static int tell_job(struct ledger *l, struct ledger_job *job, int64_t now_ms, struct mlt_error *err)
+static int tell_gone(struct ledger *l, struct ledger_job *job, struct mlt_error *err)
 {
-    int rc = 0;
-    if (job->state != LEDGER_ABSENT) {
-        rc = tell_state(l, job, err);
-    } else if (job->in_gang != LEDGER_ABSENT) {
+    if (job->in_gang != LEDGER_ABSENT && job->went) {
         const struct gang_event removed = {.kind = GANG_JOB_REMOVED, .job = job->id};
-        rc = gang_event(l->gang, &removed, 0, err);
+        int rc = gang_event(l->gang, &removed, 0, err);
+        if (rc < 0)
+            return rc;
+        job->in_gang = LEDGER_ABSENT;
         job->avoided_sent = 0;
     }
-    if (rc < 0)
-        return rc;
-    job->in_gang = job->state;
-    for (; job->in_gang != LEDGER_ABSENT && job->avoided_sent < job->avoided_count;
-         job->avoided_sent++) {
+    job->went = false;
+    return 0;
+}
+
+static int tell_avoided(struct ledger *l, struct ledger_job *job, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    for (; job->avoided_sent < job->avoided_count; job->avoided_sent++) {
         const struct ledger_avoided *a = &job->avoided[job->avoided_sent];
         const struct gang_event avoid = {.kind = GANG_JOB_AVOID,
                                          .job = job->id,
                                          .node = a->node->number,
                                          .until_ms = a->until_ms};
-        rc = gang_event(l->gang, &avoid, now_ms, err);
+        int rc = gang_event(l->gang, &avoid, now_ms, err);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+static int tell_job(struct ledger *l, struct ledger_job *job, int64_t now_ms, struct mlt_error *err)
+{
+    int rc = tell_gone(l, job, err);
+    if (rc < 0 || job->state == LEDGER_ABSENT)
+        return rc;
+    rc = tell_state(l, job, err);
+    if (rc < 0)
+        return rc;
+    job->in_gang = job->state;
+    return tell_avoided(l, job, now_ms, err);
 }
 
 /* ---- step by step ---- */

@@ -1,0 +1,178 @@
+/* What stands on a node: pods of others, members of gangs (counted once), what is left behind. */
+#include "ledger/internal.h"
+#include "tests/unit/ledger/objects.h"
+
+static int64_t others(struct ledger *l, const char *node, uint32_t resource)
+{
+    struct mlt_error err = {0};
+    struct gang_node_view view;
+    if (ledger_sync(l, 0, &err) < 0 || ledger_check(l, &err) < 0)
+        fail_msg("%s", err.text);
+    const struct ledger_node *n = ledger_map_find(&l->nodes, node);
+    gang_node(l->gang, n->number, &view);
+    return view.used_by_others[resource];
+}
+
+static int64_t free_gpus(struct ledger *l, const char *node)
+{
+    struct gang_node_view view;
+    int64_t used = others(l, node, GANG_DEVICE_0);
+    const struct ledger_node *n = ledger_map_find(&l->nodes, node);
+    gang_node(l->gang, n->number, &view);
+    return view.capacity[GANG_DEVICE_0] - used - view.used_by_gangs[GANG_DEVICE_0];
+}
+
+static void test_a_pod_asks_for_what_kubernetes_says_it_does(void **state)
+{
+    (void)state;
+    const struct {
+        const char *what, *spec;
+        int64_t cpu_milli, memory_mib, gpus;
+    } rows[] = {
+        {"containers add up",
+         "containers: [{resources: {requests: {cpu: 500m, memory: 1Gi}}},"
+         " {resources: {requests: {cpu: 1}, limits: {nvidia.com/gpu: 2}}}]",
+         1500, 1024, 2},
+        {"an init container counts where it is the larger",
+         "initContainers: [{resources: {requests: {cpu: 4}}}],"
+         " containers: [{resources: {requests: {cpu: 1, memory: 2Gi}}}]",
+         4000, 2048, 0},
+        {"a sidecar stays beside containers and later init containers",
+         "initContainers: [{restartPolicy: Always, resources: {requests: {cpu: 1}}},"
+         " {resources: {requests: {cpu: 4}}}],"
+         " containers: [{resources: {requests: {cpu: 2}}}]",
+         5000, 0, 0},
+        {"pod-level resources replace the sum",
+         "resources: {requests: {cpu: 8}}, containers: [{resources: {requests: {cpu: 1, memory: "
+         "1Gi}}}]",
+         8000, 1024, 0},
+        {"overhead comes on top",
+         "overhead: {cpu: 250m, memory: 64Mi}, containers: [{resources: {requests: {cpu: 1}}}]",
+         1250, 64, 0},
+        {"a malformed quantity asks for nothing",
+         "containers: [{resources: {requests: {cpu: lots}}}]", 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ledger *l = objects_ledger();
+        objects_node(l, "n1", 8, NULL, NULL);
+        cleanup_json cJSON *pod =
+            objects_yaml("metadata: {name: p, namespace: ns, uid: u}\n"
+                         "spec: {nodeName: n1, %s}\nstatus: {phase: Running}\n",
+                         rows[i].spec);
+        ledger_pod(l, pod, 0);
+        if (others(l, "n1", GANG_CPU_MILLI) != rows[i].cpu_milli ||
+            others(l, "n1", GANG_MEMORY) != rows[i].memory_mib << 20 ||
+            others(l, "n1", GANG_DEVICE_0) != rows[i].gpus || others(l, "n1", GANG_PODS) != 1)
+            fail_msg("%s", rows[i].what);
+        ledger_free(l);
+    }
+}
+
+static void test_a_pod_counts_from_binding_to_its_end(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    const char *gpu = "{name: c, resources: {limits: {nvidia.com/gpu: 2}}}";
+    objects_pod(l, "p", "n1", "Running", "", gpu); /* before its node is known */
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_node(l, "n2", 8, NULL, NULL);
+    assert_int_equal(free_gpus(l, "n1"), 6);
+    objects_pod(l, "p", "n1", "Succeeded", "", gpu);
+    assert_int_equal(free_gpus(l, "n1"), 8);
+    objects_pod(l, "q", "", "Pending", "", gpu);
+    assert_int_equal(free_gpus(l, "n2"), 8);
+    objects_pod(l, "q", "n2", "Pending", "", gpu);
+    assert_int_equal(free_gpus(l, "n2"), 6);
+    cleanup_json cJSON *terminating = objects_yaml(
+        "metadata: {name: q, namespace: ns, uid: q, deletionTimestamp: '2026-11-24T10:00:00Z'}\n"
+        "spec: {nodeName: n2, containers: [%s]}\nstatus: {phase: Running}\n",
+        gpu);
+    ledger_pod(l, terminating, 0);
+    assert_int_equal(free_gpus(l, "n2"), 6);
+    objects_pod_gone(l, "q");
+    assert_int_equal(free_gpus(l, "n2"), 8);
+    ledger_free(l);
+}
+
+static void test_a_member_of_a_placed_gang_is_counted_once(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_member(l, "a", 0, "n1", "Running", 4, "");
+    assert_int_equal(free_gpus(l, "n1"), 4); /* its job is not known yet */
+    objects_holds(l, "a", 1, 4, 1, "n1");
+    assert_int_equal(free_gpus(l, "n1"), 4); /* now by its placement */
+    assert_int_equal(others(l, "n1", GANG_DEVICE_0), 0);
+    objects_pod_gone(l, "a-0");
+    assert_int_equal(free_gpus(l, "n1"), 4); /* the place is held, pod or no pod */
+    ledger_free(l);
+}
+
+static void test_a_member_that_is_left_behind_counts_until_it_is_gone(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_node(l, "n2", 8, NULL, NULL);
+    objects_holds(l, "a", 1, 8, 1, "n1");
+    objects_member(l, "a", 0, "n1", "Running", 8, "");
+    assert_int_equal(free_gpus(l, "n1"), 0);
+    objects_holds(l, "a", 1, 8, 1, "n2"); /* replaced; the old pod is still terminating */
+    objects_member(l, "a", 0, "n2", "Running", 8, "-r2");
+    assert_int_equal(free_gpus(l, "n1"), 0);
+    assert_int_equal(free_gpus(l, "n2"), 0);
+    objects_pod_gone(l, "a-0");
+    assert_int_equal(free_gpus(l, "n1"), 8);
+    ledger_job_gone(l, "a", 0); /* stopped; its pods end by and by */
+    assert_int_equal(free_gpus(l, "n2"), 0);
+    objects_pod_gone(l, "a-0-r2");
+    assert_int_equal(free_gpus(l, "n2"), 8);
+    ledger_free(l);
+}
+
+static void test_two_pods_of_one_member_on_its_node_count_as_two(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_holds(l, "a", 1, 2, 1, "n1");
+    objects_member(l, "a", 0, "n1", "Running", 2, "");
+    objects_member(l, "a", 0, "n1", "Pending", 2, "-r2");
+    objects_member(l, "a", 7, "n1", "Running", 1, ""); /* no such member: somebody's own making */
+    assert_int_equal(free_gpus(l, "n1"), 3);
+    objects_member(l, "a", 0, "n1", "Failed", 2, "");
+    assert_int_equal(free_gpus(l, "n1"), 5);
+    ledger_free(l);
+}
+
+static void test_a_node_that_is_gone_keeps_what_stands_on_it(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_holds(l, "a", 1, 4, 1, "n1");
+    objects_pod(l, "p", "n1", "Running", "", "{name: c, resources: {limits: {nvidia.com/gpu: 1}}}");
+    assert_int_equal(free_gpus(l, "n1"), 3);
+    ledger_node_gone(l, "n1", 0);
+    assert_int_equal(free_gpus(l, "n1"), -4);
+    objects_node(l, "n0", 8, NULL,
+                 NULL); /* comes before it in order: everything is numbered anew */
+    objects_node(l, "n1", 8, NULL, NULL);
+    assert_int_equal(free_gpus(l, "n1"), 3);
+    assert_int_equal(free_gpus(l, "n0"), 8);
+    ledger_free(l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_pod_asks_for_what_kubernetes_says_it_does),
+        cmocka_unit_test(test_a_pod_counts_from_binding_to_its_end),
+        cmocka_unit_test(test_a_member_of_a_placed_gang_is_counted_once),
+        cmocka_unit_test(test_a_member_that_is_left_behind_counts_until_it_is_gone),
+        cmocka_unit_test(test_two_pods_of_one_member_on_its_node_count_as_two),
+        cmocka_unit_test(test_a_node_that_is_gone_keeps_what_stands_on_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

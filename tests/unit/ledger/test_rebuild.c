@@ -1,0 +1,307 @@
+/* A ledger that has lived long, and one filled a moment ago from the same objects in any order, say
+ * the same: of each node, and in each decision, words included. MLT_SEED and MLT_EVENTS choose
+ * another run. */
+#include "ledger/internal.h"
+#include "lib/base/number.h"
+#include "lib/base/random.h"
+#include "tests/unit/ledger/objects.h"
+
+#define NODES 9
+#define PODS 12
+#define JOBS 8
+#define GANG_MAX 4
+#define TELLINGS (NODES + PODS + JOBS + 1)
+
+/* The objects of the cluster, as the API server would hold them. */
+struct cluster {
+    struct mlt_random random;
+    int64_t now_ms;
+    struct {
+        bool there;
+        int gpus;
+        const char *labels, *spec;
+    } nodes[NODES];
+    struct {
+        bool there;
+        int node, gpus, member; /* member: of job member / GANG_MAX, or -1 */
+        const char *phase;
+    } pods[PODS];
+    struct {
+        enum ledger_job_state state;
+        int pods, gpus, sequence, nodes[GANG_MAX]; /* -1: to be replaced */
+        const char *template_spec;
+        int avoided; /* a node, or -1 */
+        int64_t avoided_until_ms;
+    } jobs[JOBS];
+    bool priority_class;
+};
+
+static int below(struct cluster *c, int bound)
+{
+    return (int)mlt_random_below(&c->random, (uint64_t)bound);
+}
+
+static const char *node_name(int n)
+{
+    static char names[NODES][16];
+    (void)snprintf(names[n], sizeof names[n], "node%d", n + 5); /* from node5 to node13 */
+    return names[n];
+}
+
+static void job_name(int j, char name[16])
+{
+    (void)snprintf(name, 16, "job%d", j);
+}
+
+/* ---- telling a ledger ---- */
+
+static void tell_node(const struct cluster *c, struct ledger *l, int n)
+{
+    if (c->nodes[n].there)
+        objects_node(l, node_name(n), c->nodes[n].gpus, c->nodes[n].labels, c->nodes[n].spec);
+    else
+        ledger_node_gone(l, node_name(n), c->now_ms);
+}
+
+static void tell_pod(const struct cluster *c, struct ledger *l, int p)
+{
+    char name[16], labels[256] = "", containers[128];
+    (void)snprintf(name, sizeof name, "pod%d", p);
+    if (!c->pods[p].there) {
+        objects_pod_gone(l, name);
+        return;
+    }
+    if (c->pods[p].member >= 0)
+        (void)snprintf(labels, sizeof labels,
+                       "mltrain.io/job-uid: job%d, mltrain.io/role: worker, mltrain.io/index: '%d'",
+                       c->pods[p].member / GANG_MAX, c->pods[p].member % GANG_MAX);
+    (void)snprintf(containers, sizeof containers,
+                   "{name: c, resources: {limits: {nvidia.com/gpu: '%d'}}}", c->pods[p].gpus);
+    objects_pod(l, name, node_name(c->pods[p].node), c->pods[p].phase, labels, containers);
+}
+
+static void tell_job(const struct cluster *c, struct ledger *l, int j)
+{
+    char name[16];
+    struct mlt_error err = {0};
+    job_name(j, name);
+    if (c->jobs[j].state == LEDGER_ABSENT) {
+        ledger_job_gone(l, name, c->now_ms);
+        return;
+    }
+    cleanup_trainingjob struct trainingjob job = objects_job(
+        name, c->jobs[j].pods, c->jobs[j].gpus, c->jobs[j].sequence, c->jobs[j].template_spec);
+    const char *nodes[GANG_MAX];
+    for (int i = 0; i < c->jobs[j].pods; i++)
+        nodes[i] = c->jobs[j].nodes[i] < 0 ? NULL : node_name(c->jobs[j].nodes[i]);
+    int rc =
+        c->jobs[j].state == LEDGER_WAITS
+            ? ledger_job_waits(l, &job, NULL, c->now_ms, &err)
+            : ledger_job_holds(l, &job, NULL, nodes, (uint32_t)c->jobs[j].pods, c->now_ms, &err);
+    if (rc < 0)
+        fail_msg("%s", err.text);
+    if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
+        ledger_job_avoids(l, name, node_name(c->jobs[j].avoided), c->jobs[j].avoided_until_ms,
+                          c->now_ms);
+}
+
+static void tell(const struct cluster *c, struct ledger *l, int what)
+{
+    if (what < NODES) {
+        tell_node(c, l, what);
+    } else if (what < NODES + PODS) {
+        tell_pod(c, l, what - NODES);
+    } else if (what < NODES + PODS + JOBS) {
+        tell_job(c, l, what - NODES - PODS);
+    } else if (c->priority_class) {
+        cleanup_json cJSON *class_ =
+            objects_yaml("metadata: {name: x}\nvalue: 7\nglobalDefault: true\n");
+        ledger_priority_class(l, class_);
+    } else {
+        ledger_priority_class_gone(l, "x");
+    }
+}
+
+/* ---- what happens ---- */
+
+static int change_node(struct cluster *c)
+{
+    static const char *const labels[] = {"", "pool: red", "pool: blue",
+                                         "pool: red, nvidia.com/gpu.replicas: '2'"};
+    static const char *const specs[] = {"", "", "", "unschedulable: true",
+                                        "taints: [{key: t, effect: NoSchedule}]"};
+    int n = below(c, NODES);
+    bool goes = c->nodes[n].there;
+    c->nodes[n].there = below(c, 6) > 0;
+    c->nodes[n].gpus = below(c, 3) * 4;
+    c->nodes[n].labels = labels[below(c, 4)];
+    c->nodes[n].spec = specs[below(c, 5)];
+    for (int j = 0; goes && !c->nodes[n].there && j < JOBS; j++)
+        if (c->jobs[j].avoided == n)
+            c->jobs[j].avoided = -1; /* another machine, should it come back */
+    return n;
+}
+
+static int change_pod(struct cluster *c)
+{
+    static const char *const phases[] = {"Running", "Running", "Pending", "Succeeded"};
+    int p = below(c, PODS);
+    if (c->pods[p].there && below(c, 2)) {
+        c->pods[p].there = false;
+        return NODES + p;
+    }
+    if (!c->pods[p].there) {
+        c->pods[p].node = below(c, NODES);
+        c->pods[p].gpus = below(c, 3);
+        c->pods[p].member = below(c, 2) ? below(c, JOBS * GANG_MAX) : -1;
+    }
+    c->pods[p].there = true;
+    c->pods[p].phase = phases[below(c, 4)];
+    return NODES + p;
+}
+
+static int change_job(struct cluster *c)
+{
+    static const char *const specs[] = {
+        "", "", "nodeSelector: {pool: red},", "tolerations: [{operator: Exists}],",
+        "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+        "{nodeSelectorTerms: "
+        "[{matchFields: [{key: metadata.name, operator: NotIn, values: [node7]}]}]}}},"};
+    int j = below(c, JOBS);
+    int what = below(c, 6);
+    if (c->jobs[j].state == LEDGER_ABSENT) {
+        c->jobs[j].state = LEDGER_WAITS;
+        c->jobs[j].pods = 1 + below(c, GANG_MAX);
+        c->jobs[j].gpus = below(c, 5);
+        c->jobs[j].sequence = below(c, 100);
+        c->jobs[j].template_spec = specs[below(c, 5)];
+        c->jobs[j].avoided = -1;
+    } else if (what < 2) {
+        c->jobs[j].state = LEDGER_ABSENT;
+        c->jobs[j].avoided = -1;
+    } else if (what == 2) { /* one node at a time */
+        if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
+            return NODES + PODS + j;
+        c->jobs[j].avoided = below(c, NODES);
+        c->jobs[j].avoided_until_ms = c->now_ms + 1 + below(c, 20);
+    } else if (c->jobs[j].state == LEDGER_HOLDS && what == 3) {
+        c->jobs[j].state = LEDGER_WAITS; /* the gang was undone */
+    } else if (c->jobs[j].state == LEDGER_HOLDS) {
+        c->jobs[j].nodes[below(c, c->jobs[j].pods)] = -1;
+    }
+    return NODES + PODS + j;
+}
+
+/* ---- comparing ---- */
+
+static void views_are_equal(struct ledger *a, struct ledger *b, int step)
+{
+    for (int n = 0; n < NODES; n++) {
+        struct gang_node_view va = {0}, vb = {0};
+        const struct ledger_node *na = ledger_map_find(&a->nodes, node_name(n));
+        const struct ledger_node *nb = ledger_map_find(&b->nodes, node_name(n));
+        if (na && na->number != LEDGER_NO_NUMBER)
+            gang_node(a->gang, na->number, &va);
+        if (nb && nb->number != LEDGER_NO_NUMBER)
+            gang_node(b->gang, nb->number, &vb);
+        if (va.known != vb.known || va.schedulable != vb.schedulable)
+            fail_msg("step %d: %s differs", step, node_name(n));
+        for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+            if (va.capacity[r] != vb.capacity[r] || va.used_by_others[r] != vb.used_by_others[r] ||
+                va.used_by_gangs[r] != vb.used_by_gangs[r])
+                fail_msg("step %d: %s: resource %u differs", step, node_name(n), r);
+    }
+}
+
+/* Compares all decisions; takes up one of them, if any, into the cluster. Which job changed, or -1.
+ */
+static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, int step)
+{
+    int taken = -1, number;
+    objects_plan(a, c->now_ms);
+    objects_plan(b, c->now_ms);
+    views_are_equal(a, b, step);
+    for (;;) {
+        char decision[256], reason[GANG_REASON_MAX];
+        (void)snprintf(decision, sizeof decision, "%s", objects_next(a));
+        (void)snprintf(reason, sizeof reason, "%s", objects_reason());
+        const char *other = objects_next(b);
+        if (strcmp(decision, other) != 0 || strcmp(reason, objects_reason()) != 0)
+            fail_msg("step %d: `%s` (%s) and `%s` (%s)", step, decision, reason, other,
+                     objects_reason());
+        if (decision[0] == '\0')
+            return taken;
+        if (taken >= 0 || sscanf(decision, "place job%d:", &number) != 1)
+            continue;
+        char *rest = strchr(decision, ':') + 1;
+        taken = number;
+        c->jobs[taken].state = LEDGER_HOLDS;
+        for (int i = 0; i < c->jobs[taken].pods; i++)
+            c->jobs[taken].nodes[i] = (int)strtol(strstr(rest, "node") + 4, &rest, 10) - 5;
+    }
+}
+
+static struct ledger *rebuilt(struct cluster *c)
+{
+    struct ledger *l = objects_ledger();
+    int order[TELLINGS];
+    for (int i = 0; i < TELLINGS; i++) {
+        int at = below(c, i + 1);
+        order[i] = order[at];
+        order[at] = i;
+    }
+    for (int i = 0; i < TELLINGS; i++)
+        tell(c, l, order[i]);
+    return l;
+}
+
+static int64_t from_environment(const char *name, int64_t fallback)
+{
+    int64_t value = fallback;
+    struct mlt_error err;
+    const char *given = getenv(name);
+    if (given && mlt_parse_integer(given, 1, INT32_MAX, &value, &err) < 0)
+        fail_msg("%s: %s", name, err.text);
+    return value;
+}
+
+static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    int64_t seed = from_environment("MLT_SEED", 3), steps = from_environment("MLT_EVENTS", 600);
+    int decided = 0;
+    mlt_random_init(&c.random, (uint64_t)seed);
+    struct ledger *old = objects_ledger();
+    for (int step = 0; step < steps; step++) {
+        c.now_ms++;
+        for (int changes = 1 + below(&c, 3); changes > 0; changes--) {
+            int what = below(&c, 10);
+            if (what == 0)
+                c.priority_class = !c.priority_class;
+            tell(&c, old,
+                 what == 0  ? TELLINGS - 1
+                 : what < 4 ? change_node(&c)
+                 : what < 6 ? change_pod(&c)
+                            : change_job(&c));
+        }
+        struct ledger *fresh = rebuilt(&c);
+        int taken = compare_plans(&c, old, fresh, step);
+        if (taken >= 0)
+            tell_job(&c, old, taken);
+        decided += taken >= 0;
+        ledger_free(fresh);
+    }
+    ledger_free(old);
+    printf("seed %" PRId64 ": %" PRId64 " rebuilds, %d gangs placed on the way\n", seed, steps,
+           decided);
+    assert_true(decided > steps / 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_rebuilt_ledger_says_what_the_old_one_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
