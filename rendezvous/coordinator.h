@@ -72,6 +72,8 @@ void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t sl
  * evicted, deleted, rejected); `words`: for people ("node node003 is not ready"). */
 void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot, bool infrastructure, const char *node,
                           const char *words, int32_t exit_code, int64_t now_ms);
+/* `channel`: not 0; ids grow in the order in which channels were opened (as channel_server gives them), so that a HELLO
+ * that is read late is known as old news. */
 void coordinator_frame(struct coordinator *c, uint64_t channel, const struct rendezvous_frame *frame, int64_t now_ms);
 void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms);
 void coordinator_timer(struct coordinator *c, int64_t now_ms); /* when the time of _wake_ms has come */

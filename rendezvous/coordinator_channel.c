@@ -83,7 +83,7 @@ void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64
 {
     uint32_t slot = find_slot(c, channel);
     c->channels[slot] = (struct channel_slot){.channel = channel, .seat = seat_index(c, s)};
-    s->channel = channel;
+    s->channel = s->newest_channel = channel;
     s->pings = 0;
     c->connected++;
     list_last(c, s, now_ms);
@@ -169,12 +169,16 @@ void coordinator_timer(struct coordinator *c, int64_t now_ms)
         check_silent(c, &c->seats[c->check_first], now_ms);
     if (c->phase == PHASE_ADOPTING && now_ms >= c->adopt_until_ms)
         gang_diverge(c, "not every member came back in time after the change of leader");
+    gang_check_end(c);
+    gang_check_ready(c);
 }
 
 int64_t coordinator_wake_ms(const struct coordinator *c)
 {
     int64_t wake = c->check_first == SEAT_NONE ? INT64_MAX : c->seats[c->check_first].check_ms;
-    if (c->phase == PHASE_ADOPTING && c->adopt_until_ms < wake)
+    bool waits = c->phase == PHASE_ADOPTING ||
+                 (c->counts[SEAT_UNKNOWN] > 0 && c->now_ms < c->adopt_until_ms);
+    if (waits && c->adopt_until_ms < wake)
         wake = c->adopt_until_ms;
     return wake;
 }

@@ -66,26 +66,6 @@ static void stop_stray(struct coordinator *c, struct seat *s, const struct past 
         seat_send_stop(c, s, past->attempt);
 }
 
-static void hello_while_adopting(struct coordinator *c, struct seat *s,
-                                 const struct rendezvous_message *m, const struct past *past)
-{
-    if (past->attempt != c->attempt || past->digest == 0) {
-        seat_set_state(c, s, SEAT_JOINED);
-        stop_stray(c, s, past);
-        gang_diverge(c, "a member never got the START of the attempt before the change of leader");
-        return;
-    }
-    if (c->digest == 0)
-        c->digest = past->digest;
-    bool same = c->digest == past->digest;
-    seat_begin_running(c, s);
-    take_snapshot(c, s, m, past);
-    if (!same)
-        gang_diverge(c, "members run different STARTs of the same attempt");
-    else
-        gang_check_adopted(c);
-}
-
 static void hello_while_started(struct coordinator *c, struct seat *s,
                                 const struct rendezvous_message *m, const struct past *past,
                                 int64_t now_ms)
@@ -107,6 +87,31 @@ static void hello_while_started(struct coordinator *c, struct seat *s,
     }
     seat_take_launcher_lost(c, s, now_ms);
     stop_stray(c, s, past);
+}
+
+static void hello_while_adopting(struct coordinator *c, struct seat *s,
+                                 const struct rendezvous_message *m, const struct past *past,
+                                 int64_t now_ms)
+{
+    if (s->state != SEAT_UNKNOWN) { /* it has reported before */
+        hello_while_started(c, s, m, past, now_ms);
+        return;
+    }
+    if (past->attempt != c->attempt || past->digest == 0) {
+        seat_set_state(c, s, SEAT_JOINED);
+        stop_stray(c, s, past);
+        gang_diverge(c, "a member never got the START of the attempt before the change of leader");
+        return;
+    }
+    if (c->digest == 0)
+        c->digest = past->digest;
+    bool same = c->digest == past->digest;
+    seat_begin_running(c, s);
+    take_snapshot(c, s, m, past);
+    if (!same)
+        gang_diverge(c, "members run different STARTs of the same attempt");
+    else
+        gang_check_adopted(c);
 }
 
 /* A stop is under way, or the job is complete. */
@@ -150,7 +155,7 @@ static void compare(struct coordinator *c, struct seat *s, const struct rendezvo
         hello_while_gathering(c, s, &past);
         break;
     case PHASE_ADOPTING:
-        hello_while_adopting(c, s, m, &past);
+        hello_while_adopting(c, s, m, &past, now_ms);
         break;
     case PHASE_STARTED:
         hello_while_started(c, s, m, &past, now_ms);
@@ -181,6 +186,11 @@ static struct seat *admit(struct coordinator *c, uint64_t channel, const struct 
     /* Not final: our view of the pods may lag behind this very pod. */
     if (strcmp(text_of(s->pod_uid), h->pod_uid) != 0 || !s->pod_uid) {
         channel_refuse(c, channel, false, "pod %s does not hold %s %u", h->pod_uid, h->role,
+                       h->slot);
+        return NULL;
+    }
+    if (channel < s->newest_channel) {
+        channel_refuse(c, channel, false, "%s %u has spoken on a later channel since", h->role,
                        h->slot);
         return NULL;
     }

@@ -39,9 +39,10 @@ struct seat {
     uint32_t rank_base, role_rank_base, role_world_size;
     uint32_t role_end; /* index behind the last seat of its role */
     enum seat_state state;
-    bool terminating; /* the kubelet has sent SIGTERM: it will not be ready again */
-    bool seen;        /* it is known to have started c->attempt */
-    uint64_t channel; /* 0: none */
+    bool terminating;        /* the kubelet has sent SIGTERM: it will not be ready again */
+    bool seen;               /* it is known to have started c->attempt */
+    uint64_t channel;        /* 0: none */
+    uint64_t newest_channel; /* a HELLO that was read late must not pass for news */
     uint64_t ready_attempt;
     uint16_t port;
     char *pod_uid, *node, *address; /* owned, NULL for "" */

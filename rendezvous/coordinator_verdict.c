@@ -245,7 +245,9 @@ static bool has_finished(const struct seat *s)
 
 static void lose(struct coordinator *c, struct seat *s, struct failure *f, enum seat_state state)
 {
-    bool was_at_work = s->state == SEAT_RUNNING || s->state == SEAT_UNKNOWN;
+    /* Of a member that has not come back we cannot know whether it ever ran; once the attempt is
+     * given up for the change of leader, its loss explains nothing. */
+    bool was_at_work = s->state == SEAT_RUNNING || (s->state == SEAT_UNKNOWN && !c->diverged);
     bool blameless = has_finished(s);
     if (s->state == SEAT_RUNNING)
         seat_end_running(c, s, state);
@@ -327,12 +329,15 @@ static void give_verdict(struct coordinator *c)
     v->node = o->words;
 }
 
-/* Members that may still be at work. A member that has no pod cannot be. */
+/* Members that may still be at work. A member that has no pod cannot be, but in the first moments
+ * of a new leader its pod may only not have been named yet. */
 static uint32_t at_work(const struct coordinator *c)
 {
     uint32_t count = c->counts[SEAT_RUNNING];
     if (count > 0 || c->counts[SEAT_UNKNOWN] == 0)
         return count;
+    if (c->now_ms < c->adopt_until_ms)
+        return c->counts[SEAT_UNKNOWN];
     for (uint32_t i = 0; i < c->seats_count; i++)
         if (c->seats[i].state == SEAT_UNKNOWN && c->seats[i].pod_uid)
             count++;
