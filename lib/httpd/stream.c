@@ -19,9 +19,10 @@
 #define HANGUPS_MAX 64   /* hang-ups handled in one turn of the loop; the rest follow in the next */
 #define COMPACT_AT 65536 /* sent bytes are dropped from the queue when they are so many */
 
-static void unreference(struct httpd_stream *stream)
+static void unreference(struct httpd_stream *stream, unsigned count)
 {
-    if (--stream->references > 0)
+    stream->references -= count;
+    if (stream->references > 0)
         return;
     mlt_text_release(&stream->queue);
     free(stream);
@@ -79,7 +80,7 @@ static ssize_t on_wanted(void *arg, uint64_t position, char *buffer, size_t max)
 
 static void on_response_freed(void *arg)
 {
-    unreference(arg);
+    unreference(arg, 1);
 }
 
 /* ---- clients that leave ---- */
@@ -114,12 +115,13 @@ void httpd_stream_completed(struct httpd *h, struct httpd_stream *stream)
     stream->connection = NULL;
     stream->h = NULL;
     stream->broken = true;
+    unsigned references = 1; /* the request's */
     if (!stream->released) {
         stream->released = true;
         stream->ops->gone(stream->arg);
-        unreference(stream); /* the user's */
+        references++; /* the user's */
     }
-    unreference(stream);
+    unreference(stream, references);
 }
 
 /* ---- what the user sees ---- */
@@ -179,7 +181,7 @@ static void release(struct httpd_stream *stream)
     assert(!stream->released);
     stream->released = true;
     httpd_stream_resume(stream);
-    unreference(stream);
+    unreference(stream, 1);
 }
 
 void httpd_stream_end(struct httpd_stream *stream)

@@ -108,7 +108,7 @@ static void leave(struct kube_reflector *r, int64_t now_ms, int64_t delay_ms, bo
 static void fail(struct kube_reflector *r, int64_t now_ms, int64_t retry_after_ms, bool still_open,
                  const char *words)
 {
-    (void)snprintf(r->trouble, sizeof r->trouble, "%s %s: %s",
+    (void)snprintf(r->trouble, sizeof r->trouble, "%s %.100s: %.380s",
                    r->phase == LISTING ? "list" : "watch", r->collection, words);
     leave(r, now_ms, kube_backoff_next(&r->backoff, r->random, retry_after_ms), still_open);
 }

@@ -322,7 +322,7 @@ static int read_expression(struct kube_selector *s, const cJSON *expression, str
 {
     const char *key = NULL, *name = NULL;
     const cJSON *values = NULL, *value;
-    enum comparison comparison;
+    enum comparison comparison = OPERATOR_COUNT;
     int r = json_read_string(expression, "", "key", KEY_MAX, &key, err);
     if (r >= 0)
         r = check_key(key ? key : "", key ? strlen(key) : 0, err);

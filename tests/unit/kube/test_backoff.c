@@ -1,3 +1,4 @@
+/* Delays between tries: how they grow, and what may be tried again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Base64: known texts, every byte, and texts that are none. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Kubeconfigs: which file, context, cluster and user win, and what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* The scanner of lists: every form of list, in pieces of every size. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

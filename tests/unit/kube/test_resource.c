@@ -1,3 +1,4 @@
+/* Paths of requests, as an API server expects them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

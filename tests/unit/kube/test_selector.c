@@ -1,3 +1,4 @@
+/* Label and field selectors: tables of what they match and of what they refuse. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
