@@ -244,7 +244,7 @@ static void end_some_rank(struct world *w, struct pod *p, uint32_t local)
 
 static void run_on(struct world *w, struct pod *p)
 {
-    if (p->state == POD_RUNNING && !w->healing && chance(w, 70))
+    if (p->state == POD_RUNNING && !w->healing && chance(w, 92))
         return; /* they train */
     for (uint32_t i = 0; i < w->nproc; i++) {
         if (p->ended[i])

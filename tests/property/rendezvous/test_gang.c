@@ -20,7 +20,7 @@
 #include "world.h"
 
 #define SEEDS 1500
-#define STEPS 1500
+#define STEPS 2000
 
 static struct world world;
 
