@@ -2,7 +2,7 @@
  *
  * curl's sockets sit in one private epoll set whose descriptor the loop watches (libuv aborts when
  * a watched socket was closed early). HTTP/1.1 with keep-alive or HTTP/2, whatever the server
- * offers. */
+ * offers. Programs ignore SIGPIPE. */
 #ifndef KUBE_TRANSPORT_TRANSPORT_H
 #define KUBE_TRANSPORT_TRANSPORT_H
 
