@@ -47,6 +47,14 @@ struct field {
     const struct field_table *table; /* of objects and of items of lists */
 };
 
+/* For writing tables. */
+#define FIELD_TABLE(type, list)                                                         \
+    {                                                                                   \
+        .fields = (list), .count = sizeof(list) / sizeof(list)[0], .size = sizeof(type) \
+    }
+#define FIELD_AT(type, member) .offset = offsetof(type, member)
+#define FIELD_COUNT_AT(type, member) .count_offset = offsetof(type, member)
+
 /* Sets everything to what it is when absent. */
 void fields_init(const struct field_table *table, void *base);
 

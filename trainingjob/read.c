@@ -23,7 +23,7 @@ cJSON *trainingjob_copy_object(const cJSON *object)
     {
         /* Status is read into C data, managedFields are large and nobody here looks at them. */
         if (strcmp(item->string, "status") != 0 && strcmp(item->string, "metadata") != 0)
-            json_set(copy, item->string, json_copy(item));
+            (void)cJSON_AddItemToObject(copy, item->string, json_copy(item));
     }
     cJSON *metadata = json_set_object(copy, "metadata");
     cJSON_ArrayForEach(item, json_member(object, "metadata"))

@@ -13,60 +13,55 @@ static const char *const order_names[] = {TRAININGQUEUE_ORDER_MAP(XX) NULL};
 static const char *const preemption_names[] = {TRAININGQUEUE_PREEMPTION_MAP(XX) NULL};
 #undef XX
 
-#define TABLE(type, list)                                                       \
-    {                                                                           \
-        .fields = (list), .count = MLT_ARRAY_LENGTH(list), .size = sizeof(type) \
-    }
-#define AT(type, member) .offset = offsetof(type, member)
-
 static const struct field quota_list[] = {
     {.name = "resource",
      .kind = FIELD_STRING,
-     AT(struct trainingqueue_quota, resource),
+     FIELD_AT(struct trainingqueue_quota, resource),
      .required = true,
      .min = 1,
      .max = 316},
     {.name = "nominal",
      .kind = FIELD_QUANTITY,
-     AT(struct trainingqueue_quota, nominal),
+     FIELD_AT(struct trainingqueue_quota, nominal),
      .required = true},
     {.name = "borrowLimit",
      .kind = FIELD_QUANTITY,
-     AT(struct trainingqueue_quota, borrow_limit),
+     FIELD_AT(struct trainingqueue_quota, borrow_limit),
      .absent = TRAININGJOB_NONE},
     {.name = "lendLimit",
      .kind = FIELD_QUANTITY,
-     AT(struct trainingqueue_quota, lend_limit),
+     FIELD_AT(struct trainingqueue_quota, lend_limit),
      .absent = TRAININGJOB_NONE},
 };
-static const struct field_table quota_fields = TABLE(struct trainingqueue_quota, quota_list);
+static const struct field_table quota_fields = FIELD_TABLE(struct trainingqueue_quota, quota_list);
 
 static const struct field preemption_list[] = {
     {.name = "withinQueue",
      .kind = FIELD_ENUM,
-     AT(struct trainingqueue, preemption_within),
+     FIELD_AT(struct trainingqueue, preemption_within),
      .names = preemption_names,
      .has_default = true,
      .unsupported = true},
     {.name = "reclaim",
      .kind = FIELD_ENUM,
-     AT(struct trainingqueue, preemption_reclaim),
+     FIELD_AT(struct trainingqueue, preemption_reclaim),
      .names = preemption_names,
      .has_default = true,
      .unsupported = true},
 };
-static const struct field_table preemption_fields = TABLE(struct trainingqueue, preemption_list);
+static const struct field_table preemption_fields =
+    FIELD_TABLE(struct trainingqueue, preemption_list);
 
 static const struct field queue_list[] = {
     {.name = "parent",
      .kind = FIELD_STRING,
-     AT(struct trainingqueue, parent),
+     FIELD_AT(struct trainingqueue, parent),
      .min = 1,
      .max = TRAININGJOB_QUEUE_NAME_MAX,
      .unsupported = true},
     {.name = "weight",
      .kind = FIELD_INTEGER,
-     AT(struct trainingqueue, weight),
+     FIELD_AT(struct trainingqueue, weight),
      .min = 0,
      .max = TRAININGQUEUE_WEIGHT_MAX,
      .absent = 1,
@@ -74,40 +69,40 @@ static const struct field queue_list[] = {
      .unsupported = true},
     {.name = "quota",
      .kind = FIELD_LIST,
-     AT(struct trainingqueue, quota),
-     .count_offset = offsetof(struct trainingqueue, quota_count),
+     FIELD_AT(struct trainingqueue, quota),
+     FIELD_COUNT_AT(struct trainingqueue, quota_count),
      .max = TRAININGQUEUE_QUOTA_MAX,
      .table = &quota_fields,
      .unsupported = true},
     {.name = "order",
      .kind = FIELD_ENUM,
-     AT(struct trainingqueue, order),
+     FIELD_AT(struct trainingqueue, order),
      .names = order_names,
      .has_default = true,
      .unsupported = true},
     {.name = "preemption", .kind = FIELD_OBJECT, .table = &preemption_fields},
     {.name = "namespaceSelector",
      .kind = FIELD_TREE,
-     AT(struct trainingqueue, namespace_selector),
+     FIELD_AT(struct trainingqueue, namespace_selector),
      .unsupported = true},
     {.name = "maxRunningJobs",
      .kind = FIELD_INTEGER,
-     AT(struct trainingqueue, max_running_jobs),
+     FIELD_AT(struct trainingqueue, max_running_jobs),
      .min = 1,
      .max = TRAININGQUEUE_JOBS_MAX,
      .unsupported = true},
     {.name = "maxTimeSeconds",
      .kind = FIELD_INTEGER,
-     AT(struct trainingqueue, max_time_seconds),
+     FIELD_AT(struct trainingqueue, max_time_seconds),
      .min = 1,
      .max = TRAININGJOB_SECONDS_MAX,
      .unsupported = true},
     {.name = "nodeSelector",
      .kind = FIELD_TREE,
-     AT(struct trainingqueue, node_selector),
+     FIELD_AT(struct trainingqueue, node_selector),
      .unsupported = true},
 };
-const struct field_table trainingqueue_fields = TABLE(struct trainingqueue, queue_list);
+const struct field_table trainingqueue_fields = FIELD_TABLE(struct trainingqueue, queue_list);
 
 int trainingqueue_read(const cJSON *object, struct trainingqueue *ret_queue, struct mlt_error *err)
 {

@@ -100,6 +100,20 @@ static void test_a_failed_read_leaves_the_output_alone(void **state)
     assert_int_equal(job.spec.backoff_limit, 77);
 }
 
+static void test_names_that_look_like_paths_are_only_names(void **state)
+{
+    (void)state;
+    cleanup_json cJSON *object = small_job();
+    (void)cJSON_AddItemToObject(object, "", cJSON_CreateString("empty"));
+    (void)cJSON_AddItemToObject(object, "spec.queue", cJSON_CreateString("not-this"));
+    (void)cJSON_AddItemToObject(object, "metadata[uid]", cJSON_CreateString("not-this"));
+    cleanup_trainingjob struct trainingjob job = {0};
+    read_job(steal_ptr(&object), &job);
+    assert_null(job.spec.queue);
+    assert_string_equal(job.metadata.uid, "");
+    assert_string_equal(json_member(job.object, "spec.queue")->valuestring, "not-this");
+}
+
 static void test_ranks_per_pod_follow_the_gpus_of_the_trainer(void **state)
 {
     (void)state;
@@ -268,6 +282,7 @@ int main(void)
         cmocka_unit_test(test_every_field_is_read),
         cmocka_unit_test(test_absent_fields_have_their_defaults),
         cmocka_unit_test(test_a_failed_read_leaves_the_output_alone),
+        cmocka_unit_test(test_names_that_look_like_paths_are_only_names),
         cmocka_unit_test(test_ranks_per_pod_follow_the_gpus_of_the_trainer),
         cmocka_unit_test(test_the_queue_is_the_field_then_the_label_then_default),
         cmocka_unit_test(test_a_job_is_cancelled_by_an_annotation),
