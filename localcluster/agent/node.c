@@ -196,10 +196,35 @@ static void lease_send(struct agent *a, const char *verb, bool named, api_answer
     mlt_text_release(&path);
 }
 
+static void namespace_made(void *arg, int status, const char *body, size_t length)
+{
+    if (status < 300 || status == 409)
+        lease_send(arg, "POST", false, lease_written);
+    else
+        lease_written(arg, status, body, length);
+}
+
+/* A server that was just started may not have the namespace yet. */
+static void lease_made(void *arg, int status, const char *body, size_t length)
+{
+    if (status != 404) {
+        lease_written(arg, status, body, length);
+        return;
+    }
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    cleanup_json cJSON *object = cJSON_CreateObject();
+    json_set_string(object, "apiVersion", "v1");
+    json_set_string(object, "kind", "Namespace");
+    json_set_string(object, "metadata.name", LEASE_NAMESPACE);
+    kube_path(&path, KUBE_NAMESPACE, NULL, NULL, NULL, NULL);
+    (void)api_send(arg, "POST", mlt_text_string(&path), NULL, object, namespace_made, arg);
+    mlt_text_release(&path);
+}
+
 static void lease_renewed(void *arg, int status, const char *body, size_t length)
 {
     if (status == 404)
-        lease_send(arg, "POST", false, lease_written);
+        lease_send(arg, "POST", false, lease_made);
     else
         lease_written(arg, status, body, length);
 }
