@@ -12,6 +12,8 @@ extern const char *const trainingjob_action_names[];
 extern const char *const trainingjob_operator_names[];
 extern const char *const trainingjob_depends_names[];
 
+#define TRAININGJOB_SIGTERM 15
+
 /* Signals that may end a rank, and those of them that ask a rank to stop. */
 extern const char *const trainingjob_signal_names[];
 extern const int trainingjob_signal_numbers[];

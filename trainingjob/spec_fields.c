@@ -2,8 +2,6 @@
  * same as in crds/trainingjobs.yaml. */
 #include "trainingjob/spec_fields.h"
 
-#include <signal.h>
-
 #include "lib/base/cleanup.h"
 #include "trainingjob/names.h"
 #include "trainingjob/trainingjob.h"
@@ -163,7 +161,7 @@ static const struct field checkpoint_list[] = {
      FIELD_AT(struct trainingjob_checkpoint_spec, signal),
      .names = trainingjob_stop_signal_names,
      .values = trainingjob_stop_signal_numbers,
-     .absent = SIGTERM,
+     .absent = TRAININGJOB_SIGTERM,
      .has_default = true},
     {.name = "repair",
      .kind = FIELD_BOOL,

@@ -249,9 +249,20 @@ static void test_secret_selector_and_labels(void **state)
 static void test_signals_have_names(void **state)
 {
     (void)state;
-    assert_int_equal(trainingjob_signal_number("SIGKILL"), SIGKILL);
+    static const struct {
+        const char *name;
+        int number;
+    } rows[] = {{"SIGTERM", SIGTERM}, {"SIGINT", SIGINT},   {"SIGHUP", SIGHUP},
+                {"SIGQUIT", SIGQUIT}, {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2},
+                {"SIGKILL", SIGKILL}, {"SIGSEGV", SIGSEGV}, {"SIGBUS", SIGBUS},
+                {"SIGABRT", SIGABRT}, {"SIGFPE", SIGFPE},   {"SIGILL", SIGILL},
+                {"SIGPIPE", SIGPIPE}, {"SIGALRM", SIGALRM}, {"SIGTRAP", SIGTRAP},
+                {"SIGSYS", SIGSYS},   {"SIGXCPU", SIGXCPU}, {"SIGXFSZ", SIGXFSZ}};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        assert_int_equal(trainingjob_signal_number(rows[i].name), rows[i].number);
+        assert_string_equal(trainingjob_signal_name(rows[i].number), rows[i].name);
+    }
     assert_int_equal(trainingjob_signal_number("SIGNOPE"), 0);
-    assert_string_equal(trainingjob_signal_name(SIGTERM), "SIGTERM");
     assert_null(trainingjob_signal_name(0));
 }
 
