@@ -10,6 +10,8 @@
 #include "lib/json/json.h"
 #include "lib/kube/resource.h"
 
+#define LAUNCHER_EXIT_BAD 64 /* design section 5 */
+
 void admit_write(struct job *job)
 {
     struct controller *c = job->controller;
@@ -80,13 +82,6 @@ static void creation_ended(struct job *job, struct member *m)
         m->creating = false;
 }
 
-/* Takes in our own pod of this member, whichever request has created it. */
-static void member_got_pod(struct job *job, struct member *m, const cJSON *pod)
-{
-    view_pod_answered(job->controller, pod);
-    m->renew = false;
-}
-
 /* The name is taken: by our own earlier try, whose answer was lost, or by somebody else's pod. */
 static void taken_read(struct controller *c, const struct apply_order *order,
                        const struct apply_answer *answer)
@@ -101,7 +96,7 @@ static void taken_read(struct controller *c, const struct apply_order *order,
     const char *owner =
         json_string(answer->object, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
     if (strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp"))
-        member_got_pod(job, m, answer->object);
+        view_pod_answered(c, answer->object);
     else
         m->creation++;
 }
@@ -138,10 +133,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     creation_ended(job, m);
     if (answer->status == 201 || answer->status == 200) {
         c->metrics.count[METRIC_PODS_CREATED]++;
-        if (m)
-            member_got_pod(job, m, answer->object);
-        else
-            view_pod_answered(c, answer->object);
+        view_pod_answered(c, answer->object);
         return;
     }
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
@@ -170,6 +162,7 @@ static void create_pod(struct job *job, struct member *m)
         .launcher_command = c->config.launcher_command,
     };
     m->creating = true;
+    m->renew = false; /* the watch may show the new pod before the answer does */
     job->creations++;
     if (pod_build(&build, &pod, &err) < 0) {
         pod_created(c, &(struct apply_order){.job_uid = job->uid, .index = m->slot},
@@ -206,6 +199,7 @@ void admit_create_pods(struct job *job)
 static const char *undo_reason(struct job *job, const char **ret_words)
 {
     uint32_t facts = job_facts(job);
+    bool refused = job->probe_again_ms > job->controller->now_ms;
     *ret_words = job->undo_words ? job->undo_words : "a pod ended before the gang could start";
     if (facts & RECONCILE_BIT(NO_PLACE) && !job->undo_words) {
         *ret_words = "no node has room for a member that was lost";
@@ -215,7 +209,7 @@ static const char *undo_reason(struct job *job, const char **ret_words)
         *ret_words = "not every pod was ready within startTimeoutSeconds";
         return "StartTimeout";
     }
-    return job->undo_words ? "PodRefused" : "PodRejected";
+    return refused ? "PodRefused" : job->undo_words ? "PodFailed" : "PodRejected";
 }
 
 /* The nodes of members that never came are tried last next time. */
@@ -227,11 +221,24 @@ static void avoid_late_nodes(struct job *job)
                                    JOB_NODE_AVOID_BASE_MS, JOB_NODE_AVOID_MAX_MS);
 }
 
+/* A launcher that says that it can never work ends the job. */
+static bool is_bad_specification(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (job->members[i].pod && job->members[i].pod->exit_code == LAUNCHER_EXIT_BAD)
+            return true;
+    return false;
+}
+
 void admit_undo(struct job *job)
 {
     struct controller *c = job->controller;
     const char *words;
     const char *reason = undo_reason(job, &words);
+    if (is_bad_specification(job)) {
+        finish_fail(job, "InvalidSpec", words);
+        return;
+    }
     if (strcmp(reason, "StartTimeout") == 0)
         avoid_late_nodes(job);
     event_record(job, true, "Requeued", "the gang gives its nodes back and waits again: %s", words);

@@ -19,6 +19,7 @@ static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
     job->verdict.v.tail = job->verdict.tail;
     job->adopting = false;
     job->stop_ordered = false;
+    job->sent_attempt = job->execed_attempt = 0;
 }
 
 static void member_channel(struct job *job, const struct coordinator_output *out, bool joined)

@@ -270,6 +270,8 @@ void job_make_gang(struct job *job)
     if (job->coordinator || !job->has_tj)
         return;
     make_members(job);
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
+        members_leave_former(job);
     make_coordinator(job);
     if (!job_finished(job))
         job_ledger_holds(job);

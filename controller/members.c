@@ -114,7 +114,11 @@ static void member_lost(struct job *job, struct member *m)
     event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
     coordinator_pod_lost(job->coordinator, m->role, m->slot, infrastructure, m->node ? m->node : "",
                          words, code, job->controller->now_ms);
-    if (rejected)
+    /* Before the first START whatever ends a pod is held against its node: an image or a sandbox that fails there. */
+    bool early = same && !infrastructure && job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
+    if (early)
+        trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    if (rejected || early)
         blame_node(job, m, m->pod->node);
 }
 
@@ -145,6 +149,16 @@ static void member_refresh(struct job *job, struct member *m)
     }
 }
 
+void members_leave_former(struct job *job)
+{
+    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+         p = p->next_of_job) {
+        struct member *m = member_find(job, p->role, p->slot);
+        if (m && view_pod_terminal(p) && p->creation > m->former)
+            m->former = p->creation;
+    }
+}
+
 void members_refresh(struct job *job)
 {
     job->members_stale = false;
@@ -157,7 +171,7 @@ void members_refresh(struct job *job)
         struct member *m = member_find(job, p->role, p->slot);
         if (!m || p->creation <= 0)
             continue;
-        if (!m->pod || p->creation > m->pod->creation)
+        if (p->creation > m->former && (!m->pod || p->creation > m->pod->creation))
             m->pod = p;
         if (p->creation > m->creation)
             m->creation = p->creation;

@@ -44,7 +44,7 @@ static const struct row rows[] = {
     {QUEUED, F(TO_DELETE), 0, RECONCILE_DELETE_PODS},
     {QUEUED, F(PLACED), F(WRITING), RECONCILE_ADMIT},
     {QUEUED, 0, F(PROBED) | F(PROBING), RECONCILE_PROBE},
-    {QUEUED, F(PROBED), F(IN_QUEUE) | F(PLACED) | F(PODS_LEFT), RECONCILE_ENQUEUE},
+    {QUEUED, F(PROBED), F(PROBING) | F(IN_QUEUE) | F(PLACED) | F(PODS_LEFT), RECONCILE_ENQUEUE},
 
     /* Admitted is the time before the first START: whatever goes wrong undoes the whole gang. */
     {ADMITTED, F(CANCEL), 0, RECONCILE_CANCEL},
@@ -71,7 +71,7 @@ static const struct row rows[] = {
     /* START follows its stored attempt at once; one status write lies between verdict and START. */
     {STARTING, F(READY), F(SENT) | F(ACTIVE) | F(PAST), RECONCILE_START},
     {STARTING, F(READY) | F(PAST), F(ACTIVE) | F(WRITING), RECONCILE_PREPARE_START},
-    {STARTING | RESTARTING, F(EXECED), 0, RECONCILE_NOTE_RUNNING},
+    {STARTING | RESTARTING, F(EXECED) | F(ACTIVE), 0, RECONCILE_NOTE_RUNNING},
     {STARTED, F(NO_PLACE), F(ACTIVE), RECONCILE_UNDO},
     {STARTED, F(LATE), F(ACTIVE), RECONCILE_UNDO},
     {STARTED, F(TO_DELETE), F(ACTIVE), RECONCILE_DELETE_PODS},

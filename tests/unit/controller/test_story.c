@@ -1,4 +1,4 @@
-/* Whole lives of jobs, told to the controller event by event. */
+/* Whole lives of jobs, told to the controller event by event: the good ones, and those that wait. */
 #include <stdio.h>
 #include <string.h>
 #include "world.h"
@@ -10,11 +10,184 @@ static void test_a_job_runs_from_its_submission_to_success(void **state)
     world_init(&w, 2, 2);
     world_submit(&w, "a", 3, NULL);
     assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,001-002]");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_int_equal(world_number(&w, "a", "gpus"), 3);
+    assert_string_equal(world_condition(&w, "a", "Running"), "True");
     assert_int_equal(w.pods_created, 3);
     assert_int_equal(w.starts, 3);
+    world_advance(&w, 1500);
+    assert_string_equal(world_status(&w, "a", "workers"), "3/3");
+    struct world_launcher *l = world_launcher(&w, "a", 1);
+    assert_int_equal(l->world_size, 3);
+    assert_int_equal(l->rank_base, 1);
     world_job_ends_well(&w, "a");
     assert_string_equal(world_phase(&w, "a"), "Succeeded");
     assert_string_equal(world_condition(&w, "a", "Complete"), "True");
+    assert_string_equal(world_condition(&w, "a", "Running"), "False");
+    assert_true(*world_status(&w, "a", "completionTime") != 0);
+    assert_string_equal(
+        json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""), "Succeeded");
+    assert_true(world_has_event(&w, "Completed"));
+    assert_int_equal(w.secrets_read, 0);
+    world_release(&w);
+}
+
+static void test_progress_is_written_at_once_and_then_every_ten_seconds(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 3000);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    world_progress(&w, l, 1, 1000);
+    assert_int_equal(world_number(&w, "a", "progress.step"), 1);
+    unsigned writes = w.status_writes;
+    for (int64_t s = 2; s <= 101; s++) {
+        world_progress(&w, l, s, 1000);
+        world_advance(&w, 100);
+    }
+    assert_true(w.status_writes - writes <= 2);
+    world_advance(&w, 10000);
+    assert_int_equal(world_number(&w, "a", "progress.step"), 101);
+    assert_int_equal(world_number(&w, "a", "progress.estimatedRemainingSeconds"), 449);
+    world_release(&w);
+}
+
+static void test_two_jobs_that_need_most_of_the_cluster_run_one_after_the_other(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_submit(&w, "b", 3, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_phase(&w, "b"), "Queued");
+    assert_int_equal(w.pods_created, 3);
+    assert_string_equal(world_status(&w, "b", "queue.reason"), "Waiting");
+    assert_non_null(strstr(world_status(&w, "b", "queue.explanation"), "1 of 4"));
+    world_job_ends_well(&w, "a");
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    assert_string_equal(world_status(&w, "b", "queue.explanation"), "");
+    world_release(&w);
+}
+
+static void test_a_job_that_can_never_fit_says_so_at_once_and_stays_queued(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 5, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_reason(&w, "a", "Queued"), "Unschedulable");
+    assert_true(*world_status(&w, "a", "queue.explanation") != 0);
+    assert_int_equal(world_count(&w, "pods"), 0);
+    world_release(&w);
+}
+
+static void test_what_is_not_supported_fails_with_the_name_of_the_field(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 1, "{\"spec\":{\"scheduling\":{\"spares\":1}}}");
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "NotSupported");
+    world_submit(&w, "b", 1, "{\"spec\":{\"workers\":{\"replicas\":\"many\"}}}");
+    assert_string_equal(world_phase(&w, "b"), "Failed");
+    assert_string_equal(world_reason(&w, "b", "Failed"), "InvalidSpec");
+    world_release(&w);
+}
+
+static void test_a_refused_dry_run_is_shown_and_tried_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.refuse_dry_run = "spec.containers[0].imagee: unknown field";
+    world_submit(&w, "a", 1, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_condition(&w, "a", "Admitted"), "False");
+    assert_true(world_has_event(&w, "PodRefused"));
+    assert_int_equal(world_count(&w, "pods"), 0);
+    w.refuse_dry_run = NULL;
+    world_advance(&w, 16000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_a_finished_job_is_deleted_when_its_time_to_live_is_over(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, "{\"spec\":{\"ttlSecondsAfterFinished\":60}}");
+    world_job_ends_well(&w, "a");
+    world_advance(&w, 55000);
+    assert_int_equal(world_count(&w, "trainingjobs"), 1);
+    world_advance(&w, 10000);
+    assert_int_equal(world_count(&w, "trainingjobs"), 0);
+    assert_int_equal(world_count(&w, "pods"), 0);
+    world_release(&w);
+}
+
+static void clean_pods(const char *policy, unsigned left)
+{
+    struct world w;
+    char patch[128];
+    world_init(&w, 1, 2);
+    (void)snprintf(patch, sizeof patch, "{\"spec\":{\"cleanPodPolicy\":\"%s\"}}", policy);
+    world_submit(&w, "a", 2, patch);
+    world_job_ends_well(&w, "a");
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    assert_int_equal(world_count(&w, "pods"), left);
+    world_release(&w);
+}
+
+static void test_pods_are_cleaned_up_by_policy(void **state)
+{
+    (void)state;
+    clean_pods("None", 2);
+    clean_pods("Running", 2);
+    clean_pods("All", 0);
+}
+
+static void test_a_deleted_job_lets_its_launchers_go_and_frees_its_place(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_submit(&w, "b", 1, NULL);
+    assert_string_equal(world_phase(&w, "b"), "Queued");
+    world_delete(&w, "trainingjobs/team/a");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_release(&w);
+}
+
+static void test_the_pod_carries_what_the_contract_says(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    const cJSON *pod = world_object(&w, "pods/team/a-worker-0");
+    assert_string_equal(json_string(pod, "spec.nodeName", ""), "node001");
+    assert_string_equal(json_string(pod, "spec.restartPolicy", ""), "Never");
+    assert_string_equal(json_string(pod, "spec.hostname", ""), "a-worker-0");
+    assert_string_equal(json_string(pod, "spec.containers[0].command[0]", ""),
+                        "/mltrain/bin/mltrain-launcher");
+    assert_string_equal(json_string(pod, "spec.containers[0].command[3]", ""), "python3");
+    assert_string_equal(json_string(pod, "metadata.ownerReferences[0].name", ""), "a");
+    const char *uid = json_string(pod, "metadata.labels[mltrain.io/job-uid]", "");
+    char secret[128];
+    (void)snprintf(secret, sizeof secret, "secrets/team/a-mltrain-key-%.8s", uid);
+    assert_non_null(world_object(&w, secret));
+    assert_true(json_bool(world_object(&w, secret), "immutable", false));
     world_release(&w);
 }
 
@@ -22,6 +195,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_job_runs_from_its_submission_to_success),
+        cmocka_unit_test(test_progress_is_written_at_once_and_then_every_ten_seconds),
+        cmocka_unit_test(test_two_jobs_that_need_most_of_the_cluster_run_one_after_the_other),
+        cmocka_unit_test(test_a_job_that_can_never_fit_says_so_at_once_and_stays_queued),
+        cmocka_unit_test(test_what_is_not_supported_fails_with_the_name_of_the_field),
+        cmocka_unit_test(test_a_refused_dry_run_is_shown_and_tried_again),
+        cmocka_unit_test(test_a_finished_job_is_deleted_when_its_time_to_live_is_over),
+        cmocka_unit_test(test_pods_are_cleaned_up_by_policy),
+        cmocka_unit_test(test_a_deleted_job_lets_its_launchers_go_and_frees_its_place),
+        cmocka_unit_test(test_the_pod_carries_what_the_contract_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

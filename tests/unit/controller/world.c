@@ -359,6 +359,11 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
         l->exit_code = m->exit.code;
         world_pod_ends(w, l, m->exit.code);
         break;
+    case RENDEZVOUS_PING:
+        say(w, l,
+            &(struct rendezvous_message){
+                .type = RENDEZVOUS_PONG, .attempt = m->attempt, .ping = m->ping});
+        break;
     case RENDEZVOUS_REFUSED:
         if (w->verbose)
             printf("    refused: %s\n", m->refused.reason);
@@ -836,6 +841,7 @@ void world_init(struct world *w, unsigned nodes, unsigned gpus_per_node)
 {
     *w = (struct world){.now_ms = 1000, .wall_ms = WALL_START, .timer_ms = INT64_MAX};
     w->last = &w->first;
+    w->verbose = getenv("WORLD_VERBOSE") != NULL; /* to see what happens when a story fails */
     for (unsigned i = 1; i <= nodes; i++)
         add_node(w, i, gpus_per_node);
     new_controller(w);

@@ -1,0 +1,114 @@
+/* Lives of jobs whose controller is killed: at rest, and before each single effect. The world checks that no START goes
+ * out before its attempt is stored and that no slot ever has two living pods. */
+#include <stdio.h>
+#include <string.h>
+#include "world.h"
+
+static void test_a_new_controller_adopts_running_ranks_as_they_are(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 2000);
+    unsigned starts = w.starts;
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.starts, starts);
+    assert_int_equal(w.pods_created, 3);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_int_equal(world_number(&w, "a", "restarts"), 0);
+    world_job_ends_well(&w, "a");
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_release(&w);
+}
+
+static void test_a_rank_that_died_while_nobody_led_restarts_the_gang(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 2000);
+    struct world_launcher *l = world_launcher(&w, "a", 1);
+    l->exits[l->exits_count++] = (struct rendezvous_exit){
+        .rank = 1, .code = 9, .cause = RENDEZVOUS_CAUSE_EXITED, .after_ms = 1000, .tail = "x"};
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_int_equal(w.pods_created, 3);
+    world_release(&w);
+}
+
+static void test_a_pod_that_went_while_nobody_led_is_created_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 2000);
+    world_delete(&w, "pods/team/a-worker-2");
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(w.pods_created, 4);
+    world_release(&w);
+}
+
+/* One life with a failure in it; the controller is dropped before its n-th effect. */
+static void live(struct world *w, int drop_after)
+{
+    world_init(w, 2, 2);
+    w->drop_after = drop_after;
+    world_submit(w, "a", 3, NULL);
+    world_advance(w, 40000);
+    struct world_launcher *l = world_launcher(w, "a", 1);
+    if (l && l->state == LAUNCHER_RUNNING)
+        world_rank_exits(w, l, 0, 1, 0, 39000);
+    world_advance(w, 40000);
+    assert_string_equal(world_phase(w, "a"), "Running");
+    world_job_ends_well(w, "a");
+    world_advance(w, 60000);
+}
+
+static void test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job(
+    void **state)
+{
+    unsigned effects;
+    struct world w;
+    (void)state;
+    live(&w, 0);
+    effects = w.effects;
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_release(&w);
+    assert_true(effects > 60);
+    for (unsigned n = 1; n <= effects; n++) {
+        live(&w, (int)n);
+        if (strcmp(world_phase(&w, "a"), "Succeeded") != 0)
+            fail_msg("dropped before effect %u of %u: the job is %s", n, effects,
+                     world_phase(&w, "a"));
+        assert_true(world_number(&w, "a", "restartsCharged") <= 1);
+        for (uint32_t slot = 0; slot < 3; slot++)
+            assert_null(world_launcher(&w, "a", slot));
+        world_release(&w);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_new_controller_adopts_running_ranks_as_they_are),
+        cmocka_unit_test(test_a_rank_that_died_while_nobody_led_restarts_the_gang),
+        cmocka_unit_test(test_a_pod_that_went_while_nobody_led_is_created_again),
+        cmocka_unit_test(
+            test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,324 @@
+/* Lives of jobs in which something breaks. */
+#include <stdio.h>
+#include <string.h>
+#include "world.h"
+
+static void test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint(
+    void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 2000);
+    world_progress(&w, world_launcher(&w, "a", 0), 70, 100);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 60, 70);
+    world_advance(&w, 11000);
+    unsigned writes = w.status_writes;
+    world_rank_exits(&w, world_launcher(&w, "a", 2), 0, 1, 0, 13000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(w.pods_created, 3);
+    assert_int_equal(w.starts, 6);
+    /* One write between verdict and START, and one that says it runs. */
+    assert_int_equal(w.status_writes - writes, 2);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        assert_int_equal(world_launcher(&w, "a", slot)->resume_step, 60);
+    assert_int_equal(world_number(&w, "a", "restarts"), 1);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_int_equal(world_number(&w, "a", "recovery.chargedAtStep"), 60);
+    assert_int_equal(world_number(&w, "a", "failures[0].rank"), 2);
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 1);
+    assert_int_equal(world_number(&w, "a", "failures[0].step"), 70);
+    assert_int_equal(world_number(&w, "a", "failures[0].stepsLost"), 10);
+    assert_string_equal(world_status(&w, "a", "failures[0].cause"), "Exited");
+    world_release(&w);
+}
+
+static void test_a_newer_checkpoint_gives_one_retry_back(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 1), 0, 1, 0, 10);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 10, -1);
+    world_advance(&w, 11000);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(world_number(&w, "a", "restarts"), 1);
+    assert_int_equal(world_number(&w, "a", "checkpoint.step"), 10);
+    world_release(&w);
+}
+
+static void test_a_torn_checkpoint_is_not_resumed_from(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    world_checkpoint(&w, l, 10, -1);
+    world_checkpoint(&w, l, 20, -1);
+    world_advance(&w, 11000);
+    assert_int_equal(world_number(&w, "a", "checkpoint.step"), 20);
+    /* Step 20 turns out to be torn: the launcher looks again before the next START. */
+    l->checkpoints[0] = l->checkpoints[1];
+    l->checkpoints_count = 1;
+    world_checkpoint(&w, l, -1, 20);
+    world_rank_exits(&w, l, 0, 1, 0, 10);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 10);
+    world_release(&w);
+}
+
+static void test_the_budget_of_retries_ends_the_job_with_the_culprits_code(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, "{\"spec\":{\"backoffLimit\":1}}");
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 3, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_rank_exits(&w, world_launcher(&w, "a", 1), 0, 7, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "BackoffLimitExceeded");
+    const cJSON *pod = world_object(&w, "pods/team/a-worker-0");
+    assert_int_equal(
+        json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1), 7);
+    world_release(&w);
+}
+
+static void test_restarts_that_get_nowhere_slow_down_and_take_fresh_pods(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_int_equal(w.pods_created, 1);
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    assert_true(*world_status(&w, "a", "recovery.nextAttemptTime") != 0);
+    assert_int_equal(w.pods_created, 2);
+    assert_non_null(world_object(&w, "pods/team/a-worker-0-r2"));
+    world_advance(&w, 1100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 3);
+    world_release(&w);
+}
+
+static void test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charged(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 2000);
+    char node[64];
+    (void)snprintf(node, sizeof node, "%s",
+                   json_string(world_object(&w, "pods/team/a-worker-1"), "spec.nodeName", ""));
+    world_delete(&w, "pods/team/a-worker-1");
+    world_run(&w);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 4);
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    const cJSON *again = world_object(&w, "pods/team/a-worker-1-r2");
+    assert_string_equal(json_string(again, "spec.nodeName", ""), node);
+    assert_string_equal(world_status(&w, "a", "failures[0].cause"), "Infrastructure");
+    world_release(&w);
+}
+
+static void test_a_launcher_that_dies_is_charged_and_its_pod_replaced(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    world_pod_ends(&w, world_launcher(&w, "a", 1), 137);
+    world_run(&w);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 4);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 137);
+    assert_non_null(world_object(&w, "pods/team/a-worker-1")); /* stays for its log */
+    world_release(&w);
+}
+
+static void test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 2);
+    w.reject_on = "node002";
+    world_submit(&w, "a", 3, NULL);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,001,003]");
+    assert_true(world_has_event(&w, "Requeued"));
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_int_equal(world_number(&w, "a", "restarts"), 0);
+    assert_string_equal(world_status(&w, "a", "recovery.avoidNodes[0].node"), "node002");
+    world_release(&w);
+}
+
+static void test_an_undone_gang_waits_until_its_node_may_be_tried_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.reject_on = "node001";
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_int_equal(w.pods_created, 1);
+    w.reject_on = NULL;
+    world_advance(&w, 29000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_advance(&w, 2500);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
+static void test_a_pod_that_is_refused_by_quota_undoes_the_gang(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.refuse_pod = "exceeded quota";
+    world_submit(&w, "a", 2, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "PodRefused");
+    w.refuse_pod = NULL;
+    world_advance(&w, 20000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_a_lost_node_moves_its_member_and_nobody_else(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 1);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 2000);
+    world_node_ready(&w, "node002", false);
+    /* The channel proves that the ranks live. */
+    world_advance(&w, 60000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    json_set_bool(world_object(&w, "pods/team/a-worker-1"), "lost", true);
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    world_advance(&w, 11000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,003]");
+    assert_int_equal(w.pods_created, 3);
+    world_release(&w);
+}
+
+static void test_a_gang_whose_lost_member_fits_nowhere_waits_as_a_whole(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 2000);
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    json_set_bool(world_object(&w, "pods/team/a-worker-1"), "lost", true);
+    world_node_ready(&w, "node002", false);
+    world_advance(&w, 15000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_int_equal(world_count(&w, "pods"), 1); /* it has ended, and stays for its log */
+    assert_null(world_launcher(&w, "a", 0));
+    world_node_ready(&w, "node002", true);
+    world_advance(&w, 40000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    world_release(&w);
+}
+
+static void test_exit_code_93_fails_the_job_at_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 93, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "RankAskedToFail");
+    world_release(&w);
+}
+
+static void test_exit_code_76_moves_the_member_to_another_node(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 1);
+    world_submit(&w, "a", 2, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 76, 0, 10);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[003,002]");
+    assert_int_equal(w.pods_created, 3);
+    world_release(&w);
+}
+
+static void test_a_rule_of_the_user_fails_the_job(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1,
+                 "{\"spec\":{\"failurePolicy\":{\"rules\":[{\"action\":\"FailJob\","
+                 "\"onExitCodes\":{\"operator\":\"In\",\"values\":[42]}}]}}}");
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 42, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "FailurePolicy");
+    world_release(&w);
+}
+
+static void test_members_that_never_come_release_the_gang(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.no_kubelet = true;
+    world_submit(&w, "a", 1, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    world_advance(&w, 601000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "StartTimeout");
+    assert_int_equal(world_count(&w, "pods"), 0);
+    world_release(&w);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint),
+        cmocka_unit_test(test_a_newer_checkpoint_gives_one_retry_back),
+        cmocka_unit_test(test_a_torn_checkpoint_is_not_resumed_from),
+        cmocka_unit_test(test_the_budget_of_retries_ends_the_job_with_the_culprits_code),
+        cmocka_unit_test(test_restarts_that_get_nowhere_slow_down_and_take_fresh_pods),
+        cmocka_unit_test(test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charged),
+        cmocka_unit_test(test_a_launcher_that_dies_is_charged_and_its_pod_replaced),
+        cmocka_unit_test(test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang),
+        cmocka_unit_test(test_an_undone_gang_waits_until_its_node_may_be_tried_again),
+        cmocka_unit_test(test_a_pod_that_is_refused_by_quota_undoes_the_gang),
+        cmocka_unit_test(test_a_lost_node_moves_its_member_and_nobody_else),
+        cmocka_unit_test(test_a_gang_whose_lost_member_fits_nowhere_waits_as_a_whole),
+        cmocka_unit_test(test_exit_code_93_fails_the_job_at_once),
+        cmocka_unit_test(test_exit_code_76_moves_the_member_to_another_node),
+        cmocka_unit_test(test_a_rule_of_the_user_fails_the_job),
+        cmocka_unit_test(test_members_that_never_come_release_the_gang),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

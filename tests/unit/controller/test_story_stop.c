@@ -1,0 +1,173 @@
+/* Lives of jobs that somebody stops. */
+#include <stdio.h>
+#include <string.h>
+#include "world.h"
+
+static void test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its_step(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 40, -1);
+    world_launcher(&w, "a", 0)->hold_stop = true;
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "recovery.pendingStop"), "Suspended");
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 45, -1);
+    world_advance(&w, 5000);
+    world_stopped(&w, world_launcher(&w, "a", 0));
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_string_equal(world_condition(&w, "a", "Suspended"), "True");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "");
+    assert_int_equal(world_number(&w, "a", "failures[0].attempt"), 0);
+    assert_null(world_launcher(&w, "a", 0));
+    world_submit(&w, "b", 2, NULL);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_job_ends_well(&w, "b");
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_launcher(&w, "a", 1)->resume_step, 45);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    world_job_ends_well(&w, "a");
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_release(&w);
+}
+
+static void test_a_job_submitted_suspended_waits_for_its_user(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, "{\"spec\":{\"suspend\":true}}");
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_int_equal(world_count(&w, "pods"), 0);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_a_suspension_that_is_taken_back_restarts_in_place_uncharged(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_launcher(&w, "a", 0)->hold_stop = true;
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_run(&w);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_run(&w);
+    world_stopped(&w, world_launcher(&w, "a", 0));
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
+static void test_a_cancelled_job_gets_its_grace_and_stays_as_failed(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_launcher(&w, "a", 1)->hold_stop = true;
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"graceful\"}}}");
+    world_advance(&w, 3000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    /* The second Ctrl-C: no grace any more. */
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"now\"}}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "Cancelled");
+    const cJSON *pod = world_object(&w, "pods/team/a-worker-1");
+    assert_int_equal(
+        json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1), 143);
+    world_release(&w);
+}
+
+static void test_a_queued_job_is_cancelled_at_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 2, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"graceful\"}}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    world_release(&w);
+}
+
+static void test_a_deadline_counts_from_the_start_of_running(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "b", 1, NULL);
+    world_submit(&w, "a", 1, "{\"spec\":{\"activeDeadlineSeconds\":30}}");
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_job_ends_well(&w, "b");
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 29000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "DeadlineExceeded");
+    world_release(&w);
+}
+
+static void test_a_conflict_reads_again_and_writes_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.conflicts = 2;
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 1);
+    world_release(&w);
+}
+
+static void test_requests_that_fail_for_a_while_are_sent_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.unavailable = 5;
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 30000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its_step),
+        cmocka_unit_test(test_a_job_submitted_suspended_waits_for_its_user),
+        cmocka_unit_test(test_a_suspension_that_is_taken_back_restarts_in_place_uncharged),
+        cmocka_unit_test(test_a_cancelled_job_gets_its_grace_and_stays_as_failed),
+        cmocka_unit_test(test_a_queued_job_is_cancelled_at_once),
+        cmocka_unit_test(test_a_deadline_counts_from_the_start_of_running),
+        cmocka_unit_test(test_a_conflict_reads_again_and_writes_again),
+        cmocka_unit_test(test_requests_that_fail_for_a_while_are_sent_again),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
