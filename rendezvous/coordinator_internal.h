@@ -112,6 +112,7 @@ struct coordinator {
     uint64_t attempt, next_attempt;
     uint64_t digest; /* 0: not known yet */
     bool ready_told, started_told;
+    bool rank0_done; /* rank 0 ended with code 0 */
     uint32_t started_count, zero_exits;
     uint64_t start_us;
     int64_t started_ms;

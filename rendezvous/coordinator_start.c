@@ -79,7 +79,7 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->next_attempt = attempt + 1;
     c->digest = 0;
     c->phase = PHASE_STARTED;
-    c->ready_told = c->started_told = false;
+    c->ready_told = c->started_told = c->rank0_done = false;
     c->started_count = c->zero_exits = 0;
     c->start_us = 0;
     c->started_ms = now_ms;

@@ -177,17 +177,23 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         take_failure(c, &f);
 }
 
-static bool is_rank0(const struct seat *s, const struct rendezvous_exit *e)
-{
-    return s->rank_base + e->local_rank == 0;
-}
-
 static void complete(struct coordinator *c)
 {
     c->phase = PHASE_COMPLETED;
     (void)output_add(c, COORDINATOR_COMPLETED);
     set_order(c, c->stop_grace_ms, c->stop_signal, "the job is complete");
     send_stops(c);
+}
+
+/* By the success policy. An attempt that was given up for a change of leader may turn out to have
+ * been complete: what was being stopped were the ranks that no longer mattered. */
+static void gang_check_completed(struct coordinator *c)
+{
+    bool done = c->zero_exits == c->world_size || (c->rank0_decides && c->rank0_done);
+    bool given_up = c->phase == PHASE_STOPPING && c->diverged && !c->requested &&
+                    c->failure.class == FAILURE_NONE;
+    if (done && (c->phase == PHASE_STARTED || given_up))
+        complete(c);
 }
 
 void seat_take_exit(struct coordinator *c, struct seat *s, const struct rendezvous_exit *e)
@@ -210,8 +216,9 @@ void seat_take_exit(struct coordinator *c, struct seat *s, const struct rendezvo
     }
     s->zero++;
     c->zero_exits++;
-    if (c->rank0_decides && is_rank0(s, e) && c->phase == PHASE_STARTED)
-        complete(c);
+    if (s->rank_base + e->local_rank == 0)
+        c->rank0_done = true;
+    gang_check_completed(c);
 }
 
 /* Ranks are gone whose end was never told. */
@@ -346,15 +353,7 @@ static uint32_t at_work(const struct coordinator *c)
 
 void gang_check_end(struct coordinator *c)
 {
-    if (c->phase == PHASE_STARTED && c->zero_exits == c->world_size) {
-        complete(c);
-        return;
-    }
-    if (c->phase == PHASE_STARTED && c->rank0_decides && c->seats[0].exited_bits[0] & 1) {
-        complete(
-            c); /* rank 0 ended well before we adopted the attempt; badly would have triggered */
-        return;
-    }
+    gang_check_completed(c); /* an attempt that was adopted may have ended well before */
     if (c->phase != PHASE_STOPPING || at_work(c) > 0)
         return;
     for (uint32_t i = 0; i < c->seats_count; i++)

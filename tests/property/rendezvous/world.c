@@ -219,6 +219,8 @@ static void owner_looks(struct world *w, uint32_t slot)
         tell_expected(w, slot);
     } else if (!s->noticed) {
         s->noticed = true;
+        if (w->status_started) /* a new leader cannot know that it had died before */
+            w->history[w->status_attempt].pod_lost = true;
         trace(w, "the owner notices that %s has died\n", s->pod.uid);
         coordinator_pod_lost(w->c, "worker", slot, true, "node001", "deleted", 0, w->now_ms);
     } else {

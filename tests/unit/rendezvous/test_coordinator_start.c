@@ -346,6 +346,32 @@ static void test_members_that_were_being_stopped_are_not_blamed(void **state)
     stage_release(&s);
 }
 
+static void adopting_rank0(struct coordinator_config *config)
+{
+    adopting(config);
+    config->rank0_decides = true;
+}
+
+static void test_a_job_that_rank_0_completed_is_not_begun_again_by_a_new_leader(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, adopting_rank0);
+    s.digest = 0xabc;
+    stage_hello(&s, 1, RENDEZVOUS_STATE_STOPPING, 4); /* the former leader had told it to */
+    assert_int_equal(stage_count(&s, COORDINATOR_DIVERGED), 1);
+    struct rendezvous_exit e = stage_exit_of(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 50);
+    struct rendezvous_message m = stage_hello_message(&s, 0, RENDEZVOUS_STATE_STOPPED, 4);
+    m.hello.exits = &e;
+    m.hello.exits_count = 1;
+    s.channels[0] = s.next_channel++;
+    stage_say(&s, 0, &m);
+    stage_stopped(&s, 1);
+    assert_int_equal(stage_count(&s, COORDINATOR_COMPLETED), 1);
+    assert_int_equal(stage_count(&s, COORDINATOR_VERDICT), 0);
+    stage_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +389,7 @@ int main(void)
         cmocka_unit_test(test_different_starts_diverge),
         cmocka_unit_test(test_nobody_waits_when_no_member_got_the_start),
         cmocka_unit_test(test_a_member_that_does_not_come_back_in_time_makes_the_attempt_diverge),
+        cmocka_unit_test(test_a_job_that_rank_0_completed_is_not_begun_again_by_a_new_leader),
         cmocka_unit_test(test_members_that_were_being_stopped_are_not_blamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
