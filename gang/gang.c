@@ -137,13 +137,13 @@ static void adopt_request(struct gang_job *job, const struct gang_job_request *r
     job->verdict_version = 0;
 }
 
-static int find_job(const struct gang *g, uint64_t id, struct gang_job **ret, struct mlt_error *err)
+/* NULL with the words set when there is none. */
+static struct gang_job *find_job(const struct gang *g, uint64_t id, struct mlt_error *err)
 {
     struct gang_job *job = gang_job_find(g, id);
     if (!job)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 " is not known", id);
-    *ret = job;
-    return 0;
+        (void)mlt_fail(err, EINVAL, "job %" PRIu64 " is not known", id);
+    return job;
 }
 
 static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t now_ms,
@@ -283,20 +283,21 @@ no_memory:
     return gang_no_memory(err);
 }
 
-static int find_member(const struct gang *g, const struct gang_event *e, struct gang_job **ret,
-                       struct mlt_error *err)
+/* The job of a member that may move; NULL with the words set when there is none. */
+static struct gang_job *find_member(const struct gang *g, const struct gang_event *e,
+                                    struct mlt_error *err)
 {
-    struct gang_job *job;
-    int rc = find_job(g, e->job, &job, err);
-    if (rc < 0)
-        return rc;
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return NULL;
+    if (job->nodes && e->pod < job->shape->pods)
+        return job;
     if (!job->nodes)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
-    if (e->pod >= job->shape->pods)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 ": pod %u of %u", e->job, e->pod,
-                        job->shape->pods);
-    *ret = job;
-    return 0;
+        (void)mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    else
+        (void)mlt_fail(err, EINVAL, "job %" PRIu64 ": pod %u of %u", e->job, e->pod,
+                       job->shape->pods);
+    return NULL;
 }
 
 static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t node)
@@ -317,11 +318,10 @@ static int on_pod_moved(struct gang *g, const struct gang_event *e, int64_t now_
                         struct mlt_error *err)
 {
     (void)now_ms;
-    struct gang_job *job;
-    int rc = find_member(g, e, &job, err);
-    if (rc < 0)
-        return rc;
-    rc = check_node_number(e->node, err);
+    struct gang_job *job = find_member(g, e, err);
+    if (!job)
+        return -EINVAL;
+    int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
     if (gang_node_reserve(g, e->node) < 0)
@@ -334,10 +334,9 @@ static int on_pod_gone(struct gang *g, const struct gang_event *e, int64_t now_m
                        struct mlt_error *err)
 {
     (void)now_ms;
-    struct gang_job *job;
-    int rc = find_member(g, e, &job, err);
-    if (rc < 0)
-        return rc;
+    struct gang_job *job = find_member(g, e, err);
+    if (!job)
+        return -EINVAL;
     move_member(g, job, e->pod, GANG_NO_NODE);
     return 0;
 }
@@ -346,10 +345,9 @@ static int on_job_released(struct gang *g, const struct gang_event *e, int64_t n
                            struct mlt_error *err)
 {
     (void)now_ms;
-    struct gang_job *job;
-    int rc = find_job(g, e->job, &job, err);
-    if (rc < 0)
-        return rc;
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
     if (!job->nodes)
         return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
     leave_place(g, job);
@@ -361,10 +359,9 @@ static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t no
                           struct mlt_error *err)
 {
     (void)now_ms;
-    struct gang_job *job;
-    int rc = find_job(g, e->job, &job, err);
-    if (rc < 0)
-        return rc;
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
     leave_place(g, job);
     gang_job_drop(g, job);
     return 0;
@@ -373,11 +370,10 @@ static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t no
 static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
-    struct gang_job *job;
-    int rc = find_job(g, e->job, &job, err);
-    if (rc < 0)
-        return rc;
-    rc = check_node_number(e->node, err);
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
+    int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
     return gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0 ? gang_no_memory(err) : 0;

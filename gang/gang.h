@@ -171,11 +171,7 @@ struct gang_decision {
     uint32_t nodes_count;
     uint32_t position;          /* WAIT of a whole job: place in its queue, from 1 */
     int64_t estimated_start_ms; /* WAIT: 0 when unknown */
-    const struct gang_why *why; /* WAIT and NEVER */
-    /* WAIT and NEVER, with numbers: asked, free, largest hole, who holds it:
-     * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2
-     * jobs (job 7: 16, job 9: 4)" */
-    const char *reason;
+    const struct gang_why *why; /* WAIT and NEVER; gang_why_write() makes words of it */
 };
 
 /* Decides over all waiting jobs and members in order, as if each PLACE and REPLACE were committed
@@ -187,8 +183,9 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err) MLT_MUST_US
  * jobs in order. */
 bool gang_decision_next(struct gang *g, struct gang_decision *ret);
 
-/* Words for `why` with the host's names for jobs; `name` may be NULL ("job 7") or return NULL.
- * `text` holds GANG_REASON_MAX. */
+/* One sentence for `why`, with numbers and the host's names for jobs:
+ * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2 jobs
+ * (a 16, b 4)". `name` may be NULL ("job 7") or return NULL. `text` holds GANG_REASON_MAX bytes. */
 typedef const char *gang_job_name_f(void *arg, uint64_t job);
 void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
                     void *arg, char *text);

@@ -85,7 +85,6 @@ struct gang_plan {
     bool marked;
     bool applied; /* its placements stand on the free board */
     struct gang_why behind;
-    char reason[GANG_REASON_MAX];
 };
 
 struct gang {

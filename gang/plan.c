@@ -345,10 +345,6 @@ bool gang_decision_next(struct gang *g, struct gang_decision *ret)
         .position = e->position,
         .why = why_of(g, e),
     };
-    if (ret->why) {
-        gang_why_write(g, ret->why, NULL, NULL, p->reason);
-        ret->reason = p->reason;
-    }
     return true;
 }
 

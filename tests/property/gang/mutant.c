@@ -109,6 +109,7 @@ const struct world_library world_mutant = {
     .event = gang_event,
     .plan = gang_plan,
     .next = gang_decision_next,
+    .write = gang_why_write,
     .node = gang_node,
     .hash = gang_hash,
     .check = gang_check,

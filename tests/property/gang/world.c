@@ -12,6 +12,7 @@ const struct world_library world_real = {
     .event = gang_event,
     .plan = gang_plan,
     .next = gang_decision_next,
+    .write = gang_why_write,
     .node = gang_node,
     .hash = gang_hash,
     .check = gang_check,
@@ -543,6 +544,14 @@ static void check_all_decided(struct world *w)
     }
 }
 
+static void digest_words(struct world *w, const struct gang_why *why)
+{
+    char text[GANG_REASON_MAX];
+    w->lib->write(w->g, why, NULL, NULL, text);
+    for (const char *c = text; *c; c++)
+        digest(w, (uint64_t)*c);
+}
+
 static uint32_t take_plan(struct world *w, struct decision *decisions, uint32_t max)
 {
     struct mlt_error err = {0};
@@ -557,8 +566,8 @@ static uint32_t take_plan(struct world *w, struct decision *decisions, uint32_t 
             decisions[count].nodes[i] = d.nodes[i];
             digest(w, d.nodes[i]);
         }
-        for (const char *c = d.reason; c && *c; c++)
-            digest(w, (uint64_t)*c);
+        if (d.why)
+            digest_words(w, d.why);
     }
     return count;
 }

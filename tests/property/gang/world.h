@@ -22,6 +22,8 @@ struct world_library {
                  struct mlt_error *err);
     int (*plan)(struct gang *g, int64_t now_ms, struct mlt_error *err);
     bool (*next)(struct gang *g, struct gang_decision *ret);
+    void (*write)(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
+                  void *arg, char *text);
     void (*node)(const struct gang *g, uint32_t node, struct gang_node_view *ret);
     uint64_t (*hash)(const struct gang *g);
     int (*check)(const struct gang *g, struct mlt_error *err);

@@ -94,8 +94,8 @@ const char *small_next(struct gang *g)
     for (uint32_t i = 0; i < d.nodes_count; i++)
         length += snprintf(text + length, sizeof text - (size_t)length, "%s%u", i ? " " : ": ",
                            d.nodes[i]);
-    if (d.reason)
-        (void)snprintf(reason, sizeof reason, "%s", d.reason);
+    if (d.why)
+        gang_why_write(g, d.why, NULL, NULL, reason);
     return text;
 }
 
