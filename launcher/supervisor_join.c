@@ -34,7 +34,7 @@ static void send_hello(struct supervisor *s)
     uint32_t exits_count = 0;
     uint64_t attempt;
     enum rendezvous_state state = wire_state(s, &attempt);
-    for (uint32_t i = 0; i < s->ranks_count && state != RENDEZVOUS_STATE_READY; i++)
+    for (uint32_t i = 0; i < s->ranks_count; i++)
         if (!s->ranks[i].alive)
             exits[exits_count++] = s->ranks[i].exit;
     struct rendezvous_message message = {
@@ -49,6 +49,7 @@ static void send_hello(struct supervisor *s)
                   .launcher_version = s->identity.version,
                   .state = state,
                   .start_digest = s->member.started_digest,
+                  .start_attempt = s->member.started_attempt,
                   .terminating = s->terminating,
                   .port = s->state == SUPERVISOR_READY ? s->port : 0,
                   .running = s->alive,
