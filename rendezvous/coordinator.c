@@ -248,7 +248,7 @@ uint64_t coordinator_refusals(const struct coordinator *c)
 bool coordinator_is_running(const struct coordinator *c)
 {
     if (c->phase == PHASE_COMPLETED)
-        return c->counts[SEAT_RUNNING] > 0;
+        return gang_at_work(c) > 0;
     return c->phase != PHASE_GATHERING;
 }
 
@@ -274,7 +274,7 @@ static void check_seat(const struct coordinator *c, const struct seat *s)
     if (s->state == SEAT_RUNNING)
         assert(c->phase != PHASE_GATHERING);
     if (s->state == SEAT_UNKNOWN)
-        assert(c->phase == PHASE_ADOPTING || c->phase == PHASE_STOPPING);
+        assert(c->phase != PHASE_GATHERING && c->phase != PHASE_STARTED);
 }
 
 void coordinator_check(const struct coordinator *c)

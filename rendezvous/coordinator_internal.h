@@ -195,6 +195,8 @@ void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state sta
 void seat_begin_running(struct coordinator *c, struct seat *s);
 void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attempt);
 void gang_stop(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason);
+/* Members that may still be at work for c->attempt. */
+uint32_t gang_at_work(const struct coordinator *c);
 /* COMPLETED or VERDICT, when it is time. */
 void gang_check_end(struct coordinator *c);
 

@@ -336,9 +336,9 @@ static void give_verdict(struct coordinator *c)
     v->node = o->words;
 }
 
-/* Members that may still be at work. A member that has no pod cannot be, but in the first moments
- * of a new leader its pod may only not have been named yet. */
-static uint32_t at_work(const struct coordinator *c)
+/* A member that has no pod cannot be at work, but in the first moments of a new leader its pod may
+ * only not have been named yet. */
+uint32_t gang_at_work(const struct coordinator *c)
 {
     uint32_t count = c->counts[SEAT_RUNNING];
     if (count > 0 || c->counts[SEAT_UNKNOWN] == 0)
@@ -354,7 +354,7 @@ static uint32_t at_work(const struct coordinator *c)
 void gang_check_end(struct coordinator *c)
 {
     gang_check_completed(c); /* an attempt that was adopted may have ended well before */
-    if (c->phase != PHASE_STOPPING || at_work(c) > 0)
+    if (c->phase != PHASE_STOPPING || gang_at_work(c) > 0)
         return;
     for (uint32_t i = 0; i < c->seats_count; i++)
         if (c->seats[i].state == SEAT_UNKNOWN)

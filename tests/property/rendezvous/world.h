@@ -75,6 +75,7 @@ struct world {
     uint64_t seed;
     enum world_bug bug;
     bool healing; /* no more faults */
+    bool rank0;   /* successPolicy Rank0 */
     bool trace;   /* says what happens, for people who look at one seed */
     uint32_t slots_count, nproc;
     struct slot_model slots[WORLD_SLOTS_MAX];
