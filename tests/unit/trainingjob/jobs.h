@@ -19,6 +19,9 @@ cJSON *parse_json(const char *text);
  */
 cJSON *with(const cJSON *object, const char *pointer, const char *value);
 
+/* The same for a row of invalid.yaml or updates.yaml: {at, value} or {at, remove: true}. */
+cJSON *with_row(const cJSON *object, const cJSON *row);
+
 /* A document of the source tree, for example "crds/trainingjobs.yaml". */
 cJSON *read_yaml_file(const char *name);
 

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "invalid_jobs.h"
 #include "jobs.h"
 #include "lib/base/cleanup.h"
 #include "trainingjob/trainingjob.h"
@@ -56,9 +55,15 @@ static void test_every_field_wrong_once_is_named(void **state)
 {
     (void)state;
     cleanup_json cJSON *full = full_job();
-    for (size_t i = 0; i < invalid_rows_count; i++) {
-        cleanup_json cJSON *bad = with(full, invalid_rows[i].pointer, invalid_rows[i].value);
-        expect_message(bad, invalid_rows[i].message, invalid_rows[i].pointer);
+    cleanup_json cJSON *rows = read_yaml_file("tests/unit/trainingjob/invalid.yaml");
+    const cJSON *row;
+    assert_true(json_size(rows, "") > 100);
+    cJSON_ArrayForEach(row, rows)
+    {
+        cleanup_json cJSON *bad = with_row(full, row);
+        const char *message = json_string(row, "message", NULL);
+        assert_non_null(message);
+        expect_message(bad, message, json_string(row, "at", "?"));
     }
     cleanup_json cJSON *list = parse_json("[]");
     expect_message(list, "expected a TrainingJob object", "a list");
@@ -111,42 +116,22 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
 static void test_what_may_change_depends_on_the_phase(void **state)
 {
     (void)state;
-    static const struct {
-        const char *phase, *pointer, *value, *message;
-    } rows[] = {
-        {"", "/spec/workers/replicas", "9", NULL},
-        {"Queued", "/spec/workers/replicas", "9", NULL},
-        {"Suspended", "/spec/framework", "\"pytorch\"", NULL},
-        {"Running", "/spec/suspend", "true", NULL},
-        {"Running", "/spec/activeDeadlineSeconds", "5", NULL},
-        {"Running", "/spec/activeDeadlineSeconds", NULL, NULL},
-        {"Failed", "/spec/ttlSecondsAfterFinished", "5", NULL},
-        {"Running", "/metadata/labels/a", "\"b\"", NULL},
-        {"Running", "/spec/workers/replicas", "9",
-         "spec.workers.replicas: cannot change while the job is Running: suspend the job first"},
-        {"Admitted", "/spec/queue", NULL,
-         "spec.queue: cannot change while the job is Admitted: suspend the job first"},
-        {"Starting", "/spec/priorityClassName", "\"low\"", "spec.priorityClassName: cannot change"},
-        {"Restarting", "/spec/checkpoint/signal", "\"SIGTERM\"",
-         "spec.checkpoint.signal: cannot change"},
-        {"Preempting", "/spec/nprocPerNode", NULL, "spec.nprocPerNode: cannot change"},
-        {"Running", "/spec/workers/template/spec/containers/1/image", "\"j\"",
-         "spec.workers.template.spec.containers: cannot change"},
-        {"Running", "/spec/failurePolicy/rules/0/action", "\"Ignore\"",
-         "spec.failurePolicy.rules: cannot change"},
-        {"Succeeded", "/spec/backoffLimit", "7",
-         "spec.backoffLimit: cannot change, the job has finished: create a new job"},
-    };
     cleanup_json cJSON *full = full_job();
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+    cleanup_json cJSON *rows = read_yaml_file("tests/unit/trainingjob/updates.yaml");
+    const cJSON *row;
+    assert_true(json_size(rows, "") > 20);
+    cJSON_ArrayForEach(row, rows)
+    {
         struct mlt_error err = {0};
+        const char *phase = json_string(row, "phase", "?"), *at = json_string(row, "at", "?");
+        const char *message = json_string(row, "message", NULL);
         cleanup_json cJSON *before = json_copy(full);
-        json_set_string(before, "status.phase", rows[i].phase);
-        cleanup_json cJSON *after = with(before, rows[i].pointer, rows[i].value);
+        json_set_string(before, "status.phase", phase);
+        cleanup_json cJSON *after = with_row(before, row);
         int rc = trainingjob_validate_update(before, after, &err);
-        if ((rc == 0) != (rows[i].message == NULL) || (rc != 0 && rc != -EINVAL) ||
-            (rows[i].message && strncmp(err.text, rows[i].message, strlen(rows[i].message)) != 0))
-            fail_msg("%s %s: %s", rows[i].phase, rows[i].pointer, rc ? err.text : "accepted");
+        if (rc != (message ? -EINVAL : 0) ||
+            (message && strncmp(err.text, message, strlen(message)) != 0))
+            fail_msg("%s %s: %s", phase, at, rc ? err.text : "accepted");
     }
 }
 
