@@ -201,9 +201,9 @@ static void start_parts(struct agent *a)
     uint64_t seed = 0;
     (void)!getrandom(&seed, sizeof seed, 0);
     mlt_random_init(&a->random, seed);
-    a->spare_fd = -1;
+    a->forker_fd = -1;
     a->events = events_new(a);
-    shim_spare_prepare(a);
+    shim_prepare(a);
     node_start(a);
     pods_adopt(a);
     pods_watch(a);

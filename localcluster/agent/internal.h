@@ -115,8 +115,7 @@ struct agent {
     uv_timer_t lease_timer, node_timer;
     bool registered, ready_told;
     /* shim_link.c */
-    int spare_fd; /* socket of a shim that waits for its pod; -1: none */
-    struct shim_process spare;
+    int forker_fd; /* to the program that forks shims; -1: not started */
     /* events.c */
     struct event_recorder *events;
     bool image_told, limits_told; /* once per agent */
@@ -164,7 +163,7 @@ void pod_push_deletion(struct pod *p); /* deletes the object once its last statu
 
 /* ---- shim_link.c ---- */
 
-void shim_spare_prepare(struct agent *a);                         /* starts a shim that waits */
+void shim_prepare(struct agent *a); /* starts the program that forks shims */
 int shim_take(struct pod *p, struct mlt_error *err) MLT_MUST_USE; /* gives the pod a shim */
 int shim_adopt(struct pod *p,
                struct mlt_error *err) MLT_MUST_USE; /* connects to the one that runs */

@@ -206,6 +206,9 @@ static void send_start(struct pod *p, size_t i, struct preparation *r)
 {
     const struct pod_container *c = &p->spec->containers[i];
     const struct pod_resource *memory = pod_resource_find(c, "memory");
+    /* Entering a cgroup waits for the kernel's other processors, some 20 ms: only where it is asked
+     * for. */
+    int64_t limit = memory && memory->limit > 0 ? memory->limit : 0;
     char log[PATH_MAX + 32], cgroup[160];
     pod_known_starting(&p->known, i);
     pod_save(p);
@@ -219,8 +222,8 @@ static void send_start(struct pod *p, size_t i, struct preparation *r)
         .options = r->options.list,
         .command = r->command.list,
         .log = log,
-        .cgroup = cgroup,
-        .memory = memory && memory->limit > 0 ? memory->limit : 0,
+        .cgroup = limit > 0 ? cgroup : NULL,
+        .memory = limit,
     };
     shim_channel_send(p->shim, shim_start_to_json(&start));
 }

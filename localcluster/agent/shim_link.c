@@ -57,6 +57,12 @@ static void on_message(void *arg, const cJSON *message)
     struct pod *p = arg;
     struct shim_report report;
     struct mlt_error err;
+    if (json_bool(message, "hello", false)) {
+        p->known.shim = (struct shim_process){(pid_t)json_integer(message, "pid", 0),
+                                              (uint64_t)json_integer(message, "startTicks", 0)};
+        pod_save(p);
+        return;
+    }
     if (json_bool(message, "synced", false)) {
         p->adopting = false;
         pod_known_synced(&p->known, p->shim_reported);
@@ -135,7 +141,7 @@ static void process_exited(uv_process_t *process, int64_t status, int signal_num
     uv_close((uv_handle_t *)process, process_closed);
 }
 
-static int spawn(struct agent *a, int *ret_fd, struct shim_process *ret, struct mlt_error *err)
+static int spawn(struct agent *a, struct mlt_error *err)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -162,38 +168,58 @@ static int spawn(struct agent *a, int *ret_fd, struct shim_process *ret, struct 
     uv_unref((uv_handle_t *)process);
     if (rc < 0) {
         uv_close((uv_handle_t *)process, process_closed);
-        return mlt_fail(err, -rc, "cannot start a shim: %s", uv_strerror(rc));
+        return mlt_fail(err, -rc, "cannot start the program of shims: %s", uv_strerror(rc));
     }
-    if (shim_process_of(process->pid, ret, err) < 0)
-        return -ESRCH;
-    *ret_fd = steal_fd(&ours);
+    if (a->forker_fd >= 0)
+        (void)close(a->forker_fd);
+    a->forker_fd = steal_fd(&ours);
     return 0;
 }
 
-void shim_spare_prepare(struct agent *a)
+void shim_prepare(struct agent *a)
 {
     struct mlt_error err;
-    if (a->spare_fd < 0 && spawn(a, &a->spare_fd, &a->spare, &err) < 0)
+    if (a->forker_fd < 0 && spawn(a, &err) < 0)
         mlt_log(MLT_LOG_ERROR, "%s", err.text);
+}
+
+/* Hands over one end of a socket: the other end speaks with a shim of its own. */
+static int hand_over(int forker_fd, int fd)
+{
+    char byte = 's';
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)),
+                            .cmsg_level = SOL_SOCKET,
+                            .cmsg_type = SCM_RIGHTS}};
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    return sendmsg(forker_fd, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
 int shim_take(struct pod *p, struct mlt_error *err)
 {
     struct agent *a = p->agent;
-    if (a->spare_fd >= 0 && !shim_process_alive(&a->spare)) {
-        (void)close(a->spare_fd);
-        a->spare_fd = -1;
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return mlt_fail(err, errno, "socketpair: %s", strerror(errno));
+    cleanup_close int ours = ends[0], theirs = ends[1];
+    int rc = a->forker_fd >= 0 ? hand_over(a->forker_fd, theirs) : -EPIPE;
+    if (rc < 0) { /* somebody killed it: start another */
+        rc = spawn(a, err);
+        if (rc == 0 && hand_over(a->forker_fd, theirs) < 0)
+            rc = mlt_fail(err, EPIPE, "the program of shims does not take a socket");
     }
-    if (a->spare_fd < 0) {
-        int rc = spawn(a, &a->spare_fd, &a->spare, err);
-        if (rc < 0)
-            return rc;
-    }
-    int fd = steal_fd(&a->spare_fd);
-    int rc = shim_channel_open(&a->loop, fd, &shim_ops, p, &p->shim, err);
+    if (rc == 0)
+        rc = shim_channel_open(&a->loop, steal_fd(&ours), &shim_ops, p, &p->shim, err);
     if (rc < 0)
         return rc;
-    p->known.shim = a->spare;
+    p->known.shim = (struct shim_process){0}; /* comes with its hello */
     cJSON *pod = cJSON_CreateObject();
     json_set_string(pod, "do", "pod");
     json_set_string(pod, "dir", p->folder);

@@ -1,11 +1,13 @@
-/* The shim of one pod: a small program in a session of its own, so that containers, logs and exit
+/* The shim of one pod: a small process in a session of its own, so that containers, logs and exit
  * codes do not depend on the agent.
  *
- * It starts with one connected socket, learns whose shim it is, and then listens on a socket in the
- * pod's folder: an agent that comes later connects there and is told what there is. The state of
- * the containers is also in a file, written beside and renamed at each change, for an agent that
- * finds the shim dead. It must never do anything that could end a container by accident: it ends
- * only when told to leave, and its containers end with it (bubblewrap --die-with-parent). */
+ * The program is started once per agent and then waits: for each socket that the agent hands it, it
+ * forks a shim (a fork takes a fraction of a millisecond, loading a program tens of them). A shim
+ * learns over its socket whose it is, and then listens on a socket in the pod's folder: an agent
+ * that comes later connects there and is told what there is. The state of the containers is also in
+ * a file, written beside and renamed at each change, for an agent that finds the shim dead. It must
+ * never do anything that could end a container by accident: it ends only when told to leave, and
+ * its containers end with it (bubblewrap --die-with-parent). */
 #include "localcluster/shim/shim.h"
 
 #include <argp.h>
@@ -30,7 +32,6 @@
 #include "localcluster/shim/wire.h"
 
 #define EXIT_BAD_ARGUMENTS 64
-#define FIRST_FOREIGN_FD 4 /* 0, 1, 2 and the agent's socket, 3, are ours */
 
 struct shim {
     uv_loop_t loop;
@@ -193,6 +194,18 @@ static const struct shim_channel_ops agent_ops = {.message = on_message, .ended 
 
 /* ---- later agents ---- */
 
+static cJSON *hello(void)
+{
+    struct shim_process self = {0};
+    cJSON *message = cJSON_CreateObject();
+    if (shim_process_of(getpid(), &self, NULL) < 0)
+        self.pid = getpid();
+    json_set_bool(message, "hello", true);
+    json_set_integer(message, "pid", self.pid);
+    json_set_integer(message, "startTicks", (int64_t)self.start_ticks);
+    return message;
+}
+
 /* The newest agent wins: an older connection belongs to an agent that was replaced. */
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
@@ -209,6 +222,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
         mlt_log(MLT_LOG_ERROR, "cannot talk to the agent: %s", err.text);
         return;
     }
+    shim_channel_send(s->agent, hello());
     for (size_t i = 0; i < s->container_count; i++)
         shim_channel_send(s->agent, shim_report_to_json(shim_container_report(s->containers[i])));
     cJSON *synced = cJSON_CreateObject();
@@ -280,6 +294,7 @@ static int run(struct shim *s, int fd)
     (void)uv_signal_init(&s->loop, &s->children);
     s->children.data = s;
     (void)uv_signal_start(&s->children, on_child, SIGCHLD);
+    shim_channel_send(s->agent, hello());
     (void)uv_run(&s->loop, UV_RUN_DEFAULT);
     /* Everything ends with the process: the containers have ended, the socket file is removed. */
     if (s->named)
@@ -287,13 +302,60 @@ static int run(struct shim *s, int fd)
     return 0;
 }
 
+/* Takes the next socket from the agent; -1 when the agent has gone. */
+static int next_socket(int fd)
+{
+    char byte;
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    for (;;) {
+        ssize_t length = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+        if (length < 0 && errno == EINTR)
+            continue;
+        const struct cmsghdr *header = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+        if (!header || header->cmsg_type != SCM_RIGHTS)
+            return -1;
+        int received;
+        memcpy(&received, CMSG_DATA(header), sizeof received);
+        return received;
+    }
+}
+
+static int serve(int fd)
+{
+    static struct shim shim;
+    (void)signal(SIGCHLD, SIG_IGN); /* shims that end are reaped by the kernel */
+    for (;;) {
+        int socket_of_shim = next_socket(fd);
+        if (socket_of_shim < 0)
+            return 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            (void)close(fd);
+            (void)setsid();
+            (void)signal(SIGCHLD, SIG_DFL);
+            return run(&shim, socket_of_shim);
+        }
+        if (pid < 0)
+            mlt_log(MLT_LOG_ERROR, "cannot fork: %s", strerror(errno));
+        (void)close(socket_of_shim); /* on failure the agent sees the end of it */
+    }
+}
+
 int shim_main(int argc, char **argv)
 {
     static const struct argp_option options[] = {
-        {"fd", 'f', "N", 0, "Connected socket of the agent (default 3)", 0}, {0}};
+        {"fd", 'f', "N", 0, "Socket of the agent (default 3)", 0}, {0}};
     static const struct argp argp = {
         options, parse_option,
-        NULL,    "Holds one pod's containers. Started by the agent; of no use by hand.",
+        NULL,    "Holds the containers of pods. Started by the agent; of no use by hand.",
         NULL,    NULL,
         NULL};
     struct arguments arguments = {.fd = 3};
@@ -309,6 +371,5 @@ int shim_main(int argc, char **argv)
     (void)signal(SIGHUP, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN); /* a shim leaves when told over its socket, or by SIGKILL */
-    static struct shim shim;
-    return run(&shim, (int)arguments.fd);
+    return serve((int)arguments.fd);
 }

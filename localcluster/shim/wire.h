@@ -5,8 +5,10 @@
  *                 {"do":"start",...}              struct shim_start
  *                 {"do":"signal","container":C,"signal":N}   C absent: all containers
  *                 {"do":"leave"}                  kill what runs, report it, then exit
- * shim -> agent   struct shim_report, one per container after a connection and one per change;
- *                 {"synced":true} after those of a new connection */
+ * shim -> agent   {"hello":true,"pid":N,"startTicks":N}      first: the shim's own identity
+ *                 struct shim_report              one per container after a connection, one per
+ * change
+ *                 {"synced":true}                 after those of a new connection */
 #ifndef LOCALCLUSTER_SHIM_WIRE_H
 #define LOCALCLUSTER_SHIM_WIRE_H
 
