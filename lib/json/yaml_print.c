@@ -37,11 +37,38 @@ static void emit_scalar(yaml_emitter_t *emitter, const char *text, yaml_scalar_s
     emit(emitter, &event, made);
 }
 
+static size_t digits_and(const char *text, const char *others)
+{
+    size_t n = 0;
+    while (text[n] && ((text[n] >= '0' && text[n] <= '9') || strchr(others, text[n])))
+        n++;
+    return n;
+}
+
+/* What YAML 1.1 takes for a number or a time and 1.2 does not: 1_000, 0b1, 12:30 (base 60),
+ * 2026-11-24. Versions and addresses (1.2.3, 10.0.0.1:80) are not among them. */
+static bool is_old_number(const char *text)
+{
+    const char *number = text + (text[0] == '-' || text[0] == '+');
+    if (number[0] < '0' || number[0] > '9')
+        return false;
+    if (number[0] == '0' && (number[1] == 'b' || number[1] == 'x' || number[1] == 'o'))
+        return number[2 + strspn(number + 2, "0123456789abcdefABCDEF_")] == '\0';
+    size_t plain = digits_and(number, "_");
+    if (plain == 4 && number[4] == '-')
+        return digits_and(number, "-:.TtZz+ ") == strlen(number);
+    if (number[plain] == ':')
+        plain = digits_and(number, "_:");
+    if (number[plain] == '.')
+        plain += 1 + digits_and(number + plain + 1, "_");
+    return number[plain] == '\0';
+}
+
 /* Words and forms that YAML 1.1 readers (kubectl among them) take for something else. */
 static bool looks_typed(const char *text)
 {
     static const char *const words[] = {"y",    "n",     "yes",  "no", "on", "off",
-                                        "true", "false", "null", "~",  "<<", "="};
+                                        "true", "false", "null", "~",  "<<"};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(words); i++) {
         if (strcasecmp(text, words[i]) == 0)
             return true;
@@ -49,12 +76,7 @@ static bool looks_typed(const char *text)
     cJSON *node = NULL;
     enum yaml_kind kind = yaml_resolve(text, &node);
     cJSON_Delete(node);
-    if (kind != YAML_STRING)
-        return true;
-    /* Dates, times, 1_000, 0b1, sexagesimals: a digit first and only such characters after it. */
-    const char *first = text + (text[0] == '-' || text[0] == '+' || text[0] == '.');
-    return *first >= '0' && *first <= '9' &&
-           first[strspn(first, "0123456789abcdefABCDEFxo_.:+-TZtz ")] == '\0';
+    return kind != YAML_STRING || is_old_number(text);
 }
 
 static void emit_string(yaml_emitter_t *emitter, const char *text)
