@@ -44,6 +44,9 @@ static void belong_to(struct ledger *l, struct ledger_pod *pod, struct ledger_jo
     if (before) {
         array_remove(before->pods, &before->pods_count, pod);
         ledger_job_mark(l, before);
+        if (pod->covered && pod->node)
+            ledger_node_mark(l, pod->node);
+        pod->covered = false;
     }
     if (job) {
         MLT_GROW(job->pods, job->pods_count, job->pods_capacity);

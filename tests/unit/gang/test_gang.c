@@ -116,58 +116,49 @@ static void test_a_job_remembers_a_limited_number_of_nodes_to_avoid(void **state
     gang_free(g);
 }
 
-static void test_an_event_that_contradicts_the_state_changes_nothing(void **state)
+struct contradiction {
+    const char *what;
+    struct gang_event event;
+    const char *words;
+};
+
+/* A cluster of one node, on which job 1 stands and for which job 2 waits; each event must be
+ * refused and change nothing. */
+static void are_refused(const struct contradiction *rows, size_t count)
 {
-    (void)state;
     struct gang *g = small_new();
     small_feed(g, small_node(0, 8));
     small_submit(g, 1, small_request(2, 4, 0, 1));
     small_placed(g, 1, 2, 0, 0);
     small_submit(g, 2, small_request(1, 8, 0, 2));
-    struct gang_job_request good = small_request(1, 1, 0, 1), no_roles = good, no_pods = good,
-                            two = good, negative = good, unknown_queue = good, huge = good;
-    no_roles.roles_count = 0;
-    no_pods.roles[0].pods = 0;
-    two.roles[0].request[GANG_PODS] = 2;
-    negative.roles[0].request[GANG_DEVICE_0] = -1;
-    huge.roles[0].pods = GANG_PODS_PER_JOB_MAX + 1;
-    unknown_queue.queue = 7;
+    uint64_t before = gang_hash(g);
+    for (size_t i = 0; i < count; i++) {
+        struct mlt_error err = {0};
+        if (gang_event(g, &rows[i].event, 0, &err) != -EINVAL)
+            fail_msg("%s: taken", rows[i].what);
+        assert_string_equal(err.text, rows[i].words);
+        if (gang_hash(g) != before)
+            fail_msg("%s: changed the state", rows[i].what);
+    }
+    gang_free(g);
+}
+
+static void test_an_event_that_contradicts_the_state_changes_nothing(void **state)
+{
+    (void)state;
     uint32_t nodes[] = {0, GANG_NODES_MAX};
-    struct gang_event bad_capacity = small_node(1, -1);
-    const struct {
-        const char *what;
-        struct gang_event event;
-        const char *words;
-    } rows[] = {
+    struct gang_job_request good = small_request(1, 1, 0, 1);
+    const struct contradiction rows[] = {
         {"an unknown kind", {.kind = (enum gang_event_kind)99}, "event kind 99 is not known"},
         {"removing an unknown node", {.kind = GANG_NODE_REMOVED, .node = 5}, "node 5 is not known"},
         {"a node number too high",
          {.kind = GANG_NODE_SET, .node = GANG_NODES_MAX},
          "node 1000000: numbers go up to 999999"},
-        {"negative capacity", bad_capacity,
+        {"negative capacity", small_node(1, -1),
          "node 1: resource 3: -1 with 0 used by others: expected 0 to 1125899906842624"},
         {"a queue number too high",
          {.kind = GANG_QUEUE_SET, .queue = GANG_QUEUES_MAX},
          "queue 65536: numbers go up to 65535"},
-        {"no request", {.kind = GANG_JOB_SUBMITTED, .job = 3}, "the request is missing"},
-        {"no roles",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &no_roles},
-         "0 roles, expected 1 to 16"},
-        {"no pods",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &no_pods},
-         "0 pods, expected 1 to 65536"},
-        {"too many pods",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &huge},
-         "65537 pods, expected 1 to 65536"},
-        {"a pod that counts twice",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &two},
-         "role 0: a pod counts as 1 pod, not 2"},
-        {"a negative request",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &negative},
-         "role 0: resource 3: -1 is not from 0 to 1125899906842624"},
-        {"an unknown queue",
-         {.kind = GANG_JOB_SUBMITTED, .job = 3, .request = &unknown_queue},
-         "queue 7 is not known"},
         {"submitting a placed job",
          {.kind = GANG_JOB_SUBMITTED, .job = 1, .request = &good},
          "job 1 holds a place: release or remove it first"},
@@ -188,16 +179,40 @@ static void test_an_event_that_contradicts_the_state_changes_nothing(void **stat
         {"removing an unknown job", {.kind = GANG_JOB_REMOVED, .job = 3}, "job 3 is not known"},
         {"avoiding for an unknown job", {.kind = GANG_JOB_AVOID, .job = 3}, "job 3 is not known"},
     };
-    uint64_t before = gang_hash(g);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct mlt_error err = {0};
-        if (gang_event(g, &rows[i].event, 0, &err) != -EINVAL)
-            fail_msg("%s: taken", rows[i].what);
-        assert_string_equal(err.text, rows[i].words);
-        if (gang_hash(g) != before)
-            fail_msg("%s: changed the state", rows[i].what);
+    are_refused(rows, sizeof rows / sizeof rows[0]);
+}
+
+static void test_a_request_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    struct gang_job_request good = small_request(1, 1, 0, 1), no_roles = good, no_pods = good,
+                            two = good, negative = good, unknown_queue = good, huge = good,
+                            fourth = good;
+    no_roles.roles_count = 0;
+    no_pods.roles[0].pods = 0;
+    huge.roles[0].pods = GANG_PODS_PER_JOB_MAX + 1;
+    two.roles[0].request[GANG_PODS] = 2;
+    negative.roles[0].request[GANG_DEVICE_0] = -1;
+    fourth.roles[0].request[GANG_DEVICE_0 + 3] = 1;
+    unknown_queue.queue = 7;
+#define SUBMIT(r)                                            \
+    {                                                        \
+        .kind = GANG_JOB_SUBMITTED, .job = 3, .request = (r) \
     }
-    gang_free(g);
+    const struct contradiction rows[] = {
+        {"no request", SUBMIT(NULL), "the request is missing"},
+        {"no roles", SUBMIT(&no_roles), "0 roles, expected 1 to 16"},
+        {"no pods", SUBMIT(&no_pods), "0 pods, expected 1 to 65536"},
+        {"too many pods", SUBMIT(&huge), "65537 pods, expected 1 to 65536"},
+        {"a pod that counts twice", SUBMIT(&two), "role 0: a pod counts as 1 pod, not 2"},
+        {"a negative request", SUBMIT(&negative),
+         "role 0: resource 3: -1 is not from 0 to 1125899906842624"},
+        {"a device that is not there", SUBMIT(&fourth),
+         "role 0: resource 6: there are only 5 resources"},
+        {"an unknown queue", SUBMIT(&unknown_queue), "queue 7 is not known"},
+    };
+#undef SUBMIT
+    are_refused(rows, sizeof rows / sizeof rows[0]);
 }
 
 static void test_the_hash_tells_states_apart_and_not_the_ways_to_them(void **state)
@@ -228,6 +243,7 @@ int main(void)
         cmocka_unit_test(test_a_second_placement_replaces_the_first),
         cmocka_unit_test(test_a_job_remembers_a_limited_number_of_nodes_to_avoid),
         cmocka_unit_test(test_an_event_that_contradicts_the_state_changes_nothing),
+        cmocka_unit_test(test_a_request_that_is_none_is_refused),
         cmocka_unit_test(test_the_hash_tells_states_apart_and_not_the_ways_to_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
