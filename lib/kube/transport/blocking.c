@@ -11,6 +11,7 @@
 #include "lib/json/json.h"
 
 struct wait {
+    uv_loop_t *loop;
     int status;
     struct mlt_text body;
     bool done, failed;
@@ -34,6 +35,8 @@ static void on_end(void *arg, const char *transport_error)
 {
     struct wait *w = arg;
     w->done = true;
+    /* When all of it happened among the timers, uv_run(ONCE) would go on to sleep until something else does. */
+    uv_stop(w->loop);
     if (transport_error) {
         w->failed = true;
         (void)mlt_fail(&w->error, EIO, "%s", transport_error);
@@ -45,7 +48,7 @@ int kube_request(struct kube_transport *t, const char *verb, const char *path,
                  struct mlt_error *err)
 {
     static const struct kube_call_ops ops = {.status = on_status, .body = on_body, .end = on_end};
-    struct wait w = {.body = MLT_TEXT_INIT(KUBE_ANSWER_MAX)};
+    struct wait w = {.loop = t->loop, .body = MLT_TEXT_INIT(KUBE_ANSWER_MAX)};
     struct kube_call *call = kube_transport_send(
         t, verb, path, content_type, body, body ? strlen(body) : 0, KUBE_REQUEST_IDLE_MS, &ops, &w);
     /* The loop has at least this request, so it ends only when somebody stops it. */
