@@ -148,6 +148,7 @@ static void job_reconcile(struct job *job)
         act(job, action);
     }
     gang_drain(job);
+    members_dismiss(job);
     job_set_alarms(job);
 }
 

@@ -28,6 +28,7 @@ static void member_channel(struct job *job, const struct coordinator_output *out
     if (!m)
         return;
     m->joined = joined;
+    m->channel = joined ? out->channel : 0;
     m->absent_since_ms = job->controller->now_ms;
 }
 
@@ -125,6 +126,14 @@ static void note_unkillable(struct job *job, const struct coordinator_output *ou
     member_avoid_node(job, m);
 }
 
+static void note_terminating(struct job *job, const struct coordinator_output *out)
+{
+    struct member *m = member_find(job, out->role, out->slot);
+    job_log(job, MLT_LOG_INFO, "pod is being ended role=%s index=%u", out->role, out->slot);
+    if (m)
+        m->terminating = true;
+}
+
 static void note_refused(struct job *job, const struct coordinator_output *out)
 {
     job->controller->metrics.count[METRIC_REFUSALS]++;
@@ -178,7 +187,7 @@ static void take(struct job *job, const struct coordinator_output *out)
         note_checkpoints(job, out);
         break;
     case COORDINATOR_TERMINATING:
-        job_log(job, MLT_LOG_INFO, "pod is being ended role=%s index=%u", out->role, out->slot);
+        note_terminating(job, out);
         break;
     case COORDINATOR_UNKILLABLE:
         note_unkillable(job, out);

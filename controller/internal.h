@@ -57,6 +57,8 @@ void job_set_alarms(struct job *job);
 
 /* ---- members.c: pods and members ---- */
 void members_refresh(struct job *job);
+/* Launchers whose pods are being ended need not wait once their ranks have stopped. */
+void members_dismiss(struct job *job);
 /* Pods that have ended before this gang came to be are not its own. */
 void members_leave_former(struct job *job);
 struct member *member_find(struct job *job, const char *role, uint32_t slot);

@@ -38,6 +38,8 @@ struct member {
     bool renew;       /* its pod is to be replaced */
     bool dead;        /* it had a pod, which has ended or is gone */
     bool joined;      /* its channel is open */
+    uint64_t channel; /* that channel */
+    bool terminating; /* the kubelet ends its pod; its launcher waits for leave to go */
     int64_t absent_since_ms;
     struct view_pod *pod; /* newest pod; refreshed by members_refresh() */
 };

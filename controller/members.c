@@ -131,6 +131,7 @@ static void member_refresh(struct job *job, struct member *m)
         set_string(&m->pod_uid, m->pod->uid);
         set_string(&m->pod_name, m->pod->name);
         m->absent_since_ms = job->controller->now_ms;
+        m->terminating = false;
         coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod->uid);
         return;
     }
@@ -178,6 +179,26 @@ void members_refresh(struct job *job)
     }
     for (uint32_t i = 0; i < job->members_count; i++)
         member_refresh(job, &job->members[i]);
+}
+
+void members_dismiss(struct job *job)
+{
+    struct rendezvous_message message = {
+        .type = RENDEZVOUS_EXIT,
+        .exit = {.code = 128 + 15, .reason = "the pod is being ended"},
+    };
+    if (!job->coordinator || job->adopting || coordinator_is_running(job->coordinator))
+        return;
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        struct member *m = &job->members[i];
+        if (!m->terminating || !m->channel)
+            continue;
+        struct mlt_text frame = MLT_TEXT_INIT(RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX);
+        rendezvous_message_write(&frame, &message);
+        effects_channel_send(&job->controller->effects, m->channel, frame.data, frame.length);
+        mlt_text_release(&frame);
+        m->terminating = false;
+    }
 }
 
 /* A pod whose node is lost: its ranks are taken for dead, and it is deleted so that it ends when

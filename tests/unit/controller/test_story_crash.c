@@ -66,14 +66,14 @@ static void live(struct world *w, int drop_after)
     world_init(w, 2, 2);
     w->drop_after = drop_after;
     world_submit(w, "a", 3, NULL);
-    world_advance(w, 40000);
+    world_advance(w, 6000);
     struct world_launcher *l = world_launcher(w, "a", 1);
     if (l && l->state == LAUNCHER_RUNNING)
-        world_rank_exits(w, l, 0, 1, 0, 39000);
-    world_advance(w, 40000);
+        world_rank_exits(w, l, 0, 1, 0, 5000);
+    world_advance(w, 6000);
     assert_string_equal(world_phase(w, "a"), "Running");
     world_job_ends_well(w, "a");
-    world_advance(w, 60000);
+    world_advance(w, 12000);
 }
 
 static void test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job(

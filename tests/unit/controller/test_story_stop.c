@@ -14,7 +14,7 @@ static void test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its
     world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
     world_run(&w);
     assert_string_equal(world_phase(&w, "a"), "Running");
-    assert_string_equal(world_status(&w, "a", "recovery.pendingStop"), "Suspended");
+    assert_string_equal(world_status(&w, "a", "recovery.pendingStop.reason"), "Suspended");
     world_checkpoint(&w, world_launcher(&w, "a", 0), 45, -1);
     world_advance(&w, 5000);
     world_stopped(&w, world_launcher(&w, "a", 0));
