@@ -45,8 +45,9 @@ static void strip_directives(cJSON *node)
             child->string && child->string[0] == '$' &&
             (has_prefix(child->string, ORDER) || has_prefix(child->string, DELETE_PRIMITIVE) ||
              strcmp(child->string, "$patch") == 0 || strcmp(child->string, "$retainKeys") == 0);
-        bool deleted =
-            cJSON_IsArray(node) && strcmp(json_string(child, "$patch", ""), "delete") == 0;
+        const char *order = cJSON_IsArray(node) ? json_string(child, "$patch", "") : "";
+        bool deleted = strcmp(order, "delete") == 0 ||
+                       (strcmp(order, "replace") == 0 && cJSON_GetArraySize(child) == 1);
         bool null = cJSON_IsObject(node) && cJSON_IsNull(child);
         if (directive || deleted || null)
             cJSON_Delete(cJSON_DetachItemViaPointer(node, child));
