@@ -71,7 +71,8 @@ struct pod {
     struct shim_channel *shim;
     bool shim_reported[POD_CONTAINERS_MAX];
     bool adopting; /* connected to a shim that has not told all yet */
-    bool listed;
+    bool listed;   /* the API server has confirmed it, or that it is gone, since the agent began */
+    bool seen;     /* in the list that is being read */
     bool volumes_made;
     struct pod_object *objects;
     size_t object_count;

@@ -174,6 +174,7 @@ cJSON *pod_known_to_json(const struct pod_known *k)
     json_set_string(object, "reason", k->reason);
     json_set_string(object, "message", k->message);
     json_set_bool(object, "finished", k->finished);
+    json_set_bool(object, "foreign", k->foreign);
     json_set_bool(object, "sandbox", k->sandbox);
     json_set_bool(object, "termSent", k->term_sent);
     json_set_bool(object, "killSent", k->kill_sent);
@@ -262,6 +263,7 @@ int pod_known_from_json(const cJSON *object, struct pod_known *ret, struct mlt_e
         copy_text(object, "message", k->message, sizeof k->message, err) == 0 &&
         json_read_bool(object, "", "failing", &k->failing, err) >= 0 &&
         json_read_bool(object, "", "finished", &k->finished, err) >= 0 &&
+        json_read_bool(object, "", "foreign", &k->foreign, err) >= 0 &&
         json_read_bool(object, "", "sandbox", &k->sandbox, err) >= 0 &&
         json_read_bool(object, "", "termSent", &k->term_sent, err) >= 0 &&
         json_read_bool(object, "", "killSent", &k->kill_sent, err) >= 0 &&

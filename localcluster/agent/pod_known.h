@@ -49,6 +49,7 @@ struct pod_known {
     bool failing; /* stopped by the agent: the pod ends as Failed with these words */
     char reason[POD_REASON_MAX], message[POD_MESSAGE_MAX];
     bool finished; /* the phase was Succeeded or Failed once, and stays so */
+    bool foreign;  /* ended before this node's memory: its status is not ours to write */
     bool sandbox;  /* a shim was started and has not left */
     bool gone;     /* the API object does not exist any more */
     bool term_sent, kill_sent;

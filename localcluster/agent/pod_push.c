@@ -66,7 +66,7 @@ static bool may_push(const struct pod *p)
 
 void pod_push(struct pod *p)
 {
-    if (!may_push(p))
+    if (!may_push(p) || p->known.foreign)
         return;
     const cJSON *before = json_member(p->spec->object, "status");
     cJSON *status = pod_status_build(p->spec, &p->known, p->pushed ? p->pushed : before,
@@ -95,7 +95,7 @@ void pod_push_deletion(struct pod *p)
 {
     pod_push(p);
     if (!may_push(p))
-        return;
+        return; /* the answer brings us back here */
     cleanup_json cJSON *options = cJSON_CreateObject();
     struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     json_set_string(options, "apiVersion", "v1");

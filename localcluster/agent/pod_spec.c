@@ -356,6 +356,15 @@ static int read_policy(const cJSON *pod, struct pod_spec *spec, struct mlt_error
     return 0;
 }
 
+/* The kernel's limit is 64 bytes; the kubelet cuts at 63 and then drops what may not stand at the
+ * end. */
+static void read_hostname(const char *name, struct pod_spec *spec)
+{
+    (void)snprintf(spec->hostname, sizeof spec->hostname, "%s", name);
+    for (size_t n = strlen(spec->hostname); n > 0 && strchr("-.", spec->hostname[n - 1]); n--)
+        spec->hostname[n - 1] = '\0';
+}
+
 static void read_metadata(const cJSON *object, struct pod_spec *spec)
 {
     spec->name = json_string(object, "metadata.name", "");
@@ -364,7 +373,7 @@ static void read_metadata(const cJSON *object, struct pod_spec *spec)
     spec->resource_version = json_string(object, "metadata.resourceVersion", "");
     spec->owner_uid = json_string(object, "metadata.ownerReferences[0].uid", "");
     spec->node = json_string(object, "spec.nodeName", "");
-    spec->hostname = json_string(object, "spec.hostname", spec->name);
+    read_hostname(json_string(object, "spec.hostname", spec->name), spec);
     spec->service_account = json_string(object, "spec.serviceAccountName", "default");
     spec->deleting = json_find(object, "metadata.deletionTimestamp") != NULL;
     spec->deletion_grace_seconds =

@@ -99,7 +99,8 @@ enum pod_restart { POD_RESTART_ALWAYS, POD_RESTART_ON_FAILURE, POD_RESTART_NEVER
 
 struct pod_spec {
     cJSON *object; /* the API object; every string below is owned by it */
-    const char *name, *namespace_, *uid, *resource_version, *node, *hostname, *service_account;
+    const char *name, *namespace_, *uid, *resource_version, *node, *service_account;
+    char hostname[64];
     const char *owner_uid;            /* "" without an owner */
     struct pod_container *containers; /* init containers first, in order */
     size_t container_count, init_count;

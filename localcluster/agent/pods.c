@@ -236,12 +236,13 @@ static struct pod *add_pod(struct agent *a, struct pod_spec *spec)
     const char *phase = json_string(spec->object, "status.phase", "");
     pod_known_init(&p->known, spec, now.wall_ms);
     if (strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0) {
-        p->known.finished = p->known.failing = true;
-        p->pushed = json_copy(json_member(spec->object, "status"));
+        p->known.finished = p->known.failing = p->known.foreign = true;
+    } else if (spec->deleting) {
+        p->known.failing = true; /* never started here: nothing but its object is left to remove */
     } else if (ran_before(spec->object)) {
         fail_now(p, "PodLost",
                  "this node's agent has no record of the pod that its status describes");
-    } else if (!spec->deleting) {
+    } else {
         admit(p);
     }
     mention(p);
@@ -313,7 +314,7 @@ static struct pod *upsert(struct agent *a, const cJSON *object)
         pod_spec_free(spec);
     else
         p = add_pod(a, spec);
-    p->listed = true;
+    p->listed = p->seen = true;
     return p;
 }
 
@@ -325,11 +326,12 @@ static void step_all(struct agent *a)
     }
 }
 
+/* A list may be cut in the middle: pods go on meanwhile, and only a whole list says who is gone. */
 static void list_begin(void *arg)
 {
     struct agent *a = arg;
     for (struct pod *p = a->pods; p; p = p->next)
-        p->listed = false;
+        p->seen = false;
 }
 
 static void listed(void *arg, const cJSON *object)
@@ -341,8 +343,9 @@ static void list_done(void *arg)
 {
     struct agent *a = arg;
     for (struct pod *p = a->pods; p; p = p->next) {
-        if (!p->listed)
-            p->known.gone = p->listed = true;
+        if (!p->seen)
+            p->known.gone = true;
+        p->listed = true;
     }
     step_all(a);
     node_ready_when_synced(a);
