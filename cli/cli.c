@@ -19,10 +19,22 @@
 #define OPTION_CLUSTER 0x1003
 
 static const struct argp_option target_options[] = {
-    {.name = "namespace", .key = 'n', .arg = "NAME", .doc = "the namespace (default: the context's)"},
-    {.name = "kubeconfig", .key = OPTION_KUBECONFIG, .arg = "FILE", .doc = "the kubeconfig file (default: $KUBECONFIG, ~/.kube/config)"},
-    {.name = "context", .key = OPTION_CONTEXT, .arg = "NAME", .doc = "the context of the kubeconfig"},
-    {.name = "cluster", .key = OPTION_CLUSTER, .arg = "NAME", .doc = "a one-machine cluster of this user, whatever the kubeconfig says"},
+    {.name = "namespace",
+     .key = 'n',
+     .arg = "NAME",
+     .doc = "the namespace (default: the context's)"},
+    {.name = "kubeconfig",
+     .key = OPTION_KUBECONFIG,
+     .arg = "FILE",
+     .doc = "the kubeconfig file (default: $KUBECONFIG, ~/.kube/config)"},
+    {.name = "context",
+     .key = OPTION_CONTEXT,
+     .arg = "NAME",
+     .doc = "the context of the kubeconfig"},
+    {.name = "cluster",
+     .key = OPTION_CLUSTER,
+     .arg = "NAME",
+     .doc = "a one-machine cluster of this user, whatever the kubeconfig says"},
     {0}};
 
 static error_t parse_target(int key, char *arg, struct argp_state *state)
@@ -74,7 +86,8 @@ static int open_transport(struct cli *c, const char *namespace_, struct mlt_erro
     return 0;
 }
 
-int cli_connect_file(struct cli *c, const char *path, const char *context, const char *namespace_, struct mlt_error *err)
+int cli_connect_file(struct cli *c, const char *path, const char *context, const char *namespace_,
+                     struct mlt_error *err)
 {
     *c = (struct cli){0};
     int rc = kube_config_load(path, context, &c->config, err);
@@ -93,15 +106,19 @@ int cli_connect(struct cli *c, const struct cli_target *target)
     if (target->cluster) {
         cleanup_free char *dir = cluster_dir(target->cluster);
         if (!cluster_is_up(dir))
-            return cli_fail(-ENOENT, "the cluster `%s` is not up; `mltrain cluster up --name %s` starts it", target->cluster,
-                            target->cluster);
+            return cli_fail(-ENOENT,
+                            "the cluster `%s` is not up; `mltrain cluster up --name %s` starts it",
+                            target->cluster, target->cluster);
         file = cluster_file(dir, "kubeconfig");
     }
-    int rc = cli_connect_file(c, file ? file : target->kubeconfig, target->context, target->namespace_, &err);
+    int rc = cli_connect_file(c, file ? file : target->kubeconfig, target->context,
+                              target->namespace_, &err);
     if (rc == -ENOENT && !file && !target->kubeconfig && !target->context) {
         cleanup_free char *dir = cluster_dir(CLUSTER_NAME_DEFAULT);
         if (!cluster_is_up(dir))
-            return cli_fail(-ENOENT, "%s, and no one-machine cluster is up; `mltrain cluster up` starts one", err.text);
+            return cli_fail(-ENOENT,
+                            "%s, and no one-machine cluster is up; `mltrain cluster up` starts one",
+                            err.text);
         file = cluster_file(dir, "kubeconfig");
         rc = cli_connect_file(c, file, NULL, target->namespace_, &err);
     }
@@ -124,8 +141,8 @@ void cli_disconnect(struct cli *c)
     kube_config_release(&c->config);
 }
 
-int cli_send(struct cli *c, const char *verb, const char *path, const char *content_type, const cJSON *body,
-             cJSON **ret_object, struct mlt_error *err)
+int cli_send(struct cli *c, const char *verb, const char *path, const char *content_type,
+             const cJSON *body, cJSON **ret_object, struct mlt_error *err)
 {
     cleanup_free char *text = body ? json_print(body) : NULL;
     struct kube_answer answer = {0};
@@ -144,7 +161,8 @@ int cli_get(struct cli *c, const char *path, cJSON **ret_object, struct mlt_erro
     return cli_send(c, "GET", path, NULL, NULL, ret_object, err);
 }
 
-char *cli_job_path(const char *namespace_, const char *name, const char *subresource, const char *query)
+char *cli_job_path(const char *namespace_, const char *name, const char *subresource,
+                   const char *query)
 {
     struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     kube_path(&path, KUBE_TRAININGJOB, namespace_, name, subresource, query);
@@ -155,12 +173,15 @@ char *cli_job_path(const char *namespace_, const char *name, const char *subreso
 
 int cli_job_name(const char *argument, const char **ret_name)
 {
-    static const char *const prefixes[] = {"tj/", "trainingjob/", "trainingjobs/", "trainingjob.mltrain.io/"};
+    static const char *const prefixes[] = {"tj/", "trainingjob/", "trainingjobs/",
+                                           "trainingjob.mltrain.io/"};
     *ret_name = argument;
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(prefixes); i++)
         if (strncmp(argument, prefixes[i], strlen(prefixes[i])) == 0)
             *ret_name = argument + strlen(prefixes[i]);
-    return mlt_is_dns_subdomain(*ret_name) ? 0 : cli_fail(-EINVAL, "`%s` is not a job's name", argument);
+    return mlt_is_dns_subdomain(*ret_name)
+               ? 0
+               : cli_fail(-EINVAL, "`%s` is not a job's name", argument);
 }
 
 const char *cli_program_folder(void)

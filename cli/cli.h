@@ -1,4 +1,5 @@
-/* What the subcommands of `mltrain` share: options, the connection to a cluster, words on the terminal. */
+/* What the subcommands of `mltrain` share: options, the connection to a cluster, words on the
+ * terminal. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -38,27 +39,30 @@ struct cli {
     const char *namespace_; /* of the options, else of the context */
 };
 
-/* By kubectl's rules; without any kubeconfig, this user's running cluster `default` is taken. Says on stderr what is wrong
- * and returns a negative code. */
+/* By kubectl's rules; without any kubeconfig, this user's running cluster `default` is taken. Says
+ * on stderr what is wrong and returns a negative code. */
 int cli_connect(struct cli *c, const struct cli_target *target) MLT_MUST_USE;
 /* Connects to the cluster of this kubeconfig file and nothing else. */
 int cli_connect_file(struct cli *c, const char *path, const char *context, const char *namespace_,
                      struct mlt_error *err) MLT_MUST_USE;
 void cli_disconnect(struct cli *c);
 
-/* Blocking requests with JSON answers. `patch_type` as for kube_request. -ENOENT and so on as kube_answer_check().
- * ret_object may be NULL. */
-int cli_get(struct cli *c, const char *path, cJSON **ret_object, struct mlt_error *err) MLT_MUST_USE;
-int cli_send(struct cli *c, const char *verb, const char *path, const char *content_type, const cJSON *body,
-             cJSON **ret_object, struct mlt_error *err) MLT_MUST_USE;
+/* Blocking requests with JSON answers. `patch_type` as for kube_request. -ENOENT and so on as
+ * kube_answer_check(). ret_object may be NULL. */
+int cli_get(struct cli *c, const char *path, cJSON **ret_object,
+            struct mlt_error *err) MLT_MUST_USE;
+int cli_send(struct cli *c, const char *verb, const char *path, const char *content_type,
+             const cJSON *body, cJSON **ret_object, struct mlt_error *err) MLT_MUST_USE;
 
 /* The path of a job (or of a subresource) in a malloc'd string. */
-char *cli_job_path(const char *namespace_, const char *name, const char *subresource, const char *query);
+char *cli_job_path(const char *namespace_, const char *name, const char *subresource,
+                   const char *query);
 
 /* `mltrain: words` on stderr; returns `code`, so that a failing command is one line. */
 int cli_fail(int code, const char *format, ...) MLT_PRINTF(2, 3);
 
-/* A job's name out of an argument: "NAME", "tj/NAME" or "trainingjob/NAME"; says what is wrong with others. */
+/* A job's name out of an argument: "NAME", "tj/NAME" or "trainingjob/NAME"; says what is wrong with
+ * others. */
 int cli_job_name(const char *argument, const char **ret_name) MLT_MUST_USE;
 
 /* The folder of the programs beside this one. Owned by the callee, set once. */

@@ -22,12 +22,25 @@ struct options {
     int ready_fd;
 };
 
-enum { OPTION_NODES = 0x2001, OPTION_GPUS, OPTION_DIR, OPTION_READY_FD, OPTION_TEMPORARY, OPTION_DELETE };
+enum {
+    OPTION_NODES = 0x2001,
+    OPTION_GPUS,
+    OPTION_DIR,
+    OPTION_READY_FD,
+    OPTION_TEMPORARY,
+    OPTION_DELETE
+};
 
 static const struct argp_option table[] = {
     {.name = "name", .key = 'N', .arg = "NAME", .doc = "the cluster's name (default: default)"},
-    {.name = "nodes", .key = OPTION_NODES, .arg = "N", .doc = "up: number of nodes, each an agent (default: 1)"},
-    {.name = "gpus-per-node", .key = OPTION_GPUS, .arg = "M", .doc = "up: pretend M GPUs on each node (default: this machine's own)"},
+    {.name = "nodes",
+     .key = OPTION_NODES,
+     .arg = "N",
+     .doc = "up: number of nodes, each an agent (default: 1)"},
+    {.name = "gpus-per-node",
+     .key = OPTION_GPUS,
+     .arg = "M",
+     .doc = "up: pretend M GPUs on each node (default: this machine's own)"},
     {.name = "delete", .key = OPTION_DELETE, .doc = "down: remove the store and the logs too"},
     {.name = "dir", .key = OPTION_DIR, .arg = "DIR", .flags = OPTION_HIDDEN},
     {.name = "ready-fd", .key = OPTION_READY_FD, .arg = "FD", .flags = OPTION_HIDDEN},
@@ -49,7 +62,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'N':
         if (!mlt_is_dns_label(arg, CLUSTER_NAME_LENGTH_MAX))
-            argp_error(state, "`%s` is not a name of a-z, 0-9 and -, at most %d characters", arg, CLUSTER_NAME_LENGTH_MAX);
+            argp_error(state, "`%s` is not a name of a-z, 0-9 and -, at most %d characters", arg,
+                       CLUSTER_NAME_LENGTH_MAX);
         o->name = arg;
         return 0;
     case OPTION_NODES:
@@ -112,10 +126,14 @@ static int up(struct options *o)
         return CLI_OK;
     }
     double begin = seconds_now();
-    if (cluster_make_dir(dir, &err) < 0 || settle_shape(dir, o, &err) < 0 || supervise_start(dir, o->name, false, &err) < 0)
+    if (cluster_make_dir(dir, &err) < 0 || settle_shape(dir, o, &err) < 0 ||
+        supervise_start(dir, o->name, false, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    printf("cluster %s is up after %.2f s: %d node%s\n", o->name, seconds_now() - begin, o->shape.nodes, o->shape.nodes > 1 ? "s" : "");
-    printf("  export KUBECONFIG=%s/kubeconfig\n  mltrain submit job.yaml, or kubectl apply -f job.yaml\n", dir);
+    printf("cluster %s is up after %.2f s: %d node%s\n", o->name, seconds_now() - begin,
+           o->shape.nodes, o->shape.nodes > 1 ? "s" : "");
+    printf("  export KUBECONFIG=%s/kubeconfig\n  mltrain submit job.yaml, or kubectl apply -f "
+           "job.yaml\n",
+           dir);
     return CLI_OK;
 }
 
@@ -129,7 +147,9 @@ static int down(const struct options *o)
     if (o->delete_all)
         cluster_remove_dir(dir);
     printf("cluster %s is down%s\n", o->name,
-           o->delete_all ? "; its store and logs are removed" : was_up ? "; its store and logs are kept" : " already");
+           o->delete_all ? "; its store and logs are removed"
+           : was_up      ? "; its store and logs are kept"
+                         : " already");
     return CLI_OK;
 }
 
@@ -142,14 +162,19 @@ static void print_nodes(struct cli *c)
         return;
     }
     const cJSON *node;
-    cJSON_ArrayForEach (node, json_member(nodes, "items")) {
+    cJSON_ArrayForEach(node, json_member(nodes, "items"))
+    {
         const char *ready = "unknown";
         const cJSON *condition;
-        cJSON_ArrayForEach (condition, json_find(node, "status.conditions"))
-            if (strcmp(json_string(condition, "type", ""), "Ready") == 0)
-                ready = strcmp(json_string(condition, "status", ""), "True") == 0 ? "ready" : "not ready";
-        printf("  node %s: %s, %s CPUs, %s memory, %s GPUs\n", json_string(node, "metadata.name", "?"), ready,
-               json_string(node, "status.allocatable.cpu", "?"), json_string(node, "status.allocatable.memory", "?"),
+        cJSON_ArrayForEach(
+            condition,
+            json_find(node, "status.conditions")) if (strcmp(json_string(condition, "type", ""),
+                                                             "Ready") == 0) ready =
+            strcmp(json_string(condition, "status", ""), "True") == 0 ? "ready" : "not ready";
+        printf("  node %s: %s, %s CPUs, %s memory, %s GPUs\n",
+               json_string(node, "metadata.name", "?"), ready,
+               json_string(node, "status.allocatable.cpu", "?"),
+               json_string(node, "status.allocatable.memory", "?"),
                json_string(node, "status.allocatable[nvidia.com/gpu]", "0"));
     }
 }
@@ -161,7 +186,8 @@ static int status(const struct options *o)
     pid_t pid = cluster_supervisor(dir);
     struct stat there;
     if (!pid) {
-        printf("cluster %s is down%s\n", o->name, stat(dir, &there) == 0 ? "" : " and was never up");
+        printf("cluster %s is down%s\n", o->name,
+               stat(dir, &there) == 0 ? "" : " and was never up");
         return CLI_FAILED;
     }
     printf("cluster %s is up: supervisor %d, folder %s\n", o->name, (int)pid, dir);
@@ -184,11 +210,16 @@ static int kubeconfig(const struct options *o)
 int cli_cluster(int argc, char **argv)
 {
     static const struct argp argp = {
-        .options = table, .parser = parse, .args_doc = "up | down | status | kubeconfig",
-        .doc = "The one-machine cluster: a Kubernetes-compatible API server, node agents and the controller, "
-               "for this user.\v`up` starts it or goes on from where `down` left it, `down` ends it and keeps its store and logs, "
+        .options = table,
+        .parser = parse,
+        .args_doc = "up | down | status | kubeconfig",
+        .doc = "The one-machine cluster: a Kubernetes-compatible API server, node agents and the "
+               "controller, "
+               "for this user.\v`up` starts it or goes on from where `down` left it, `down` ends "
+               "it and keeps its store and logs, "
                "`kubeconfig` prints the path of its kubeconfig."};
-    struct options o = {.name = CLUSTER_NAME_DEFAULT, .shape = {.nodes = 1, .gpus_per_node = -1}, .ready_fd = -1};
+    struct options o = {
+        .name = CLUSTER_NAME_DEFAULT, .shape = {.nodes = 1, .gpus_per_node = -1}, .ready_fd = -1};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;
     const char *verb = o.verb ? o.verb : "";

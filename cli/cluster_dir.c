@@ -23,7 +23,8 @@
 
 static char *state_home(void)
 {
-    const char *own = getenv("MLTRAIN_HOME"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    const char *own = getenv("MLTRAIN_HOME"), *state = getenv("XDG_STATE_HOME"),
+               *home = getenv("HOME");
     if (own && *own)
         return mlt_strdup(own);
     if (state && *state == '/')
@@ -127,11 +128,13 @@ int cluster_shape_read(const char *dir, struct cluster_shape *ret, struct mlt_er
 
 int cluster_shape_write(const char *dir, const struct cluster_shape *shape, struct mlt_error *err)
 {
-    cleanup_free char *path = cluster_file(dir, SHAPE_FILE), *next = cluster_file(dir, SHAPE_FILE ".tmp");
+    cleanup_free char *path = cluster_file(dir, SHAPE_FILE),
+                      *next = cluster_file(dir, SHAPE_FILE ".tmp");
     cleanup_file FILE *file = fopen(next, "we");
     if (!file)
         return mlt_fail(err, errno, "%s: %s", next, strerror(errno));
-    (void)fprintf(file, "{\"nodes\": %d, \"gpusPerNode\": %d}\n", shape->nodes, shape->gpus_per_node);
+    (void)fprintf(file, "{\"nodes\": %d, \"gpusPerNode\": %d}\n", shape->nodes,
+                  shape->gpus_per_node);
     if (fflush(file) != 0 || rename(next, path) < 0)
         return mlt_fail(err, errno, "%s: %s", path, strerror(errno));
     return 0;

@@ -16,7 +16,8 @@ struct cluster_shape {
     int gpus_per_node; /* -1: the machine's own GPUs, found by the agent */
 };
 
-/* $MLTRAIN_HOME, else $XDG_STATE_HOME/mltrain, else ~/.local/state/mltrain, then clusters/NAME. The caller frees it. */
+/* $MLTRAIN_HOME, else $XDG_STATE_HOME/mltrain, else ~/.local/state/mltrain, then clusters/NAME. The
+ * caller frees it. */
 char *cluster_dir(const char *name);
 char *cluster_file(const char *dir, const char *name); /* DIR/NAME; the caller frees it */
 
@@ -27,10 +28,13 @@ pid_t cluster_supervisor(const char *dir);
 /* Makes the folder and those above it, mode 0700. */
 int cluster_make_dir(const char *dir, struct mlt_error *err) MLT_MUST_USE;
 
-int cluster_shape_read(const char *dir, struct cluster_shape *ret, struct mlt_error *err) MLT_MUST_USE; /* -ENOENT */
-int cluster_shape_write(const char *dir, const struct cluster_shape *shape, struct mlt_error *err) MLT_MUST_USE;
+int cluster_shape_read(const char *dir, struct cluster_shape *ret,
+                       struct mlt_error *err) MLT_MUST_USE; /* -ENOENT */
+int cluster_shape_write(const char *dir, const struct cluster_shape *shape,
+                        struct mlt_error *err) MLT_MUST_USE;
 
-/* The name of the i-th node: "node" on its own where there is one, else node-0, node-1, ... The caller frees it. */
+/* The name of the i-th node: "node" on its own where there is one, else node-0, node-1, ... The
+ * caller frees it. */
 char *cluster_node_name(const struct cluster_shape *shape, int index);
 
 /* Takes the lock for as long as the descriptor is open: -EAGAIN when another supervisor has it. */

@@ -15,8 +15,10 @@ static int describe(struct cli *c, const char *name)
     cJSON *job cleanup_json = NULL, *events cleanup_json = NULL;
     if (cli_get(c, path, &job, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    struct mlt_text event_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX), query cleanup_text = MLT_TEXT_INIT(512);
-    mlt_text_printf(&query, "fieldSelector=involvedObject.name%%3D%s,involvedObject.kind%%3DTrainingJob", name);
+    struct mlt_text event_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
+                               query cleanup_text = MLT_TEXT_INIT(512);
+    mlt_text_printf(
+        &query, "fieldSelector=involvedObject.name%%3D%s,involvedObject.kind%%3DTrainingJob", name);
     kube_path(&event_path, KUBE_EVENT, c->namespace_, NULL, NULL, mlt_text_string(&query));
     if (cli_get(c, mlt_text_string(&event_path), &events, &err) < 0)
         (void)cli_fail(0, "events: %s", err.text);
@@ -31,7 +33,8 @@ static int describe(struct cli *c, const char *name)
 int cli_describe(int argc, char **argv)
 {
     return job_command(argc, argv,
-                       "Shows all about one job: phase and why, where it runs, progress, checkpoint, restarts, conditions, "
+                       "Shows all about one job: phase and why, where it runs, progress, "
+                       "checkpoint, restarts, conditions, "
                        "failures with their cause, events.",
                        NULL, describe);
 }

@@ -1,5 +1,6 @@
-/* Follows a job: see follow.h. A log that ends early (the API server went away) is opened again from its beginning, and the
- * lines that were seen are skipped: nothing is lost and nothing comes twice. */
+/* Follows a job: see follow.h. A log that ends early (the API server went away) is opened again
+ * from its beginning, and the lines that were seen are skipped: nothing is lost and nothing comes
+ * twice. */
 #include "cli/follow.h"
 
 #include <stdlib.h>
@@ -21,9 +22,9 @@ struct pod_log {
     struct pod_log *next;
     char *uid, *name, *container;
     struct log_stream *stream;
-    bool started;    /* the container runs or has run */
-    bool ended;      /* the container is over, or the pod is gone */
-    bool complete;   /* all lines were seen */
+    bool started;  /* the container runs or has run */
+    bool ended;    /* the container is over, or the pod is gone */
+    bool complete; /* all lines were seen */
     size_t seen, skip;
     uv_timer_t retry;
 };
@@ -85,7 +86,8 @@ static void open_log(struct pod_log *log)
     if (log->stream || log->complete || !log->started)
         return;
     log->skip = log->seen;
-    log->stream = log_stream_new(log->owner->cli, log->owner->namespace_, log->name, log->container, &options, &ops, log);
+    log->stream = log_stream_new(log->owner->cli, log->owner->namespace_, log->name, log->container,
+                                 &options, &ops, log);
 }
 
 static struct pod_log *find_log(struct follow *f, const char *uid)
@@ -98,7 +100,8 @@ static struct pod_log *find_log(struct follow *f, const char *uid)
 
 static struct pod_log *add_log(struct follow *f, const cJSON *pod)
 {
-    const cJSON *trainer = trainingjob_trainer(pod); /* a pod has its spec where a template has one */
+    const cJSON *trainer =
+        trainingjob_trainer(pod); /* a pod has its spec where a template has one */
     struct pod_log *log = mlt_calloc(1, sizeof *log);
     log->owner = f;
     log->uid = mlt_strdup(json_string(pod, "metadata.uid", ""));
@@ -120,7 +123,8 @@ static void pod_changed(void *arg, const cJSON *pod)
     if (!log)
         log = add_log(f, pod);
     const cJSON *status;
-    cJSON_ArrayForEach (status, json_find(pod, "status.containerStatuses")) {
+    cJSON_ArrayForEach(status, json_find(pod, "status.containerStatuses"))
+    {
         if (strcmp(json_string(status, "name", ""), log->container) != 0)
             continue;
         log->ended = json_find(status, "state.terminated") != NULL;
@@ -166,7 +170,8 @@ static void look_for_end(struct follow *f)
         if (!log->complete && log->started)
             return;
     if (uv_is_active((uv_handle_t *)&f->drain))
-        (void)uv_timer_start(&f->drain, drained, 0, 0); /* from the loop, not from within a callback of others */
+        (void)uv_timer_start(&f->drain, drained, 0,
+                             0); /* from the loop, not from within a callback of others */
 }
 
 static void job_over(struct follow *f)
@@ -218,13 +223,19 @@ static void ignore(void *arg)
     (void)arg;
 }
 
-struct follow *follow_new(struct cli *c, const char *namespace_, const char *name, const char *uid, bool with_logs,
-                          const struct follow_ops *ops, void *arg)
+struct follow *follow_new(struct cli *c, const char *namespace_, const char *name, const char *uid,
+                          bool with_logs, const struct follow_ops *ops, void *arg)
 {
-    static const struct kube_reflector_ops job_ops = {
-        .list_begin = list_begin, .listed = job_changed, .list_done = list_done, .changed = job_changed, .deleted = job_deleted};
-    static const struct kube_reflector_ops pod_ops = {
-        .list_begin = ignore, .listed = pod_changed, .list_done = ignore, .changed = pod_changed, .deleted = pod_deleted};
+    static const struct kube_reflector_ops job_ops = {.list_begin = list_begin,
+                                                      .listed = job_changed,
+                                                      .list_done = list_done,
+                                                      .changed = job_changed,
+                                                      .deleted = job_deleted};
+    static const struct kube_reflector_ops pod_ops = {.list_begin = ignore,
+                                                      .listed = pod_changed,
+                                                      .list_done = ignore,
+                                                      .changed = pod_changed,
+                                                      .deleted = pod_deleted};
     struct follow *f = mlt_calloc(1, sizeof *f);
     *f = (struct follow){.cli = c, .ops = ops, .arg = arg, .with_logs = with_logs};
     f->namespace_ = mlt_strdup(namespace_);
@@ -232,7 +243,8 @@ struct follow *follow_new(struct cli *c, const char *namespace_, const char *nam
     f->uid = mlt_strdup(uid);
     (void)uv_timer_init(&c->loop, &f->drain);
     f->drain.data = f;
-    struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX), selector cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
+                         selector cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
     kube_path(&path, KUBE_TRAININGJOB, namespace_, NULL, NULL, NULL);
     mlt_text_printf(&selector, "fieldSelector=metadata.name%%3D%s", name);
     f->jobs = reflect_new(c, mlt_text_string(&path), mlt_text_string(&selector), &job_ops, f);

@@ -1,4 +1,5 @@
-/* Follows one job to its end: its object, its pods, and every line of their logs, whatever restarts on the way. */
+/* Follows one job to its end: its object, its pods, and every line of their logs, whatever restarts
+ * on the way. */
 #ifndef CLI_FOLLOW_H
 #define CLI_FOLLOW_H
 
@@ -12,12 +13,13 @@ struct follow;
 struct follow_ops {
     void (*line)(void *arg, const char *pod, const struct log_line *line);
     void (*job)(void *arg, const cJSON *job); /* it changed; NULL: it was deleted */
-    void (*done)(void *arg);                  /* once: the job is finished (or gone) and its logs are complete */
+    void (*done)(void *arg); /* once: the job is finished (or gone) and its logs are complete */
 };
 
-/* `uid`: of the job to follow; another job of the same name counts as deleted. `with_logs`: false follows the object only. */
-struct follow *follow_new(struct cli *c, const char *namespace_, const char *name, const char *uid, bool with_logs,
-                          const struct follow_ops *ops, void *arg);
+/* `uid`: of the job to follow; another job of the same name counts as deleted. `with_logs`: false
+ * follows the object only. */
+struct follow *follow_new(struct cli *c, const char *namespace_, const char *name, const char *uid,
+                          bool with_logs, const struct follow_ops *ops, void *arg);
 const cJSON *follow_job(const struct follow *f); /* the newest state, or NULL; owned by f */
 void follow_free(struct follow *f);
 

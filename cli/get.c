@@ -13,8 +13,11 @@
 #include "lib/json/json.h"
 
 enum format { FORMAT_TABLE, FORMAT_WIDE, FORMAT_JSON, FORMAT_YAML, FORMAT_NAME };
-static const char *const formats[] = {[FORMAT_TABLE] = "table", [FORMAT_WIDE] = "wide", [FORMAT_JSON] = "json",
-                                      [FORMAT_YAML] = "yaml",   [FORMAT_NAME] = "name"};
+static const char *const formats[] = {[FORMAT_TABLE] = "table",
+                                      [FORMAT_WIDE] = "wide",
+                                      [FORMAT_JSON] = "json",
+                                      [FORMAT_YAML] = "yaml",
+                                      [FORMAT_NAME] = "name"};
 
 struct options {
     struct cli_target target;
@@ -27,7 +30,10 @@ enum { OPTION_NO_HEADERS = 0x4001 };
 
 static const struct argp_option table_options[] = {
     {.name = "output", .key = 'o', .arg = "FORMAT", .doc = "wide, json, yaml or name"},
-    {.name = "selector", .key = 'l', .arg = "LABELS", .doc = "only jobs with these labels (a=b,c!=d)"},
+    {.name = "selector",
+     .key = 'l',
+     .arg = "LABELS",
+     .doc = "only jobs with these labels (a=b,c!=d)"},
     {.name = "all-namespaces", .key = 'A', .doc = "jobs of all namespaces"},
     {.name = "watch", .key = 'w', .doc = "go on and print each change"},
     {.name = "no-headers", .key = OPTION_NO_HEADERS, .doc = "without the line of headings"},
@@ -85,8 +91,9 @@ static void add_columns(struct libscols_table *table, const struct options *o)
         (void)scols_table_new_column(table, "NAMESPACE", 0, 0);
     for (int column = 0; column < JOB_COLUMN_COUNT; column++)
         if (!job_column_is_wide((enum job_column)column) || o->format == FORMAT_WIDE)
-            (void)scols_table_new_column(table, job_column_heading((enum job_column)column), 0,
-                                         column == JOB_COLUMN_WHY && o->format != FORMAT_WIDE ? SCOLS_FL_TRUNC : 0);
+            (void)scols_table_new_column(
+                table, job_column_heading((enum job_column)column), 0,
+                column == JOB_COLUMN_WHY && o->format != FORMAT_WIDE ? SCOLS_FL_TRUNC : 0);
 }
 
 static void add_row(struct libscols_table *table, const struct options *o, const cJSON *job)
@@ -112,8 +119,7 @@ static void print_table(const struct options *o, const cJSON *jobs, bool with_he
     add_columns(table, o);
     (void)scols_table_enable_noheadings(table, !with_headings || o->no_headers);
     const cJSON *job;
-    cJSON_ArrayForEach (job, jobs)
-        add_row(table, o, job);
+    cJSON_ArrayForEach(job, jobs) add_row(table, o, job);
     (void)scols_print_table(table);
     scols_unref_table(table);
     (void)fflush(stdout);
@@ -121,7 +127,8 @@ static void print_table(const struct options *o, const cJSON *jobs, bool with_he
 
 static void print_objects(const struct options *o, const cJSON *node)
 {
-    cleanup_free char *text = o->format == FORMAT_JSON ? json_print_indented(node) : json_print_yaml(node);
+    cleanup_free char *text =
+        o->format == FORMAT_JSON ? json_print_indented(node) : json_print_yaml(node);
     printf("%s%s", text, o->format == FORMAT_JSON ? "\n" : "");
     (void)fflush(stdout);
 }
@@ -178,13 +185,18 @@ static char *query_of(const struct options *o)
 
 static int watch(struct cli *c, const struct options *o)
 {
-    static const struct kube_reflector_ops ops = {
-        .list_begin = ignore, .listed = changed, .list_done = ignore, .changed = changed, .deleted = deleted};
+    static const struct kube_reflector_ops ops = {.list_begin = ignore,
+                                                  .listed = changed,
+                                                  .list_done = ignore,
+                                                  .changed = changed,
+                                                  .deleted = deleted};
     struct watch w = {.options = o};
     struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
     cleanup_free char *query = query_of(o);
-    kube_path(&path, KUBE_TRAININGJOB, o->target.all_namespaces ? NULL : c->namespace_, NULL, NULL, NULL);
-    struct reflect *r = reflect_new(c, mlt_text_string(&path), query && *query ? query : NULL, &ops, &w);
+    kube_path(&path, KUBE_TRAININGJOB, o->target.all_namespaces ? NULL : c->namespace_, NULL, NULL,
+              NULL);
+    struct reflect *r =
+        reflect_new(c, mlt_text_string(&path), query && *query ? query : NULL, &ops, &w);
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     reflect_free(r);
     return CLI_OK;
@@ -196,8 +208,8 @@ static int get(struct cli *c, const struct options *o)
     struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
     cleanup_free char *query = query_of(o);
     cJSON *answer cleanup_json = NULL;
-    kube_path(&path, KUBE_TRAININGJOB, o->target.all_namespaces ? NULL : c->namespace_, o->name, NULL,
-              !o->name && query && *query ? query : NULL);
+    kube_path(&path, KUBE_TRAININGJOB, o->target.all_namespaces ? NULL : c->namespace_, o->name,
+              NULL, !o->name && query && *query ? query : NULL);
     if (cli_get(c, mlt_text_string(&path), &answer, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     if (o->name) {
@@ -208,10 +220,10 @@ static int get(struct cli *c, const struct options *o)
     if (o->format == FORMAT_JSON || o->format == FORMAT_YAML)
         print_objects(o, answer);
     else if (o->format == FORMAT_NAME)
-        cJSON_ArrayForEach (job, jobs)
-            print_job(o, job, false);
+        cJSON_ArrayForEach(job, jobs) print_job(o, job, false);
     else if (cJSON_GetArraySize(jobs) == 0)
-        (void)fprintf(stderr, "No jobs found%s%s.\n", o->target.all_namespaces ? "" : " in namespace ",
+        (void)fprintf(stderr, "No jobs found%s%s.\n",
+                      o->target.all_namespaces ? "" : " in namespace ",
                       o->target.all_namespaces ? "" : c->namespace_);
     else
         print_table(o, jobs, true);
@@ -220,10 +232,15 @@ static int get(struct cli *c, const struct options *o)
 
 int cli_get_command(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
-    static const struct argp argp = {.options = table_options, .parser = parse, .children = children, .args_doc = "[JOB]",
-                                     .doc = "Lists jobs: phase, workers, step of total, speed, time left, restarts, last "
-                                            "checkpoint, and why a job waits."};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
+    static const struct argp argp = {
+        .options = table_options,
+        .parser = parse,
+        .children = children,
+        .args_doc = "[JOB]",
+        .doc = "Lists jobs: phase, workers, step of total, speed, time left, restarts, last "
+               "checkpoint, and why a job waits."};
     struct options o = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;

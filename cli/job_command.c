@@ -1,4 +1,5 @@
-/* The frame of one-job commands, and the shortest of them: cancel, suspend, resume. See job_command.h. */
+/* The frame of one-job commands, and the shortest of them: cancel, suspend, resume. See
+ * job_command.h. */
 #include "cli/job_command.h"
 
 #include <errno.h>
@@ -35,9 +36,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-int job_command(int argc, char **argv, const char *about, const char *after, int (*act)(struct cli *c, const char *name))
+int job_command(int argc, char **argv, const char *about, const char *after,
+                int (*act)(struct cli *c, const char *name))
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
     cleanup_free char *doc = after ? mlt_asprintf("%s\v%s", about, after) : mlt_strdup(about);
     struct argp argp = {.parser = parse, .children = children, .args_doc = "JOB", .doc = doc};
     struct options o = {0};
@@ -73,8 +76,10 @@ static int cancel(struct cli *c, const char *name)
     if (cli_get(c, path, &object, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     if (trainingjob_read(object, &job, NULL) == 0 && trainingjob_finished(&job))
-        return cli_fail(CLI_FAILED, "%s has finished already (%s)", name, json_string(object, "status.phase", "?"));
-    json_set_string(patch, "metadata.annotations[" TRAININGJOB_ANNOTATION_CANCEL "]", TRAININGJOB_CANCEL_GRACEFUL);
+        return cli_fail(CLI_FAILED, "%s has finished already (%s)", name,
+                        json_string(object, "status.phase", "?"));
+    json_set_string(patch, "metadata.annotations[" TRAININGJOB_ANNOTATION_CANCEL "]",
+                    TRAININGJOB_CANCEL_GRACEFUL);
     return patch_job(c, name, patch, "cancelled");
 }
 
@@ -98,13 +103,17 @@ static int resume(struct cli *c, const char *name)
 int cli_cancel(int argc, char **argv)
 {
     return job_command(argc, argv, "Stops a job for good, with its grace to save.",
-                       "The job becomes Failed with reason Cancelled and stays, with its logs, until it is deleted or its TTL ends.", cancel);
+                       "The job becomes Failed with reason Cancelled and stays, with its logs, "
+                       "until it is deleted or its TTL ends.",
+                       cancel);
 }
 
 int cli_suspend(int argc, char **argv)
 {
-    return job_command(argc, argv, "Stops a job, with its grace to save, and frees its place.",
-                       "`mltrain resume JOB` queues it again; it goes on from its last complete checkpoint.", suspend);
+    return job_command(
+        argc, argv, "Stops a job, with its grace to save, and frees its place.",
+        "`mltrain resume JOB` queues it again; it goes on from its last complete checkpoint.",
+        suspend);
 }
 
 int cli_resume(int argc, char **argv)

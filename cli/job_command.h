@@ -4,8 +4,9 @@
 
 #include "cli/cli.h"
 
-/* Parses `[options] JOB`, connects, calls `act` and returns its exit code. `after` (may be NULL) follows the options in
- * the help. */
-int job_command(int argc, char **argv, const char *about, const char *after, int (*act)(struct cli *c, const char *name));
+/* Parses `[options] JOB`, connects, calls `act` and returns its exit code. `after` (may be NULL)
+ * follows the options in the help. */
+int job_command(int argc, char **argv, const char *about, const char *after,
+                int (*act)(struct cli *c, const char *name));
 
 #endif

@@ -60,7 +60,8 @@ static bool is_waiting(const cJSON *job)
 int job_condition(const cJSON *job, const char *type, const char **ret_message)
 {
     const cJSON *condition;
-    cJSON_ArrayForEach (condition, json_find(job, "status.conditions")) {
+    cJSON_ArrayForEach(condition, json_find(job, "status.conditions"))
+    {
         if (strcmp(json_string(condition, "type", ""), type) != 0)
             continue;
         if (ret_message)
@@ -88,7 +89,8 @@ int job_exit_code(const cJSON *job)
     if (strcmp(phase_of(job), "Succeeded") == 0)
         return 0;
     const cJSON *failure = last_failure(job);
-    int64_t code = json_integer(failure, "exitCode", 0), signal = json_integer(failure, "signal", 0);
+    int64_t code = json_integer(failure, "exitCode", 0),
+            signal = json_integer(failure, "signal", 0);
     if (signal > 0 && signal < 128)
         return (int)(128 + signal);
     return code > 0 && code < 256 ? (int)code : 1;
@@ -101,7 +103,8 @@ static const char *why(const cJSON *job)
     if (is_waiting(job)) {
         if (job_condition(job, "Admitted", &message) == 0 && *message)
             return message;
-        return json_string(job, "status.queue.explanation", json_string(job, "status.queue.reason", ""));
+        return json_string(job, "status.queue.explanation",
+                           json_string(job, "status.queue.reason", ""));
     }
     if (strcmp(phase_of(job), "Failed") == 0 && job_condition(job, "Failed", &message) == 1)
         return message;
@@ -112,7 +115,8 @@ static const char *why(const cJSON *job)
 
 static void step_text(const cJSON *job, char *cell)
 {
-    int64_t step = json_integer(job, "status.progress.step", -1), total = json_integer(job, "status.progress.totalSteps", 0);
+    int64_t step = json_integer(job, "status.progress.step", -1),
+            total = json_integer(job, "status.progress.totalSteps", 0);
     if (!total)
         total = json_integer(job, "spec.progress.totalSteps", 0);
     if (step < 0)
@@ -210,10 +214,14 @@ void job_progress_line(const cJSON *job, int64_t now_ms, char *line)
     static const struct {
         enum job_column column;
         const char *before, *after;
-    } parts[] = {{JOB_COLUMN_PHASE, "", ""},         {JOB_COLUMN_WORKERS, "  workers ", ""},
-                 {JOB_COLUMN_STEP, "  step ", ""},   {JOB_COLUMN_SPEED, "  ", " steps/s"},
-                 {JOB_COLUMN_LEFT, "  ", " left"},   {JOB_COLUMN_RESTARTS, "  restarts ", ""},
-                 {JOB_COLUMN_CHECKPOINT, "  checkpoint ", ""}, {JOB_COLUMN_WHY, "  ", ""}};
+    } parts[] = {{JOB_COLUMN_PHASE, "", ""},
+                 {JOB_COLUMN_WORKERS, "  workers ", ""},
+                 {JOB_COLUMN_STEP, "  step ", ""},
+                 {JOB_COLUMN_SPEED, "  ", " steps/s"},
+                 {JOB_COLUMN_LEFT, "  ", " left"},
+                 {JOB_COLUMN_RESTARTS, "  restarts ", ""},
+                 {JOB_COLUMN_CHECKPOINT, "  checkpoint ", ""},
+                 {JOB_COLUMN_WHY, "  ", ""}};
     size_t used = 0;
     line[0] = '\0';
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(parts) && used < JOB_CELL_MAX - 1; i++) {
@@ -222,7 +230,8 @@ void job_progress_line(const cJSON *job, int64_t now_ms, char *line)
         bool is_zero_restarts = parts[i].column == JOB_COLUMN_RESTARTS && strcmp(cell, "0") == 0;
         if (!cell[0] || is_zero_restarts)
             continue;
-        int added = snprintf(line + used, JOB_CELL_MAX - used, "%s%s%s", parts[i].before, cell, parts[i].after);
+        int added = snprintf(line + used, JOB_CELL_MAX - used, "%s%s%s", parts[i].before, cell,
+                             parts[i].after);
         used += added > 0 ? (size_t)added : 0;
     }
 }
@@ -235,7 +244,8 @@ static void field(struct mlt_text *out, const char *name, const char *value)
         mlt_text_printf(out, "%-14s %s\n", name, value);
 }
 
-static void cell_field(struct mlt_text *out, const char *name, const cJSON *job, enum job_column column, int64_t now_ms)
+static void cell_field(struct mlt_text *out, const char *name, const cJSON *job,
+                       enum job_column column, int64_t now_ms)
 {
     char cell[JOB_CELL_MAX];
     job_cell(job, column, now_ms, cell);
@@ -247,7 +257,8 @@ static void placement_fields(struct mlt_text *out, const cJSON *job)
     char text[JOB_CELL_MAX];
     int64_t replicas = json_integer(job, "spec.workers.replicas", 1);
     const char *framework = json_string(job, "spec.framework", "pytorch");
-    (void)snprintf(text, sizeof text, "%" PRId64 " pod%s, framework %s", replicas, replicas == 1 ? "" : "s", framework);
+    (void)snprintf(text, sizeof text, "%" PRId64 " pod%s, framework %s", replicas,
+                   replicas == 1 ? "" : "s", framework);
     field(out, "Gang:", text);
     field(out, "Nodes:", json_string(job, "status.placement.workers", ""));
 }
@@ -257,20 +268,24 @@ static void checkpoint_field(struct mlt_text *out, const cJSON *job, int64_t now
     int64_t step = json_integer(job, "status.checkpoint.step", -1);
     if (step < 0) {
         if (json_find(job, "spec.checkpoint.path"))
-            mlt_text_printf(out, "%-14s none yet in %s\n", "Checkpoint:", json_string(job, "spec.checkpoint.path", ""));
+            mlt_text_printf(out, "%-14s none yet in %s\n",
+                            "Checkpoint:", json_string(job, "spec.checkpoint.path", ""));
         return;
     }
     char age[MLT_TIME_TEXT_MAX];
     age_text(time_at(job, "status.checkpoint.time"), now_ms, age);
-    mlt_text_printf(out, "%-14s step %" PRId64 " at %s%s%s%s\n", "Checkpoint:", step, json_string(job, "status.checkpoint.path", "?"),
-                    *age ? " (" : "", age, *age ? " ago)" : "");
+    mlt_text_printf(out, "%-14s step %" PRId64 " at %s%s%s%s\n", "Checkpoint:", step,
+                    json_string(job, "status.checkpoint.path", "?"), *age ? " (" : "", age,
+                    *age ? " ago)" : "");
 }
 
 static void restarts_field(struct mlt_text *out, const cJSON *job)
 {
-    mlt_text_printf(out, "%-14s %" PRId64 ", %" PRId64 " of %" PRId64 " charged; attempt %" PRId64 "\n",
-                    "Restarts:", json_integer(job, "status.restarts", 0), json_integer(job, "status.restartsCharged", 0),
-                    json_integer(job, "spec.backoffLimit", 6), json_integer(job, "status.attempt", 0));
+    mlt_text_printf(
+        out, "%-14s %" PRId64 ", %" PRId64 " of %" PRId64 " charged; attempt %" PRId64 "\n",
+        "Restarts:", json_integer(job, "status.restarts", 0),
+        json_integer(job, "status.restartsCharged", 0), json_integer(job, "spec.backoffLimit", 6),
+        json_integer(job, "status.attempt", 0));
 }
 
 static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
@@ -278,11 +293,14 @@ static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     const cJSON *condition, *all = json_find(job, "status.conditions");
     if (cJSON_GetArraySize(all) > 0)
         mlt_text_puts(out, "Conditions:\n");
-    cJSON_ArrayForEach (condition, all) {
+    cJSON_ArrayForEach(condition, all)
+    {
         char age[MLT_TIME_TEXT_MAX];
         age_text(time_at(condition, "lastTransitionTime"), now_ms, age);
-        mlt_text_printf(out, "  %-12s %-6s %-8s %s%s%s\n", json_string(condition, "type", "?"), json_string(condition, "status", "?"),
-                        age, json_string(condition, "reason", ""), *json_string(condition, "message", "") ? ": " : "",
+        mlt_text_printf(out, "  %-12s %-6s %-8s %s%s%s\n", json_string(condition, "type", "?"),
+                        json_string(condition, "status", "?"), age,
+                        json_string(condition, "reason", ""),
+                        *json_string(condition, "message", "") ? ": " : "",
                         json_string(condition, "message", ""));
     }
 }
@@ -292,10 +310,12 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     const cJSON *failure, *all = json_find(job, "status.failures");
     if (cJSON_GetArraySize(all) > 0)
         mlt_text_puts(out, "Failures (the last 20):\n");
-    cJSON_ArrayForEach (failure, all) {
+    cJSON_ArrayForEach(failure, all)
+    {
         char age[MLT_TIME_TEXT_MAX];
         age_text(time_at(failure, "time"), now_ms, age);
-        mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: ", json_integer(failure, "attempt", 0), age);
+        mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: ", json_integer(failure, "attempt", 0),
+                        age);
         mlt_text_puts(out, json_string(failure, "message", json_string(failure, "cause", "?")));
         int64_t lost = json_integer(failure, "stepsLost", -1);
         if (lost >= 0)
@@ -309,13 +329,14 @@ static void event_lines(struct mlt_text *out, const cJSON *events, int64_t now_m
     const cJSON *event, *items = json_member(events, "items");
     if (cJSON_GetArraySize(items) > 0)
         mlt_text_puts(out, "Events:\n");
-    cJSON_ArrayForEach (event, items) {
+    cJSON_ArrayForEach(event, items)
+    {
         char age[MLT_TIME_TEXT_MAX];
         int64_t at = time_at(event, "lastTimestamp");
         age_text(at ? at : time_at(event, "eventTime"), now_ms, age);
         int64_t count = json_integer(event, "count", 1);
-        mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""), json_string(event, "reason", ""),
-                        json_string(event, "message", ""));
+        mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""),
+                        json_string(event, "reason", ""), json_string(event, "message", ""));
         if (count > 1)
             mlt_text_printf(out, " (%" PRId64 " times)", count);
         mlt_text_putc(out, '\n');
@@ -330,7 +351,8 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     cell_field(out, "Phase:", job, JOB_COLUMN_PHASE, now_ms);
     cell_field(out, is_waiting(job) ? "Waits because:" : "Why:", job, JOB_COLUMN_WHY, now_ms);
     if (is_waiting(job) && json_integer(job, "status.queue.position", 0) > 0)
-        mlt_text_printf(out, "%-14s %" PRId64 "\n", "Position:", json_integer(job, "status.queue.position", 0));
+        mlt_text_printf(out, "%-14s %" PRId64 "\n",
+                        "Position:", json_integer(job, "status.queue.position", 0));
     placement_fields(out, job);
     cell_field(out, "Workers:", job, JOB_COLUMN_WORKERS, now_ms);
     cell_field(out, "GPUs:", job, JOB_COLUMN_GPUS, now_ms);

@@ -1,5 +1,6 @@
-/* A TrainingJob object in words: the columns of `get`, the progress line of `run`, the page of `describe`. Pure: the time
- * comes in. Reads the JSON as it is, so that an object of another version is shown too. */
+/* A TrainingJob object in words: the columns of `get`, the progress line of `run`, the page of
+ * `describe`. Pure: the time comes in. Reads the JSON as it is, so that an object of another
+ * version is shown too. */
 #ifndef CLI_JOB_TEXT_H
 #define CLI_JOB_TEXT_H
 
@@ -12,26 +13,26 @@
 #define JOB_PAGE_MAX (1024u * 1024)
 
 /* XX(NAME, heading, only with -o wide) */
-#define JOB_COLUMN_MAP(XX)                                                                         \
-    XX(NAME, "NAME", false)                                                                        \
-    XX(PHASE, "PHASE", false)                                                                      \
-    XX(QUEUE, "QUEUE", true)                                                                       \
-    XX(WORKERS, "WORKERS", false)                                                                  \
-    XX(GPUS, "GPUS", false)                                                                        \
-    XX(STEP, "STEP", false)                                                                        \
-    XX(SPEED, "STEPS/S", false)                                                                    \
-    XX(LEFT, "LEFT", false)                                                                        \
-    XX(RESTARTS, "RESTARTS", false)                                                                \
-    XX(CHECKPOINT, "CHECKPOINT", false)                                                            \
-    XX(AGE, "AGE", false)                                                                          \
-    XX(NODES, "NODES", true)                                                                       \
+#define JOB_COLUMN_MAP(XX)              \
+    XX(NAME, "NAME", false)             \
+    XX(PHASE, "PHASE", false)           \
+    XX(QUEUE, "QUEUE", true)            \
+    XX(WORKERS, "WORKERS", false)       \
+    XX(GPUS, "GPUS", false)             \
+    XX(STEP, "STEP", false)             \
+    XX(SPEED, "STEPS/S", false)         \
+    XX(LEFT, "LEFT", false)             \
+    XX(RESTARTS, "RESTARTS", false)     \
+    XX(CHECKPOINT, "CHECKPOINT", false) \
+    XX(AGE, "AGE", false)               \
+    XX(NODES, "NODES", true)            \
     XX(WHY, "WHY", false)
 
 enum job_column {
 #define XX(name, heading, wide) JOB_COLUMN_##name,
     JOB_COLUMN_MAP(XX)
 #undef XX
-    JOB_COLUMN_COUNT
+        JOB_COLUMN_COUNT
 };
 
 const char *job_column_heading(enum job_column column);
@@ -40,14 +41,15 @@ bool job_column_is_wide(enum job_column column);
 /* The text of one cell, "" where there is nothing to say; `cell` holds JOB_CELL_MAX bytes. */
 void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *cell);
 
-/* "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150" or, while it waits, why.
- * `line` holds JOB_CELL_MAX bytes. */
+/* "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150" or,
+ * while it waits, why. `line` holds JOB_CELL_MAX bytes. */
 void job_progress_line(const cJSON *job, int64_t now_ms, char *line);
 
 /* The page of `describe`; `events` is an EventList or NULL. */
 void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out);
 
-/* The status of a condition: 1 True, 0 False, -1 absent; its message in *ret_message (may be NULL). */
+/* The status of a condition: 1 True, 0 False, -1 absent; its message in *ret_message (may be NULL).
+ */
 int job_condition(const cJSON *job, const char *type, const char **ret_message);
 bool job_is_finished(const cJSON *job);
 

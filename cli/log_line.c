@@ -27,14 +27,15 @@ void log_line_parse(const char *line, size_t length, struct log_line *ret)
 {
     const char *p = line, *end = line + length;
     struct log_line found = {.rank = LOG_LINE_LAUNCHER};
-    *ret = (struct log_line){.rank = LOG_LINE_LAUNCHER, .is_error = true, .text = line, .length = length};
+    *ret = (struct log_line){
+        .rank = LOG_LINE_LAUNCHER, .is_error = true, .text = line, .length = length};
     if (read_word(&p, end, "[launcher] ")) {
         ret->text = p;
         ret->length = (size_t)(end - p);
         return;
     }
-    if (!read_word(&p, end, "[r") || !read_number(&p, end, &found.rank) || !read_word(&p, end, " a") ||
-        !read_number(&p, end, &found.attempt))
+    if (!read_word(&p, end, "[r") || !read_number(&p, end, &found.rank) ||
+        !read_word(&p, end, " a") || !read_number(&p, end, &found.attempt))
         return;
     found.is_error = read_word(&p, end, "!");
     if (!read_word(&p, end, "]"))

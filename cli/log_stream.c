@@ -64,7 +64,8 @@ static void on_end(void *arg, const char *transport_error)
     if (s->http_status >= 400) {
         cJSON *status cleanup_json = NULL;
         (void)!json_parse(mlt_text_string(&s->partial), s->partial.length, &status, NULL);
-        s->ops->end(s->arg, s->http_status == 400, json_string(status, "message", "the API server refuses the log"));
+        s->ops->end(s->arg, s->http_status == 400,
+                    json_string(status, "message", "the API server refuses the log"));
         return;
     }
     if (s->partial.length)
@@ -72,15 +73,18 @@ static void on_end(void *arg, const char *transport_error)
     s->ops->end(s->arg, false, transport_error);
 }
 
-struct log_stream *log_stream_new(struct cli *c, const char *namespace_, const char *pod, const char *container,
-                                  const struct log_stream_options *options, const struct log_stream_ops *ops, void *arg)
+struct log_stream *log_stream_new(struct cli *c, const char *namespace_, const char *pod,
+                                  const char *container, const struct log_stream_options *options,
+                                  const struct log_stream_ops *ops, void *arg)
 {
-    static const struct kube_call_ops call_ops = {.status = on_status, .body = on_body, .end = on_end};
+    static const struct kube_call_ops call_ops = {
+        .status = on_status, .body = on_body, .end = on_end};
     struct log_stream *s = mlt_calloc(1, sizeof *s);
     s->ops = ops;
     s->arg = arg;
     mlt_text_init(&s->partial, LOG_STREAM_LINE_MAX);
-    struct mlt_text query cleanup_text = MLT_TEXT_INIT(512), path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    struct mlt_text query cleanup_text = MLT_TEXT_INIT(512),
+                          path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
     mlt_text_printf(&query, "container=");
     kube_path_encode(&query, container);
     if (options->follow)
@@ -90,7 +94,8 @@ struct log_stream *log_stream_new(struct cli *c, const char *namespace_, const c
     if (options->tail_lines >= 0)
         mlt_text_printf(&query, "&tailLines=%" PRId64, options->tail_lines);
     kube_path(&path, KUBE_POD, namespace_, pod, "log", mlt_text_string(&query));
-    s->call = kube_transport_send(c->transport, "GET", mlt_text_string(&path), NULL, NULL, 0, 0, &call_ops, s);
+    s->call = kube_transport_send(c->transport, "GET", mlt_text_string(&path), NULL, NULL, 0, 0,
+                                  &call_ops, s);
     return s;
 }
 

@@ -19,8 +19,9 @@ struct log_stream_ops {
     void (*end)(void *arg, bool not_yet, const char *error);
 };
 
-struct log_stream *log_stream_new(struct cli *c, const char *namespace_, const char *pod, const char *container,
-                                  const struct log_stream_options *options, const struct log_stream_ops *ops, void *arg);
+struct log_stream *log_stream_new(struct cli *c, const char *namespace_, const char *pod,
+                                  const char *container, const struct log_stream_options *options,
+                                  const struct log_stream_ops *ops, void *arg);
 void log_stream_free(struct log_stream *s); /* no callbacks any more */
 
 #endif

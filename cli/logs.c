@@ -15,7 +15,8 @@
 #include "lib/json/json.h"
 #include "trainingjob/trainingjob.h"
 
-#define LOG_BYTES_MAX ((size_t)1024 * 1024 * 1024) /* held to be sorted; more is cut, and said so */
+#define LOG_BYTES_MAX ((size_t)1024 * 1024 * 1024) /* held to be sorted; more is cut, and said so \
+                                                    */
 
 struct options {
     struct cli_target target;
@@ -25,12 +26,24 @@ struct options {
     bool follow, previous, timestamps;
 };
 
-enum { OPTION_RANK = 0x6001, OPTION_ATTEMPT, OPTION_PREVIOUS, OPTION_TAIL, OPTION_LAUNCHER, OPTION_TIMESTAMPS };
+enum {
+    OPTION_RANK = 0x6001,
+    OPTION_ATTEMPT,
+    OPTION_PREVIOUS,
+    OPTION_TAIL,
+    OPTION_LAUNCHER,
+    OPTION_TIMESTAMPS
+};
 
 static const struct argp_option table[] = {
-    {.name = "rank", .key = OPTION_RANK, .arg = "N", .doc = "only this rank's lines, without prefix"},
+    {.name = "rank",
+     .key = OPTION_RANK,
+     .arg = "N",
+     .doc = "only this rank's lines, without prefix"},
     {.name = "attempt", .key = OPTION_ATTEMPT, .arg = "N", .doc = "only this attempt's lines"},
-    {.name = "previous", .key = OPTION_PREVIOUS, .doc = "only the lines of the attempt before the newest"},
+    {.name = "previous",
+     .key = OPTION_PREVIOUS,
+     .doc = "only the lines of the attempt before the newest"},
     {.name = "follow", .key = 'f', .doc = "go on until the job ends"},
     {.name = "tail", .key = OPTION_TAIL, .arg = "N", .doc = "only the last N lines"},
     {.name = "launcher", .key = OPTION_LAUNCHER, .doc = "the launchers' own lines too"},
@@ -91,7 +104,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static void print_line(const struct options *o, const char *pod, const struct log_line *line, const char *time, size_t time_length)
+static void print_line(const struct options *o, const char *pod, const struct log_line *line,
+                       const char *time, size_t time_length)
 {
     FILE *out = line->is_error && line->rank != LOG_LINE_LAUNCHER ? stderr : stdout;
     if (time_length)
@@ -138,7 +152,8 @@ static void collect_line(void *arg, const char *line, size_t length)
     }
     all->bytes += length;
     MLT_GROW(all->entries, all->count, all->capacity);
-    all->entries[all->count] = (struct entry){.at = pod->text.length, .length = length, .pod = pod, .sequence = all->count};
+    all->entries[all->count] = (struct entry){
+        .at = pod->text.length, .length = length, .pod = pod, .sequence = all->count};
     all->count++;
     mlt_text_add(&pod->text, line, length);
 }
@@ -154,7 +169,8 @@ static void collect_end(void *arg, bool not_yet, const char *error)
         uv_stop(&pod->all->cli->loop);
 }
 
-/* RFC 3339 times of one zone sort as text up to their fraction's digits, which the API server writes in full. */
+/* RFC 3339 times of one zone sort as text up to their fraction's digits, which the API server
+ * writes in full. */
 static int by_time(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
@@ -175,7 +191,8 @@ static void print_collection(const struct options *o, struct collection *all)
         for (size_t i = 0; i < all->count; i++) {
             struct entry *e = &all->entries[i];
             const char *line = e->pod->text.data + e->at, *space = memchr(line, ' ', e->length);
-            size_t time_length = space ? (size_t)(space - line) : 0, head = space ? time_length + 1 : 0;
+            size_t time_length = space ? (size_t)(space - line) : 0,
+                   head = space ? time_length + 1 : 0;
             struct log_line parsed;
             log_line_parse(line + head, e->length - head, &parsed);
             if (!log_line_wanted(&parsed, &o->filter))
@@ -200,14 +217,17 @@ static int collect(struct cli *c, const struct options *o, const cJSON *pods)
     all.pods = mlt_calloc((size_t)count + 1, sizeof *all.pods);
     struct log_stream **streams = mlt_calloc((size_t)count + 1, sizeof(struct log_stream *));
     const cJSON *pod;
-    cJSON_ArrayForEach (pod, pods) {
+    cJSON_ArrayForEach(pod, pods)
+    {
         struct pod_text *text = &all.pods[all.pods_count];
         text->name = mlt_strdup(json_string(pod, "metadata.name", ""));
         text->all = &all;
         mlt_text_init(&text->text, LOG_BYTES_MAX);
         all.waiting++;
-        streams[all.pods_count++] = log_stream_new(c, c->namespace_, text->name,
-                                                   json_string(trainingjob_trainer(pod), "name", TRAININGJOB_TRAINER), &options, &ops, text);
+        streams[all.pods_count++] =
+            log_stream_new(c, c->namespace_, text->name,
+                           json_string(trainingjob_trainer(pod), "name", TRAININGJOB_TRAINER),
+                           &options, &ops, text);
     }
     if (all.waiting)
         (void)uv_run(&c->loop, UV_RUN_DEFAULT);
@@ -220,7 +240,9 @@ static int collect(struct cli *c, const struct options *o, const cJSON *pods)
     free(streams);
     free(all.pods);
     free(all.entries);
-    return all.cut ? cli_fail(CLI_FAILED, "the logs are larger than %zu bytes and were cut", LOG_BYTES_MAX) : CLI_OK;
+    return all.cut ? cli_fail(CLI_FAILED, "the logs are larger than %zu bytes and were cut",
+                              LOG_BYTES_MAX)
+                   : CLI_OK;
 }
 
 /* ---- following ---- */
@@ -253,9 +275,11 @@ static void follow_done(void *arg)
 
 static int follow(struct cli *c, const struct options *o, const cJSON *job)
 {
-    static const struct follow_ops ops = {.line = follow_line, .job = follow_job_changed, .done = follow_done};
+    static const struct follow_ops ops = {
+        .line = follow_line, .job = follow_job_changed, .done = follow_done};
     struct following following = {.options = o, .cli = c};
-    struct follow *f = follow_new(c, c->namespace_, o->name, json_string(job, "metadata.uid", ""), true, &ops, &following);
+    struct follow *f = follow_new(c, c->namespace_, o->name, json_string(job, "metadata.uid", ""),
+                                  true, &ops, &following);
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     follow_free(f);
     return CLI_OK;
@@ -275,22 +299,30 @@ static int logs(struct cli *c, struct options *o)
         o->filter.attempt = attempt - 1;
     if (o->follow)
         return follow(c, o, job);
-    struct mlt_text pods_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX), query cleanup_text = MLT_TEXT_INIT(512);
-    mlt_text_printf(&query, "labelSelector=mltrain.io%%2Fjob-uid%%3D%s", json_string(job, "metadata.uid", ""));
+    struct mlt_text pods_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
+                              query cleanup_text = MLT_TEXT_INIT(512);
+    mlt_text_printf(&query, "labelSelector=mltrain.io%%2Fjob-uid%%3D%s",
+                    json_string(job, "metadata.uid", ""));
     kube_path(&pods_path, KUBE_POD, c->namespace_, NULL, NULL, mlt_text_string(&query));
     if (cli_get(c, mlt_text_string(&pods_path), &pods, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     const cJSON *items = json_member(pods, "items");
     if (cJSON_GetArraySize(items) == 0)
-        return cli_fail(CLI_FAILED, "%s has no pods (phase %s)", o->name, json_string(job, "status.phase", "Pending"));
+        return cli_fail(CLI_FAILED, "%s has no pods (phase %s)", o->name,
+                        json_string(job, "status.phase", "Pending"));
     return collect(c, o, items);
 }
 
 int cli_logs(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
-    static const struct argp argp = {.options = table, .parser = parse, .children = children, .args_doc = "JOB",
-                                     .doc = "Prints the ranks' output, in the order of time over all pods; standard error goes to standard error."};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
+    static const struct argp argp = {.options = table,
+                                     .parser = parse,
+                                     .children = children,
+                                     .args_doc = "JOB",
+                                     .doc = "Prints the ranks' output, in the order of time over "
+                                            "all pods; standard error goes to standard error."};
     struct options o = {.filter = {.rank = LOG_LINE_LAUNCHER}, .tail = -1};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;

@@ -14,7 +14,8 @@ static const struct cli_command commands[] = {
     {"run", cli_run, "run a job to its end: a manifest, or a command in place of torchrun"},
     {"submit", cli_submit, "create the job of a manifest and return"},
     {"get", cli_get_command, "list jobs"},
-    {"describe", cli_describe, "show all about one job: why it waits, what failed, what it resumed from"},
+    {"describe", cli_describe,
+     "show all about one job: why it waits, what failed, what it resumed from"},
     {"logs", cli_logs, "print the ranks' output, of any attempt"},
     {"wait", cli_wait, "wait until a job is in a phase or has a condition"},
     {"cancel", cli_cancel, "stop a job for good; its logs stay"},
@@ -28,7 +29,8 @@ static const struct cli_command commands[] = {
 static void usage(FILE *out)
 {
     (void)fputs("Usage: mltrain COMMAND [ARGUMENTS]\n\n"
-                "Runs distributed training jobs in gangs of pods, on Kubernetes or on this machine.\n\nCommands:\n",
+                "Runs distributed training jobs in gangs of pods, on Kubernetes or on this "
+                "machine.\n\nCommands:\n",
                 out);
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(commands); i++)
         (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);

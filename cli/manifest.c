@@ -39,7 +39,8 @@ static int check_document(const cJSON *document, struct mlt_error *err)
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(needed); i++)
         if (!*json_string(document, needed[i], ""))
             return mlt_fail(err, EINVAL, "%s: missing", needed[i]);
-    if (!*json_string(document, "metadata.name", "") && !*json_string(document, "metadata.generateName", ""))
+    if (!*json_string(document, "metadata.name", "") &&
+        !*json_string(document, "metadata.generateName", ""))
         return mlt_fail(err, EINVAL, "metadata.name: missing");
     return 0;
 }
@@ -56,9 +57,11 @@ int manifest_read(const char *file, cJSON **ret_documents, struct mlt_error *err
         return mlt_fail_in(err, "%s", file);
     int count = cJSON_GetArraySize(documents), number = 0;
     if (count == 0 || count > MANIFEST_DOCUMENTS_MAX)
-        return mlt_fail(err, EINVAL, "%s: %d documents, expected 1 to %d", file, count, MANIFEST_DOCUMENTS_MAX);
+        return mlt_fail(err, EINVAL, "%s: %d documents, expected 1 to %d", file, count,
+                        MANIFEST_DOCUMENTS_MAX);
     const cJSON *document;
-    cJSON_ArrayForEach (document, documents) {
+    cJSON_ArrayForEach(document, documents)
+    {
         number++;
         if (check_document(document, err) < 0)
             return mlt_fail_in(err, "%s: document %d", file, number);
@@ -75,11 +78,13 @@ static bool is_job(const cJSON *document)
 int manifest_job(const cJSON *documents, cJSON **ret_job, struct mlt_error *err)
 {
     cJSON *job = NULL, *document;
-    cJSON_ArrayForEach (document, documents) {
+    cJSON_ArrayForEach(document, documents)
+    {
         if (!is_job(document))
             continue;
         if (job)
-            return mlt_fail(err, EINVAL, "more than one TrainingJob (%s and %s)", json_string(job, "metadata.name", "?"),
+            return mlt_fail(err, EINVAL, "more than one TrainingJob (%s and %s)",
+                            json_string(job, "metadata.name", "?"),
                             json_string(document, "metadata.name", "?"));
         job = document;
     }
@@ -97,9 +102,11 @@ int manifest_job(const cJSON *documents, cJSON **ret_job, struct mlt_error *err)
 /* Variables that would mislead a rank or that the pod has of its own. */
 static bool is_passed_on(const char *variable)
 {
-    static const char *const own[] = {"HOSTNAME=", "PWD=", "OLDPWD=", "SHLVL=", "_=", "KUBECONFIG=", "TERM=", "RANK=",
-                                      "WORLD_SIZE=", "LOCAL_RANK=", "MASTER_ADDR=", "MASTER_PORT=", "TMPDIR=", "SSH_",
-                                      "MLTRAIN_", "TORCHELASTIC_", "PET_", "SLURM_", "OMPI_", "PMI", "DBUS_", "XDG_", "SUDO_"};
+    static const char *const own[] = {
+        "HOSTNAME=", "PWD=",  "OLDPWD=",     "SHLVL=",        "_=",           "KUBECONFIG=",
+        "TERM=",     "RANK=", "WORLD_SIZE=", "LOCAL_RANK=",   "MASTER_ADDR=", "MASTER_PORT=",
+        "TMPDIR=",   "SSH_",  "MLTRAIN_",    "TORCHELASTIC_", "PET_",         "SLURM_",
+        "OMPI_",     "PMI",   "DBUS_",       "XDG_",          "SUDO_"};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(own); i++)
         if (strncmp(variable, own[i], strlen(own[i])) == 0)
             return false;
@@ -118,7 +125,8 @@ static char *name_of_command(const struct manifest_command *command)
     const char *slash = strrchr(word, '/');
     char label[24] = "";
     size_t length = 0;
-    for (const char *p = slash ? slash + 1 : word; *p && *p != '.' && length < sizeof label - 1; p++) {
+    for (const char *p = slash ? slash + 1 : word; *p && *p != '.' && length < sizeof label - 1;
+         p++) {
         char c = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
         bool is_good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
         if (is_good || (length > 0 && label[length - 1] != '-'))
@@ -201,20 +209,24 @@ cJSON *manifest_from_command(const struct manifest_command *command)
 
 /* ---- to the cluster ---- */
 
-/* Kinds beside TrainingJob that a manifest may hold, by their path; what is not in KUBE_RESOURCE_MAP is refused. */
+/* Kinds beside TrainingJob that a manifest may hold, by their path; what is not in
+ * KUBE_RESOURCE_MAP is refused. */
 static int resource_of(const cJSON *document, enum kube_resource *ret, struct mlt_error *err)
 {
-    const char *kind = json_string(document, "kind", ""), *version = json_string(document, "apiVersion", "");
+    const char *kind = json_string(document, "kind", ""),
+               *version = json_string(document, "apiVersion", "");
     for (int r = 0; r < KUBE_RESOURCE_COUNT; r++)
         if (strcmp(kube_resource_info((enum kube_resource)r)->kind, kind) == 0 &&
             strcmp(kube_api_version((enum kube_resource)r), version) == 0) {
             *ret = (enum kube_resource)r;
             return 0;
         }
-    return mlt_fail(err, EINVAL, "%s %s: mltrain does not know how to create it; use kubectl apply", version, kind);
+    return mlt_fail(err, EINVAL, "%s %s: mltrain does not know how to create it; use kubectl apply",
+                    version, kind);
 }
 
-static char *path_of(struct cli *c, const cJSON *document, enum kube_resource resource, bool with_name)
+static char *path_of(struct cli *c, const cJSON *document, enum kube_resource resource,
+                     bool with_name)
 {
     struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     const char *namespace_ = json_string(document, "metadata.namespace", c->namespace_);
@@ -224,13 +236,15 @@ static char *path_of(struct cli *c, const cJSON *document, enum kube_resource re
     return text ? text : mlt_strdup("/");
 }
 
-static int apply_one(struct cli *c, const cJSON *document, cJSON **ret_created, struct mlt_error *err)
+static int apply_one(struct cli *c, const cJSON *document, cJSON **ret_created,
+                     struct mlt_error *err)
 {
     enum kube_resource resource;
     int rc = resource_of(document, &resource, err);
     if (rc < 0)
         return rc;
-    cleanup_free char *collection = path_of(c, document, resource, false), *path = path_of(c, document, resource, true);
+    cleanup_free char *collection = path_of(c, document, resource, false),
+                      *path = path_of(c, document, resource, true);
     rc = cli_send(c, "POST", collection, NULL, document, ret_created, err);
     if (rc == -EEXIST && resource != KUBE_TRAININGJOB)
         rc = cli_send(c, "PATCH", path, "application/merge-patch+json", document, ret_created, err);
@@ -242,7 +256,8 @@ int manifest_apply(struct cli *c, const cJSON *documents, cJSON **ret_job, struc
     cJSON *job cleanup_json = NULL;
     for (int pass = 0; pass < 2; pass++) { /* jobs last: what they mount is there then */
         const cJSON *document;
-        cJSON_ArrayForEach (document, documents) {
+        cJSON_ArrayForEach(document, documents)
+        {
             if (is_job(document) != (pass == 1))
                 continue;
             cJSON *created = NULL;
@@ -264,7 +279,8 @@ void manifest_delete(struct cli *c, const cJSON *documents)
 {
     for (int pass = 0; pass < 2; pass++) {
         const cJSON *document;
-        cJSON_ArrayForEach (document, documents) {
+        cJSON_ArrayForEach(document, documents)
+        {
             enum kube_resource resource;
             if (is_job(document) != (pass == 0) || resource_of(document, &resource, NULL) < 0)
                 continue;

@@ -20,7 +20,8 @@ static void drive(struct reflect *r);
 static void answer_status(void *arg, int http_status, int64_t retry_after_ms)
 {
     struct reflect *r = arg;
-    kube_reflector_status(r->reflector, (int64_t)uv_now(&r->cli->loop), http_status, retry_after_ms);
+    kube_reflector_status(r->reflector, (int64_t)uv_now(&r->cli->loop), http_status,
+                          retry_after_ms);
 }
 
 static void answer_body(void *arg, const char *data, size_t length)
@@ -44,7 +45,8 @@ static void wake(uv_timer_t *timer)
 
 static void drive(struct reflect *r)
 {
-    static const struct kube_call_ops ops = {.status = answer_status, .body = answer_body, .end = answer_end};
+    static const struct kube_call_ops ops = {
+        .status = answer_status, .body = answer_body, .end = answer_end};
     int64_t now_ms = (int64_t)uv_now(&r->cli->loop);
     struct kube_reflector_want want;
     kube_reflector_poll(r->reflector, now_ms, &want);
@@ -55,15 +57,17 @@ static void drive(struct reflect *r)
     }
     if (want.send)
         r->call = kube_transport_send(r->cli->transport, "GET", want.path, NULL, NULL, 0,
-                                      want.is_watch ? KUBE_WATCH_SILENCE_MS : KUBE_LIST_TIMEOUT_MS, &ops, r);
+                                      want.is_watch ? KUBE_WATCH_SILENCE_MS : KUBE_LIST_TIMEOUT_MS,
+                                      &ops, r);
     if (want.wake_ms != INT64_MAX)
-        (void)uv_timer_start(&r->timer, wake, want.wake_ms > now_ms ? (uint64_t)(want.wake_ms - now_ms) : 0, 0);
+        (void)uv_timer_start(&r->timer, wake,
+                             want.wake_ms > now_ms ? (uint64_t)(want.wake_ms - now_ms) : 0, 0);
     else
         (void)uv_timer_stop(&r->timer);
 }
 
-struct reflect *reflect_new(struct cli *c, const char *collection, const char *selector, const struct kube_reflector_ops *ops,
-                            void *arg)
+struct reflect *reflect_new(struct cli *c, const char *collection, const char *selector,
+                            const struct kube_reflector_ops *ops, void *arg)
 {
     struct reflect *r = mlt_calloc(1, sizeof *r);
     r->cli = c;

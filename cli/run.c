@@ -1,4 +1,5 @@
-/* mltrain run: a job to its end, on this user's one-machine cluster, on a private one, or where --context says. */
+/* mltrain run: a job to its end, on this user's one-machine cluster, on a private one, or where
+ * --context says. */
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -48,25 +49,71 @@ struct run {
     bool is_local, gone;
 };
 
-enum { OPTION_NPROC = 0x3001, OPTION_NNODES, OPTION_NAME, OPTION_FRAMEWORK, OPTION_CHECKPOINT, OPTION_RESTARTS, OPTION_GPUS,
-       OPTION_KEEP, OPTION_NODES, OPTION_GPUS_PER_NODE };
+enum {
+    OPTION_NPROC = 0x3001,
+    OPTION_NNODES,
+    OPTION_NAME,
+    OPTION_FRAMEWORK,
+    OPTION_CHECKPOINT,
+    OPTION_RESTARTS,
+    OPTION_GPUS,
+    OPTION_KEEP,
+    OPTION_NODES,
+    OPTION_GPUS_PER_NODE
+};
 
 static const struct argp_option table[] = {
-    {.doc = "A command in place of a manifest (mltrain run --nproc 4 -- python3 train.py):", .group = 1},
-    {.name = "nproc", .key = OPTION_NPROC, .arg = "N", .doc = "ranks per pod (default: 1)", .group = 1},
+    {.doc = "A command in place of a manifest (mltrain run --nproc 4 -- python3 train.py):",
+     .group = 1},
+    {.name = "nproc",
+     .key = OPTION_NPROC,
+     .arg = "N",
+     .doc = "ranks per pod (default: 1)",
+     .group = 1},
     {.name = "nproc-per-node", .key = OPTION_NPROC, .flags = OPTION_ALIAS, .group = 1},
     {.name = "nnodes", .key = OPTION_NNODES, .arg = "M", .doc = "pods (default: 1)", .group = 1},
-    {.name = "name", .key = OPTION_NAME, .arg = "NAME", .doc = "the job's name (default: made from the command)", .group = 1},
-    {.name = "framework", .key = OPTION_FRAMEWORK, .arg = "NAME", .doc = "pytorch (default) or plain", .group = 1},
-    {.name = "checkpoint-path", .key = OPTION_CHECKPOINT, .arg = "DIR", .doc = "where the program saves; watched, and told to it after a restart", .group = 1},
-    {.name = "max-restarts", .key = OPTION_RESTARTS, .arg = "N", .doc = "backoffLimit (default: 3)", .group = 1},
-    {.name = "gpus-per-pod", .key = OPTION_GPUS, .arg = "N", .doc = "GPUs asked for each pod (default: 0)", .group = 1},
+    {.name = "name",
+     .key = OPTION_NAME,
+     .arg = "NAME",
+     .doc = "the job's name (default: made from the command)",
+     .group = 1},
+    {.name = "framework",
+     .key = OPTION_FRAMEWORK,
+     .arg = "NAME",
+     .doc = "pytorch (default) or plain",
+     .group = 1},
+    {.name = "checkpoint-path",
+     .key = OPTION_CHECKPOINT,
+     .arg = "DIR",
+     .doc = "where the program saves; watched, and told to it after a restart",
+     .group = 1},
+    {.name = "max-restarts",
+     .key = OPTION_RESTARTS,
+     .arg = "N",
+     .doc = "backoffLimit (default: 3)",
+     .group = 1},
+    {.name = "gpus-per-pod",
+     .key = OPTION_GPUS,
+     .arg = "N",
+     .doc = "GPUs asked for each pod (default: 0)",
+     .group = 1},
     {.doc = "Output and what stays:", .group = 2},
     {.name = "quiet", .key = 'q', .doc = "only the ranks' lines", .group = 2},
-    {.name = "keep", .key = OPTION_KEEP, .doc = "leave the finished job in the cluster", .group = 2},
+    {.name = "keep",
+     .key = OPTION_KEEP,
+     .doc = "leave the finished job in the cluster",
+     .group = 2},
     {.doc = "A private cluster, when none of this user's runs:", .group = 3},
-    {.name = "nodes", .key = OPTION_NODES, .arg = "N", .doc = "number of nodes (default: 1)", .group = 3},
-    {.name = "gpus-per-node", .key = OPTION_GPUS_PER_NODE, .arg = "M", .doc = "pretend M GPUs on each (default: this machine's own)", .group = 3},
+    {.name = "nodes",
+     .key = OPTION_NODES,
+     .arg = "N",
+     .doc = "number of nodes (default: 1)",
+     .group = 3},
+    {.name = "gpus-per-node",
+     .key = OPTION_GPUS_PER_NODE,
+     .arg = "M",
+     .doc = "pretend M GPUs on each (default: this machine's own)",
+     .group = 3},
     {0}};
 
 static int number(struct argp_state *state, const char *arg, int64_t min, int64_t max)
@@ -89,7 +136,8 @@ static error_t parse_command_option(int key, char *arg, struct argp_state *state
         return 0;
     case OPTION_NAME:
         if (!mlt_is_dns_label(arg, TRAININGJOB_NAME_MAX))
-            argp_error(state, "--name `%s`: expected a-z, 0-9 and -, at most %d characters", arg, TRAININGJOB_NAME_MAX);
+            argp_error(state, "--name `%s`: expected a-z, 0-9 and -, at most %d characters", arg,
+                       TRAININGJOB_NAME_MAX);
         o->command.name = arg;
         return 0;
     case OPTION_FRAMEWORK:
@@ -166,7 +214,8 @@ static int connect_somewhere(struct run *r, struct mlt_error *err)
 {
     struct cli_target *target = &r->options.target;
     if (target->context || target->kubeconfig)
-        return cli_connect_file(&r->cli, target->kubeconfig, target->context, target->namespace_, err);
+        return cli_connect_file(&r->cli, target->kubeconfig, target->context, target->namespace_,
+                                err);
     r->is_local = true;
     cleanup_free char *dir = cluster_dir(target->cluster ? target->cluster : CLUSTER_NAME_DEFAULT);
     if (cluster_is_up(dir)) {
@@ -202,12 +251,13 @@ static int check_fit(struct run *r, const cJSON *object, struct mlt_error *err)
     static const char *const gpus[] = {"nvidia.com/gpu", "amd.com/gpu"};
     struct trainingjob job cleanup_trainingjob = {0};
     cJSON *nodes cleanup_json = NULL;
-    if (trainingjob_read(object, &job, err) < 0 || cli_get(&r->cli, "/api/v1/nodes", &nodes, NULL) < 0)
+    if (trainingjob_read(object, &job, err) < 0 ||
+        cli_get(&r->cli, "/api/v1/nodes", &nodes, NULL) < 0)
         return 0; /* admission says what is wrong; a user may not be allowed to list nodes */
-    struct ledger *ledger = ledger_new(&(struct ledger_config){.gpu_resources = gpus, .gpu_resources_count = 2});
+    struct ledger *ledger =
+        ledger_new(&(struct ledger_config){.gpu_resources = gpus, .gpu_resources_count = 2});
     const cJSON *node;
-    cJSON_ArrayForEach (node, json_member(nodes, "items"))
-        ledger_node(ledger, node, 0);
+    cJSON_ArrayForEach(node, json_member(nodes, "items")) ledger_node(ledger, node, 0);
     int rc = ledger_could_fit(ledger, &job, err);
     ledger_free(ledger);
     return rc;
@@ -265,25 +315,32 @@ static void ignore_end(void *arg, const char *error)
 
 static void send_async(struct run *r, const char *verb, const char *path, const char *body)
 {
-    static const struct kube_call_ops ops = {.status = ignore_status, .body = ignore_body, .end = ignore_end};
-    (void)kube_transport_send(r->cli.transport, verb, path, body ? "application/merge-patch+json" : NULL, body,
+    static const struct kube_call_ops ops = {
+        .status = ignore_status, .body = ignore_body, .end = ignore_end};
+    (void)kube_transport_send(r->cli.transport, verb, path,
+                              body ? "application/merge-patch+json" : NULL, body,
                               body ? strlen(body) : 0, 0, &ops, r);
 }
 
 static void annotate_cancel(struct run *r, const char *how)
 {
-    const char *namespace_ = json_string(r->job, "metadata.namespace", "default"), *name = json_string(r->job, "metadata.name", "");
+    const char *namespace_ = json_string(r->job, "metadata.namespace", "default"),
+               *name = json_string(r->job, "metadata.name", "");
     cleanup_free char *path = cli_job_path(namespace_, name, NULL, NULL),
-                       *patch = mlt_asprintf("{\"metadata\":{\"annotations\":{\"%s\":\"%s\"}}}", TRAININGJOB_ANNOTATION_CANCEL, how);
+                      *patch = mlt_asprintf("{\"metadata\":{\"annotations\":{\"%s\":\"%s\"}}}",
+                                            TRAININGJOB_ANNOTATION_CANCEL, how);
     send_async(r, "PATCH", path, patch);
 }
 
 /* The pods are killed without grace by whoever runs them. */
 static void kill_pods(struct run *r)
 {
-    struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX), query cleanup_text = MLT_TEXT_INIT(512);
-    mlt_text_printf(&query, "gracePeriodSeconds=0&labelSelector=mltrain.io%%2Fjob-uid%%3D%s", json_string(r->job, "metadata.uid", ""));
-    kube_path(&path, KUBE_POD, json_string(r->job, "metadata.namespace", "default"), NULL, NULL, mlt_text_string(&query));
+    struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
+                         query cleanup_text = MLT_TEXT_INIT(512);
+    mlt_text_printf(&query, "gracePeriodSeconds=0&labelSelector=mltrain.io%%2Fjob-uid%%3D%s",
+                    json_string(r->job, "metadata.uid", ""));
+    kube_path(&path, KUBE_POD, json_string(r->job, "metadata.namespace", "default"), NULL, NULL,
+              mlt_text_string(&query));
     send_async(r, "DELETE", mlt_text_string(&path), NULL);
 }
 
@@ -298,7 +355,8 @@ static void interrupted(uv_signal_t *handle, int signal_number)
     struct run *r = handle->data;
     r->interrupts++;
     if (r->interrupts == 1) {
-        screen_say(&r->screen, "cancelling with a grace of %" PRId64 " s; once more ends it at once",
+        screen_say(&r->screen,
+                   "cancelling with a grace of %" PRId64 " s; once more ends it at once",
                    json_integer(r->job, "spec.checkpoint.gracePeriodSeconds", 30));
         annotate_cancel(r, TRAININGJOB_CANCEL_GRACEFUL);
     } else if (r->interrupts == 2) {
@@ -324,7 +382,8 @@ static int follow_to_end(struct run *r)
     watch_signal(r, &r->on_int, SIGINT);
     watch_signal(r, &r->on_term, SIGTERM);
     (void)uv_timer_init(&r->cli.loop, &r->leave);
-    r->follow = follow_new(&r->cli, json_string(r->job, "metadata.namespace", "default"), json_string(r->job, "metadata.name", ""),
+    r->follow = follow_new(&r->cli, json_string(r->job, "metadata.namespace", "default"),
+                           json_string(r->job, "metadata.name", ""),
                            json_string(r->job, "metadata.uid", ""), true, &ops, r);
     (void)uv_run(&r->cli.loop, UV_RUN_DEFAULT);
     screen_end(&r->screen);
@@ -353,18 +412,20 @@ static int run_job(struct run *r)
     struct mlt_error err = {0};
     cJSON *job = NULL;
     if (manifest_job(r->documents, &job, &err) < 0)
-        return cli_fail(CLI_USAGE, "%s%s%s", r->options.file ? r->options.file : "", r->options.file ? ": " : "", err.text);
+        return cli_fail(CLI_USAGE, "%s%s%s", r->options.file ? r->options.file : "",
+                        r->options.file ? ": " : "", err.text);
     if (connect_somewhere(r, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     int fit = check_fit(r, job, &err);
     if (fit == -ENOSPC && r->is_local)
-        return cli_fail(CLI_FAILED, "%s can never run here: %s", json_string(job, "metadata.name", "?"), err.text);
+        return cli_fail(CLI_FAILED, "%s can never run here: %s",
+                        json_string(job, "metadata.name", "?"), err.text);
     if (fit == -ENOSPC)
         (void)cli_fail(0, "does not fit the cluster as it stands, and waits: %s", err.text);
     int rc = manifest_apply(&r->cli, r->documents, &r->job, &err);
     if (rc == -EEXIST)
-        return cli_fail(CLI_FAILED, "%s; look at it with `mltrain describe %s`, or delete it first", err.text,
-                        json_string(job, "metadata.name", "?"));
+        return cli_fail(CLI_FAILED, "%s; look at it with `mltrain describe %s`, or delete it first",
+                        err.text, json_string(job, "metadata.name", "?"));
     if (rc < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     return follow_to_end(r);
@@ -384,16 +445,24 @@ static int split_command(int argc, char **argv, struct options *o)
 
 int cli_run(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:", .group = 4}, {0}};
+    static const struct argp_child children[] = {
+        {.argp = &cli_target_argp, .header = "Cluster:", .group = 4}, {0}};
     static const struct argp argp = {
-        .options = table, .parser = parse, .children = children, .args_doc = "FILE\n-- COMMAND [ARGUMENTS]",
+        .options = table,
+        .parser = parse,
+        .children = children,
+        .args_doc = "FILE\n-- COMMAND [ARGUMENTS]",
         .doc = "Runs a job to its end and exits with its code."
-               "\vRuns on this user's one-machine cluster when one is up (`mltrain cluster up`), else on a private one that goes "
-               "away with the job; on another cluster only with --context or --kubeconfig. The first Ctrl-C cancels the job with its "
-               "grace, the second ends it at once. FILE may be - for standard input and may hold ConfigMaps and the like beside the "
+               "\vRuns on this user's one-machine cluster when one is up (`mltrain cluster up`), "
+               "else on a private one that goes "
+               "away with the job; on another cluster only with --context or --kubeconfig. The "
+               "first Ctrl-C cancels the job with its "
+               "grace, the second ends it at once. FILE may be - for standard input and may hold "
+               "ConfigMaps and the like beside the "
                "TrainingJob."};
-    struct run r = {.options = {.command = {.nproc = 1, .nnodes = 1, .framework = "pytorch", .max_restarts = 3},
-                                .shape = {.nodes = 1, .gpus_per_node = -1}}};
+    struct run r = {
+        .options = {.command = {.nproc = 1, .nnodes = 1, .framework = "pytorch", .max_restarts = 3},
+                    .shape = {.nodes = 1, .gpus_per_node = -1}}};
     int count = split_command(argc, argv, &r.options);
     if (argp_parse(&argp, count, argv, 0, NULL, &r.options))
         return CLI_USAGE;

@@ -1,4 +1,5 @@
-/* Output of `run`: see screen.h. Ranks' standard output goes to standard output, everything else to standard error. */
+/* Output of `run`: see screen.h. Ranks' standard output goes to standard output, everything else to
+ * standard error. */
 #include "cli/screen.h"
 
 #include <inttypes.h>
@@ -15,7 +16,8 @@ void screen_init(struct screen *s, bool quiet)
 {
     *s = (struct screen){.quiet = quiet, .columns = 80};
     const char *term = getenv("TERM");
-    s->is_terminal = isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    s->is_terminal =
+        isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
     struct winsize size;
     if (s->is_terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         s->columns = size.ws_col;
@@ -69,24 +71,31 @@ void screen_say(struct screen *s, const char *format, ...)
 static void tell_failures(struct screen *s, const cJSON *job)
 {
     const cJSON *failures = json_find(job, "status.failures");
-    int64_t count = cJSON_GetArraySize(failures), restarts = json_integer(job, "status.restarts", 0);
+    int64_t count = cJSON_GetArraySize(failures),
+            restarts = json_integer(job, "status.restarts", 0);
     if (count > s->failures) {
         const cJSON *failure = cJSON_GetArrayItem(failures, (int)count - 1);
         int64_t lost = json_integer(failure, "stepsLost", -1);
         if (lost >= 0)
-            screen_say(s, "attempt %" PRId64 " failed: %s (%" PRId64 " steps lost)", json_integer(failure, "attempt", 0),
-                       json_string(failure, "message", "?"), lost);
+            screen_say(s, "attempt %" PRId64 " failed: %s (%" PRId64 " steps lost)",
+                       json_integer(failure, "attempt", 0), json_string(failure, "message", "?"),
+                       lost);
         else
-            screen_say(s, "attempt %" PRId64 " failed: %s", json_integer(failure, "attempt", 0), json_string(failure, "message", "?"));
+            screen_say(s, "attempt %" PRId64 " failed: %s", json_integer(failure, "attempt", 0),
+                       json_string(failure, "message", "?"));
     }
     s->failures = count;
-    int64_t attempt = json_integer(job, "status.attempt", 0), resume = json_integer(job, "status.recovery.resumeStep", -1);
+    int64_t attempt = json_integer(job, "status.attempt", 0),
+            resume = json_integer(job, "status.recovery.resumeStep", -1);
     if (attempt > s->attempt && attempt > 1) {
         if (resume >= 0)
-            screen_say(s, "attempt %" PRId64 " goes on from the checkpoint of step %" PRId64 " (restart %" PRId64 ")", attempt, resume,
-                       restarts);
+            screen_say(s,
+                       "attempt %" PRId64 " goes on from the checkpoint of step %" PRId64
+                       " (restart %" PRId64 ")",
+                       attempt, resume, restarts);
         else
-            screen_say(s, "attempt %" PRId64 " starts from the beginning (restart %" PRId64 ")", attempt, restarts);
+            screen_say(s, "attempt %" PRId64 " starts from the beginning (restart %" PRId64 ")",
+                       attempt, restarts);
     }
     if (attempt > s->attempt)
         s->attempt = attempt;

@@ -1,5 +1,5 @@
-/* Output of `run`: the ranks' lines, and below them, on a terminal, one line that shows how the job stands; elsewhere
- * that line is printed when it says something new. */
+/* Output of `run`: the ranks' lines, and below them, on a terminal, one line that shows how the job
+ * stands; elsewhere that line is printed when it says something new. */
 #ifndef CLI_SCREEN_H
 #define CLI_SCREEN_H
 

@@ -44,13 +44,24 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int cli_submit(int argc, char **argv)
 {
     static const struct argp_option table[] = {
-        {.name = "filename", .key = 'f', .arg = "FILE", .doc = "the manifest, as an option (kubectl's way)"},
-        {.name = "output", .key = 'o', .arg = "name", .doc = "print only trainingjob.mltrain.io/NAME"},
+        {.name = "filename",
+         .key = 'f',
+         .arg = "FILE",
+         .doc = "the manifest, as an option (kubectl's way)"},
+        {.name = "output",
+         .key = 'o',
+         .arg = "name",
+         .doc = "print only trainingjob.mltrain.io/NAME"},
         {0}};
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
-    static const struct argp argp = {.options = table, .parser = parse, .children = children, .args_doc = "FILE",
-                                     .doc = "Creates the TrainingJob of a manifest, and what stands beside it, and returns."
-                                            "\vFILE may be - for standard input. `mltrain run` follows a job to its end."};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
+    static const struct argp argp = {
+        .options = table,
+        .parser = parse,
+        .children = children,
+        .args_doc = "FILE",
+        .doc = "Creates the TrainingJob of a manifest, and what stands beside it, and returns."
+               "\vFILE may be - for standard input. `mltrain run` follows a job to its end."};
     struct options o = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;
@@ -67,6 +78,7 @@ int cli_submit(int argc, char **argv)
     cli_disconnect(&c);
     if (rc < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    printf("trainingjob.mltrain.io/%s%s\n", json_string(created, "metadata.name", "?"), o.name_only ? "" : " created");
+    printf("trainingjob.mltrain.io/%s%s\n", json_string(created, "metadata.name", "?"),
+           o.name_only ? "" : " created");
     return CLI_OK;
 }

@@ -1,6 +1,6 @@
-/* The supervisor of a one-machine cluster: see supervise.h. One libuv loop; children are forked by hand because
- * they must die with the supervisor (PR_SET_PDEATHSIG), which uv_spawn() cannot ask for. Pods live on: their shims are
- * sessions of their own, and the next agent adopts them. */
+/* The supervisor of a one-machine cluster: see supervise.h. One libuv loop; children are forked by
+ * hand because they must die with the supervisor (PR_SET_PDEATHSIG), which uv_spawn() cannot ask
+ * for. Pods live on: their shims are sessions of their own, and the next agent adopts them. */
 #include "cli/supervise.h"
 
 #include <errno.h>
@@ -132,7 +132,8 @@ static void child_start(struct child *child)
 {
     struct supervisor *s = child->owner;
     int ready[2];
-    cleanup_free char *log_name = mlt_asprintf("log/%s.log", child->name), *log_path = cluster_file(s->dir, log_name);
+    cleanup_free char *log_name = mlt_asprintf("log/%s.log", child->name),
+                      *log_path = cluster_file(s->dir, log_name);
     cleanup_close int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0 || pipe2(ready, O_CLOEXEC) < 0) {
         mlt_log(MLT_LOG_ERROR, "cannot start program=%s: %s", child->name, strerror(errno));
@@ -175,14 +176,16 @@ static void kill_hard(uv_timer_t *timer)
         (void)kill(child->pid, SIGKILL);
 }
 
-/* When the agents are gone and the API server still runs: the pods, which outlive their agent, are ended. */
+/* When the agents are gone and the API server still runs: the pods, which outlive their agent, are
+ * ended. */
 static void stop_pods(struct supervisor *s)
 {
     pid_t pids[CLUSTER_NODES_MAX];
     for (int i = 0; i < s->shape.nodes; i++) {
         cleanup_free char *node = cluster_node_name(&s->shape, i);
         char *program = s->children[0].argv[0];
-        char agent[] = "agent", dir_option[] = "--dir", node_option[] = "--node", stop[] = "--stop-pods";
+        char agent[] = "agent", dir_option[] = "--dir", node_option[] = "--node",
+             stop[] = "--stop-pods";
         cleanup_free char *dir = mlt_strdup(s->dir);
         char *argv[] = {program, agent, dir_option, dir, node_option, node, stop, NULL};
         pids[i] = fork();
@@ -249,8 +252,9 @@ static void child_died(struct child *child, int status)
     child->delay_ms = steady || !child->delay_ms ? SUPERVISE_BACKOFF_MS_MIN : child->delay_ms * 2;
     if (child->delay_ms > SUPERVISE_BACKOFF_MS_MAX)
         child->delay_ms = SUPERVISE_BACKOFF_MS_MAX;
-    mlt_log(MLT_LOG_WARNING, "program ended program=%s exit=%d signal=%d again_in_ms=%" PRId64, child->name,
-            WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, child->delay_ms);
+    mlt_log(MLT_LOG_WARNING, "program ended program=%s exit=%d signal=%d again_in_ms=%" PRId64,
+            child->name, WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+            WIFSIGNALED(status) ? WTERMSIG(status) : 0, child->delay_ms);
     (void)uv_timer_start(&child->timer, start_again, (uint64_t)child->delay_ms, 0);
 }
 
@@ -259,7 +263,8 @@ static void reap(uv_signal_t *handle, int signal_number)
     (void)signal_number;
     struct supervisor *s = handle->data;
     uv_update_time(&s->loop);
-    for (int i = 0; i < s->count; i++) { /* only our own: waitpid(-1) would take the helpers of stop_pods() */
+    for (int i = 0; i < s->count;
+         i++) { /* only our own: waitpid(-1) would take the helpers of stop_pods() */
         struct child *child = &s->children[i];
         int status;
         if (child->pid > 0 && waitpid(child->pid, &status, WNOHANG) == child->pid)
@@ -300,20 +305,27 @@ static void add_programs(struct supervisor *s)
 {
     s->children = mlt_calloc((size_t)s->shape.nodes + 2, sizeof *s->children);
     struct child *api = add_child(s, mlt_strdup("api"), "mltrain-localcluster");
-    add_options(api, (const char *const[]){"api", "--dir", s->dir, "--name", s->name, "--ready-fd", "3", NULL});
+    add_options(api, (const char *const[]){"api", "--dir", s->dir, "--name", s->name, "--ready-fd",
+                                           "3", NULL});
     for (int i = 0; i < s->shape.nodes; i++) {
         char *node = cluster_node_name(&s->shape, i);
         struct child *agent = add_child(s, mlt_asprintf("agent-%s", node), "mltrain-localcluster");
-        cleanup_free char *gpus = s->shape.gpus_per_node < 0 ? mlt_strdup("auto") : mlt_asprintf("%d", s->shape.gpus_per_node);
-        add_options(agent, (const char *const[]){"agent", "--dir", s->dir, "--node", node, "--gpus", gpus, "--ready-fd", "3", NULL});
+        cleanup_free char *gpus = s->shape.gpus_per_node < 0
+                                      ? mlt_strdup("auto")
+                                      : mlt_asprintf("%d", s->shape.gpus_per_node);
+        add_options(agent, (const char *const[]){"agent", "--dir", s->dir, "--node", node, "--gpus",
+                                                 gpus, "--ready-fd", "3", NULL});
         free(node);
     }
-    cleanup_free char *kubeconfig = cluster_file(s->dir, "kubeconfig"), *key = cluster_file(s->dir, "master.key"),
-                       *launcher = mlt_asprintf("%s/mltrain-launcher", cli_program_folder());
+    cleanup_free char *kubeconfig = cluster_file(s->dir, "kubeconfig"),
+                      *key = cluster_file(s->dir, "master.key"),
+                      *launcher = mlt_asprintf("%s/mltrain-launcher", cli_program_folder());
     struct child *controller = add_child(s, mlt_strdup("controller"), "mltrain-controller");
-    add_options(controller, (const char *const[]){"--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0", "--advertise",
-                                                  "127.0.0.1", "--master-key-file", key, "--launcher-command", launcher,
-                                                  "--lease-namespace", "mltrain-system", "--ready-fd", "3", NULL});
+    add_options(controller,
+                (const char *const[]){"--kubeconfig", kubeconfig, "--listen", "127.0.0.1:0",
+                                      "--advertise", "127.0.0.1", "--master-key-file", key,
+                                      "--launcher-command", launcher, "--lease-namespace",
+                                      "mltrain-system", "--ready-fd", "3", NULL});
 }
 
 static void free_programs(struct supervisor *s)
@@ -326,7 +338,8 @@ static void free_programs(struct supervisor *s)
     free(s->children);
 }
 
-static void watch_signal(struct supervisor *s, uv_signal_t *handle, uv_signal_cb callback, int number)
+static void watch_signal(struct supervisor *s, uv_signal_t *handle, uv_signal_cb callback,
+                         int number)
 {
     (void)uv_signal_init(&s->loop, handle);
     handle->data = s;
@@ -336,11 +349,13 @@ static void watch_signal(struct supervisor *s, uv_signal_t *handle, uv_signal_cb
 int supervise_main(const char *dir, const char *name, bool temporary, int ready_fd)
 {
     struct mlt_error err = {0};
-    struct supervisor s = {.dir = dir, .name = name, .temporary = temporary, .ready_fd = ready_fd, .stopping = -1};
+    struct supervisor s = {
+        .dir = dir, .name = name, .temporary = temporary, .ready_fd = ready_fd, .stopping = -1};
     mlt_log_start("mltrain-supervisor", MLT_LOG_INFO);
     cleanup_free char *log_dir = cluster_file(dir, "log");
     cleanup_close int lock = cluster_lock(dir, &err);
-    if (lock < 0 || cluster_shape_read(dir, &s.shape, &err) < 0 || cluster_make_dir(log_dir, &err) < 0) {
+    if (lock < 0 || cluster_shape_read(dir, &s.shape, &err) < 0 ||
+        cluster_make_dir(log_dir, &err) < 0) {
         mlt_log(MLT_LOG_ERROR, "%s", err.text);
         return CLI_FAILED;
     }
@@ -367,16 +382,18 @@ static void exec_supervisor(const char *dir, const char *name, bool temporary, i
     if (temporary)
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     (void)setsid();
-    cleanup_free char *log_path = cluster_file(dir, "log/supervisor.log"), *program = mlt_asprintf("%s/mltrain", cli_program_folder());
-    int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600), devnull = open("/dev/null", O_RDONLY);
+    cleanup_free char *log_path = cluster_file(dir, "log/supervisor.log"),
+                      *program = mlt_asprintf("%s/mltrain", cli_program_folder());
+    int log_fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600),
+        devnull = open("/dev/null", O_RDONLY);
     (void)dup2(devnull, 0);
     (void)dup2(log_fd, 1);
     (void)dup2(log_fd, 2);
     (void)dup2(ready_write, READY_FD);
     (void)close_range(READY_FD + 1, ~0u, 0);
     (void)chdir("/");
-    (void)execl(program, program, "cluster", "supervise", "--dir", dir, "--name", name, "--ready-fd", "3",
-                temporary ? "--temporary" : (char *)NULL, (char *)NULL);
+    (void)execl(program, program, "cluster", "supervise", "--dir", dir, "--name", name,
+                "--ready-fd", "3", temporary ? "--temporary" : (char *)NULL, (char *)NULL);
     _exit(127);
 }
 
@@ -393,7 +410,8 @@ static int wait_ready(int fd, pid_t pid, const char *dir, struct mlt_error *err)
         return 0;
     if (rc == 0)
         (void)kill(pid, SIGTERM);
-    return mlt_fail(err, ETIMEDOUT, "the cluster did not come up%s; see %s/log/", rc == 0 ? " in time" : "", dir);
+    return mlt_fail(err, ETIMEDOUT, "the cluster did not come up%s; see %s/log/",
+                    rc == 0 ? " in time" : "", dir);
 }
 
 pid_t supervise_start(const char *dir, const char *name, bool temporary, struct mlt_error *err)
@@ -422,12 +440,15 @@ int supervise_stop(const char *dir, struct mlt_error *err)
     if (pid == 0)
         return 0;
     if (kill(pid, SIGTERM) < 0)
-        return mlt_fail(err, errno, "cannot end the supervisor (process %d): %s", (int)pid, strerror(errno));
+        return mlt_fail(err, errno, "cannot end the supervisor (process %d): %s", (int)pid,
+                        strerror(errno));
     for (int i = 0; i < 6000; i++) { /* the lock goes with the process, whoever its parent is */
         if (!cluster_is_up(dir))
             return 0;
         (void)waitpid(pid, NULL, WNOHANG);
         (void)usleep(10000);
     }
-    return mlt_fail(err, ETIMEDOUT, "the supervisor (process %d) does not end; see %s/log/supervisor.log", (int)pid, dir);
+    return mlt_fail(err, ETIMEDOUT,
+                    "the supervisor (process %d) does not end; see %s/log/supervisor.log", (int)pid,
+                    dir);
 }

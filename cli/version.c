@@ -34,16 +34,21 @@ int cli_version(int argc, char **argv)
 {
     static const struct argp_option table[] = {
         {.name = "client", .key = 'c', .doc = "only this program's version; asks no server"}, {0}};
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
-    static const struct argp argp = {.options = table, .parser = parse, .children = children,
-                                     .doc = "Prints the versions of mltrain and of the API server."};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
+    static const struct argp argp = {.options = table,
+                                     .parser = parse,
+                                     .children = children,
+                                     .doc =
+                                         "Prints the versions of mltrain and of the API server."};
     struct options options = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &options))
         return CLI_USAGE;
     printf("mltrain %s\n", MLTRAIN_VERSION);
     struct cli c;
     struct mlt_error err = {0};
-    if (options.client_only || cli_connect_file(&c, options.target.kubeconfig, options.target.context, NULL, &err) < 0)
+    if (options.client_only ||
+        cli_connect_file(&c, options.target.kubeconfig, options.target.context, NULL, &err) < 0)
         return CLI_OK;
     cJSON *version cleanup_json = NULL;
     int rc = cli_get(&c, "/version", &version, &err);

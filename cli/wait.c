@@ -1,4 +1,5 @@
-/* mltrain wait: until a job is in a phase or has a condition; exits with the job's code when it is finished. */
+/* mltrain wait: until a job is in a phase or has a condition; exits with the job's code when it is
+ * finished. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,9 @@ struct options {
 
 static const char *what_of(struct argp_state *state, const char *text)
 {
-    const char *word = strncmp(text, "condition=", 10) == 0 ? text + 10 : strncmp(text, "phase=", 6) == 0 ? text + 6 : text;
+    const char *word = strncmp(text, "condition=", 10) == 0 ? text + 10
+                       : strncmp(text, "phase=", 6) == 0    ? text + 6
+                                                            : text;
     if (!*word)
         argp_error(state, "--for `%s`: expected a phase or a condition, such as Running", text);
     return word;
@@ -123,7 +126,8 @@ static void on_done(void *arg)
 static void timed_out(uv_timer_t *timer)
 {
     struct wait *w = timer->data;
-    stop(w, cli_fail(CLI_TIMEOUT, "timed out after %lld s waiting for %s", (long long)w->options->timeout_seconds, w->options->name));
+    stop(w, cli_fail(CLI_TIMEOUT, "timed out after %lld s waiting for %s",
+                     (long long)w->options->timeout_seconds, w->options->name));
 }
 
 static int wait_for(struct wait *w)
@@ -139,7 +143,8 @@ static int wait_for(struct wait *w)
     timer.data = w;
     if (w->options->timeout_seconds)
         (void)uv_timer_start(&timer, timed_out, (uint64_t)w->options->timeout_seconds * 1000, 0);
-    struct follow *f = follow_new(&w->cli, w->cli.namespace_, w->options->name, json_string(job, "metadata.uid", ""), false, &ops, w);
+    struct follow *f = follow_new(&w->cli, w->cli.namespace_, w->options->name,
+                                  json_string(job, "metadata.uid", ""), false, &ops, w);
     (void)uv_run(&w->cli.loop, UV_RUN_DEFAULT);
     follow_free(f);
     uv_close((uv_handle_t *)&timer, NULL);
@@ -150,12 +155,23 @@ static int wait_for(struct wait *w)
 int cli_wait(int argc, char **argv)
 {
     static const struct argp_option table[] = {
-        {.name = "for", .key = OPTION_FOR, .arg = "WHAT", .doc = "a phase or condition (default: the job's end)"},
-        {.name = "timeout", .key = OPTION_TIMEOUT, .arg = "TIME", .doc = "give up after 90s, 5m, 2h (exit code 3)"},
+        {.name = "for",
+         .key = OPTION_FOR,
+         .arg = "WHAT",
+         .doc = "a phase or condition (default: the job's end)"},
+        {.name = "timeout",
+         .key = OPTION_TIMEOUT,
+         .arg = "TIME",
+         .doc = "give up after 90s, 5m, 2h (exit code 3)"},
         {0}};
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
-    static const struct argp argp = {.options = table, .parser = parse, .children = children, .args_doc = "JOB",
-                                     .doc = "Waits until a job has finished and exits with its code, or until it is what --for says."};
+    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
+                                                 {0}};
+    static const struct argp argp = {.options = table,
+                                     .parser = parse,
+                                     .children = children,
+                                     .args_doc = "JOB",
+                                     .doc = "Waits until a job has finished and exits with its "
+                                            "code, or until it is what --for says."};
     struct options o = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;

@@ -21,13 +21,17 @@ static cJSON *parse(const char *text)
 }
 
 static const char running[] =
-    "{\"metadata\":{\"name\":\"llama\",\"namespace\":\"research\",\"creationTimestamp\":\"2025-11-24T16:00:00Z\"},"
+    "{\"metadata\":{\"name\":\"llama\",\"namespace\":\"research\",\"creationTimestamp\":\"2025-11-"
+    "24T16:00:00Z\"},"
     "\"spec\":{\"queue\":\"team\",\"backoffLimit\":4,\"workers\":{\"replicas\":4}},"
-    "\"status\":{\"phase\":\"Running\",\"workers\":\"4/4\",\"gpus\":32,\"restarts\":1,\"restartsCharged\":1,\"attempt\":2,"
-    "\"progress\":{\"step\":180,\"totalSteps\":400,\"stepsPerSecond\":12.5,\"estimatedRemainingSeconds\":18},"
+    "\"status\":{\"phase\":\"Running\",\"workers\":\"4/"
+    "4\",\"gpus\":32,\"restarts\":1,\"restartsCharged\":1,\"attempt\":2,"
+    "\"progress\":{\"step\":180,\"totalSteps\":400,\"stepsPerSecond\":12.5,"
+    "\"estimatedRemainingSeconds\":18},"
     "\"checkpoint\":{\"step\":150,\"path\":\"/ckpt/150\",\"time\":\"2025-11-24T16:01:30Z\"},"
     "\"placement\":{\"workers\":\"node[001-004]\"},"
-    "\"failures\":[{\"time\":\"2025-11-24T16:01:00Z\",\"attempt\":1,\"rank\":2,\"signal\":9,\"stepsLost\":7,"
+    "\"failures\":[{\"time\":\"2025-11-24T16:01:00Z\",\"attempt\":1,\"rank\":2,\"signal\":9,"
+    "\"stepsLost\":7,"
     "\"message\":\"rank 2 was killed\"}]}}";
 
 static void test_cells_say_how_a_running_job_stands(void **state)
@@ -37,10 +41,13 @@ static void test_cells_say_how_a_running_job_stands(void **state)
     static const struct {
         enum job_column column;
         const char *text;
-    } rows[] = {{JOB_COLUMN_NAME, "llama"}, {JOB_COLUMN_PHASE, "Running"}, {JOB_COLUMN_QUEUE, "team"}, {JOB_COLUMN_WORKERS, "4/4"},
-                {JOB_COLUMN_GPUS, "32"}, {JOB_COLUMN_STEP, "180/400"}, {JOB_COLUMN_SPEED, "12.5"}, {JOB_COLUMN_LEFT, "18s"},
-                {JOB_COLUMN_RESTARTS, "1"}, {JOB_COLUMN_CHECKPOINT, "150"}, {JOB_COLUMN_AGE, "2m"},
-                {JOB_COLUMN_NODES, "node[001-004]"}, {JOB_COLUMN_WHY, ""}};
+    } rows[] = {{JOB_COLUMN_NAME, "llama"}, {JOB_COLUMN_PHASE, "Running"},
+                {JOB_COLUMN_QUEUE, "team"}, {JOB_COLUMN_WORKERS, "4/4"},
+                {JOB_COLUMN_GPUS, "32"},    {JOB_COLUMN_STEP, "180/400"},
+                {JOB_COLUMN_SPEED, "12.5"}, {JOB_COLUMN_LEFT, "18s"},
+                {JOB_COLUMN_RESTARTS, "1"}, {JOB_COLUMN_CHECKPOINT, "150"},
+                {JOB_COLUMN_AGE, "2m"},     {JOB_COLUMN_NODES, "node[001-004]"},
+                {JOB_COLUMN_WHY, ""}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char cell[JOB_CELL_MAX];
         job_cell(job, rows[i].column, NOW_MS, cell);
@@ -48,13 +55,16 @@ static void test_cells_say_how_a_running_job_stands(void **state)
     }
     char line[JOB_CELL_MAX];
     job_progress_line(job, NOW_MS, line);
-    assert_string_equal(line, "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150");
+    assert_string_equal(
+        line,
+        "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150");
 }
 
 static void test_a_waiting_job_says_why_in_numbers(void **state)
 {
     (void)state;
-    cJSON *job cleanup_json = parse("{\"metadata\":{\"name\":\"a\"},\"status\":{\"phase\":\"Queued\",\"queue\":{\"position\":2,\"reason\":"
+    cJSON *job cleanup_json = parse("{\"metadata\":{\"name\":\"a\"},\"status\":{\"phase\":"
+                                    "\"Queued\",\"queue\":{\"position\":2,\"reason\":"
                                     "\"Waiting\",\"explanation\":\"needs 8 GPUs; 3 of 8 free\"}}}");
     char line[JOB_CELL_MAX];
     job_progress_line(job, NOW_MS, line);
@@ -69,8 +79,9 @@ static void test_the_page_names_failures_and_checkpoint(void **state)
 {
     (void)state;
     cJSON *job cleanup_json = parse(running);
-    cJSON *events cleanup_json = parse("{\"items\":[{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
-                                       "\"lastTimestamp\":\"2025-11-24T16:01:00Z\"}]}");
+    cJSON *events cleanup_json = parse(
+        "{\"items\":[{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
+        "\"lastTimestamp\":\"2025-11-24T16:01:00Z\"}]}");
     struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
     job_page(job, events, NOW_MS, &page);
     const char *text = mlt_text_string(&page);
@@ -88,11 +99,14 @@ static void test_the_exit_code_is_the_culprits(void **state)
         int code;
     } rows[] = {
         {"a job that succeeded", "{\"status\":{\"phase\":\"Succeeded\"}}", 0},
-        {"a rank that exited 3", "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":3}]}}", 3},
-        {"the newest failure counts", "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":3},{\"exitCode\":4}]}}", 4},
+        {"a rank that exited 3",
+         "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":3}]}}", 3},
+        {"the newest failure counts",
+         "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":3},{\"exitCode\":4}]}}", 4},
         {"a signal", "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"signal\":9}]}}", 137},
         {"no failure on record", "{\"status\":{\"phase\":\"Failed\"}}", 1},
-        {"a code out of range", "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":300}]}}", 1},
+        {"a code out of range",
+         "{\"status\":{\"phase\":\"Failed\",\"failures\":[{\"exitCode\":300}]}}", 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cJSON *job cleanup_json = parse(rows[i].job);

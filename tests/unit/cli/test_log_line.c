@@ -31,8 +31,9 @@ static void test_lines_are_taken_apart(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct log_line line;
         log_line_parse(rows[i].line, strlen(rows[i].line), &line);
-        if (line.rank != rows[i].rank || line.attempt != rows[i].attempt || line.is_error != rows[i].is_error ||
-            line.length != strlen(rows[i].text) || memcmp(line.text, rows[i].text, line.length) != 0)
+        if (line.rank != rows[i].rank || line.attempt != rows[i].attempt ||
+            line.is_error != rows[i].is_error || line.length != strlen(rows[i].text) ||
+            memcmp(line.text, rows[i].text, line.length) != 0)
             fail_msg("%s", rows[i].what);
     }
 }
@@ -46,8 +47,10 @@ static void test_a_filter_chooses_rank_and_attempt(void **state)
     assert_false(log_line_wanted(&rank3, &(struct log_line_filter){.rank = 2}));
     assert_false(log_line_wanted(&rank3, &(struct log_line_filter){.rank = 3, .attempt = 1}));
     assert_false(log_line_wanted(&own, &(struct log_line_filter){.rank = LOG_LINE_LAUNCHER}));
-    assert_true(log_line_wanted(&own, &(struct log_line_filter){.rank = LOG_LINE_LAUNCHER, .with_launcher = true}));
-    assert_false(log_line_wanted(&own, &(struct log_line_filter){.rank = 0, .with_launcher = true}));
+    assert_true(log_line_wanted(
+        &own, &(struct log_line_filter){.rank = LOG_LINE_LAUNCHER, .with_launcher = true}));
+    assert_false(
+        log_line_wanted(&own, &(struct log_line_filter){.rank = 0, .with_launcher = true}));
 }
 
 int main(void)

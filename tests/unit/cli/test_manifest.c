@@ -11,8 +11,14 @@
 
 static struct manifest_command command_of(char **argv, char **environment)
 {
-    return (struct manifest_command){.nproc = 4, .nnodes = 2, .framework = "pytorch", .max_restarts = 3, .argv = argv,
-                                     .environment = environment, .folder = "/home/ada/project", .unique = 4711};
+    return (struct manifest_command){.nproc = 4,
+                                     .nnodes = 2,
+                                     .framework = "pytorch",
+                                     .max_restarts = 3,
+                                     .argv = argv,
+                                     .environment = environment,
+                                     .folder = "/home/ada/project",
+                                     .unique = 4711};
 }
 
 static void test_a_command_becomes_a_valid_job(void **state)
@@ -28,11 +34,15 @@ static void test_a_command_becomes_a_valid_job(void **state)
     assert_string_equal(json_string(job, "metadata.name", ""), "train-gpt-4711");
     assert_int_equal(json_integer(job, "spec.nprocPerNode", 0), 4);
     assert_int_equal(json_integer(job, "spec.workers.replicas", 0), 2);
-    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].command[1]", ""), "src/Train_GPT.py");
-    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].workingDir", ""), "/home/ada/project");
+    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].command[1]", ""),
+                        "src/Train_GPT.py");
+    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].workingDir", ""),
+                        "/home/ada/project");
     assert_int_equal(json_size(job, "spec.workers.template.spec.containers[0].env"), 2);
-    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].env[1].value", ""), "$$5");
-    assert_string_equal(json_string(job, "spec.workers.template.spec.volumes[0].hostPath.path", ""), "/home/ada/project");
+    assert_string_equal(
+        json_string(job, "spec.workers.template.spec.containers[0].env[1].value", ""), "$$5");
+    assert_string_equal(json_string(job, "spec.workers.template.spec.volumes[0].hostPath.path", ""),
+                        "/home/ada/project");
 }
 
 static void test_checkpoints_outside_the_folder_are_mounted(void **state)
