@@ -243,6 +243,8 @@ static void note_tick(uv_timer_t *timer)
 static void turn(struct harness *h, int ms)
 {
     uv_timer_t timer;
+    /* With a stale time the timer would fire before the poll, which then waits for ever. */
+    uv_update_time(&h->loop);
     (void)uv_timer_init(&h->loop, &timer);
     (void)uv_timer_start(&timer, note_tick, (uint64_t)ms, 0);
     (void)uv_run(&h->loop, UV_RUN_ONCE);
