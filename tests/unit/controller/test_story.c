@@ -1,4 +1,5 @@
-/* Whole lives of jobs, told to the controller event by event: the good ones, and those that wait. */
+/* Whole lives of jobs, told to the controller event by event: the good ones, and those that wait.
+ */
 #include <stdio.h>
 #include <string.h>
 #include "world.h"
@@ -26,8 +27,8 @@ static void test_a_job_runs_from_its_submission_to_success(void **state)
     assert_string_equal(world_condition(&w, "a", "Complete"), "True");
     assert_string_equal(world_condition(&w, "a", "Running"), "False");
     assert_true(*world_status(&w, "a", "completionTime") != 0);
-    assert_string_equal(
-        json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""), "Succeeded");
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Succeeded");
     assert_true(world_has_event(&w, "Completed"));
     assert_int_equal(w.secrets_read, 0);
     world_release(&w);

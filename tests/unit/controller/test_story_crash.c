@@ -1,5 +1,6 @@
-/* Lives of jobs whose controller is killed: at rest, and before each single effect. The world checks that no START goes
- * out before its attempt is stored and that no slot ever has two living pods. */
+/* Lives of jobs whose controller is killed: at rest, and before each single effect. The world
+ * checks that no START goes out before its attempt is stored and that no slot ever has two living
+ * pods. */
 #include <stdio.h>
 #include <string.h>
 #include "world.h"
@@ -76,8 +77,8 @@ static void live(struct world *w, int drop_after)
     world_advance(w, 12000);
 }
 
-static void test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job(
-    void **state)
+static void
+test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job(void **state)
 {
     unsigned effects;
     struct world w;

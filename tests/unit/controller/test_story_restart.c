@@ -3,8 +3,8 @@
 #include <string.h>
 #include "world.h"
 
-static void test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint(
-    void **state)
+static void
+test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint(void **state)
 {
     struct world w;
     (void)state;
@@ -83,8 +83,8 @@ static void test_the_budget_of_retries_ends_the_job_with_the_culprits_code(void 
     assert_string_equal(world_phase(&w, "a"), "Failed");
     assert_string_equal(world_reason(&w, "a", "Failed"), "BackoffLimitExceeded");
     const cJSON *pod = world_object(&w, "pods/team/a-worker-0");
-    assert_int_equal(
-        json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1), 7);
+    assert_int_equal(json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1),
+                     7);
     world_release(&w);
 }
 

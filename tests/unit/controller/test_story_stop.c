@@ -91,8 +91,8 @@ static void test_a_cancelled_job_gets_its_grace_and_stays_as_failed(void **state
     assert_string_equal(world_phase(&w, "a"), "Failed");
     assert_string_equal(world_reason(&w, "a", "Failed"), "Cancelled");
     const cJSON *pod = world_object(&w, "pods/team/a-worker-1");
-    assert_int_equal(
-        json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1), 143);
+    assert_int_equal(json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1),
+                     143);
     world_release(&w);
 }
 

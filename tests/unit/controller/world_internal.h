@@ -1,0 +1,22 @@
+/* What the parts of the pretended cluster share. */
+#ifndef TESTS_CONTROLLER_WORLD_INTERNAL_H
+#define TESTS_CONTROLLER_WORLD_INTERNAL_H
+
+#include "world.h"
+
+/* Queues an event for the controller. */
+struct world_event *world_push(struct world *w, enum controller_event_kind kind, uint64_t id);
+
+struct world_object *world_find(struct world *w, const char *key);
+cJSON *world_put_new(struct world *w, const char *key, cJSON *json);
+void world_changed(struct world *w, const char *key);
+void world_serve(struct world *w, const struct controller_effect *effect);
+
+void world_launcher_dies(struct world *w, struct world_launcher *l);
+struct world_launcher *world_launcher_of_pod(struct world *w, const char *key);
+void world_kubelet_sees(struct world *w, const char *key);
+void world_channel_send(struct world *w, const struct controller_effect *effect);
+cJSON *world_job_object(struct world *w, const char *job);
+void world_check_slots(struct world *w, const cJSON *pod);
+
+#endif

@@ -1,0 +1,379 @@
+/* The kubelet and the launchers of the pretended cluster. See world.h. */
+#include "world_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+
+/* ---- the kubelet and the launchers ---- */
+
+void world_launcher_dies(struct world *w, struct world_launcher *l)
+{
+    if (l->channel)
+        world_push(w, CONTROLLER_CHANNEL_CLOSED, l->channel)->error =
+            mlt_strdup("connection reset");
+    free(l->pod);
+    free(l->uid);
+    free(l->job_uid);
+    *l = (struct world_launcher){0};
+}
+
+struct world_launcher *world_launcher_of_pod(struct world *w, const char *key)
+{
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
+        if (w->launchers[i].used && strcmp(w->launchers[i].pod, key) == 0)
+            return &w->launchers[i];
+    return NULL;
+}
+
+static void say(struct world *w, struct world_launcher *l, struct rendezvous_message *m)
+{
+    struct mlt_text text = MLT_TEXT_INIT(RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX);
+    struct rendezvous_reader reader;
+    struct rendezvous_frame frame;
+    if (!l->channel)
+        return;
+    rendezvous_message_write(&text, m);
+    assert_false(text.failed);
+    rendezvous_reader_init(&reader, RENDEZVOUS_UP);
+    assert_int_equal(rendezvous_reader_feed(&reader, text.data, text.length, NULL), 0);
+    assert_int_equal(rendezvous_reader_next(&reader, &frame, NULL), 1);
+    struct world_event *e = world_push(w, CONTROLLER_CHANNEL_FRAME, l->channel);
+    e->data = mlt_memdup(frame.payload, frame.length + 1u);
+    e->frame = frame;
+    e->frame.payload = (const unsigned char *)e->data;
+    rendezvous_reader_release(&reader);
+    mlt_text_release(&text);
+}
+
+static uint32_t running(const struct world_launcher *l)
+{
+    return l->state == LAUNCHER_RUNNING ? l->nproc - l->exits_count : 0;
+}
+
+static void say_hello(struct world *w, struct world_launcher *l)
+{
+    static const uint32_t states[] = {
+        [LAUNCHER_AWAY] = RENDEZVOUS_STATE_IDLE,
+        [LAUNCHER_READY] = RENDEZVOUS_STATE_READY,
+        [LAUNCHER_RUNNING] = RENDEZVOUS_STATE_RUNNING,
+        [LAUNCHER_STOPPED] = RENDEZVOUS_STATE_STOPPED,
+    };
+    struct rendezvous_message m = {.type = RENDEZVOUS_HELLO};
+    m.attempt = l->state == LAUNCHER_READY ? l->ready_attempt : l->attempt;
+    m.hello = (struct rendezvous_hello){
+        .pod_uid = l->uid,
+        .role = "worker",
+        .node = json_string(world_object(w, l->pod), "spec.nodeName", ""),
+        .address = "127.0.1.1",
+        .slot = l->slot,
+        .launcher_version = "test",
+        .state = states[l->state],
+        .start_digest = l->digest,
+        .start_attempt = l->attempt,
+        .port = l->state == LAUNCHER_READY ? 4000 : 0,
+        .running = running(l),
+        .exits = l->exits,
+        .exits_count = l->exits_count,
+        .checkpoints = l->checkpoints,
+        .checkpoints_count = l->checkpoints_count,
+        .step = RENDEZVOUS_NO_STEP,
+    };
+    if (l->stopping)
+        m.hello.state = RENDEZVOUS_STATE_STOPPING;
+    say(w, l, &m);
+}
+
+void world_launcher_connects(struct world *w, struct world_launcher *l)
+{
+    l->channel = ++w->channels;
+    world_push(w, CONTROLLER_CHANNEL_OPENED, l->channel)->uid = mlt_strdup(l->job_uid);
+    say_hello(w, l);
+}
+
+static void become_ready(struct world *w, struct world_launcher *l, uint64_t attempt)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_READY, .attempt = attempt};
+    m.ready.port = 4000;
+    l->state = LAUNCHER_READY;
+    l->ready_attempt = attempt;
+    say(w, l, &m);
+}
+
+void world_stopped(struct world *w, struct world_launcher *l)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_STOPPED, .attempt = l->attempt};
+    bool gone[8] = {false};
+    if (l->state != LAUNCHER_RUNNING)
+        return;
+    for (uint32_t i = 0; i < l->exits_count; i++)
+        gone[l->exits[i].local_rank] = true;
+    for (uint32_t i = 0; i < l->nproc; i++)
+        if (!gone[i])
+            l->exits[l->exits_count++] =
+                (struct rendezvous_exit){.rank = l->rank_base + i,
+                                         .local_rank = i,
+                                         .signal = 9,
+                                         .cause = RENDEZVOUS_CAUSE_KILLED_BY_US,
+                                         .after_ms = 100000,
+                                         .tail = ""};
+    m.stopped.exits = l->exits;
+    m.stopped.exits_count = l->exits_count;
+    l->state = LAUNCHER_STOPPED;
+    l->stopping = false;
+    say(w, l, &m);
+    become_ready(w, l, l->attempt + 1);
+}
+
+static void obey_start(struct world *w, struct world_launcher *l,
+                       const struct rendezvous_message *m)
+{
+    /* No START before its attempt stands in the status: the server is asked, not the controller. */
+    struct world_object *o, *next;
+    HASH_ITER(hh, w->objects, o, next)
+    if (strcmp(json_string(o->json, "metadata.uid", ""), l->job_uid) == 0)
+        assert_true(json_integer(o->json, "status.attempt", 0) >= (int64_t)m->attempt);
+    if (l->state == LAUNCHER_RUNNING && l->attempt == m->attempt)
+        return;
+    assert_int_equal(l->state, LAUNCHER_READY);
+    l->state = LAUNCHER_RUNNING;
+    l->attempt = m->attempt;
+    l->digest = rendezvous_start_digest(m->attempt, &m->start);
+    l->rank_base = m->start.rank_base;
+    l->world_size = m->start.world_size;
+    l->resume_step = m->start.resume_step;
+    l->exits_count = 0;
+    w->starts++;
+    uint32_t pids[8] = {101, 102, 103, 104, 105, 106, 107, 108};
+    struct rendezvous_message started = {.type = RENDEZVOUS_STARTED, .attempt = l->attempt};
+    started.started.pids = pids;
+    started.started.pids_count = l->nproc;
+    started.started.start_to_exec_us = 900;
+    say(w, l, &started);
+}
+
+static void set_trainer(struct world *w, const char *key, const char *phase, int code)
+{
+    struct world_object *o = world_find(w, key);
+    cJSON *statuses = cJSON_CreateArray();
+    cJSON *status = cJSON_CreateObject();
+    json_set_string(status, "name", "trainer");
+    if (code < 0) {
+        (void)json_set_object(status, "state.running");
+    } else {
+        json_set_integer(status, "state.terminated.exitCode", code);
+        json_set_string(status, "state.terminated.reason", code ? "Error" : "Completed");
+    }
+    json_append(statuses, status);
+    json_set_string(o->json, "status.phase", phase);
+    json_set(o->json, "status.containerStatuses", statuses);
+    world_changed(w, key);
+}
+
+void world_pod_ends(struct world *w, struct world_launcher *l, int code)
+{
+    cleanup_free char *key = mlt_strdup(l->pod);
+    world_launcher_dies(w, l);
+    set_trainer(w, key, code ? "Failed" : "Succeeded", code);
+}
+
+static void hear(struct world *w, struct world_launcher *l, const struct rendezvous_message *m)
+{
+    switch (m->type) {
+    case RENDEZVOUS_WELCOME:
+        if (l->state == LAUNCHER_AWAY ||
+            (l->state == LAUNCHER_READY && l->ready_attempt < m->welcome.next_attempt))
+            become_ready(w, l, m->welcome.next_attempt);
+        break;
+    case RENDEZVOUS_START:
+        obey_start(w, l, m);
+        break;
+    case RENDEZVOUS_STOP:
+        if (l->attempt == m->attempt && l->state == LAUNCHER_RUNNING) {
+            l->stopping = true;
+            if (!l->hold_stop || m->stop.grace_ms == 0)
+                world_stopped(w, l);
+        }
+        break;
+    case RENDEZVOUS_EXIT:
+        l->exit_code = m->exit.code;
+        world_pod_ends(w, l, m->exit.code);
+        break;
+    case RENDEZVOUS_PING:
+        say(w, l,
+            &(struct rendezvous_message){
+                .type = RENDEZVOUS_PONG, .attempt = m->attempt, .ping = m->ping});
+        break;
+    case RENDEZVOUS_REFUSED:
+        if (w->verbose)
+            printf("    refused: %s\n", m->refused.reason);
+        break;
+    default:
+        break;
+    }
+}
+
+void world_channel_send(struct world *w, const struct controller_effect *effect)
+{
+    struct rendezvous_reader reader;
+    struct rendezvous_frame frame;
+    struct world_launcher *l = NULL;
+    rendezvous_reader_init(&reader, RENDEZVOUS_DOWN);
+    assert_int_equal(rendezvous_reader_feed(&reader, effect->body, effect->length, NULL), 0);
+    while (rendezvous_reader_next(&reader, &frame, NULL) == 1) {
+        struct rendezvous_message m;
+        l = NULL;
+        for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
+            if (w->launchers[i].used && w->launchers[i].channel == effect->id)
+                l = &w->launchers[i];
+        assert_int_equal(rendezvous_message_read(&frame, &m, NULL), 0);
+        if (w->verbose)
+            printf("    -> %llu %s attempt %llu\n", (unsigned long long)effect->id,
+                   rendezvous_type_name(frame.type), (unsigned long long)frame.attempt);
+        if (l)
+            hear(w, l, &m);
+        rendezvous_message_release(&m);
+    }
+    rendezvous_reader_release(&reader);
+}
+
+static struct world_launcher *launcher_new(struct world *w, const char *key, const cJSON *pod)
+{
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++) {
+        struct world_launcher *l = &w->launchers[i];
+        if (l->used)
+            continue;
+        *l = (struct world_launcher){.used = true, .exit_code = -1, .nproc = 1};
+        l->pod = mlt_strdup(key);
+        l->uid = mlt_strdup(json_string(pod, "metadata.uid", ""));
+        l->job_uid = mlt_strdup(json_string(pod, "metadata.labels[mltrain.io/job-uid]", ""));
+        l->slot =
+            (uint32_t)strtoul(json_string(pod, "metadata.labels[mltrain.io/index]", "0"), NULL, 10);
+        return l;
+    }
+    fail_msg("too many launchers");
+    return NULL;
+}
+
+/* No two living pods of one slot. */
+void world_check_slots(struct world *w, const cJSON *pod)
+{
+    struct world_object *o, *next;
+    unsigned alive = 0;
+    HASH_ITER(hh, w->objects, o, next)
+    {
+        const char *phase = json_string(o->json, "status.phase", "");
+        if (strncmp(o->key, "pods/", 5) != 0 || strcmp(phase, "Failed") == 0 ||
+            strcmp(phase, "Succeeded") == 0)
+            continue;
+        alive += strcmp(json_string(o->json, "metadata.labels[mltrain.io/job-uid]", "-"),
+                        json_string(pod, "metadata.labels[mltrain.io/job-uid]", "")) == 0 &&
+                 strcmp(json_string(o->json, "metadata.labels[mltrain.io/index]", "-"),
+                        json_string(pod, "metadata.labels[mltrain.io/index]", "")) == 0 &&
+                 json_bool(o->json, "lost", false) == false;
+    }
+    assert_int_equal(alive, 1);
+}
+
+void world_kubelet_sees(struct world *w, const char *key)
+{
+    struct world_object *o = world_find(w, key);
+    const char *node = json_string(o->json, "spec.nodeName", "");
+    if (w->reject_on && strcmp(node, w->reject_on) == 0) {
+        json_set_string(o->json, "status.phase", "Failed");
+        json_set_string(o->json, "status.reason", "OutOfnvidia.com/gpu");
+        json_set_string(o->json, "status.message", "Node didn't have enough resource");
+        world_changed(w, key);
+        return;
+    }
+    if (w->no_kubelet)
+        return;
+    set_trainer(w, key, "Running", -1);
+    world_launcher_connects(w, launcher_new(w, key, o->json));
+}
+/* ---- what launchers tell ---- */
+
+struct world_launcher *world_launcher(struct world *w, const char *job, uint32_t slot)
+{
+    const char *uid = json_string(world_job_object(w, job), "metadata.uid", "-");
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
+        if (w->launchers[i].used && w->launchers[i].slot == slot &&
+            strcmp(w->launchers[i].job_uid, uid) == 0)
+            return &w->launchers[i];
+    return NULL;
+}
+
+void world_rank_exits(struct world *w, struct world_launcher *l, uint32_t local_rank, int code,
+                      int signal, uint64_t after_ms)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_RANK_EXIT, .attempt = l->attempt};
+    m.rank_exit.exit = (struct rendezvous_exit){
+        .rank = l->rank_base + local_rank,
+        .local_rank = local_rank,
+        .code = code,
+        .signal = signal,
+        .cause = signal ? RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE : RENDEZVOUS_CAUSE_EXITED,
+        .after_ms = after_ms,
+        .tail = code ? "Traceback: boom" : "",
+    };
+    l->exits[l->exits_count++] = m.rank_exit.exit;
+    say(w, l, &m);
+    world_run(w);
+}
+
+void world_job_ends_well(struct world *w, const char *job)
+{
+    for (uint32_t slot = 0; slot < WORLD_LAUNCHERS_MAX; slot++) {
+        struct world_launcher *l = world_launcher(w, job, slot);
+        if (l && l->state == LAUNCHER_RUNNING)
+            world_rank_exits(w, l, 0, 0, 0, 5000);
+    }
+}
+
+void world_progress(struct world *w, struct world_launcher *l, int64_t step_number, int64_t total)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_PROGRESS, .attempt = l->attempt};
+    m.progress.step = step_number;
+    m.progress.total_steps = total;
+    m.progress.steps_per_kilosecond = 2000;
+    say(w, l, &m);
+    world_run(w);
+}
+
+void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step_number, int64_t torn)
+{
+    static const char *const path = "/checkpoints/c";
+    struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT, .attempt = l->attempt};
+    if (step_number >= 0) {
+        if (l->checkpoints_count == 4)
+            l->checkpoints_count = 3;
+        memmove(&l->checkpoints[1], &l->checkpoints[0],
+                l->checkpoints_count * sizeof l->checkpoints[0]);
+        l->checkpoints[0] = (struct rendezvous_checkpoint){
+            .step = step_number, .path = path, .wall_ms = w->wall_ms};
+        l->checkpoints_count++;
+    }
+    m.checkpoint.checkpoints = l->checkpoints;
+    m.checkpoint.checkpoints_count = l->checkpoints_count;
+    m.checkpoint.torn_step = torn;
+    say(w, l, &m);
+    world_run(w);
+}
+
+void world_node_ready(struct world *w, const char *node, bool ready)
+{
+    cleanup_free char *key = mlt_asprintf("nodes//%s", node);
+    cJSON *json = world_object(w, key);
+    json_set_string(json_find(json, "status.conditions[0]"), "status", ready ? "True" : "Unknown");
+    world_changed(w, key);
+    world_run(w);
+}
+
+void world_channel_breaks(struct world *w, struct world_launcher *l)
+{
+    world_push(w, CONTROLLER_CHANNEL_CLOSED, l->channel)->error = mlt_strdup("connection reset");
+    l->channel = 0;
+    world_run(w);
+}

@@ -1,0 +1,344 @@
+/* The API server of the pretended cluster. See world.h. */
+#include "world_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock_text.h"
+
+static void answer(struct world *w, uint64_t id, int status, const char *body)
+{
+    world_push(w, CONTROLLER_ANSWER_STATUS, id)->e.status = status;
+    struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, id);
+    e->data = mlt_strdup(body);
+    e->e.length = strlen(body);
+    (void)world_push(w, CONTROLLER_ANSWER_END, id);
+}
+
+static void answer_json(struct world *w, uint64_t id, int status, const cJSON *json)
+{
+    cleanup_free char *body = json_print(json);
+    answer(w, id, status, body);
+}
+
+static void answer_error(struct world *w, uint64_t id, int status, const char *reason,
+                         const char *message)
+{
+    cleanup_json cJSON *json = cJSON_CreateObject();
+    json_set_string(json, "kind", "Status");
+    json_set_string(json, "status", "Failure");
+    json_set_string(json, "reason", reason);
+    json_set_string(json, "message", message);
+    json_set_integer(json, "code", status);
+    answer_json(w, id, status, json);
+}
+/* ---- store ---- */
+
+struct world_object *world_find(struct world *w, const char *key)
+{
+    struct world_object *o;
+    HASH_FIND_STR(w->objects, key, o);
+    return o;
+}
+
+cJSON *world_object(struct world *w, const char *key)
+{
+    struct world_object *o = world_find(w, key);
+    return o ? o->json : NULL;
+}
+
+static void bump(struct world *w, cJSON *json)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)++w->version);
+    json_set_string(json, "metadata.resourceVersion", text);
+}
+
+static void notify(struct world *w, const char *key, const char *type, const cJSON *json)
+{
+    const char *slash = strchr(key, '/');
+    cleanup_free char *object = json_print(json);
+    for (int i = 0; i < WORLD_WATCHES_MAX; i++) {
+        if (!w->watches[i].id || strncmp(w->watches[i].plural, key, (size_t)(slash - key)) != 0 ||
+            strlen(w->watches[i].plural) != (size_t)(slash - key))
+            continue;
+        struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, w->watches[i].id);
+        e->data = mlt_asprintf("{\"type\":\"%s\",\"object\":%s}\n", type, object);
+        e->e.length = strlen(e->data);
+    }
+}
+
+cJSON *world_put_new(struct world *w, const char *key, cJSON *json)
+{
+    char uid[64], time[MLT_TIME_TEXT_MAX];
+    struct world_object *o = mlt_calloc(1, sizeof *o);
+    (void)snprintf(uid, sizeof uid, "uid-%06llu", (unsigned long long)++w->uids);
+    mlt_time_format(w->wall_ms, time);
+    json_set_string(json, "metadata.uid", uid);
+    json_set_string(json, "metadata.creationTimestamp", time);
+    json_set_integer(json, "metadata.generation", 1);
+    bump(w, json);
+    o->key = mlt_strdup(key);
+    o->json = json;
+    HASH_ADD_KEYPTR(hh, w->objects, o->key, strlen(o->key), o);
+    notify(w, key, "ADDED", json);
+    return json;
+}
+
+void world_changed(struct world *w, const char *key)
+{
+    bump(w, world_object(w, key));
+    notify(w, key, "MODIFIED", world_object(w, key));
+}
+
+static void remove_object(struct world *w, const char *key)
+{
+    struct world_object *o = world_find(w, key);
+    if (!o)
+        return;
+    struct world_launcher *l = world_launcher_of_pod(w, key);
+    HASH_DEL(w->objects, o);
+    bump(w, o->json);
+    notify(w, key, "DELETED", o->json);
+    if (l)
+        world_launcher_dies(w, l);
+    cJSON_Delete(o->json);
+    free(o->key);
+    free(o);
+}
+
+/* The garbage collector. */
+static void remove_owned(struct world *w, const char *uid)
+{
+    struct world_object *o, *next;
+    HASH_ITER(hh, w->objects, o, next)
+    if (strcmp(json_string(o->json, "metadata.ownerReferences[0].uid", ""), uid) == 0) {
+        cleanup_free char *key = mlt_strdup(o->key);
+        remove_object(w, key);
+    }
+}
+
+void world_delete(struct world *w, const char *key)
+{
+    cleanup_free char *uid = mlt_strdup(json_string(world_object(w, key), "metadata.uid", "-"));
+    cleanup_free char *copy = mlt_strdup(key);
+    remove_object(w, copy);
+    remove_owned(w, uid);
+}
+
+void world_patch(struct world *w, const char *key, const char *patch)
+{
+    cleanup_json cJSON *json = NULL;
+    struct world_object *o = world_find(w, key);
+    assert_non_null(o);
+    assert_int_equal(json_parse(patch, strlen(patch), &json, NULL), 0);
+    if (json_member(json, "spec"))
+        json_set_integer(o->json, "metadata.generation",
+                         json_integer(o->json, "metadata.generation", 0) + 1);
+    json_merge_patch(&o->json, json);
+    world_changed(w, key);
+}
+/* ---- the API server ---- */
+
+struct target {
+    char plural[64], namespace_[64], name[128], subresource[32];
+    char query[512];
+};
+
+static struct target parse_path(const char *path)
+{
+    struct target t = {0};
+    char copy[2048];
+    char *parts[12];
+    int count = 0, at;
+    (void)snprintf(copy, sizeof copy, "%s", path);
+    char *question = strchr(copy, '?');
+    if (question) {
+        (void)snprintf(t.query, sizeof t.query, "%s", question + 1);
+        *question = 0;
+    }
+    for (char *s = copy; s && count < 12; count++) {
+        char *slash = strchr(s + 1, '/');
+        parts[count] = s + 1;
+        if (slash)
+            *slash = 0;
+        s = slash;
+    }
+    at = strcmp(parts[0], "api") == 0 ? 2 : 3;
+    if (strcmp(parts[at], "namespaces") == 0 && count > at + 2) {
+        (void)snprintf(t.namespace_, sizeof t.namespace_, "%s", parts[at + 1]);
+        at += 2;
+    }
+    (void)snprintf(t.plural, sizeof t.plural, "%s", parts[at]);
+    if (count > at + 1)
+        (void)snprintf(t.name, sizeof t.name, "%s", parts[at + 1]);
+    if (count > at + 2)
+        (void)snprintf(t.subresource, sizeof t.subresource, "%s", parts[at + 2]);
+    return t;
+}
+
+static char *key_of(const struct target *t, const char *name)
+{
+    return mlt_asprintf("%s/%s/%s", t->plural, t->namespace_, name);
+}
+
+static void serve_list(struct world *w, uint64_t id, const struct target *t)
+{
+    cleanup_json cJSON *list = cJSON_CreateObject();
+    char version[32];
+    struct world_object *o, *next;
+    size_t length = strlen(t->plural);
+    (void)snprintf(version, sizeof version, "%llu", (unsigned long long)w->version);
+    json_set_string(list, "apiVersion", "v1");
+    json_set_string(list, "kind", "List");
+    json_set_string(list, "metadata.resourceVersion", version);
+    cJSON *items = json_set_array(list, "items");
+    HASH_ITER(hh, w->objects, o, next)
+    if (strncmp(o->key, t->plural, length) == 0 && o->key[length] == '/')
+        json_append(items, json_copy(o->json));
+    answer_json(w, id, 200, list);
+}
+
+/* What changed since the list is told first; what was deleted in between is lost, and no story
+ * deletes there. */
+static void replay_since(struct world *w, uint64_t id, const struct target *t)
+{
+    const char *asked = strstr(t->query, "resourceVersion=");
+    uint64_t since = asked ? strtoull(asked + strlen("resourceVersion="), NULL, 10) : 0;
+    size_t length = strlen(t->plural);
+    struct world_object *o, *next;
+    HASH_ITER(hh, w->objects, o, next)
+    {
+        const char *version = json_string(o->json, "metadata.resourceVersion", "0");
+        if (strncmp(o->key, t->plural, length) != 0 || o->key[length] != '/' ||
+            strtoull(version, NULL, 10) <= since)
+            continue;
+        cleanup_free char *object = json_print(o->json);
+        struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, id);
+        e->data = mlt_asprintf("{\"type\":\"MODIFIED\",\"object\":%s}\n", object);
+        e->e.length = strlen(e->data);
+    }
+}
+
+static void serve_watch(struct world *w, uint64_t id, const struct target *t)
+{
+    world_push(w, CONTROLLER_ANSWER_STATUS, id)->e.status = 200;
+    replay_since(w, id, t);
+    for (int i = 0; i < WORLD_WATCHES_MAX; i++)
+        if (!w->watches[i].id) {
+            w->watches[i].id = id;
+            (void)snprintf(w->watches[i].plural, sizeof w->watches[i].plural, "%s", t->plural);
+            return;
+        }
+    fail_msg("too many watches");
+}
+
+static void serve_get(struct world *w, uint64_t id, const struct target *t)
+{
+    cleanup_free char *key = key_of(t, t->name);
+    if (!*t->name && strstr(t->query, "watch=1")) {
+        serve_watch(w, id, t);
+    } else if (!*t->name) {
+        serve_list(w, id, t);
+    } else if (world_object(w, key)) {
+        w->secrets_read += strcmp(t->plural, "secrets") == 0;
+        answer_json(w, id, 200, world_object(w, key));
+    } else {
+        answer_error(w, id, 404, "NotFound", "not found");
+    }
+}
+
+static void serve_post(struct world *w, uint64_t id, const struct target *t, const char *body)
+{
+    cJSON *json = NULL;
+    struct mlt_error err = {0};
+    assert_int_equal(json_parse(body, strlen(body), &json, &err), 0);
+    bool is_pod = strcmp(t->plural, "pods") == 0;
+    bool dry = strstr(t->query, "dryRun=All") != NULL;
+    const char *refusal = is_pod ? (dry ? w->refuse_dry_run : w->refuse_pod) : NULL;
+    cleanup_free char *key = key_of(t, json_string(json, "metadata.name", ""));
+    if (refusal) {
+        answer_error(w, id, 422, "Invalid", refusal);
+    } else if (world_object(w, key)) {
+        answer_error(w, id, 409, "AlreadyExists", "already exists");
+    } else if (dry) {
+        answer_json(w, id, 201, json);
+    } else {
+        if (is_pod) {
+            /* Placement is written before any pod exists. */
+            assert_true(*json_string(json, "spec.nodeName", "") != 0);
+            json_set_string(json, "status.phase", "Pending");
+            w->pods_created++;
+        }
+        answer_json(w, id, 201, world_put_new(w, key, json));
+        if (is_pod) {
+            world_check_slots(w, json);
+            world_kubelet_sees(w, key);
+        }
+        return;
+    }
+    cJSON_Delete(json);
+}
+
+static void serve_patch(struct world *w, uint64_t id, const struct target *t, const char *body)
+{
+    cleanup_free char *key = key_of(t, t->name);
+    cleanup_json cJSON *patch = NULL;
+    struct world_object *o = world_find(w, key);
+    bool is_status = strcmp(t->subresource, "status") == 0;
+    assert_int_equal(json_parse(body, strlen(body), &patch, NULL), 0);
+    const char *version = json_string(patch, "metadata.resourceVersion", "");
+    if (is_status) {
+        w->status_writes++;
+        assert_true(*version != 0);
+    }
+    if (!o) {
+        answer_error(w, id, 404, "NotFound", "not found");
+        return;
+    }
+    if (is_status && w->conflicts > 0) {
+        w->conflicts--;
+        world_changed(w, key);
+    }
+    if (*version && strcmp(version, json_string(o->json, "metadata.resourceVersion", "")) != 0) {
+        answer_error(w, id, 409, "Conflict", "the object has been modified");
+        return;
+    }
+    json_merge_patch(&o->json, patch);
+    world_changed(w, key);
+    answer_json(w, id, 200, o->json);
+}
+
+static void serve_delete(struct world *w, uint64_t id, const struct target *t)
+{
+    cleanup_free char *key = key_of(t, t->name);
+    if (!world_object(w, key)) {
+        answer_error(w, id, 404, "NotFound", "not found");
+        return;
+    }
+    w->pods_deleted += strcmp(t->plural, "pods") == 0;
+    answer_json(w, id, 200, world_object(w, key));
+    world_delete(w, key);
+}
+
+void world_serve(struct world *w, const struct controller_effect *effect)
+{
+    struct target t = parse_path(effect->path);
+    if (w->verbose)
+        printf("    %s %s %s\n", effect->verb, effect->path,
+               effect->body && strcmp(t.plural, "trainingjobs") == 0 ? effect->body : "");
+    if (w->unavailable > 0 && strcmp(t.plural, "leases") != 0) {
+        w->unavailable--;
+        answer_error(w, effect->id, 503, "ServiceUnavailable", "try again");
+    } else if (strcmp(effect->verb, "GET") == 0) {
+        serve_get(w, effect->id, &t);
+    } else if (strcmp(effect->verb, "POST") == 0) {
+        serve_post(w, effect->id, &t, effect->body);
+    } else if (strcmp(effect->verb, "PATCH") == 0) {
+        serve_patch(w, effect->id, &t, effect->body);
+    } else {
+        serve_delete(w, effect->id, &t);
+    }
+}
