@@ -171,7 +171,8 @@ int shim_adopt(struct pod *p,
 int shim_connect(const char *pod_folder,
                  struct mlt_error *err) MLT_MUST_USE; /* a connected socket */
 void shim_reports_from_file(struct pod *p);           /* what a dead shim had kept */
-void shim_kill_strays(const struct pod *p); /* the shim is dead: nothing of the pod may run */
+void shim_kill_strays(const struct pod *p);    /* the shim is dead: nothing of the pod may run */
+void shim_forget_cgroups(const struct pod *p); /* those that a killed shim has left */
 
 /* ---- stop_pods.c ---- */
 

@@ -4,7 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,6 @@
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 
-#define WALK_FDS 16
 #define LOG_FOLDERS_MAX 65536 /* looked at in one go */
 
 int folder_make(const char *path, unsigned mode, struct mlt_error *err)
@@ -34,19 +33,18 @@ int folder_make(const char *path, unsigned mode, struct mlt_error *err)
     return chmod(part, mode) == 0 || errno == EPERM ? 0 : mlt_fail(err, errno, "chmod %s", path);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)walk;
-    if (type == FTW_DNR) /* a folder that its user made unreadable */
-        (void)chmod(path, 0700);
-    (void)remove(path);
-    return 0;
-}
-
 void folder_remove(const char *path)
 {
-    (void)nftw(path, remove_entry, WALK_FDS, FTW_PHYS | FTW_DEPTH);
+    char *const roots[] = {(char *)(uintptr_t)path, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    for (FTSENT *entry = walk ? fts_read(walk) : NULL; entry; entry = fts_read(walk)) {
+        if (entry->fts_info == FTS_D) /* its user may have made it unreadable, also for us */
+            (void)chmod(entry->fts_accpath, 0700);
+        else
+            (void)remove(entry->fts_accpath);
+    }
+    if (walk)
+        (void)fts_close(walk);
 }
 
 int file_read_json(const char *path, cJSON **ret, struct mlt_error *err)
@@ -127,15 +125,18 @@ struct log_folder {
     time_t changed;
 };
 
-static _Thread_local int64_t walked_bytes; /* nftw() has no argument for its callback */
-
-static int add_size(const char *path, const struct stat *st, int type, struct FTW *walk)
+static int64_t folder_bytes(const char *path)
 {
-    (void)path;
-    (void)walk;
-    if (type == FTW_F)
-        walked_bytes += st->st_size;
-    return 0;
+    char *const roots[] = {(char *)(uintptr_t)path, NULL};
+    int64_t bytes = 0;
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    for (const FTSENT *entry = walk ? fts_read(walk) : NULL; entry; entry = fts_read(walk)) {
+        if (entry->fts_info == FTS_F)
+            bytes += entry->fts_statp->st_size;
+    }
+    if (walk)
+        (void)fts_close(walk);
+    return bytes;
 }
 
 static bool is_alive(const char *name, const char *const *alive, size_t count)
@@ -173,10 +174,8 @@ static size_t list_logs(const char *logs, const char *const *alive, size_t alive
             free(path);
             continue;
         }
-        walked_bytes = 0;
-        (void)nftw(path, add_size, WALK_FDS, FTW_PHYS);
         MLT_GROW(list, count, capacity);
-        list[count++] = (struct log_folder){path, walked_bytes, st.st_mtime};
+        list[count++] = (struct log_folder){path, folder_bytes(path), st.st_mtime};
     }
     if (dir)
         (void)closedir(dir);

@@ -127,6 +127,7 @@ static void remove_pod(struct pod *p)
             p->spec->uid);
     address_release(p->agent->claims, p->known.address, p->folder);
     give_memory_back(p->spec->uid);
+    shim_forget_cgroups(p);
     folder_remove(p->folder);
     pod_free(p);
 }

@@ -16,6 +16,7 @@
 #include "localcluster/agent/pod_folder.h"
 #include "localcluster/agent/volumes.h"
 #include "localcluster/agent/words.h"
+#include "localcluster/shim/cgroup.h"
 
 /* ---- ConfigMaps and Secrets ---- */
 
@@ -209,12 +210,11 @@ static void send_start(struct pod *p, size_t i, struct preparation *r)
     /* Entering a cgroup waits for the kernel's other processors, some 20 ms: only where it is asked
      * for. */
     int64_t limit = memory && memory->limit > 0 ? memory->limit : 0;
-    char log[PATH_MAX + 32], cgroup[160];
+    char log[PATH_MAX + 32], cgroup[SHIM_CGROUP_NAME_MAX];
     pod_known_starting(&p->known, i);
     pod_save(p);
     (void)snprintf(log, sizeof log, "%s/%" PRId64 ".log", r->log, p->known.containers[i].restarts);
-    (void)snprintf(cgroup, sizeof cgroup, "mltrain-%.40s-%s-%" PRId64, p->spec->uid, c->name,
-                   p->known.containers[i].restarts);
+    shim_cgroup_name(p->spec->uid, c->name, p->known.containers[i].restarts, cgroup);
     struct shim_start start = {
         .container = (char *)(uintptr_t)c->name,
         .restart = p->known.containers[i].restarts,

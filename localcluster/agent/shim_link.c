@@ -15,6 +15,7 @@
 #include "lib/json/json.h"
 #include "localcluster/agent/internal.h"
 #include "localcluster/agent/pod_folder.h"
+#include "localcluster/shim/cgroup.h"
 
 /* ---- reports ---- */
 
@@ -82,8 +83,23 @@ static void on_message(void *arg, const cJSON *message)
 void shim_kill_strays(const struct pod *p)
 {
     for (size_t i = 0; i < p->known.container_count; i++) {
-        if (p->known.containers[i].state == POD_CONTAINER_RUNNING)
-            (void)shim_process_signal(&p->known.containers[i].current.process, SIGKILL);
+        const struct pod_container_known *c = &p->known.containers[i];
+        if (c->state == POD_CONTAINER_RUNNING)
+            (void)shim_process_signal(&c->current.process, SIGKILL);
+    }
+}
+
+/* The shim could not remove these any more. By now what ran in them has ended, or never will. */
+void shim_forget_cgroups(const struct pod *p)
+{
+    char name[SHIM_CGROUP_NAME_MAX];
+    for (size_t i = 0; i < p->known.container_count; i++) {
+        const struct pod_resource *memory = pod_resource_find(&p->spec->containers[i], "memory");
+        if (!memory || memory->limit <= 0)
+            continue;
+        shim_cgroup_name(p->spec->uid, p->spec->containers[i].name, p->known.containers[i].restarts,
+                         name);
+        shim_cgroup_forget(name);
     }
 }
 

@@ -140,17 +140,37 @@ static int v2_parent(struct shim_cgroup *parent, struct mlt_error *err)
     return mlt_fail(err, EACCES, "no writable cgroup hands down the memory controller");
 }
 
-int shim_cgroup_create(const char *name, int64_t limit, struct shim_cgroup *ret,
-                       struct mlt_error *err)
+static int our_parent(struct shim_cgroup *parent, struct mlt_error *err)
 {
     cleanup_free char *self = read_text("/proc/self/cgroup", 64 * 1024);
     cleanup_free char *mounts = read_text("/proc/self/mountinfo", PROC_TEXT_MAX);
-    struct shim_cgroup parent, made;
     if (!self || !mounts)
         return mlt_fail(err, ENOMEM, "no memory");
-    int rc = shim_cgroup_parent(self, mounts, &parent, err);
-    if (rc == 0 && parent.v2)
-        rc = v2_parent(&parent, err);
+    int rc = shim_cgroup_parent(self, mounts, parent, err);
+    return rc == 0 && parent->v2 ? v2_parent(parent, err) : rc;
+}
+
+void shim_cgroup_name(const char *pod_uid, const char *container, int64_t restart, char *name)
+{
+    (void)snprintf(name, SHIM_CGROUP_NAME_MAX, "mltrain-%.63s-%.63s-%" PRId64, pod_uid, container,
+                   restart);
+}
+
+void shim_cgroup_forget(const char *name)
+{
+    struct shim_cgroup parent;
+    char path[SHIM_CGROUP_PATH_MAX + SHIM_CGROUP_NAME_MAX];
+    if (our_parent(&parent, NULL) < 0)
+        return;
+    (void)snprintf(path, sizeof path, "%s/%s", parent.path, name);
+    (void)rmdir(path);
+}
+
+int shim_cgroup_create(const char *name, int64_t limit, struct shim_cgroup *ret,
+                       struct mlt_error *err)
+{
+    struct shim_cgroup parent, made;
+    int rc = our_parent(&parent, err);
     if (rc < 0)
         return rc;
     made.v2 = parent.v2;

@@ -8,6 +8,7 @@
 #include "lib/base/error.h"
 
 #define SHIM_CGROUP_PATH_MAX 1024
+#define SHIM_CGROUP_NAME_MAX 192
 
 struct shim_cgroup {
     bool v2;
@@ -33,6 +34,13 @@ int shim_cgroup_open_procs(const struct shim_cgroup *cgroup);
 
 /* How many processes the kernel killed there for lack of memory. */
 int64_t shim_cgroup_oom_kills(const struct shim_cgroup *cgroup);
+
+/* The name of a container's cgroup: one for each (re)start. `name` holds SHIM_CGROUP_NAME_MAX
+ * bytes. */
+void shim_cgroup_name(const char *pod_uid, const char *container, int64_t restart, char *name);
+
+/* Removes the cgroup that a shim which was killed has left; one with processes in it stays. */
+void shim_cgroup_forget(const char *name);
 
 /* Removes the cgroup; it must be empty. */
 void shim_cgroup_remove(struct shim_cgroup *cgroup);

@@ -1,3 +1,4 @@
+/* Environment, references and command lines of containers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* Knowledge of a pod as it changes and comes back from disk, and the status made of it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

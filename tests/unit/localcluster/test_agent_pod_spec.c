@@ -1,3 +1,4 @@
+/* Pods as they are read, what they ask for, and whether they fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* What is done next with a pod, as a table of situations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
