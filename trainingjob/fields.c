@@ -238,7 +238,7 @@ static int read_scalars(const struct field *f, const cJSON *object, const char *
     cJSON_ArrayForEach(item, list)
     {
         char path[FIELDS_PATH_MAX];
-        int value;
+        int value = 0;
         fields_item_path(path, where, f->name, *count);
         rc = read_scalar_item(f, item, path, &value, err);
         if (rc < 0)

@@ -17,12 +17,14 @@ eventually 10 test "$(rank_pids steady | awk '{print $1}' | sort -u | wc -l)" = 
 before=$(rank_pids steady)
 [ -n "$before" ] || fail "no ranks found"
 
-program_pid() { pgrep -f "$1.*$dir" | head -1; }
-for program in mltrain-controller 'mltrain-localcluster api' 'mltrain-localcluster agent.*node-0' 'mltrain-localcluster agent.*node-1'; do
+another() { local now; now=$(program_pid "$1"); [ -n "$now" ] && [ "$now" != "$2" ]; }
+program_pid() { pgrep -f "$1" | head -1; }
+for program in "mltrain-controller.*$dir" "mltrain-localcluster api --dir $dir" "mltrain-localcluster agent --dir $dir --node node-0" \
+  "mltrain-localcluster agent --dir $dir --node node-1"; do
   pid=$(program_pid "$program")
   [ -n "$pid" ] || fail "no process $program"
   kill -9 "$pid"
-  eventually 20 sh -c "pid=\$(pgrep -f '$program.*$dir' | head -1); [ -n \"\$pid\" ] && [ \"\$pid\" != $pid ]" || fail "$program was not started again"
+  eventually 20 another "$program" "$pid" || fail "$program was not started again"
 done
 eventually 30 mltrain get steady || fail "the API server does not answer"
 sleep 3

@@ -17,11 +17,10 @@ before=$(pods)
 api -X DELETE "$server/api/v1/namespaces/default/pods/steady-worker-1?gracePeriodSeconds=0" >/dev/null
 eventually 30 job_is steady .status.attempt 2 || fail "no second attempt"
 eventually 30 job_is steady .status.phase Running || fail "not running again"
-eventually 10 sh -c "true"
 after=$(pods)
 [ "$(echo "$before" | grep -v '^1 ')" = "$(echo "$after" | grep -v '^1 ')" ] || { echo "$before"; echo "$after"; fail "other pods were replaced"; }
 [ "$(echo "$before" | grep '^1 ')" != "$(echo "$after" | grep '^1 ')" ] || fail "pod 1 was not replaced"
-job_is steady .status.restartsCharged 0 || fail "a deleted pod was charged"
+job_is steady '.status.restartsCharged // 0' 0 || fail "a deleted pod was charged"
 
 # A launcher killed: the pod fails, and is created again under another name; the failed one stays for its log.
 pid=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" 2>/dev/null | grep -qx MLTRAIN_SLOT=2 &&
