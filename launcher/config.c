@@ -82,15 +82,15 @@ static int read_key(const char *path, unsigned char *key, struct mlt_error *err)
 }
 
 /* A shell script that calls torchrun counts as torchrun too. */
-static bool script_calls_torchrun(char *const *command)
+static bool script_calls_torchrun(const char *const *words)
 {
-    const char *path = torchrun_script_of(command);
+    const char *path = torchrun_script_of(words);
     cleanup_close int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     cleanup_free char *text = fd >= 0 ? malloc(TORCHRUN_SCRIPT_MAX) : NULL;
     if (!text)
         return false;
     ssize_t n = read(fd, text, TORCHRUN_SCRIPT_MAX);
-    return n > 0 && torchrun_is_script(text, (size_t)n, torchrun_is_shell(command));
+    return n > 0 && torchrun_is_script(text, (size_t)n, torchrun_is_shell(words));
 }
 
 int launcher_config_read(char *const *environment, char *const *command,
@@ -125,9 +125,9 @@ int launcher_config_read(char *const *environment, char *const *command,
         rc = read_key(key_file, c.key, err);
     if (rc < 0)
         return rc;
-    c.once_per_pod = torchrun_is_command(command);
+    c.once_per_pod = torchrun_is_command((const char *const *)command);
     if (!c.once_per_pod)
-        c.once_per_pod = c.is_shell_script = script_calls_torchrun(command);
+        c.once_per_pod = c.is_shell_script = script_calls_torchrun((const char *const *)command);
     *ret = c;
     return 0;
 }

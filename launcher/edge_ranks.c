@@ -71,7 +71,7 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
 {
     const struct launcher_config *c = e->config;
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
-    return (struct rank_env_input){.base = c->environment,
+    return (struct rank_env_input){.base = (const char *const *)c->environment,
                                    .job = c->job,
                                    .job_namespace = c->job_namespace,
                                    .job_uid = c->job_uid,
@@ -102,7 +102,7 @@ static void tell_overrides(struct edge *e)
                  mlt_text_string(&names));
     mlt_text_release(&names);
     rank_env_release(&env);
-    const char *asked = torchrun_nproc_option(e->config->command);
+    const char *asked = torchrun_nproc_option((const char *const *)e->config->command);
     char given[16];
     (void)snprintf(given, sizeof given, "%u", input.welcome->nproc);
     if (input.once_per_pod && asked && strcmp(asked, given) != 0)

@@ -172,7 +172,7 @@ static void remove_own(struct builder *b)
 
 static void add_layers(struct builder *b, const struct rank_env_input *in)
 {
-    for (char *const *variable = in->base; *variable; variable++)
+    for (const char *const *variable = in->base; *variable; variable++)
         if (strchr(*variable, '='))
             put(b->env, strdup(*variable), false);
     for (uint32_t i = 0; i < in->welcome->environment_count; i++)

@@ -16,7 +16,8 @@
 #define RANK_ENV_VALUE_MAX (1024u * 1024) /* bytes of one expanded variable or argument */
 
 struct rank_env_input {
-    char *const *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
+    const char *const
+        *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
     const char *job, *job_namespace, *job_uid, *role;
     const char *error_file;  /* of this rank; "" for none */
     const char *launcher_id; /* marks our descendants: launcher/reap.h */

@@ -19,7 +19,7 @@ static bool is_one_of(const char *word, const char *const *list)
     return false;
 }
 
-bool torchrun_is_shell(char *const *argv)
+static bool is_shell(const char *const *argv)
 {
     static const char *const shells[] = {"sh", "bash", "dash", "ash", "zsh", "ksh", NULL};
     return argv[0] && is_one_of(base_name(argv[0]), shells);
@@ -33,7 +33,7 @@ static bool is_torch_module(const char *name)
 }
 
 /* A python's words: options, then `-m module`, `-c text` or a file. */
-static bool is_python_with_torchrun(char *const *argv)
+static bool is_python_with_torchrun(const char *const *argv)
 {
     for (argv++; *argv; argv++) {
         const char *word = *argv;
@@ -55,7 +55,7 @@ static bool is_python_with_torchrun(char *const *argv)
 }
 
 /* Steps over a command that runs another one; NULL when this one does not. */
-static char *const *behind_wrapper(char *const *argv)
+static const char *const *behind_wrapper(const char *const *argv)
 {
     static const char *const plain[] = {"env",     "nohup", "nice", "numactl",   "stdbuf",
                                         "timeout", "exec",  "tini", "dumb-init", NULL};
@@ -111,7 +111,7 @@ static bool calls_torchrun(const char *text, size_t length)
 }
 
 /* The word after a shell's options: with *ret_is_text its -c text, else a script; NULL: neither. */
-static const char *shell_operand(char *const *argv, bool *ret_is_text)
+static const char *shell_operand(const char *const *argv, bool *ret_is_text)
 {
     *ret_is_text = false;
     for (argv++; *argv; argv++) {
@@ -127,15 +127,15 @@ static const char *shell_operand(char *const *argv, bool *ret_is_text)
     return NULL;
 }
 
-bool torchrun_is_command(char *const *argv)
+bool torchrun_is_command(const char *const *argv)
 {
-    for (char *const *next = argv; next && *next; next = behind_wrapper(next)) {
+    for (const char *const *next = argv; next && *next; next = behind_wrapper(next)) {
         const char *name = base_name(*next);
         if (strcmp(name, "torchrun") == 0)
             return true;
         if (strncmp(name, "python", 6) == 0 || strncmp(name, "pypy", 4) == 0)
             return is_python_with_torchrun(next);
-        if (torchrun_is_shell(next)) {
+        if (is_shell(next)) {
             bool is_text;
             const char *operand = shell_operand(next, &is_text);
             return operand && is_text && calls_torchrun(operand, strlen(operand));
@@ -144,14 +144,26 @@ bool torchrun_is_command(char *const *argv)
     return false;
 }
 
-const char *torchrun_script_of(char *const *argv)
+/* The command behind all wrappers. */
+static const char *const *innermost(const char *const *argv)
 {
-    char *const *last = argv;
-    for (char *const *next = argv; next && *next; next = behind_wrapper(next))
+    const char *const *last = argv;
+    for (const char *const *next = argv; next && *next; next = behind_wrapper(next))
         last = next;
+    return last;
+}
+
+bool torchrun_is_shell(const char *const *argv)
+{
+    return is_shell(innermost(argv));
+}
+
+const char *torchrun_script_of(const char *const *argv)
+{
+    const char *const *last = innermost(argv);
     if (!*last)
         return NULL;
-    if (!torchrun_is_shell(last))
+    if (!is_shell(last))
         return strchr(*last, '/') ? *last : NULL;
     bool is_text;
     const char *operand = shell_operand(last, &is_text);
@@ -171,7 +183,7 @@ bool torchrun_is_script(const char *text, size_t length, bool named_by_shell)
     return calls_torchrun(text, length);
 }
 
-const char *torchrun_nproc_option(char *const *argv)
+const char *torchrun_nproc_option(const char *const *argv)
 {
     for (; *argv; argv++) {
         const char *word = *argv;

@@ -12,21 +12,21 @@
  * runs a file named torchrun, the same behind `env A=b`, `nohup`, `nice`, `numactl`, `stdbuf`,
  * `timeout`, `exec` or `uv|poetry|conda|pipenv run`, and a shell whose -c text calls one of them.
  * `argv` ends with NULL. */
-bool torchrun_is_command(char *const *argv);
+bool torchrun_is_command(const char *const *argv);
 
 /* The file that decides when the command is a shell script (`bash train.sh`, `./train.sh`); NULL
  * when the command alone decides. The caller reads up to TORCHRUN_SCRIPT_MAX bytes of it. */
-const char *torchrun_script_of(char *const *argv);
+const char *torchrun_script_of(const char *const *argv);
 
 /* Does this file's text begin like a shell script (`named_by_shell`: a shell was told to run it, so
  * it is one) and call torchrun? */
 bool torchrun_is_script(const char *text, size_t length, bool named_by_shell);
 
-/* Is argv[0] a shell? */
-bool torchrun_is_shell(char *const *argv);
+/* Is the command, behind what only runs another one, a shell? */
+bool torchrun_is_shell(const char *const *argv);
 
 /* The value of --nproc_per_node or --nproc-per-node in the command's words, NULL when it has none.
  */
-const char *torchrun_nproc_option(char *const *argv);
+const char *torchrun_nproc_option(const char *const *argv);
 
 #endif

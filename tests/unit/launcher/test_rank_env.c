@@ -1,0 +1,248 @@
+/* What a rank finds in its environment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/rank_env.h"
+#include "lib/base/cleanup.h"
+
+static const struct rendezvous_welcome pytorch = {.framework = "pytorch",
+                                                  .nproc = 4,
+                                                  .max_restarts = 6,
+                                                  .cpu_limit_milli = 8000,
+                                                  .checkpoint_path = "/ckpt"};
+static const struct rendezvous_start second_node = {.node_rank = 1,
+                                                    .nodes = 2,
+                                                    .rank_base = 4,
+                                                    .world_size = 8,
+                                                    .role_rank_base = 4,
+                                                    .role_world_size = 8,
+                                                    .master_address = "10.0.0.7",
+                                                    .master_port = 40123,
+                                                    .resume_step = 120,
+                                                    .resume_path = "/ckpt/step-120"};
+
+static struct rank_env_input input_of(const char *const *base)
+{
+    return (struct rank_env_input){.base = base,
+                                   .job = "llama",
+                                   .job_namespace = "research",
+                                   .job_uid = "uid-1",
+                                   .role = "worker",
+                                   .error_file = "/mltrain/attempts/3/rank-6/error.json",
+                                   .launcher_id = "abc",
+                                   .attempt = 3,
+                                   .local_rank = 2,
+                                   .cpus = 64,
+                                   .welcome = &pytorch,
+                                   .start = &second_node};
+}
+
+static void check(const struct rank_env *env, const char *name, const char *value)
+{
+    const char *found = rank_env_get(env, name);
+    if ((!found) != (!value) || (found && strcmp(found, value) != 0))
+        fail_msg("%s is `%s`, `%s` expected", name, found ? found : "(unset)",
+                 value ? value : "(unset)");
+}
+
+static void test_each_name_of_the_contract_has_its_value(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value;
+    } rows[] = {
+        {"RANK", "6"},
+        {"LOCAL_RANK", "2"},
+        {"WORLD_SIZE", "8"},
+        {"LOCAL_WORLD_SIZE", "4"},
+        {"GROUP_RANK", "1"},
+        {"GROUP_WORLD_SIZE", "2"},
+        {"ROLE_RANK", "6"},
+        {"ROLE_WORLD_SIZE", "8"},
+        {"ROLE_NAME", "worker"},
+        {"MASTER_ADDR", "10.0.0.7"},
+        {"MASTER_PORT", "40123"},
+        {"MLTRAIN_JOB", "llama"},
+        {"MLTRAIN_NAMESPACE", "research"},
+        {"MLTRAIN_ROLE", "worker"},
+        {"MLTRAIN_ATTEMPT", "3"},
+        {"MLTRAIN_CHECKPOINT_DIR", "/ckpt"},
+        {"MLTRAIN_RESUME_STEP", "120"},
+        {"MLTRAIN_RESUME_PATH", "/ckpt/step-120"},
+        {"MLTRAIN_ERROR_FILE", "/mltrain/attempts/3/rank-6/error.json"},
+        {"PYTHONUNBUFFERED", "1"},
+        {"PYTHONFAULTHANDLER", "1"},
+        {"TORCHELASTIC_RESTART_COUNT", "2"},
+        {"TORCHELASTIC_MAX_RESTARTS", "6"},
+        {"TORCHELASTIC_RUN_ID", "uid-1"},
+        {"TORCHELASTIC_ERROR_FILE", "/mltrain/attempts/3/rank-6/error.json"},
+        {"TORCHELASTIC_USE_AGENT_STORE", NULL},
+        {"OMP_NUM_THREADS", "2"},
+        {"TORCH_NCCL_ASYNC_ERROR_HANDLING", "1"},
+        {"NCCL_ASYNC_ERROR_HANDLING", "1"},
+        {"PET_NPROC_PER_NODE", "1"},
+        {"PET_NNODES", "8"},
+        {"PET_NODE_RANK", "6"},
+        {"PET_MAX_RESTARTS", "0"},
+        {"MLTRAIN_CHANNEL", NULL},
+        {"MLTRAIN_KEY_FILE", NULL},
+        {"MLTRAIN_SOCKET", NULL},
+        {"SLURM_PROCID", NULL},
+        {"HOME", "/root"},
+    };
+    const char *base[] = {"HOME=/root", "MLTRAIN_CHANNEL=10.0.0.1:7", "MLTRAIN_KEY_FILE=/k", NULL};
+    struct rank_env_input input = input_of(base);
+    struct rank_env env;
+    rank_env_build(&input, &env, NULL);
+    assert_false(env.failed);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++)
+        check(&env, rows[i].name, rows[i].value);
+    rank_env_release(&env);
+}
+
+static void test_one_torchrun_for_the_pod_is_told_the_pods_place(void **state)
+{
+    (void)state;
+    const char *base[] = {NULL};
+    struct rank_env_input input = input_of(base);
+    input.once_per_pod = true;
+    input.local_rank = 0;
+    struct rank_env env;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "PET_NPROC_PER_NODE", "4");
+    check(&env, "PET_NNODES", "2");
+    check(&env, "PET_NODE_RANK", "1");
+    check(&env, "PET_MASTER_ADDR", "10.0.0.7");
+    check(&env, "PET_MASTER_PORT", "40123");
+    check(&env, "PET_MAX_RESTARTS", "0");
+    check(&env, "PET_RDZV_ID", "uid-1-3");
+    rank_env_release(&env);
+}
+
+static void
+test_plain_ranks_get_nothing_of_torch_and_no_resume_step_without_a_checkpoint(void **state)
+{
+    (void)state;
+    const char *base[] = {"OMP_NUM_THREADS=3", NULL};
+    struct rendezvous_welcome welcome = {.framework = "plain", .nproc = 1, .checkpoint_path = ""};
+    struct rendezvous_start start = second_node;
+    start.resume_step = RENDEZVOUS_NO_STEP;
+    struct rank_env_input input = input_of(base);
+    input.welcome = &welcome;
+    input.start = &start;
+    struct rank_env env;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "PET_NNODES", NULL);
+    check(&env, "TORCHELASTIC_RUN_ID", NULL);
+    check(&env, "MLTRAIN_RESUME_STEP", NULL);
+    check(&env, "MLTRAIN_RESUME_PATH", NULL);
+    check(&env, "MLTRAIN_CHECKPOINT_DIR", NULL);
+    check(&env, "OMP_NUM_THREADS", "3");
+    check(&env, "RANK", "6");
+    rank_env_release(&env);
+}
+
+static void test_threads_are_the_cpus_divided_by_the_ranks_but_at_least_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        int64_t limit_milli;
+        uint32_t nproc, cpus;
+        const char *threads;
+    } rows[] = {
+        {"a limit is divided", 8000, 4, 64, "2"},
+        {"rounded down", 7900, 4, 64, "1"},
+        {"never zero", 500, 4, 64, "1"},
+        {"without a limit the machine is divided", 0, 4, 64, "16"},
+    };
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        const char *base[] = {NULL};
+        struct rendezvous_welcome welcome = pytorch;
+        struct rank_env_input input = input_of(base);
+        struct rank_env env;
+        welcome.cpu_limit_milli = rows[i].limit_milli;
+        welcome.nproc = rows[i].nproc;
+        input.cpus = rows[i].cpus;
+        input.welcome = &welcome;
+        rank_env_build(&input, &env, NULL);
+        check(&env, "OMP_NUM_THREADS", rows[i].threads);
+        rank_env_release(&env);
+    }
+}
+
+static void test_reserved_names_of_the_user_are_overridden_and_told(void **state)
+{
+    (void)state;
+    const char *base[] = {"RANK=99",      "SLURM_JOB_ID=5",     "TORCHELASTIC_USE_AGENT_STORE=True",
+                          "WORLD_SIZE=8", "PYTHONUNBUFFERED=0", NULL};
+    const char *added[] = {"MASTER_ADDR=example.org", "EXTRA=1"};
+    struct rendezvous_welcome welcome = pytorch;
+    welcome.environment = added;
+    welcome.environment_count = 2;
+    struct rank_env_input input = input_of(base);
+    input.welcome = &welcome;
+    struct rank_env env;
+    struct mlt_text overridden = MLT_TEXT_INIT(4096);
+    rank_env_build(&input, &env, &overridden);
+    check(&env, "RANK", "6");
+    check(&env, "SLURM_JOB_ID", NULL);
+    check(&env, "TORCHELASTIC_USE_AGENT_STORE", NULL);
+    check(&env, "MASTER_ADDR", "10.0.0.7");
+    check(&env, "EXTRA", "1");
+    check(&env, "PYTHONUNBUFFERED", "0"); /* a default of ours, so the user's word counts */
+    const char *text = mlt_text_string(&overridden);
+    assert_non_null(strstr(text, "RANK"));
+    assert_non_null(strstr(text, "SLURM_JOB_ID"));
+    assert_non_null(strstr(text, "MASTER_ADDR"));
+    assert_null(strstr(text, "WORLD_SIZE")); /* it had our value already */
+    mlt_text_release(&overridden);
+    rank_env_release(&env);
+}
+
+static void test_only_references_to_reserved_names_are_expanded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *text, *expanded;
+    } rows[] = {
+        {"a rank", "--rank=$(RANK)", "--rank=6"},
+        {"two, side by side", "$(RANK)$(WORLD_SIZE)", "68"},
+        {"the user's own stays for the shell", "$(HOME) $(date)", "$(HOME) $(date)"},
+        {"an unclosed one stays", "x$(RANK", "x$(RANK"},
+        {"an empty one stays", "$()", "$()"},
+        {"nested for a shell", "$(echo $(RANK))", "$(echo 6)"},
+        {"nothing", "", ""},
+    };
+    const char *base[] = {"HOME=/root", "OUT=/data/$(RANK)", NULL};
+    struct rank_env_input input = input_of(base);
+    struct rank_env env;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OUT", "/data/6");
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        cleanup_free char *expanded = rank_env_expand(&env, rows[i].text);
+        if (!expanded || strcmp(expanded, rows[i].expanded) != 0)
+            fail_msg("%s: `%s`", rows[i].what, expanded ? expanded : "(none)");
+    }
+    rank_env_release(&env);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_name_of_the_contract_has_its_value),
+        cmocka_unit_test(test_one_torchrun_for_the_pod_is_told_the_pods_place),
+        cmocka_unit_test(
+            test_plain_ranks_get_nothing_of_torch_and_no_resume_step_without_a_checkpoint),
+        cmocka_unit_test(test_threads_are_the_cpus_divided_by_the_ranks_but_at_least_one),
+        cmocka_unit_test(test_reserved_names_of_the_user_are_overridden_and_told),
+        cmocka_unit_test(test_only_references_to_reserved_names_are_expanded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
