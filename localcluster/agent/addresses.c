@@ -1,6 +1,7 @@
 /* Claims on loopback addresses as files under a lock. */
 #include "localcluster/agent/addresses.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -105,6 +106,24 @@ int address_claim(const char *claims, const char *uid, const char *pod_folder,
     return mlt_fail(err, EADDRNOTAVAIL,
                     "no free loopback address among %d candidates (claims in %s)",
                     ADDRESS_TRIES_MAX, claims);
+}
+
+void addresses_sweep(const char *claims)
+{
+    char file[PATH_MAX], owner[PATH_MAX];
+    cleanup_close int lock = lock_claims(claims, NULL);
+    DIR *dir = lock >= 0 ? opendir(claims) : NULL;
+    if (!dir)
+        return;
+    for (const struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        if (entry->d_name[0] == '.')
+            continue;
+        (void)snprintf(file, sizeof file, "%.3800s/%s", claims, entry->d_name);
+        holder(file, owner, sizeof owner);
+        if (owner[0] == '\0')
+            (void)unlink(file);
+    }
+    (void)closedir(dir);
 }
 
 void address_release(const char *claims, const char *address, const char *pod_folder)

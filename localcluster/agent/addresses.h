@@ -22,6 +22,9 @@ int addresses_folder(char *path, size_t size, struct mlt_error *err) MLT_MUST_US
 int address_claim(const char *claims, const char *uid, const char *pod_folder,
                   char ret[POD_ADDRESS_MAX], struct mlt_error *err) MLT_MUST_USE;
 
+/* Removes the claims of pods whose folders are gone (clusters that were deleted by hand). */
+void addresses_sweep(const char *claims);
+
 /* Gives the address back if the claim is this pod's. */
 void address_release(const char *claims, const char *address, const char *pod_folder);
 

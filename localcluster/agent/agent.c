@@ -232,6 +232,7 @@ static int run(struct agent *a, struct mlt_error *err)
         rc = find_devices(a, err);
     if (rc < 0)
         return rc;
+    addresses_sweep(a->claims);
     find_capacity(a);
     sandbox_host_find(&a->host, a->options.dir);
     a->host.devices = &a->devices;

@@ -117,6 +117,13 @@ void pod_memory_folder(const char *uid, char *path, size_t size)
     (void)snprintf(path, size, "/dev/shm/mltrain-%s", uid);
 }
 
+int pod_memory_make(const char *uid, struct mlt_error *err)
+{
+    char path[128];
+    pod_memory_folder(uid, path, sizeof path);
+    return folder_make(path, 0700, err);
+}
+
 /* ---- logs of removed pods ---- */
 
 struct log_folder {

@@ -35,8 +35,10 @@ int pod_known_load(const char *pod_folder, struct pod_known *ret,
 int pod_known_save(const char *pod_folder, const struct pod_known *known,
                    struct mlt_error *err) MLT_MUST_USE;
 
-/* The memory-backed folder of a pod. */
+/* The memory-backed folder of a pod: its path, and the folder itself, which no other user may
+ * enter. */
 void pod_memory_folder(const char *uid, char *path, size_t size);
+int pod_memory_make(const char *uid, struct mlt_error *err) MLT_MUST_USE;
 
 /* Keeps the logs of removed pods within bounds: of the folders in `logs` whose name ends in none of
  * the UIDs in `alive`, the oldest go until at most max_count and max_bytes are left. */

@@ -123,6 +123,8 @@ int sandbox_prepare(const struct sandbox_pod *pod, size_t container, struct mlt_
     container_tmp(pod, container, "var-tmp", path);
     if (rc == 0)
         rc = folder_make(path, 01777, err);
+    if (rc == 0)
+        rc = pod_memory_make(pod->spec->uid, err);
     pod_shm(pod, path);
     if (rc == 0)
         rc = folder_make(path, 01777, err);

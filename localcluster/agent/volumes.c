@@ -147,7 +147,10 @@ int volumes_make(const struct pod_spec *spec, const char *pod_folder, const stru
         volume_folder(spec, pod_folder, v, path);
         switch (v->kind) {
         case POD_VOLUME_EMPTY:
-            rc = folder_make(path, EMPTY_MODE, err);
+            if (v->memory)
+                rc = pod_memory_make(spec->uid, err);
+            if (rc == 0)
+                rc = folder_make(path, EMPTY_MODE, err);
             if (rc == 0)
                 give_to_group(spec, path);
             break;

@@ -76,6 +76,8 @@ static void test_two_pods_never_hold_one_address_and_a_dead_claim_is_free(void *
     address_release(claims, other, one); /* not its own: nothing happens */
     cleanup_free char *file = mlt_asprintf("%s/%s", claims, other);
     assert_int_equal(access(file, F_OK), 0);
+    addresses_sweep(claims); /* its pod is still there */
+    assert_int_equal(access(file, F_OK), 0);
     address_release(claims, other, two);
     assert_int_not_equal(access(file, F_OK), 0);
 }
