@@ -53,6 +53,18 @@ void channels_opened(struct controller *c, uint64_t id, const char *job_uid)
     HASH_ADD(hh, c->channels, id, sizeof channel->id, channel);
 }
 
+void channels_send_exit(struct controller *c, uint64_t id, const char *reason)
+{
+    struct rendezvous_message message = {
+        .type = RENDEZVOUS_EXIT,
+        .exit = {.code = 128 + 15, .reason = reason},
+    };
+    struct mlt_text frame = MLT_TEXT_INIT(RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX);
+    rendezvous_message_write(&frame, &message);
+    effects_channel_send(&c->effects, id, frame.data, frame.length);
+    mlt_text_release(&frame);
+}
+
 static void deliver(struct job *job, uint64_t id, const struct rendezvous_frame *frame)
 {
     coordinator_frame(job->coordinator, id, frame, job->controller->now_ms);
@@ -67,6 +79,11 @@ void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_f
     struct channel *channel = channel_find(c, id);
     if (!channel)
         return;
+    if (channel->orphan) {
+        if (frame->type == RENDEZVOUS_STOPPED)
+            channels_send_exit(c, id, "the job was deleted");
+        return;
+    }
     struct job *job = job_find(c, channel->job_uid);
     if (job && job->coordinator) {
         deliver(job, id, frame);
@@ -133,14 +150,11 @@ void channels_close_all(struct controller *c)
     }
 }
 
-void channels_close_job(struct controller *c, const char *job_uid)
+void channels_orphan(struct controller *c, const char *job_uid)
 {
-    struct channel *channel, *next;
-    HASH_ITER(hh, c->channels, channel, next)
-    if (strcmp(channel->job_uid, job_uid) == 0) {
-        effects_channel_close(&c->effects, channel->id);
-        channel_free(c, channel);
-    }
+    for (struct channel *channel = c->channels; channel; channel = channel->hh.next)
+        if (strcmp(channel->job_uid, job_uid) == 0)
+            channel->orphan = true;
 }
 
 void channels_close_unknown(struct controller *c)

@@ -20,11 +20,23 @@ static int64_t expiry_wall_ms(const struct job *job)
     return job->draft.completion_ms + job->tj.spec.ttl_seconds_after_finished * 1000;
 }
 
+/* Whether a pod waits for the scheduler (binding `affinity`). */
+static bool is_unbound(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (job->members[i].pod && !*job->members[i].pod->node)
+            return true;
+    return false;
+}
+
 static int64_t late_ms(const struct job *job)
 {
-    if (!job->waiting_since_ms || !job->tj.spec.failure_policy.start_timeout_seconds)
+    int64_t timeout = job->tj.spec.failure_policy.start_timeout_seconds * 1000;
+    if (!job->waiting_since_ms)
         return INT64_MAX;
-    return job->waiting_since_ms + job->tj.spec.failure_policy.start_timeout_seconds * 1000;
+    if (is_unbound(job) && (!timeout || timeout > JOB_UNBOUND_MS))
+        timeout = JOB_UNBOUND_MS;
+    return timeout ? job->waiting_since_ms + timeout : INT64_MAX;
 }
 
 static uint32_t write_facts(const struct job *job)

@@ -19,6 +19,7 @@ struct channel {
     uint64_t id;
     char *job_uid;
     struct mlt_text held; /* frames that came before the job was known */
+    bool orphan;          /* its job is gone */
     UT_hash_handle hh;
 };
 
@@ -79,10 +80,12 @@ void member_lost_with_node(struct job *job, struct member *m, const char *words)
 void channels_opened(struct controller *c, uint64_t id, const char *job_uid);
 void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_frame *frame);
 void channels_closed(struct controller *c, uint64_t id);
+/* EXIT to one launcher, as a process that SIGTERM has ended. */
+void channels_send_exit(struct controller *c, uint64_t id, const char *reason);
 /* Forgets a channel that the coordinator has closed. */
 void channels_forget(struct controller *c, uint64_t id);
-/* The launchers of a job that is gone, after their EXIT. */
-void channels_close_job(struct controller *c, const char *job_uid);
+/* The job is gone: its launchers are let go when their ranks have stopped. */
+void channels_orphan(struct controller *c, const char *job_uid);
 /* Once all jobs are known: channels of others are refused. */
 void channels_close_unknown(struct controller *c);
 void channels_close_all(struct controller *c);

@@ -83,6 +83,9 @@ static void read_spec(struct job *job, const cJSON *object)
         trainingjob_release(&job->tj);
     job->tj = tj;
     job->has_tj = true;
+    /* A job that waits asks for something else now. */
+    if (!same && job->draft.phase == TRAININGJOB_PHASE_QUEUED)
+        job_ledger_none(job);
 }
 
 /* Another controller has written since we last looked: our memory is worth nothing. */
@@ -156,9 +159,15 @@ void job_free(struct job *job)
 void job_gone(struct controller *c, struct job *job)
 {
     job_log(job, MLT_LOG_INFO, "job is gone");
-    if (!job->let_go)
+    if (job->coordinator && coordinator_is_running(job->coordinator)) {
+        /* Deleted from under its ranks: they keep the time to save that their pods have. */
+        if (!job->stop_ordered)
+            stop_order(job);
+        gang_drain(job);
+    } else if (!job->let_go) {
         finish_let_go(job);
-    channels_close_job(c, job->uid);
+    }
+    channels_orphan(c, job->uid);
     job_ledger_none(job);
     apply_drop_job(c, job->uid);
     event_forget_job(&c->events, job->uid);
@@ -236,10 +245,10 @@ static void make_coordinator(struct job *job)
             .slot = job->members[i].slot,
             .nproc = (uint32_t)trainingjob_nproc(&job->tj),
         };
-    /* In these phases ranks may run that a former controller has started. */
+    /* In these phases ranks may run that a former controller has started. In Restarting they have
+     * ended, and how they ended has been judged already. */
     bool adopt = job->draft.attempt > 0 &&
-                 (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING ||
-                  phase == TRAININGJOB_PHASE_RESTARTING || job_finished(job));
+                 (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING);
     struct coordinator_config config = {
         .job = name,
         .lease_transitions = leader_transitions(&c->leader),
@@ -256,6 +265,8 @@ static void make_coordinator(struct job *job)
     free(members);
     job->adopting = adopt;
     job->waiting_since_ms = c->now_ms;
+    if (job->draft.recovery.next_attempt_ms > c->wall_ms)
+        job->next_attempt_ms = c->now_ms + job->draft.recovery.next_attempt_ms - c->wall_ms;
     set_welcome(job);
 }
 

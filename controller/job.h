@@ -19,6 +19,7 @@
 #define JOB_NODE_AVOID_BASE_MS 30000 /* a node to blame is avoided for so long, doubling */
 #define JOB_NODE_AVOID_MAX_MS (60 * 60 * 1000)
 #define JOB_PROBE_RETRY_MS 15000 /* a refused dry run is tried again */
+#define JOB_UNBOUND_MS 60000     /* the scheduler has not bound a pod by then: the gang is undone */
 #define JOB_EXIT_WAIT_MS 10000   /* launchers told to exit: then what still runs is deleted */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 

@@ -114,7 +114,8 @@ static void member_lost(struct job *job, struct member *m)
     event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
     coordinator_pod_lost(job->coordinator, m->role, m->slot, infrastructure, m->node ? m->node : "",
                          words, code, job->controller->now_ms);
-    /* Before the first START whatever ends a pod is held against its node: an image or a sandbox that fails there. */
+    /* Before the first START whatever ends a pod is held against its node: an image or a sandbox
+     * that fails there. */
     bool early = same && !infrastructure && job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
     if (early)
         trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
@@ -183,20 +184,13 @@ void members_refresh(struct job *job)
 
 void members_dismiss(struct job *job)
 {
-    struct rendezvous_message message = {
-        .type = RENDEZVOUS_EXIT,
-        .exit = {.code = 128 + 15, .reason = "the pod is being ended"},
-    };
     if (!job->coordinator || job->adopting || coordinator_is_running(job->coordinator))
         return;
     for (uint32_t i = 0; i < job->members_count; i++) {
         struct member *m = &job->members[i];
         if (!m->terminating || !m->channel)
             continue;
-        struct mlt_text frame = MLT_TEXT_INIT(RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX);
-        rendezvous_message_write(&frame, &message);
-        effects_channel_send(&job->controller->effects, m->channel, frame.data, frame.length);
-        mlt_text_release(&frame);
+        channels_send_exit(job->controller, m->channel, "the pod is being ended");
         m->terminating = false;
     }
 }

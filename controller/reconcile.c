@@ -27,13 +27,14 @@ struct row {
 };
 
 static const struct row rows[] = {
+    /* A job that is being deleted only stops and is let go: the garbage collector takes its pods
+       and its Secret. */
+    {ANY, F(DELETING) | F(ACTIVE), F(STOP_ORDERED) | F(LET_GO), RECONCILE_STOP},
+    {ANY, F(DELETING), F(ACTIVE) | F(LET_GO), RECONCILE_LET_GO},
+    {ANY, F(DELETING), 0, RECONCILE_WAIT},
     /* What the next step relies on is stored before the step is taken. */
     {ANY, F(GATE) | F(WRITING), 0, RECONCILE_WAIT},
     {ANY, F(GATE), 0, RECONCILE_SAVE},
-    /* A job that is being deleted is only let go: the garbage collector takes its pods and its
-       Secret. */
-    {ANY, F(DELETING), F(LET_GO), RECONCILE_LET_GO},
-    {ANY, F(DELETING), 0, RECONCILE_WAIT},
 
     {NEW, F(REFUSED), 0, RECONCILE_REFUSE},
     {NEW, 0, 0, RECONCILE_ACCEPT},

@@ -20,6 +20,8 @@ int64_t stop_grace_ms(const struct job *job)
 
 static const char *stop_reason(const struct job *job)
 {
+    if (job->deleting)
+        return "Deleted";
     if (trainingjob_cancel(&job->tj))
         return TRAININGJOB_REASON_CANCELLED;
     return job->tj.spec.suspend ? "Suspended" : TRAININGJOB_REASON_DEADLINE;

@@ -61,6 +61,30 @@ static void test_a_pod_that_went_while_nobody_led_is_created_again(void **state)
     world_release(&w);
 }
 
+static void test_a_failure_that_was_judged_is_not_judged_again_by_the_next_controller(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    int64_t charged = world_number(&w, "a", "restartsCharged");
+    int64_t attempt = world_number(&w, "a", "attempt");
+    world_replace_controller(&w);
+    world_advance(&w, 300);
+    /* The pause is kept too. */
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    world_advance(&w, 40000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), charged);
+    assert_int_equal(world_number(&w, "a", "attempt"), attempt + 1);
+    world_release(&w);
+}
+
 /* One life with a failure in it; the controller is dropped before its n-th effect. */
 static void live(struct world *w, int drop_after)
 {
@@ -106,6 +130,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_new_controller_adopts_running_ranks_as_they_are),
         cmocka_unit_test(test_a_rank_that_died_while_nobody_led_restarts_the_gang),
         cmocka_unit_test(test_a_pod_that_went_while_nobody_led_is_created_again),
+        cmocka_unit_test(test_a_failure_that_was_judged_is_not_judged_again_by_the_next_controller),
         cmocka_unit_test(
             test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job),
     };

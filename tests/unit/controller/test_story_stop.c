@@ -155,6 +155,41 @@ static void test_requests_that_fail_for_a_while_are_sent_again(void **state)
     world_release(&w);
 }
 
+static void test_a_deleted_running_job_keeps_its_grace_to_save(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_launcher(&w, "a", 0)->hold_stop = true;
+    w.slow_garbage = true;
+    world_delete(&w, "trainingjobs/team/a");
+    world_run(&w);
+    struct world_launcher *l = world_launcher_of_pod(&w, "pods/team/a-worker-0");
+    assert_non_null(l);
+    assert_int_equal(l->state, LAUNCHER_RUNNING);
+    assert_true(l->stopping);
+    world_stopped(&w, l);
+    world_run(&w);
+    assert_string_equal(
+        json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""), "Failed");
+    world_release(&w);
+}
+
+static void test_a_queued_job_that_is_changed_is_planned_anew(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 3, NULL);
+    assert_string_equal(world_reason(&w, "a", "Queued"), "Unschedulable");
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"workers\":{\"replicas\":2}}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +199,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_cancelled_job_gets_its_grace_and_stays_as_failed),
         cmocka_unit_test(test_a_queued_job_is_cancelled_at_once),
         cmocka_unit_test(test_a_deadline_counts_from_the_start_of_running),
+        cmocka_unit_test(test_a_deleted_running_job_keeps_its_grace_to_save),
+        cmocka_unit_test(test_a_queued_job_that_is_changed_is_planned_anew),
         cmocka_unit_test(test_a_conflict_reads_again_and_writes_again),
         cmocka_unit_test(test_requests_that_fail_for_a_while_are_sent_again),
     };

@@ -68,6 +68,7 @@ struct world {
     bool no_kubelet;            /* pods stay pending */
     const char *refuse_dry_run; /* message of a 422 */
     const char *refuse_pod;     /* message of a 403 for real creations */
+    bool slow_garbage;          /* pods outlive their job */
     const char *reject_on;      /* the kubelet of this node rejects pods */
     int conflicts;              /* so many status writes meet a 409 */
     int unavailable;            /* so many requests get a 503 */
@@ -113,6 +114,7 @@ bool world_has_event(struct world *w, const char *reason);
 
 /* The living launcher of a slot, NULL when there is none. */
 struct world_launcher *world_launcher(struct world *w, const char *job, uint32_t slot);
+struct world_launcher *world_launcher_of_pod(struct world *w, const char *key);
 void world_rank_exits(struct world *w, struct world_launcher *l, uint32_t local_rank, int code,
                       int signal, uint64_t after_ms);
 /* All ranks of all launchers of a job end with code 0. */

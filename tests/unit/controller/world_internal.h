@@ -13,7 +13,6 @@ void world_changed(struct world *w, const char *key);
 void world_serve(struct world *w, const struct controller_effect *effect);
 
 void world_launcher_dies(struct world *w, struct world_launcher *l);
-struct world_launcher *world_launcher_of_pod(struct world *w, const char *key);
 void world_kubelet_sees(struct world *w, const char *key);
 void world_channel_send(struct world *w, const struct controller_effect *effect);
 cJSON *world_job_object(struct world *w, const char *job);

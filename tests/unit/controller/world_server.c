@@ -125,7 +125,8 @@ void world_delete(struct world *w, const char *key)
     cleanup_free char *uid = mlt_strdup(json_string(world_object(w, key), "metadata.uid", "-"));
     cleanup_free char *copy = mlt_strdup(key);
     remove_object(w, copy);
-    remove_owned(w, uid);
+    if (!w->slow_garbage)
+        remove_owned(w, uid);
 }
 
 void world_patch(struct world *w, const char *key, const char *patch)
