@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts beside it; sourced, never run. Expects `set -eu` in the caller.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -35,7 +36,8 @@ build() {
   local preset=$1
   shift
   say "building build/$preset"
-  (cd "$root" && cmake --preset "$preset" "$@" >"build-$preset.log" 2>&1 || { cat "build-$preset.log"; exit 1; }
-   rm -f "build-$preset.log"
-   ninja -C "build/$preset" --quiet)
+  local log=$root/build/$preset.log
+  mkdir -p "$root/build"
+  (cd "$root" && cmake --preset "$preset" "$@") >"$log" 2>&1 || { cat "$log" >&2; return 1; }
+  ninja -C "$root/build/$preset" --quiet
 }
