@@ -8,6 +8,7 @@
 #include "launcher/cgroup_memory.h"
 #include "launcher/checkpoint_scan.h"
 #include "launcher/config.h"
+#include "launcher/error_file.h"
 #include "launcher/output.h"
 #include "launcher/port_hold.h"
 #include "launcher/progress.h"
@@ -34,7 +35,8 @@ struct edge_rank {
     int exec_errno;
     char error_file[PATH_MAX];
     struct output_tail tail;
-    char tail_text[RENDEZVOUS_TAIL_MAX + 1];
+    char tail_text[OUTPUT_TAIL_SIZE + ERROR_FILE_MESSAGE_MAX +
+                   1]; /* at most RENDEZVOUS_TAIL_MAX used */
 };
 
 /* A rank's pipe; lives on after its attempt until its last line is out. */

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "launcher/edge_internal.h"
-#include "launcher/error_file.h"
 #include "launcher/shm_clean.h"
 #include "launcher/torchrun.h"
 

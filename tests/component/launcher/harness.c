@@ -212,6 +212,9 @@ static _Noreturn void be_launcher(struct harness *h, const char *const *command)
     int err = h->err >= 0 ? h->err : open(file, O_WRONLY | O_CREAT | O_APPEND, 0600);
     (void)dup2(out, 1);
     (void)dup2(err, 2);
+    int cgroup = h->cgroup ? open(h->cgroup, O_WRONLY | O_CLOEXEC) : -1;
+    if (h->cgroup && (cgroup < 0 || write(cgroup, "0", 1) != 1))
+        _exit(97);
     if (h->as_pid_1 && mount("proc", "/proc", "proc", 0, NULL) < 0)
         _exit(99);
     (void)execve(path, (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)environment);

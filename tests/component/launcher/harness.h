@@ -38,7 +38,8 @@ struct harness {
     const char *extra_environment[16];
     int out,
         err; /* descriptors for the launcher's stdout and stderr; -1: files dir/out and dir/err */
-    bool as_pid_1; /* in PID and mount namespaces of its own */
+    const char *cgroup; /* a cgroup.procs file that it enters; NULL: none */
+    bool as_pid_1;      /* in PID and mount namespaces of its own */
 };
 
 /* A server on a free port, a folder, and a WELCOME for one rank of `plain`. */
