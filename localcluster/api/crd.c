@@ -65,6 +65,25 @@ static int crd_prepare(struct api_server *s, cJSON *crd, struct api_answer *a)
     return 0;
 }
 
+/* Names and the history of stored versions follow the specification. */
+static void crd_update(struct api_server *s, cJSON *crd, const cJSON *old)
+{
+    (void)s;
+    (void)old;
+    json_set(crd, "status.acceptedNames", json_copy(json_find(crd, "spec.names")));
+    cJSON *stored = json_set_array(crd, "status.storedVersions");
+    const cJSON *version;
+    cJSON_ArrayForEach(version, json_find(crd, "spec.versions"))
+    {
+        const char *name = json_string(version, "name", "");
+        bool known = !json_bool(version, "storage", false);
+        for (const cJSON *item = stored->child; item && !known; item = item->next)
+            known = strcmp(json_string(item, "", ""), name) == 0;
+        if (!known)
+            json_append_string(stored, name);
+    }
+}
+
 static void require_text(const cJSON *crd, const char *path, struct api_causes *causes)
 {
     if (!json_string(crd, path, "")[0])
@@ -128,8 +147,10 @@ static void crd_validate(struct api_server *s, const cJSON *crd, const cJSON *ol
     }
 }
 
-const struct api_kind_hooks api_crd_hooks = {
-    .set_defaults = crd_defaults, .prepare_create = crd_prepare, .validate = crd_validate};
+const struct api_kind_hooks api_crd_hooks = {.set_defaults = crd_defaults,
+                                             .prepare_create = crd_prepare,
+                                             .prepare_update = crd_update,
+                                             .validate = crd_validate};
 
 /* ---- the resources of a definition ---- */
 

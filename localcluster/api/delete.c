@@ -179,8 +179,8 @@ static int delete_with(struct api_call *c, struct api_object *object, int64_t as
 int api_delete_object(struct api_call *c, struct api_object *object, const cJSON *options,
                       cJSON **ret_shown)
 {
-    int64_t grace;
-    enum propagation propagation;
+    int64_t grace = -1;
+    enum propagation propagation = PROPAGATE_BACKGROUND;
     const cJSON *dry_run = json_member(options, "dryRun");
     if (cJSON_GetArraySize(dry_run) > 0)
         c->dry_run = true;

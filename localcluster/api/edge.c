@@ -21,6 +21,7 @@
 #include "localcluster/api/streams.h"
 
 #define TICK_MS 1000
+#define LAST_TURN_MS 50 /* for the ends of streams to go out */
 
 struct edge {
     const struct api_edge_config *config;
@@ -146,8 +147,8 @@ static void on_signal(uv_signal_t *handle, int number)
     (void)uv_signal_stop(&e->terminate);
     (void)uv_signal_stop(&e->interrupt);
     (void)uv_idle_stop(&e->work);
-    api_streams_end(&e->streams);
-    (void)uv_timer_start(&e->tick, on_last_turn, 50, 0);
+    bool wait = api_streams_end(&e->streams);
+    (void)uv_timer_start(&e->tick, on_last_turn, wait ? LAST_TURN_MS : 0, 0);
 }
 
 static int listen_on(struct edge *e, struct mlt_error *err)
@@ -221,6 +222,9 @@ static void init_loop(struct edge *e)
 
 static int serve(struct edge *e, struct mlt_error *err)
 {
+    /* First of all: who is told that we are ready may ask us to stop. */
+    (void)uv_signal_start(&e->terminate, on_signal, SIGTERM);
+    (void)uv_signal_start(&e->interrupt, on_signal, SIGINT);
     int rc = cluster_files_load(e->config->dir, &e->files, err);
     if (rc == 0)
         rc = open_store(e, err);
@@ -230,8 +234,6 @@ static int serve(struct edge *e, struct mlt_error *err)
         rc = tell_port(e, err);
     if (rc < 0)
         return rc;
-    (void)uv_signal_start(&e->terminate, on_signal, SIGTERM);
-    (void)uv_signal_start(&e->interrupt, on_signal, SIGINT);
     (void)uv_timer_start(&e->tick, on_tick, 0, TICK_MS);
     return 0;
 }

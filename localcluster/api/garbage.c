@@ -166,25 +166,29 @@ static bool orphan_dependents(struct api_server *s, struct api_object *owner)
 
 /* ---- contents ---- */
 
+/* Deletes the object at *index of a bucket, and moves the index on when it is still there. */
+static bool delete_at(struct api_server *s, struct api_bucket *b, size_t *index, int64_t now_ms)
+{
+    struct api_object *o = api_object_hold(b->objects[*index]);
+    bool good = json_find(api_object_tree(o), "metadata.deletionTimestamp") ||
+                delete_object(s, o, false, now_ms);
+    if (api_bucket_find(b, o->namespace_, o->name))
+        (*index)++;
+    api_object_drop(o);
+    return good;
+}
+
 /* Deletes every object of a namespace; *ret_left says whether some are still there. */
 static bool empty_namespace(struct api_server *s, const char *name, int64_t now_ms, bool *ret_left)
 {
     *ret_left = false;
     for (size_t i = 0; i < s->registry.bucket_count; i++) {
         struct api_bucket *b = s->registry.buckets[i];
-        size_t j = api_bucket_position(b, name, "");
-        while (j < b->count && strcmp(b->objects[j]->namespace_, name) == 0) {
-            struct api_object *o = b->objects[j];
-            if (!json_find(api_object_tree(o), "metadata.deletionTimestamp") &&
-                !delete_object(s, o, false, now_ms))
+        size_t first = api_bucket_position(b, name, ""), j = first;
+        while (j < b->count && strcmp(b->objects[j]->namespace_, name) == 0)
+            if (!delete_at(s, b, &j, now_ms))
                 return false;
-            if (j < b->count && b->objects[j]->namespace_[0] &&
-                json_find(api_object_tree(b->objects[j]), "metadata.deletionTimestamp") &&
-                strcmp(b->objects[j]->namespace_, name) == 0) {
-                *ret_left = true;
-                j++;
-            }
-        }
+        *ret_left = *ret_left || j > first;
     }
     return true;
 }
@@ -206,14 +210,9 @@ static bool finish_crd(struct api_server *s, struct api_object *o, int64_t now_m
     struct api_bucket *b = api_bucket_get(s, o->name);
     struct api_resource *r = api_resource_of_bucket(s, b);
     cleanup_free char *name = mlt_strdup(o->name);
-    for (size_t i = 0; r && i < b->count;) {
-        struct api_object *instance = b->objects[i];
-        if (!json_find(api_object_tree(instance), "metadata.deletionTimestamp") &&
-            !delete_object(s, instance, false, now_ms))
+    for (size_t i = 0; r && i < b->count;)
+        if (!delete_at(s, b, &i, now_ms))
             return false;
-        if (i < b->count && json_find(api_object_tree(b->objects[i]), "metadata.deletionTimestamp"))
-            i++;
-    }
     struct api_object *now = api_bucket_find(o->bucket, "", name);
     if (b->count || !now)
         return true;

@@ -88,7 +88,7 @@ static int check_patched(struct api_call *c, const cJSON *tree)
 
 int api_patch_verb(struct api_call *c)
 {
-    enum patch_type type;
+    enum patch_type type = PATCH_MERGE;
     if (patch_type_of(c, &type) < 0)
         return -EINVAL;
     struct api_object *old = api_call_object(c);

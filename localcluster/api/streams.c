@@ -245,12 +245,14 @@ void api_streams_log(struct api_streams *s, struct httpd_request *request,
     log_pump(l);
 }
 
-void api_streams_end(struct api_streams *s)
+bool api_streams_end(struct api_streams *s)
 {
+    bool any = s->watches || s->logs;
     while (s->watches) {
         httpd_stream_end(s->watches->http);
         watch_release(s->watches);
     }
     while (s->logs)
         log_end(s->logs);
+    return any;
 }

@@ -2,6 +2,7 @@
 #ifndef LOCALCLUSTER_API_STREAMS_H
 #define LOCALCLUSTER_API_STREAMS_H
 
+#include <stdbool.h>
 #include <uv.h>
 #include "lib/httpd/httpd.h"
 #include "localcluster/api/request.h"
@@ -38,7 +39,7 @@ void api_streams_wake(struct api_streams *s, uint64_t revision, int64_t now_ms);
 /* Once a second: bookmarks and ends. */
 void api_streams_tick(struct api_streams *s, int64_t now_ms);
 
-/* Ends all of them properly. */
-void api_streams_end(struct api_streams *s);
+/* Ends all of them properly; returns whether there were any. */
+bool api_streams_end(struct api_streams *s);
 
 #endif
