@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
@@ -133,7 +134,6 @@ static void hold(struct pod *p, size_t i, const char *reason, const char *messag
 static void cannot_run(struct pod *p, size_t i, const char *message)
 {
     struct pod_now now = agent_now(p->agent);
-    pod_known_starting(&p->known, i);
     pod_known_cannot_run(&p->known, i, message, now.wall_ms, now.mono_ms);
     events_record(p->agent, p->spec, "Warning", "Failed", "Error: container %s: %s",
                   p->spec->containers[i].name, message);
@@ -203,6 +203,21 @@ static int prepare_sandbox(struct pod *p, size_t i, struct preparation *r, struc
     return rc;
 }
 
+/* `kubectl logs --previous` shows one run before this one; older logs, and the /tmp of the last
+ * run, go. */
+static void forget_earlier_runs(const struct pod *p, size_t i, const char *log_folder)
+{
+    char path[PATH_MAX + 64];
+    int64_t restart = p->known.containers[i].restarts;
+    if (restart < 1)
+        return;
+    (void)snprintf(path, sizeof path, "%s/%" PRId64 ".log", log_folder, restart - 2);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%.3700s/tmp/%s-%" PRId64, p->folder,
+                   p->spec->containers[i].name, restart - 1);
+    folder_remove(path);
+}
+
 static void send_start(struct pod *p, size_t i, struct preparation *r)
 {
     const struct pod_container *c = &p->spec->containers[i];
@@ -211,8 +226,8 @@ static void send_start(struct pod *p, size_t i, struct preparation *r)
      * for. */
     int64_t limit = memory && memory->limit > 0 ? memory->limit : 0;
     char log[PATH_MAX + 32], cgroup[SHIM_CGROUP_NAME_MAX];
-    pod_known_starting(&p->known, i);
-    pod_save(p);
+    pod_save(p); /* before it is sent: an agent that dies here asks again for the same run */
+    forget_earlier_runs(p, i, r->log);
     (void)snprintf(log, sizeof log, "%s/%" PRId64 ".log", r->log, p->known.containers[i].restarts);
     shim_cgroup_name(p->spec->uid, c->name, p->known.containers[i].restarts, cgroup);
     struct shim_start start = {
@@ -232,6 +247,8 @@ void pod_start_container(struct pod *p, size_t index)
 {
     struct mlt_error err = {0};
     struct preparation r = {0};
+    pod_known_starting(&p->known,
+                       index); /* counts the run, whose number names its log and its /tmp */
     if (prepare_config(p, index, &r, &err) < 0)
         hold(p, index, "CreateContainerConfigError", err.text);
     else if (prepare_sandbox(p, index, &r, &err) < 0)
