@@ -70,6 +70,9 @@ int api_main(int argc, char **argv)
                                             "DIR/store.db."};
     struct arguments a = {.config = {.name = "default", .ready_fd = -1}, .level = MLT_LOG_INFO};
     struct mlt_error err = {0};
+    static char program[] = "mltrain-localcluster api";
+    argp_program_version = "mltrain-localcluster " MLTRAIN_VERSION;
+    argv[0] = program;
     if (argp_parse(&argp, argc, argv, 0, NULL, &a) != 0)
         return 64;
     mlt_log_start("mltrain-api", a.level);

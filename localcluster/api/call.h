@@ -97,6 +97,9 @@ int api_check_fields(struct api_call *c, const struct api_resource *r, cJSON *tr
 int api_check_values(struct api_call *c, const struct api_resource *r, const cJSON *tree,
                      const cJSON *old);
 
+/* Whether an object can be stored and read again: its size and its depth. 0, or a refusal (413). */
+int api_check_size(struct api_call *c, const cJSON *tree);
+
 /* metadata that clients may not set, removed; empty members that Go would omit, removed. */
 void api_clean_metadata(cJSON *tree);
 

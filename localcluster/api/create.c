@@ -168,13 +168,28 @@ static void set_system_fields(struct api_call *c, cJSON *tree)
 
 /* ---- creation ---- */
 
-static int refuse_size(struct api_call *c, const cJSON *tree)
+static int depth_of(const cJSON *tree)
+{
+    int deepest = 0;
+    const cJSON *child;
+    cJSON_ArrayForEach(child, tree)
+    {
+        int depth = depth_of(child);
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest + 1;
+}
+
+int api_check_size(struct api_call *c, const cJSON *tree)
 {
     cleanup_free char *text = json_print(tree);
-    if (strlen(text) <= API_OBJECT_MAX)
-        return 0;
-    return api_refuse(c->answer, 413, "RequestEntityTooLarge", "the object is larger than %u bytes",
-                      API_OBJECT_MAX);
+    if (strlen(text) > API_OBJECT_MAX)
+        return api_refuse(c->answer, 413, "RequestEntityTooLarge",
+                          "the object is larger than %u bytes", API_OBJECT_MAX);
+    if (depth_of(tree) > JSON_DEPTH_MAX)
+        return api_refuse(c->answer, 413, "RequestEntityTooLarge",
+                          "the object has more than %d levels of nesting", JSON_DEPTH_MAX);
+    return 0;
 }
 
 static int admit(struct api_call *c, cJSON *tree)
@@ -191,7 +206,7 @@ static int admit(struct api_call *c, cJSON *tree)
     if (api_bucket_find(r->bucket, json_string(tree, "metadata.namespace", ""),
                         json_string(tree, "metadata.name", "")))
         return api_refuse_exists(c->answer, r, json_string(tree, "metadata.name", ""));
-    return refuse_size(c, tree);
+    return api_check_size(c, tree);
 }
 
 int api_create_object(struct api_call *c, cJSON *tree, cJSON **ret_shown)

@@ -12,6 +12,8 @@
 #include "localcluster/api/kinds.h"
 #include "localcluster/api/resources.h"
 
+#define FORGET_BATCH 128 /* changes dropped from the store at a time */
+
 void api_new_uid(struct mlt_random *random, char text[37])
 {
     uint64_t a = mlt_random_next(random), b = mlt_random_next(random);
@@ -96,15 +98,15 @@ static int write_change(struct api_server *s, enum store_change_type type, struc
     if (rc < 0)
         return rc;
     s->revision = o->revision;
-    uint64_t floor = s->history.floor;
     api_history_add(&s->history, &(struct api_change){.revision = o->revision,
                                                       .type = type,
                                                       .object = api_object_hold(o),
                                                       .previous = api_object_hold(previous)});
     /* In batches, so that most writes are one statement less; a failure only leaves more history.
      */
-    if (s->history.floor != floor && s->history.floor % 128 == 0)
-        (void)s->store->ops->forget(s->store, s->history.floor, NULL);
+    if (s->history.floor >= s->forgotten + FORGET_BATCH &&
+        s->store->ops->forget(s->store, s->history.floor, NULL) == 0)
+        s->forgotten = s->history.floor;
     return 0;
 }
 

@@ -113,6 +113,7 @@ struct api_server {
     struct mlt_random *random;
     char *token;
     uint64_t revision;
+    uint64_t forgotten; /* changes up to here were dropped from the store */
     struct api_registry registry;
     struct api_history history;
     struct api_uids uids;

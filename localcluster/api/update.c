@@ -129,10 +129,8 @@ static int store_update(struct api_call *c, struct api_object *old, cJSON *tree,
 {
     cleanup_json cJSON *owned = tree;
     struct mlt_error err = {0};
-    cleanup_free char *text = json_print(tree);
-    if (strlen(text) > API_OBJECT_MAX)
-        return api_refuse(c->answer, 413, "RequestEntityTooLarge",
-                          "the object is larger than %u bytes", API_OBJECT_MAX);
+    if (api_check_size(c, tree) < 0)
+        return -EINVAL;
     if (c->dry_run || json_equal(tree, api_object_tree(old))) {
         *ret_shown = steal_ptr(&owned);
         return 0;
