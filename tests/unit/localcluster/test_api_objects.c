@@ -362,6 +362,40 @@ static void test_whole_numbers_of_any_size_come_back_as_they_went_in(void **stat
     api_client_stop(&c);
 }
 
+/* What is stored must be readable at the next start, however it was put together. */
+static void test_an_object_cannot_be_patched_too_deep_to_be_read_again(void **state)
+{
+    static const char target[] = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    enum { LEVELS = 80 };
+    struct api_client c;
+    cleanup_text struct mlt_text body = MLT_TEXT_INIT(4096), patch = MLT_TEXT_INIT(4096);
+    (void)state;
+    api_client_start(&c, false);
+    mlt_text_puts(&body, "{\"metadata\":{\"name\":\"a\"},\"data\":{\"x\":");
+    mlt_text_puts(&patch, "[{\"op\":\"add\",\"path\":\"/data/x");
+    for (int i = 0; i < LEVELS; i++) {
+        mlt_text_puts(&body, "[");
+        mlt_text_puts(&patch, i + 1 < LEVELS ? "/0" : "/-");
+    }
+    mlt_text_puts(&patch, "\",\"value\":");
+    for (int i = 0; i < LEVELS; i++)
+        mlt_text_puts(&patch, "[");
+    for (int i = 0; i < LEVELS; i++) {
+        mlt_text_puts(&body, "]");
+        mlt_text_puts(&patch, "]");
+    }
+    mlt_text_puts(&body, "}}");
+    mlt_text_puts(&patch, "}]");
+    assert_int_equal(api_client_post(&c, target, mlt_text_string(&body)), 201);
+    cleanup_free char *one = mlt_asprintf("%s/a", target);
+    int status = api_client_send(&c, "PATCH", one, API_JSON_PATCH, NULL, mlt_text_string(&patch),
+                                 patch.length);
+    assert_true(status >= 400 && status < 500);
+    api_client_restart(&c);
+    assert_int_equal(api_client_get(&c, one), 200);
+    api_client_stop(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_a_store_that_refuses_leaves_everything_as_it_was),
         cmocka_unit_test(test_a_restarted_server_knows_everything),
         cmocka_unit_test(test_too_large_objects_are_refused),
+        cmocka_unit_test(test_an_object_cannot_be_patched_too_deep_to_be_read_again),
         cmocka_unit_test(test_whole_numbers_of_any_size_come_back_as_they_went_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
