@@ -159,7 +159,7 @@ void api_history_add(struct api_history *h, const struct api_change *change)
         drop_tree(h->changes[end - TREES_KEPT].object);
         drop_tree(h->changes[end - TREES_KEPT].previous);
     }
-    while (h->count > API_HISTORY_EVENTS_MAX || (h->count > 1 && h->bytes > API_HISTORY_BYTES_MAX))
+    while (h->count > h->count_max || (h->count > 1 && h->bytes > API_HISTORY_BYTES_MAX))
         forget_first(h);
 }
 

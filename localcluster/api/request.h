@@ -78,6 +78,7 @@ struct api_server_config {
     const char
         *crds_yaml; /* CustomResourceDefinitions to create or bring up to date; may be NULL */
     size_t crds_yaml_length;
+    size_t history_events; /* changes kept for watches; 0: API_HISTORY_EVENTS_MAX */
 };
 
 /* Reads the store and creates what a cluster has from its first moment. Errors of the store;

@@ -276,6 +276,7 @@ int api_server_new(const struct api_server_config *config, int64_t now_ms, struc
     s->store = config->store;
     s->random = config->random;
     s->token = mlt_strdup(config->token);
+    s->history.count_max = config->history_events ? config->history_events : API_HISTORY_EVENTS_MAX;
     s->types = api_kinds_new();
     api_resources_register(s);
     int rc = load(s, err);

@@ -62,7 +62,8 @@ struct api_history {
     struct api_change *changes; /* a window of `count` from `first` on, in order of revision */
     size_t first, count, capacity;
     size_t bytes;
-    uint64_t floor; /* every change after this revision is here */
+    size_t count_max; /* changes */
+    uint64_t floor;   /* every change after this revision is here */
 };
 
 /* Index (from `first`) of the first change after `revision`. */

@@ -29,7 +29,8 @@ static void forget(struct api_client *c)
 static void serve(struct api_client *c, bool with_crds)
 {
     struct mlt_error err = {0};
-    struct api_server_config config = {.store = c->store, .random = &c->random};
+    struct api_server_config config = {
+        .store = c->store, .random = &c->random, .history_events = API_TEST_HISTORY};
     if (with_crds)
         config.crds_yaml = api_crd_files(&config.crds_yaml_length);
     if (api_server_new(&config, c->now_ms, &c->server, &err) < 0)

@@ -11,6 +11,7 @@
 #include "lib/json/json.h"
 #include "localcluster/api/request.h"
 
+#define API_TEST_HISTORY 400            /* changes kept for watches */
 #define API_TEST_START_MS 1764000000000 /* 2025-11-24T16:00:00Z */
 
 struct api_client {

@@ -165,7 +165,7 @@ static void test_a_version_out_of_the_window_is_410(void **state)
     make(&c, "a", "1");
     uint64_t old = api_server_revision(c.server);
     struct api_watch *slow = watch_from_now(&c, "");
-    for (int i = 0; i <= API_HISTORY_EVENTS_MAX; i++) {
+    for (int i = 0; i <= API_TEST_HISTORY; i++) {
         char body[64];
         (void)snprintf(body, sizeof body, "{\"data\":{\"k\":\"%d\"}}", i);
         api_client_merge(&c, CONFIGMAPS "/a", body);
