@@ -98,13 +98,13 @@ static void taken_read(struct controller *c, const struct apply_order *order,
     if (strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp"))
         view_pod_answered(c, answer->object);
     else
-        m->creation++;
+        m->creation = m->tried;
 }
 
 static void read_taken(struct job *job, struct member *m)
 {
     char name[TRAININGJOB_POD_NAME_MAX];
-    if (trainingjob_pod_name(job->name, m->role, m->slot, m->creation + 1, name, NULL) < 0)
+    if (trainingjob_pod_name(job->name, m->role, m->slot, m->tried, name, NULL) < 0)
         return;
     struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     kube_path(&path, KUBE_POD, job->namespace_, name, NULL, NULL);
@@ -145,6 +145,17 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
 }
 
+/* The number of a member's next pod. After a START it is also above the attempt: a former
+ * controller's creation that arrives late then meets the same name, and no slot gets two pods. */
+static int64_t next_creation(const struct job *job, const struct member *m)
+{
+    bool is_first = job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
+    int64_t last = m->creation;
+    if (!is_first && job->draft.attempt > last)
+        last = job->draft.attempt;
+    return last + 1;
+}
+
 static void create_pod(struct job *job, struct member *m)
 {
     struct controller *c = job->controller;
@@ -154,13 +165,14 @@ static void create_pod(struct job *job, struct member *m)
         .tj = &job->tj,
         .role = &job->tj.spec.workers,
         .index = m->slot,
-        .creation = m->creation + 1,
+        .creation = next_creation(job, m),
         .node = m->node,
         .binding = pod_build_binding(&job->tj, job->effective),
         .channel_address = c->config.channel_address,
         .launcher_image = c->config.launcher_image,
         .launcher_command = c->config.launcher_command,
     };
+    m->tried = build.creation;
     m->creating = true;
     m->renew = false; /* the watch may show the new pod before the answer does */
     job->creations++;

@@ -31,6 +31,7 @@ struct member {
     uint32_t slot;
     char *node;       /* where its pod is or shall be; NULL: to be found by the ledger */
     int64_t creation; /* of its newest pod that we know; 0: none yet */
+    int64_t tried;    /* the creation under way */
     int64_t former;   /* pods up to this creation belonged to an earlier gang of the job */
     char *pod_uid;    /* of its pod, "" when it has none that can run ranks */
     char *pod_name;   /* of the newest pod, "" */

@@ -26,7 +26,8 @@ static const struct {
      RECONCILE_WAIT},
     {"a lazy write does not hold up creation", P(ADMITTED), F(WRITING) | F(KEY) | F(TO_CREATE),
      RECONCILE_CREATE_PODS},
-    {"a job that is being deleted stops", P(RUNNING), F(DELETING) | F(ACTIVE) | F(GATE), RECONCILE_STOP},
+    {"a job that is being deleted stops", P(RUNNING), F(DELETING) | F(ACTIVE) | F(GATE),
+     RECONCILE_STOP},
     {"then lets go", P(RUNNING), F(DELETING) | F(STOP_ORDERED) | F(VERDICT), RECONCILE_LET_GO},
     {"and is then left alone", P(RUNNING), F(DELETING) | F(LET_GO) | F(TO_CREATE), RECONCILE_WAIT},
 

@@ -118,10 +118,50 @@ test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_j
             fail_msg("dropped before effect %u of %u: the job is %s", n, effects,
                      world_phase(&w, "a"));
         assert_true(world_number(&w, "a", "restartsCharged") <= 1);
+        assert_int_equal(w.pods_created, 3);
         for (uint32_t slot = 0; slot < 3; slot++)
             assert_null(world_launcher(&w, "a", slot));
         world_release(&w);
     }
+}
+
+/* Drops the controller before its n-th effect; whether a creation of a pod is on its way then. */
+static bool drop_with_creation_under_way(struct world *w, int n, int late_steps)
+{
+    world_init(w, 2, 2);
+    w->late_choice = late_steps;
+    w->drop_after = n;
+    w->stop_at_drop = true;
+    world_submit(w, "a", 3, NULL);
+    w->stop_at_drop = false;
+    for (const struct world_event *e = w->late; e; e = e->next)
+        if (strcmp(e->verb, "POST") == 0 && strstr(e->path, "/pods") && !strchr(e->path, '?'))
+            return true;
+    return false;
+}
+
+static void test_a_creation_of_a_former_controller_that_arrives_late_doubles_nothing(void **state)
+{
+    struct world w;
+    unsigned tried = 0, met = 0;
+    (void)state;
+    for (int n = 1; n < 80; n++) {
+        for (int late = 1; late < 60; late += 3) {
+            bool fits = drop_with_creation_under_way(&w, n, late);
+            if (fits) {
+                tried++;
+                world_advance(&w, 3000);
+                assert_string_equal(world_phase(&w, "a"), "Running");
+                assert_int_equal(w.pods_created, 3);
+                met += w.already_exists;
+            }
+            world_release(&w);
+            if (!fits)
+                break;
+        }
+    }
+    assert_true(tried > 40);
+    assert_true(met > 0);
 }
 
 int main(int argc, char **argv)
@@ -131,6 +171,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_rank_that_died_while_nobody_led_restarts_the_gang),
         cmocka_unit_test(test_a_pod_that_went_while_nobody_led_is_created_again),
         cmocka_unit_test(test_a_failure_that_was_judged_is_not_judged_again_by_the_next_controller),
+        cmocka_unit_test(test_a_creation_of_a_former_controller_that_arrives_late_doubles_nothing),
         cmocka_unit_test(
             test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job),
     };

@@ -101,7 +101,7 @@ static void test_restarts_that_get_nowhere_slow_down_and_take_fresh_pods(void **
     assert_string_equal(world_phase(&w, "a"), "Restarting");
     assert_true(*world_status(&w, "a", "recovery.nextAttemptTime") != 0);
     assert_int_equal(w.pods_created, 2);
-    assert_non_null(world_object(&w, "pods/team/a-worker-0-r2"));
+    assert_non_null(world_object(&w, "pods/team/a-worker-0-r3")); /* above the attempt */
     world_advance(&w, 1100);
     assert_string_equal(world_phase(&w, "a"), "Running");
     assert_int_equal(world_number(&w, "a", "attempt"), 3);

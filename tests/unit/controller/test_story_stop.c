@@ -171,8 +171,8 @@ static void test_a_deleted_running_job_keeps_its_grace_to_save(void **state)
     assert_true(l->stopping);
     world_stopped(&w, l);
     world_run(&w);
-    assert_string_equal(
-        json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""), "Failed");
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Failed");
     world_release(&w);
 }
 

@@ -26,6 +26,8 @@ static void event_free(struct world_event *e)
     free(e->data);
     free(e->error);
     free(e->uid);
+    free(e->path);
+    free(e->body);
     free(e);
 }
 
@@ -34,15 +36,25 @@ static void event_free(struct world_event *e)
 static void close_channel(struct world *w, uint64_t id)
 {
     for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
-        if (w->launchers[i].used && w->launchers[i].channel == id)
+        if (w->launchers[i].used && w->launchers[i].channel == id) {
             w->launchers[i].channel = 0;
+            w->launchers[i].refused = true;
+        }
+}
+
+static void send_request(struct world *w, const struct controller_effect *effect)
+{
+    struct world_event *e = world_push(w, CONTROLLER_TIMER, effect->id);
+    e->verb = effect->verb;
+    e->path = mlt_strdup(effect->path);
+    e->body = mlt_strdup(effect->body);
 }
 
 static void carry_out(struct world *w, const struct controller_effect *effect)
 {
     switch (effect->kind) {
     case CONTROLLER_EFFECT_REQUEST:
-        world_serve(w, effect);
+        send_request(w, effect);
         break;
     case CONTROLLER_EFFECT_CANCEL:
         for (int i = 0; i < WORLD_WATCHES_MAX; i++)
@@ -74,15 +86,36 @@ static void carry_out(struct world *w, const struct controller_effect *effect)
     }
 }
 
+/* What was for the controller is lost with it; requests that it has sent arrive all the same,
+ * later. */
 static void forget_events(struct world *w)
 {
-    struct world_event *next;
+    struct world_event *next, **late = &w->late;
+    while (*late)
+        late = &(*late)->next;
     for (struct world_event *e = w->first; e; e = next) {
         next = e->next;
-        event_free(e);
+        e->next = NULL;
+        if (!e->path || strcmp(e->verb, "GET") == 0) {
+            event_free(e);
+            continue;
+        }
+        e->e.id = 0; /* nobody waits for the answer */
+        *late = e;
+        late = &e->next;
     }
     w->first = NULL;
     w->last = &w->first;
+}
+
+static void serve_late(struct world *w)
+{
+    while (w->late) {
+        struct world_event *e = w->late;
+        w->late = e->next;
+        world_serve(w, e);
+        event_free(e);
+    }
 }
 
 static void derive_key(void *arg, const char *job_uid, unsigned char key[CONTROLLER_KEY_SIZE])
@@ -116,8 +149,9 @@ void world_replace_controller(struct world *w)
 {
     controller_free(w->c);
     forget_events(w);
+    w->late_steps = w->late_choice > 0 ? w->late_choice : (int)(w->effects % 41);
     memset(w->watches, 0, sizeof w->watches);
-    w->exited = w->dropped = false;
+    w->exited = false;
     new_controller(w);
     for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
         if (w->launchers[i].used)
@@ -131,8 +165,8 @@ static bool drain(struct world *w)
     while (controller_next_effect(w->c, &effect)) {
         w->effects++;
         if (w->drop_after > 0 && --w->drop_after == 0) {
-            w->dropped = true;
             world_replace_controller(w);
+            w->dropped = true;
             return false;
         }
         carry_out(w, &effect);
@@ -158,6 +192,10 @@ static void step(struct world *w, struct world_event *e)
 void world_run(struct world *w)
 {
     for (int i = 0; i < 200000; i++) {
+        if (w->dropped && w->stop_at_drop)
+            return;
+        if (w->late && (w->late_steps-- <= 0 || !w->first))
+            serve_late(w);
         struct world_event *e = w->first;
         if (!e && w->timer_ms <= w->now_ms) {
             w->timer_ms = INT64_MAX;
@@ -168,10 +206,22 @@ void world_run(struct world *w)
         w->first = e->next;
         if (!w->first)
             w->last = &w->first;
-        step(w, e);
+        if (e->path)
+            world_serve(w, e);
+        else
+            step(w, e);
         event_free(e);
     }
     fail_msg("the world does not come to rest");
+}
+
+static void come_back(struct world *w)
+{
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
+        if (w->launchers[i].used && w->launchers[i].refused) {
+            w->launchers[i].refused = false;
+            world_launcher_connects(w, &w->launchers[i]);
+        }
 }
 
 void world_advance(struct world *w, int64_t ms)
@@ -184,6 +234,7 @@ void world_advance(struct world *w, int64_t ms)
             next = w->now_ms + 1;
         w->wall_ms += next - w->now_ms;
         w->now_ms = next;
+        come_back(w);
         world_run(w);
     }
 }
@@ -226,6 +277,11 @@ void world_release(struct world *w)
     struct world_object *o, *next;
     controller_free(w->c);
     forget_events(w);
+    while (w->late) {
+        struct world_event *e = w->late;
+        w->late = e->next;
+        event_free(e);
+    }
     HASH_ITER(hh, w->objects, o, next)
     {
         HASH_DEL(w->objects, o);

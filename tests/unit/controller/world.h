@@ -31,6 +31,10 @@ struct world_event {
     struct controller_event e;
     char *data, *error, *uid;
     struct rendezvous_frame frame;
+    /* A request on its way to the API server: served when its turn comes, after whatever the
+     * controller does at once. `path` NULL: an event for the controller. */
+    const char *verb;
+    char *path, *body;
     struct world_event *next;
 };
 
@@ -47,6 +51,7 @@ struct world_launcher {
     int64_t resume_step;
     bool hold_stop; /* its ranks do not end when told to stop */
     bool stopping;
+    bool refused; /* comes back after a while */
     struct rendezvous_exit exits[8];
     uint32_t exits_count;
     struct rendezvous_checkpoint checkpoints[4]; /* newest first */
@@ -72,8 +77,14 @@ struct world {
     const char *reject_on;      /* the kubelet of this node rejects pods */
     int conflicts;              /* so many status writes meet a 409 */
     int unavailable;            /* so many requests get a 503 */
+    struct world_event *late;   /* requests of a dropped controller that are still on their way */
+    int late_steps;             /* they arrive after so many steps of the next one */
+    int late_choice;            /* that number when above 0; else it varies */
     int drop_after; /* the controller is dropped before its n-th effect from now on; 0: never */
     bool dropped;
+    bool stop_at_drop;       /* world_run() comes back then */
+    unsigned already_exists; /* creations of pods that met one of the same name, asked for by a
+                                living controller */
     bool exited, exited_lost;
     unsigned pods_created, pods_deleted, status_writes, starts, effects, secrets_read;
     bool verbose;

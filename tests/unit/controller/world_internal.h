@@ -10,7 +10,7 @@ struct world_event *world_push(struct world *w, enum controller_event_kind kind,
 struct world_object *world_find(struct world *w, const char *key);
 cJSON *world_put_new(struct world *w, const char *key, cJSON *json);
 void world_changed(struct world *w, const char *key);
-void world_serve(struct world *w, const struct controller_effect *effect);
+void world_serve(struct world *w, const struct world_event *request);
 
 void world_launcher_dies(struct world *w, struct world_launcher *l);
 void world_kubelet_sees(struct world *w, const char *key);

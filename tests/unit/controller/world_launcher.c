@@ -207,6 +207,7 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
                 .type = RENDEZVOUS_PONG, .attempt = m->attempt, .ping = m->ping});
         break;
     case RENDEZVOUS_REFUSED:
+        l->refused = !m->refused.final;
         if (w->verbose)
             printf("    refused: %s\n", m->refused.reason);
         break;

@@ -10,6 +10,8 @@
 
 static void answer(struct world *w, uint64_t id, int status, const char *body)
 {
+    if (!id)
+        return; /* the controller that asked is gone */
     world_push(w, CONTROLLER_ANSWER_STATUS, id)->e.status = status;
     struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, id);
     e->data = mlt_strdup(body);
@@ -251,6 +253,16 @@ static void serve_get(struct world *w, uint64_t id, const struct target *t)
     }
 }
 
+/* Placement stands in the status before any pod exists. */
+static void check_placement(struct world *w, const cJSON *pod)
+{
+    const char *name = json_string(pod, "metadata.labels[mltrain.io/job-name]", "");
+    const cJSON *job = world_job_object(w, name);
+    assert_true(*json_string(pod, "spec.nodeName", "") != 0);
+    if (job)
+        assert_true(*json_string(job, "status.placement.workers", "") != 0);
+}
+
 static void serve_post(struct world *w, uint64_t id, const struct target *t, const char *body)
 {
     cJSON *json = NULL;
@@ -263,13 +275,13 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     if (refusal) {
         answer_error(w, id, 422, "Invalid", refusal);
     } else if (world_object(w, key)) {
+        w->already_exists += is_pod && id;
         answer_error(w, id, 409, "AlreadyExists", "already exists");
     } else if (dry) {
         answer_json(w, id, 201, json);
     } else {
         if (is_pod) {
-            /* Placement is written before any pod exists. */
-            assert_true(*json_string(json, "spec.nodeName", "") != 0);
+            check_placement(w, json);
             json_set_string(json, "status.phase", "Pending");
             w->pods_created++;
         }
@@ -324,22 +336,22 @@ static void serve_delete(struct world *w, uint64_t id, const struct target *t)
     world_delete(w, key);
 }
 
-void world_serve(struct world *w, const struct controller_effect *effect)
+void world_serve(struct world *w, const struct world_event *request)
 {
-    struct target t = parse_path(effect->path);
+    struct target t = parse_path(request->path);
     if (w->verbose)
-        printf("    %s %s %s\n", effect->verb, effect->path,
-               effect->body && strcmp(t.plural, "trainingjobs") == 0 ? effect->body : "");
+        printf("    %s %s %s\n", request->verb, request->path,
+               request->body && strcmp(t.plural, "trainingjobs") == 0 ? request->body : "");
     if (w->unavailable > 0 && strcmp(t.plural, "leases") != 0) {
         w->unavailable--;
-        answer_error(w, effect->id, 503, "ServiceUnavailable", "try again");
-    } else if (strcmp(effect->verb, "GET") == 0) {
-        serve_get(w, effect->id, &t);
-    } else if (strcmp(effect->verb, "POST") == 0) {
-        serve_post(w, effect->id, &t, effect->body);
-    } else if (strcmp(effect->verb, "PATCH") == 0) {
-        serve_patch(w, effect->id, &t, effect->body);
+        answer_error(w, request->e.id, 503, "ServiceUnavailable", "try again");
+    } else if (strcmp(request->verb, "GET") == 0) {
+        serve_get(w, request->e.id, &t);
+    } else if (strcmp(request->verb, "POST") == 0) {
+        serve_post(w, request->e.id, &t, request->body);
+    } else if (strcmp(request->verb, "PATCH") == 0) {
+        serve_patch(w, request->e.id, &t, request->body);
     } else {
-        serve_delete(w, effect->id, &t);
+        serve_delete(w, request->e.id, &t);
     }
 }
