@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
@@ -18,6 +19,8 @@
 #define MERGE_PATCH "application/merge-patch+json"
 #define PUSH_BACKOFF_FIRST_MS 100
 #define PUSH_BACKOFF_MAX_MS 5000
+#define ADOPT_TRIES 50
+#define ADOPT_WAIT_MS 10
 
 /* ---- one entry ---- */
 
@@ -72,15 +75,31 @@ static struct pod *find_uid(const struct agent *a, const char *uid)
 
 /* ---- adoption ---- */
 
+/* A shim that was forked just before the last agent ended may not listen yet: giving it up now
+ * could run a container twice. It is waited for as long as it may still be on its way. */
+static bool connect_to_shim(struct pod *p)
+{
+    struct timespec wait = {.tv_nsec = ADOPT_WAIT_MS * 1000000L};
+    struct mlt_error err;
+    for (int i = 0; i < ADOPT_TRIES; i++) {
+        if (shim_adopt(p, &err) == 0)
+            return true;
+        if (p->known.shim.pid > 0 && !shim_process_alive(&p->known.shim))
+            break;
+        (void)nanosleep(&wait, NULL);
+    }
+    mlt_log(MLT_LOG_WARNING, "pod=%s/%s: %s", p->known.namespace_, p->known.name, err.text);
+    return false;
+}
+
 static void adopt_shim(struct pod *p)
 {
-    struct mlt_error err;
     char boot[SHIM_BOOT_ID_MAX];
     shim_boot_id(boot);
     if (!p->known.sandbox)
         return;
     bool same_boot = strcmp(boot, p->known.boot) == 0;
-    if (same_boot && shim_adopt(p, &err) == 0)
+    if (same_boot && connect_to_shim(p))
         return;
     /* A shim that lives and does not answer must not run beside a new one. */
     if (same_boot)
