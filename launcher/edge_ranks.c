@@ -70,20 +70,21 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
 {
     const struct launcher_config *c = e->config;
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
-    return (struct rank_env_input){.base = (const char *const *)c->environment,
-                                   .job = c->job,
-                                   .job_namespace = c->job_namespace,
-                                   .job_uid = c->job_uid,
-                                   .role = c->role,
-                                   .error_file = e->ranks[process].error_file,
-                                   .launcher_id = e->launcher_id,
-                                   .attempt = supervisor_attempt(e->supervisor),
-                                   .local_rank = process,
-                                   .cpus = cpus(),
-                                   .once_per_pod =
-                                       supervisor_processes(e->supervisor) < welcome->nproc,
-                                   .welcome = welcome,
-                                   .start = supervisor_start(e->supervisor)};
+    return (struct rank_env_input){
+        .base = (const char *const *)c->environment,
+        .job = c->job,
+        .job_namespace = c->job_namespace,
+        .job_uid = c->job_uid,
+        .role = c->role,
+        .error_file = e->ranks[process].error_file,
+        .launcher_id = e->launcher_id,
+        .attempt = supervisor_attempt(e->supervisor),
+        .local_rank = process,
+        .cpus = cpus(),
+        .nproc_option = torchrun_nproc_option((const char *const *)c->command),
+        .once_per_pod = supervisor_processes(e->supervisor) < welcome->nproc,
+        .welcome = welcome,
+        .start = supervisor_start(e->supervisor)};
 }
 
 /* Says once what of the user's environment had to give way. */
@@ -101,7 +102,7 @@ static void tell_overrides(struct edge *e)
                  mlt_text_string(&names));
     mlt_text_release(&names);
     rank_env_release(&env);
-    const char *asked = torchrun_nproc_option((const char *const *)e->config->command);
+    const char *asked = input.nproc_option;
     char given[16];
     (void)snprintf(given, sizeof given, "%u", input.welcome->nproc);
     if (input.once_per_pod && asked && strcmp(asked, given) != 0)

@@ -240,6 +240,19 @@ static void add_torchrun_defaults(struct builder *b, const struct rank_env_input
     set(b, "PET_RDZV_ID", "%s-%llu", in->job_uid, (unsigned long long)in->attempt);
 }
 
+/* Debian 12's PyTorch 1.13 with its Python 3.11: torch/distributed/elastic/multiprocessing/api.py
+ * finds the value "0" of --redirects and --tee by iterating over a Flag, which no longer yields its
+ * zero, and torchrun dies of the None that it gets. A map that names only a rank that is not there
+ * means the same and is read well by every release. Ranks in a map have one digit, so that 9 is
+ * free below ten. */
+static void spare_torchrun_its_flags(struct builder *b, const struct rank_env_input *in)
+{
+    if (in->welcome->nproc > 9 || (in->nproc_option && strlen(in->nproc_option) != 1))
+        return;
+    set_default(b, "PET_REDIRECTS", "9:1");
+    set_default(b, "PET_TEE", "9:1");
+}
+
 static void add_pytorch(struct builder *b, const struct rank_env_input *in)
 {
     set_number(b, "TORCHELASTIC_RESTART_COUNT", in->attempt ? in->attempt - 1 : 0);
@@ -248,6 +261,11 @@ static void add_pytorch(struct builder *b, const struct rank_env_input *in)
     if (in->error_file[0])
         set(b, "TORCHELASTIC_ERROR_FILE", "%s", in->error_file);
     add_torchrun_defaults(b, in);
+    if (in->once_per_pod) {
+        spare_torchrun_its_flags(b, in);
+        /* Releases before 2.3 look at their ranks every 5 s only. */
+        set_default(b, "PET_MONITOR_INTERVAL", "0.1");
+    }
     if (!rank_env_get(b->env, "OMP_NUM_THREADS"))
         set_number(b, "OMP_NUM_THREADS", threads(in));
     set_default(b, "TORCH_NCCL_ASYNC_ERROR_HANDLING", "1");

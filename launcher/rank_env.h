@@ -23,8 +23,9 @@ struct rank_env_input {
     const char *launcher_id; /* marks our descendants: launcher/reap.h */
     uint64_t attempt;
     uint32_t local_rank;
-    uint32_t cpus;     /* that this container may use when it has no limit */
-    bool once_per_pod; /* this process is torchrun and stands for all ranks of the pod */
+    uint32_t cpus;            /* that this container may use when it has no limit */
+    const char *nproc_option; /* the number of processes in torchrun's own words; NULL for none */
+    bool once_per_pod;        /* this process is torchrun and stands for all ranks of the pod */
     const struct rendezvous_welcome *welcome;
     const struct rendezvous_start *start;
 };

@@ -26,6 +26,25 @@ int64_t harness_now_ms(void)
     return (int64_t)(uv_hrtime() / 1000000);
 }
 
+/* ---- the loop ---- */
+
+static void note_tick(uv_timer_t *timer)
+{
+    (void)timer; /* only wakes the loop */
+}
+
+static void turn(struct harness *h, int ms)
+{
+    uv_timer_t timer;
+    /* With a stale time the timer would fire before the poll, which then waits for ever. */
+    uv_update_time(&h->loop);
+    (void)uv_timer_init(&h->loop, &timer);
+    (void)uv_timer_start(&timer, note_tick, (uint64_t)ms, 0);
+    (void)uv_run(&h->loop, UV_RUN_ONCE);
+    uv_close((uv_handle_t *)&timer, NULL);
+    (void)uv_run(&h->loop, UV_RUN_NOWAIT);
+}
+
 /* ---- server ---- */
 
 static void opened(void *arg, uint64_t id, const char *job_uid, const char *peer)
@@ -105,7 +124,7 @@ void harness_restart_server(struct harness *h)
 
 void harness_begin(struct harness *h)
 {
-    *h = (struct harness){.out = -1, .err = -1};
+    *h = (struct harness){.out = -1, .err = -1, .wait_ms = HARNESS_WAIT_MS};
     assert_int_equal(uv_loop_init(&h->loop), 0);
     (void)signal(SIGPIPE, SIG_IGN);
     h->messages = calloc(HARNESS_MESSAGES_MAX, sizeof *h->messages);
@@ -148,8 +167,23 @@ static void remove_folder(const char *path)
     (void)rmdir(path);
 }
 
+/* A launcher that is not PID 1 and is killed leaves grandchildren behind; one that is told to leave
+ * does not. */
+static void ask_to_leave(struct harness *h)
+{
+    int64_t end = harness_now_ms() + 5000;
+    harness_send_exit(h, 0);
+    while (h->pid && harness_now_ms() < end) {
+        turn(h, 5);
+        if (waitpid(h->pid, NULL, WNOHANG) == h->pid)
+            h->pid = 0;
+    }
+}
+
 void harness_end(struct harness *h)
 {
+    if (h->pid && h->server && h->connection)
+        ask_to_leave(h);
     if (h->pid) {
         (void)kill(h->pid, SIGKILL);
         (void)waitpid(h->pid, NULL, 0);
@@ -238,23 +272,6 @@ void harness_launch(struct harness *h, const char *const *command)
 
 /* ---- waiting ---- */
 
-static void note_tick(uv_timer_t *timer)
-{
-    (void)timer; /* only wakes the loop */
-}
-
-static void turn(struct harness *h, int ms)
-{
-    uv_timer_t timer;
-    /* With a stale time the timer would fire before the poll, which then waits for ever. */
-    uv_update_time(&h->loop);
-    (void)uv_timer_init(&h->loop, &timer);
-    (void)uv_timer_start(&timer, note_tick, (uint64_t)ms, 0);
-    (void)uv_run(&h->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)&timer, NULL);
-    (void)uv_run(&h->loop, UV_RUN_NOWAIT);
-}
-
 void harness_run(struct harness *h, int ms)
 {
     int64_t end = harness_now_ms() + ms;
@@ -286,7 +303,7 @@ bool harness_sees(struct harness *h, enum rendezvous_type type, int ms)
 
 struct rendezvous_message *harness_expect(struct harness *h, enum rendezvous_type type)
 {
-    if (!await(h, type, HARNESS_WAIT_MS)) {
+    if (!await(h, type, h->wait_ms)) {
         cleanup_free char *words = harness_file(h, "err", NULL);
         fail_msg("no %s came; the launcher said:\n%s", rendezvous_type_name((uint8_t)type), words);
     }

@@ -15,7 +15,7 @@
 #include "rendezvous/message.h"
 
 #define HARNESS_MESSAGES_MAX 4096
-#define HARNESS_WAIT_MS 20000
+#define HARNESS_WAIT_MS 20000 /* unless wait_ms says otherwise */
 
 struct harness {
     uv_loop_t loop;
@@ -39,12 +39,13 @@ struct harness {
     int out,
         err; /* descriptors for the launcher's stdout and stderr; -1: files dir/out and dir/err */
     const char *cgroup; /* a cgroup.procs file that it enters; NULL: none */
-    bool as_pid_1;      /* in PID and mount namespaces of its own */
+    int wait_ms;
+    bool as_pid_1; /* in PID and mount namespaces of its own */
 };
 
 /* A server on a free port, a folder, and a WELCOME for one rank of `plain`. */
 void harness_begin(struct harness *h);
-/* Kills what is left and removes the folder. */
+/* Tells a launcher that still runs to leave, kills it if it does not, and removes the folder. */
 void harness_end(struct harness *h);
 /* Closes the server (the launcher sees its channel close) and opens it again on the same port. */
 void harness_restart_server(struct harness *h);
@@ -54,7 +55,7 @@ void harness_start_server(struct harness *h);
 /* Starts the launcher with this command (ends with NULL). */
 void harness_launch(struct harness *h, const char *const *command);
 
-/* The oldest unread message of this type, waiting for it; fails the test after HARNESS_WAIT_MS.
+/* The oldest unread message of this type, waiting for it; fails the test after wait_ms.
  * Valid until harness_end(). */
 struct rendezvous_message *harness_expect(struct harness *h, enum rendezvous_type type);
 /* Is there an unread message of this type within `ms`? It stays unread. */

@@ -122,6 +122,11 @@ static void test_one_torchrun_for_the_pod_is_told_the_pods_place(void **state)
     check(&env, "PET_MASTER_PORT", "40123");
     check(&env, "PET_MAX_RESTARTS", "0");
     check(&env, "PET_RDZV_ID", "uid-1-3");
+    check(&env, "PET_REDIRECTS", "9:1"); /* nobody's: there are 4 */
+    rank_env_release(&env);
+    input.nproc_option = "16";
+    rank_env_build(&input, &env, NULL);
+    check(&env, "PET_REDIRECTS", NULL); /* rank 9 is somebody there */
     rank_env_release(&env);
 }
 
