@@ -188,15 +188,13 @@ void supervisor_welcomed(struct supervisor *s, const struct supervisor_event *ev
         supervisor_prepare(s);
 }
 
-/* Not the first WELCOME, and no rank runs: what was lost on the way is said again. */
+/* Not the first WELCOME, and no rank runs: a READY that was lost on the way is said again. */
 void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
     bool watched = (s->todo & SUPERVISOR_TODO_SCAN) != 0;
     if (!take_welcome(s))
         return;
-    if (s->stopped)
-        supervisor_send_stopped(s);
     if (s->state == SUPERVISOR_PREPARING) {
         if (watches_checkpoints(s) && !watched) {
             s->todo |= SUPERVISOR_TODO_SCAN;
@@ -211,10 +209,8 @@ void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *
 void supervisor_welcomed_running(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    if (!take_welcome(s))
-        return;
-    if (s->stopped)
-        supervisor_send_stopped(s);
+    if (take_welcome(s) && s->unkillable)
+        supervisor_send_stopped(s); /* the one thing that HELLO cannot say */
 }
 
 /* ---- before READY ---- */

@@ -464,7 +464,7 @@ static void test_the_shorter_grace_holds_and_a_signal_is_sent_once(void **state)
     world_release(&w);
 }
 
-static void test_a_stopped_that_was_lost_is_said_again(void **state)
+static void test_hello_makes_good_a_stopped_that_was_lost(void **state)
 {
     (void)state;
     struct world w;
@@ -478,11 +478,16 @@ static void test_a_stopped_that_was_lost_is_said_again(void **state)
     prepared(&w);
     assert_null(sent(&w, RENDEZVOUS_STOPPED));
     happen(&w, SUPERVISOR_ON_OPENED);
+    const struct rendezvous_message *hello = sent(&w, RENDEZVOUS_HELLO);
+    assert_int_equal(hello->attempt, 2);             /* READY for the next ... */
+    assert_int_equal(hello->hello.start_attempt, 1); /* ... and what became of the last */
+    assert_int_equal(hello->hello.exits_count, 1);
+    assert_int_equal(hello->hello.exits[0].signal, SIGKILL);
     receive(&w, &welcome);
-    assert_int_equal(sent(&w, RENDEZVOUS_STOPPED)->attempt, 1);
     assert_int_equal(sent(&w, RENDEZVOUS_READY)->attempt, 2);
+    assert_null(sent(&w, RENDEZVOUS_STOPPED));
     forget(&w);
-    stop(&w, 1, 0, 0); /* and on a repeated STOP */
+    stop(&w, 1, 0, 0); /* a controller that has not understood */
     assert_int_equal(sent(&w, RENDEZVOUS_STOPPED)->attempt, 1);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_READY);
     world_release(&w);
@@ -684,7 +689,7 @@ int main(void)
         cmocka_unit_test(test_a_stop_signals_then_kills_then_prepares_for_the_next_attempt),
         cmocka_unit_test(test_when_all_have_ended_the_grace_is_not_waited_for),
         cmocka_unit_test(test_the_shorter_grace_holds_and_a_signal_is_sent_once),
-        cmocka_unit_test(test_a_stopped_that_was_lost_is_said_again),
+        cmocka_unit_test(test_hello_makes_good_a_stopped_that_was_lost),
         cmocka_unit_test(test_what_survives_sigkill_makes_the_pod_unkillable),
         cmocka_unit_test(test_exit_kills_what_runs_and_leaves_with_its_code),
         cmocka_unit_test(test_a_final_refusal_leaves_with_64_another_one_does_not),
