@@ -201,7 +201,7 @@ static void create_pod(struct job *job, struct member *m)
 void admit_create_pods(struct job *job)
 {
     for (uint32_t i = 0; i < job->members_count; i++)
-        if (member_to_create(&job->members[i]))
+        if (member_to_create(&job->members[i], job->controller->now_ms))
             create_pod(job, &job->members[i]);
 }
 
@@ -210,7 +210,7 @@ void admit_create_pods(struct job *job)
 /* Why the gang is given back, in a word and in a sentence. */
 static const char *undo_reason(struct job *job, const char **ret_words)
 {
-    uint32_t facts = job_facts(job);
+    uint64_t facts = job_facts(job);
     bool refused = job->probe_again_ms > job->controller->now_ms;
     *ret_words = job->undo_words ? job->undo_words : "a pod ended before the gang could start";
     if (facts & RECONCILE_BIT(NO_PLACE) && !job->undo_words) {

@@ -113,7 +113,7 @@ static void make_gang_if_needed(struct job *job)
     }
 }
 
-static void log_action(struct job *job, uint32_t facts, enum reconcile_action action)
+static void log_action(struct job *job, uint64_t facts, enum reconcile_action action)
 {
     struct mlt_text text = MLT_TEXT_INIT(CONTROLLER_LOG_TEXT_MAX);
     reconcile_facts_print(facts, &text);
@@ -134,7 +134,7 @@ static void job_reconcile(struct job *job)
             members_refresh(job);
         node_loss_check_job(job);
         gang_drain(job);
-        uint32_t facts = job_facts(job);
+        uint64_t facts = job_facts(job);
         enum reconcile_action action = reconcile(job->draft.phase, facts);
         if (action == RECONCILE_WAIT)
             break;

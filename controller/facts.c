@@ -3,7 +3,7 @@
 #include <string.h>
 #include "controller/internal.h"
 
-#define SET_IF(condition, name) ((condition) ? RECONCILE_BIT(name) : 0u)
+#define SET_IF(condition, name) ((condition) ? RECONCILE_BIT(name) : UINT64_C(0))
 
 static int64_t deadline_wall_ms(const struct job *job)
 {
@@ -39,7 +39,7 @@ static int64_t late_ms(const struct job *job)
     return timeout ? job->waiting_since_ms + timeout : INT64_MAX;
 }
 
-static uint32_t write_facts(const struct job *job)
+static uint64_t write_facts(const struct job *job)
 {
     bool writing = job->writing || job->save_again_ms > job->controller->now_ms;
     return SET_IF(job->gate_seq != job->gate_saved, GATE) | SET_IF(writing, WRITING) |
@@ -54,7 +54,7 @@ static bool stop_is_ordered(const struct job *job)
     return job->stop_ordered && !(now && job->stop_grace_ms > 0);
 }
 
-static uint32_t wish_facts(const struct job *job)
+static uint64_t wish_facts(const struct job *job)
 {
     return SET_IF(job->tj.spec.suspend, SUSPEND) |
            SET_IF(trainingjob_cancel(&job->tj) != NULL, CANCEL) |
@@ -63,7 +63,7 @@ static uint32_t wish_facts(const struct job *job)
            SET_IF(expiry_wall_ms(job) <= job->controller->wall_ms, EXPIRED);
 }
 
-static uint32_t queue_facts(const struct job *job)
+static uint64_t queue_facts(const struct job *job)
 {
     bool probed = job->effective && job->probed_generation == job->tj.metadata.generation;
     bool probing = job->probing || job->probe_again_ms > job->controller->now_ms;
@@ -73,9 +73,9 @@ static uint32_t queue_facts(const struct job *job)
            SET_IF(job->has_key, KEY);
 }
 
-static uint32_t pod_facts(const struct job *job)
+static uint64_t pod_facts(const struct job *job)
 {
-    uint32_t facts = SET_IF(job->creations, PODS_LEFT);
+    uint64_t facts = SET_IF(job->creations, PODS_LEFT);
     for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
          p = p->next_of_job) {
         facts |= SET_IF(!view_pod_terminal(p), PODS_LEFT);
@@ -84,11 +84,24 @@ static uint32_t pod_facts(const struct job *job)
     }
     for (uint32_t i = 0; i < job->members_count; i++)
         facts |= SET_IF(job->members[i].dead, DEAD) |
-                 SET_IF(member_to_create(&job->members[i]), TO_CREATE);
+                 SET_IF(member_to_create(&job->members[i], job->controller->now_ms), TO_CREATE);
     return facts;
 }
 
-static uint32_t gang_facts(const struct job *job)
+/* After the end each launcher looks at its checkpoints once more before it is ready again: that is
+ * waited for, a moment, because the next life of the job resumes from what is told now. */
+static bool is_settling(const struct job *job)
+{
+    uint32_t joined = 0;
+    if (!job->coordinator || job->settle_until_ms <= job->controller->now_ms)
+        return false;
+    for (uint32_t i = 0; i < job->members_count; i++)
+        joined += job->members[i].joined && !job->members[i].terminating;
+    return coordinator_is_running(job->coordinator) ||
+           coordinator_ready_count(job->coordinator) < joined;
+}
+
+static uint64_t gang_facts(const struct job *job)
 {
     const struct controller *c = job->controller;
     uint64_t attempt = (uint64_t)job->draft.attempt;
@@ -102,12 +115,13 @@ static uint32_t gang_facts(const struct job *job)
            SET_IF(attempt && job->execed_attempt == attempt, EXECED) |
            SET_IF(job->verdict.is_set, VERDICT) | SET_IF(job->completed, COMPLETED) |
            SET_IF(job->next_attempt_ms > c->now_ms, BACKING_OFF) | SET_IF(job->no_place, NO_PLACE) |
-           SET_IF(late_ms(job) <= c->now_ms, LATE) | SET_IF(job->let_go, LET_GO);
+           SET_IF(late_ms(job) <= c->now_ms, LATE) | SET_IF(is_settling(job), SETTLING) |
+           SET_IF(job->let_go, LET_GO);
 }
 
-uint32_t job_facts(struct job *job)
+uint64_t job_facts(struct job *job)
 {
-    uint32_t facts = write_facts(job) | SET_IF(job->deleting, DELETING) |
+    uint64_t facts = write_facts(job) | SET_IF(job->deleting, DELETING) |
                      SET_IF(job->refusal != NULL, REFUSED) | pod_facts(job) | gang_facts(job);
     if (job->has_tj)
         facts |= wish_facts(job) | queue_facts(job);
@@ -136,6 +150,9 @@ void job_set_alarms(struct job *job)
     wake_later(job, job->probe_again_ms);
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);
+    wake_later(job, job->settle_until_ms);
+    for (uint32_t i = 0; i < job->members_count; i++)
+        wake_later(job, job->members[i].create_after_ms);
     if (job->let_go && job_finished(job))
         wake_later(job, job->let_go_ms + JOB_EXIT_WAIT_MS);
     if (job->coordinator)

@@ -25,6 +25,7 @@ static void end_conditions(struct job *job, const char *reason)
     s->recovery.pending_stop_ms = 0;
     s->recovery.next_attempt_ms = 0;
     s->progress.remaining_seconds = TRAININGJOB_NONE;
+    job->settle_until_ms = job->controller->now_ms + JOB_SETTLE_MS;
     job_forget_verdict(job);
     job_ledger_none(job);
     job_gate(job);

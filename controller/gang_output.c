@@ -45,7 +45,8 @@ static void estimate(struct trainingjob_progress *p)
 static void write_progress(struct job *job)
 {
     int64_t next = job->last_lazy_ms + JOB_LAZY_WRITE_MS - job->controller->now_ms;
-    job_lazy(job, next > 0 ? next : 0);
+    bool last = job_finished(job) || job->draft.phase == TRAININGJOB_PHASE_SUSPENDED;
+    job_lazy(job, next > 0 && !last ? next : 0);
 }
 
 static void note_progress(struct job *job, const struct coordinator_output *out)
@@ -100,6 +101,8 @@ static void note_running(struct job *job, const struct coordinator_output *out)
     job->ready_attempt = 0;
     job->adopting = false;
     job->waiting_since_ms = 0;
+    for (uint32_t i = 0; i < job->members_count; i++)
+        job->members[i].rejections = 0;
     if (out->kind == COORDINATOR_ADOPTED) {
         c->metrics.count[METRIC_ADOPTIONS]++;
         job_log(job, MLT_LOG_INFO, "adopted attempt=%" PRIu64, out->attempt);

@@ -52,7 +52,7 @@ void config_copy(struct controller_config *to, const struct controller_config *f
 void config_release(struct controller_config *config);
 
 /* ---- facts.c ---- */
-uint32_t job_facts(struct job *job);
+uint64_t job_facts(struct job *job);
 /* Sets the time at which a fact of this job will change by itself. */
 void job_set_alarms(struct job *job);
 
@@ -67,7 +67,7 @@ struct member *member_find(struct job *job, const char *role, uint32_t slot);
 bool member_has_pod(const struct member *m);
 /* Whether a pod is to be created for it: it has a node, and nothing of an earlier pod is left
  * there. */
-bool member_to_create(const struct member *m);
+bool member_to_create(const struct member *m, int64_t now_ms);
 /* Whether every member has a pod that is to stay. */
 bool members_are_whole(const struct job *job);
 /* Takes the member's node away: the ledger finds another. */

@@ -20,7 +20,11 @@
 #define JOB_NODE_AVOID_MAX_MS (60 * 60 * 1000)
 #define JOB_PROBE_RETRY_MS 15000 /* a refused dry run is tried again */
 #define JOB_UNBOUND_MS 60000     /* the scheduler has not bound a pod by then: the gang is undone */
-#define JOB_EXIT_WAIT_MS 10000   /* launchers told to exit: then what still runs is deleted */
+#define JOB_SETTLE_MS 3000       /* for the last look at the checkpoints */
+#define JOB_REJECTIONS_MAX \
+    3 /* by one node, before it is avoided: a former pod may still be there */
+#define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
+#define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 
 struct controller;
@@ -29,19 +33,21 @@ struct controller;
 struct member {
     const char *role;
     uint32_t slot;
-    char *node;       /* where its pod is or shall be; NULL: to be found by the ledger */
-    int64_t creation; /* of its newest pod that we know; 0: none yet */
-    int64_t tried;    /* the creation under way */
-    int64_t former;   /* pods up to this creation belonged to an earlier gang of the job */
-    char *pod_uid;    /* of its pod, "" when it has none that can run ranks */
-    char *pod_name;   /* of the newest pod, "" */
-    char *lost_uid;   /* the pod that was lost with its node, "" */
-    bool creating;    /* a creation is under way */
-    bool renew;       /* its pod is to be replaced */
-    bool dead;        /* it had a pod, which has ended or is gone */
-    bool joined;      /* its channel is open */
-    uint64_t channel; /* that channel */
-    bool terminating; /* the kubelet ends its pod; its launcher waits for leave to go */
+    char *node;              /* where its pod is or shall be; NULL: to be found by the ledger */
+    int64_t creation;        /* of its newest pod that we know; 0: none yet */
+    int64_t tried;           /* the creation under way */
+    int64_t former;          /* pods up to this creation belonged to an earlier gang of the job */
+    char *pod_uid;           /* of its pod, "" when it has none that can run ranks */
+    char *pod_name;          /* of the newest pod, "" */
+    char *lost_uid;          /* the pod that was lost with its node, "" */
+    bool creating;           /* a creation is under way */
+    bool renew;              /* its pod is to be replaced */
+    unsigned rejections;     /* of its pods in a row, after the first START */
+    int64_t create_after_ms; /* not before */
+    bool dead;               /* it had a pod, which has ended or is gone */
+    bool joined;             /* its channel is open */
+    uint64_t channel;        /* that channel */
+    bool terminating;        /* the kubelet ends its pod; its launcher waits for leave to go */
     int64_t absent_since_ms;
     struct view_pod *pod; /* newest pod; refreshed by members_refresh() */
 };
@@ -104,6 +110,8 @@ struct job {
     int64_t stop_grace_ms; /* of that order */
     bool let_go;
     int64_t let_go_ms;
+    int64_t settle_until_ms; /* after the end: the launchers may tell their last checkpoints until
+                                then */
     struct job_verdict verdict;
 
     /* Checkpoints as the launchers last told them. */

@@ -17,9 +17,9 @@ bool member_has_pod(const struct member *m)
     return m->pod && !view_pod_ended(m->pod) && strcmp(m->pod->uid, m->lost_uid) != 0;
 }
 
-bool member_to_create(const struct member *m)
+bool member_to_create(const struct member *m, int64_t now_ms)
 {
-    if (!m->node || m->creating || member_has_pod(m))
+    if (!m->node || m->create_after_ms > now_ms || m->creating || member_has_pod(m))
         return false;
     return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;
 }
@@ -97,6 +97,17 @@ static bool explain_end(const struct member *m, char *words, size_t size)
     return false;
 }
 
+/* A node that has just lost this member's pod may still be busy with its end (a pod that was
+ * deleted by force): it is asked again before it is blamed. */
+static bool is_passing_rejection(struct job *job, struct member *m)
+{
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED || m->rejections >= JOB_REJECTIONS_MAX)
+        return false;
+    m->create_after_ms = job->controller->now_ms + (JOB_REJECTED_WAIT_MS << m->rejections);
+    m->rejections++;
+    return true;
+}
+
 /* The member's pod has ended or is gone. */
 static void member_lost(struct job *job, struct member *m)
 {
@@ -119,6 +130,8 @@ static void member_lost(struct job *job, struct member *m)
     bool early = same && !infrastructure && job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
     if (early)
         trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    if (rejected && is_passing_rejection(job, m))
+        return;
     if (rejected || early)
         blame_node(job, m, m->pod->node);
 }

@@ -22,7 +22,7 @@
 
 struct row {
     unsigned phases;
-    uint32_t all, none;
+    uint64_t all, none;
     enum reconcile_action action;
 };
 
@@ -81,19 +81,19 @@ static const struct row rows[] = {
      RECONCILE_PREPARE_START},
 
     {SUSPENDED, F(CANCEL), 0, RECONCILE_CANCEL},
-    {SUSPENDED, 0, F(LET_GO), RECONCILE_LET_GO},
-    {SUSPENDED, F(TO_DELETE), 0, RECONCILE_DELETE_PODS},
-    {SUSPENDED, 0, F(SUSPEND) | F(PODS_LEFT), RECONCILE_RESUME},
+    {SUSPENDED, 0, F(LET_GO) | F(SETTLING), RECONCILE_LET_GO},
+    {SUSPENDED, F(LET_GO) | F(TO_DELETE), 0, RECONCILE_DELETE_PODS},
+    {SUSPENDED, F(LET_GO), F(SUSPEND) | F(PODS_LEFT), RECONCILE_RESUME},
 
-    {FINISHED, 0, F(LET_GO), RECONCILE_LET_GO},
-    {FINISHED, F(EXPIRED), 0, RECONCILE_DELETE_JOB},
-    {FINISHED, F(UNCLEAN), 0, RECONCILE_DELETE_PODS},
+    {FINISHED, 0, F(LET_GO) | F(SETTLING), RECONCILE_LET_GO},
+    {FINISHED, F(LET_GO) | F(EXPIRED), 0, RECONCILE_DELETE_JOB},
+    {FINISHED, F(LET_GO) | F(UNCLEAN), 0, RECONCILE_DELETE_PODS},
 
     /* Nothing presses: what may wait is written when it is due. */
     {ANY, F(DUE), F(WRITING), RECONCILE_SAVE},
 };
 
-enum reconcile_action reconcile(enum trainingjob_phase phase, uint32_t facts)
+enum reconcile_action reconcile(enum trainingjob_phase phase, uint64_t facts)
 {
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++)
         if ((rows[i].phases & (1u << phase)) && (facts & rows[i].all) == rows[i].all &&
@@ -113,7 +113,7 @@ const char *reconcile_action_name(enum reconcile_action action)
     return action_names[action];
 }
 
-void reconcile_facts_print(uint32_t facts, struct mlt_text *out)
+void reconcile_facts_print(uint64_t facts, struct mlt_text *out)
 {
     static const char *const names[] = {
 #define XX(name, words) [RECONCILE_NUMBER_##name] = #name,
@@ -121,6 +121,6 @@ void reconcile_facts_print(uint32_t facts, struct mlt_text *out)
 #undef XX
     };
     for (size_t i = 0; i < RECONCILE_FACT_COUNT; i++)
-        if (facts & (UINT32_C(1) << i))
+        if (facts & (UINT64_C(1) << i))
             mlt_text_printf(out, "%s%s", out->length ? " " : "", names[i]);
 }

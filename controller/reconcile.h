@@ -39,6 +39,7 @@
     XX(BACKING_OFF, "the next attempt has to wait")                         \
     XX(NO_PLACE, "no node has room for a member")                           \
     XX(LATE, "startTimeoutSeconds have passed")                             \
+    XX(SETTLING, "the launchers are about to tell the last checkpoints")    \
     XX(LET_GO, "the launchers have been told to exit")                      \
     XX(UNCLEAN, "a pod is there that cleanPodPolicy wants gone")            \
     XX(EXPIRED, "ttlSecondsAfterFinished have passed")
@@ -49,8 +50,8 @@ enum reconcile_fact_number {
 #undef XX
         RECONCILE_FACT_COUNT
 };
-#define RECONCILE_BIT(name) (UINT32_C(1) << RECONCILE_NUMBER_##name)
-_Static_assert(RECONCILE_FACT_COUNT <= 32, "a set of facts is a uint32_t");
+#define RECONCILE_BIT(name) (UINT64_C(1) << RECONCILE_NUMBER_##name)
+_Static_assert(RECONCILE_FACT_COUNT <= 64, "a set of facts is a uint64_t");
 
 /* XX(NAME, the verb's file and what it does) */
 #define RECONCILE_ACTION_MAP(XX)                            \
@@ -84,12 +85,12 @@ enum reconcile_action {
 #undef XX
 };
 
-enum reconcile_action reconcile(enum trainingjob_phase phase, uint32_t facts);
+enum reconcile_action reconcile(enum trainingjob_phase phase, uint64_t facts);
 
 const char *reconcile_action_name(enum reconcile_action action);
 
 /* Appends the names of the facts, for logs and failing tests: "GATE WRITING". */
 struct mlt_text;
-void reconcile_facts_print(uint32_t facts, struct mlt_text *out);
+void reconcile_facts_print(uint64_t facts, struct mlt_text *out);
 
 #endif

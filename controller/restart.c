@@ -1,10 +1,12 @@
 /* The verb "restart": a verdict becomes a failure in the status, a charge, and a way to go on. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "controller/backoff.h"
 #include "controller/failure_policy.h"
 #include "controller/internal.h"
+#include "lib/json/json.h"
 
 #define TAIL_SHOWN_MAX 600 /* bytes of the culprit's last output in the failure's message */
 
@@ -53,6 +55,8 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v)
     };
     if (v->rank < 0 && v->code > 0)
         f.exit_code = v->code;
+    if (v->cause == RENDEZVOUS_CAUSE_EXEC_FAILED) /* `code` is errno; a shell says it so */
+        f.exit_code = v->code == ENOENT ? 127 : 126;
     if (stepped) {
         int64_t kept = s->checkpoint.step >= 0 ? s->checkpoint.step : 0;
         f.steps_lost = f.step > kept ? f.step - kept : 0;
@@ -172,16 +176,30 @@ static void go_on(struct job *job, const struct failure_decision *decision)
     event_record(job, !v->requested && !v->diverged, "Restarting", "%s", v->words);
 }
 
+/* A rank that could not be started: the errno alone does not say what was to be started. */
+static void name_command(struct job *job)
+{
+    struct coordinator_verdict *v = &job->verdict.v;
+    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    size_t length = strlen(v->words);
+    if (v->cause == RENDEZVOUS_CAUSE_EXEC_FAILED)
+        (void)snprintf(v->words + length, sizeof v->words - length, " (%s)",
+                       json_string(trainer, "command[0]", ""));
+}
+
 void restart_judge(struct job *job)
 {
     const struct coordinator_verdict *v = &job->verdict.v;
+    char words[RENDEZVOUS_REASON_MAX];
+    name_command(job);
+    (void)snprintf(words, sizeof words, "%s", v->words);
     struct failure_decision decision = decide(job, v);
     if (!v->requested && !v->diverged) {
         record_failure(job, v);
         job->controller->metrics.count[METRIC_FAILURES]++;
     }
     if (decision.fail)
-        finish_fail(job, decision.reason, v->words);
+        finish_fail(job, decision.reason, words); /* it forgets the verdict */
     else
         go_on(job, &decision);
     job_forget_verdict(job);

@@ -67,6 +67,7 @@ void stop_suspend(struct job *job)
     s->recovery.pending_stop_ms = 0;
     s->recovery.in_place_failures = 0;
     s->recovery.next_attempt_ms = 0;
+    job->settle_until_ms = c->now_ms + JOB_SETTLE_MS;
     job_forget_verdict(job);
     job_ledger_none(job);
     event_record(job, false, "Suspended",

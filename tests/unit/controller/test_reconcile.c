@@ -15,7 +15,7 @@
 static const struct {
     const char *sentence;
     enum trainingjob_phase phase;
-    uint32_t facts;
+    uint64_t facts;
     enum reconcile_action action;
 } rows[] = {
     {"a new job is queued", P(NONE), 0, RECONCILE_ACCEPT},
@@ -83,6 +83,9 @@ static const struct {
      RECONCILE_UNDO},
     {"a suspended restart needs no stop", P(RESTARTING), F(SUSPEND), RECONCILE_SUSPEND},
 
+    {"the last checkpoints are waited for", P(SUSPENDED),
+     F(SUSPEND) | F(PODS_LEFT) | F(TO_DELETE) | F(SETTLING), RECONCILE_WAIT},
+    {"also at the end", P(SUCCEEDED), F(PODS_LEFT) | F(SETTLING), RECONCILE_WAIT},
     {"a suspended job lets go", P(SUSPENDED), F(SUSPEND) | F(PODS_LEFT), RECONCILE_LET_GO},
     {"deletes its pods", P(SUSPENDED), F(SUSPEND) | F(LET_GO) | F(PODS_LEFT) | F(TO_DELETE),
      RECONCILE_DELETE_PODS},
@@ -119,7 +122,7 @@ static void test_nothing_irreversible_is_done_behind_an_unstored_gate(void **sta
     for (int phase = TRAININGJOB_PHASE_NONE; phase <= TRAININGJOB_PHASE_FAILED; phase++)
         for (int number = 0; number < RECONCILE_FACT_COUNT; number++)
             for (int other = 0; other < RECONCILE_FACT_COUNT; other++) {
-                uint32_t facts = F(GATE) | UINT32_C(1) << number | UINT32_C(1) << other;
+                uint64_t facts = F(GATE) | UINT64_C(1) << number | UINT64_C(1) << other;
                 enum reconcile_action action = reconcile((enum trainingjob_phase)phase, facts);
                 bool deleting = facts & F(DELETING);
                 assert_true(action == RECONCILE_SAVE || action == RECONCILE_WAIT ||
@@ -133,7 +136,7 @@ static void test_start_needs_a_ready_gang_that_was_not_started(void **state)
     for (int phase = TRAININGJOB_PHASE_NONE; phase <= TRAININGJOB_PHASE_FAILED; phase++)
         for (uint32_t set = 0; set < 1u << 16; set++) {
             /* The upper half of the facts, from TO_CREATE on. */
-            uint32_t facts = set << RECONCILE_NUMBER_PODS_LEFT;
+            uint64_t facts = (uint64_t)set << RECONCILE_NUMBER_PODS_LEFT;
             if (reconcile((enum trainingjob_phase)phase, facts) != RECONCILE_START)
                 continue;
             assert_int_equal(phase, TRAININGJOB_PHASE_STARTING);
