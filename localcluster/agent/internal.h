@@ -74,6 +74,7 @@ struct pod {
     bool listed;   /* the API server has confirmed it, or that it is gone, since the agent began */
     bool seen;     /* in the list that is being read */
     bool volumes_made;
+    bool waits_for_gpus; /* that pods which are being killed still hold */
     struct pod_object *objects;
     size_t object_count;
     unsigned fetches; /* under way */

@@ -26,6 +26,8 @@ void pod_save(struct pod *p)
         mlt_log(MLT_LOG_ERROR, "pod=%s/%s: %s", p->known.namespace_, p->known.name, err.text);
 }
 
+static void timer_fired(uv_timer_t *timer);
+
 static void fail(struct pod *p, const char *reason, const char *message)
 {
     p->known.failing = true;
@@ -35,33 +37,43 @@ static void fail(struct pod *p, const char *reason, const char *message)
     pod_save(p);
 }
 
-static uint64_t taken_gpus(const struct agent *a)
+/* Pretended GPUs of a pod that was deleted by force are free at once; real ones only when its
+ * processes are gone, which *ret_dying tells to be a matter of moments. */
+static uint64_t taken_gpus(const struct agent *a, bool *ret_dying)
 {
     uint64_t taken = 0;
+    *ret_dying = false;
     for (const struct pod *p = a->pods; p; p = p->next) {
-        for (size_t i = 0; i < p->known.gpu_count && !p->known.finished; i++)
+        if (p->known.finished || (p->known.gone && a->devices.pretended))
+            continue;
+        for (size_t i = 0; i < p->known.gpu_count; i++)
             taken |= UINT64_C(1) << p->known.gpus[i];
+        *ret_dying = *ret_dying || (p->known.gone && p->known.gpu_count > 0);
     }
     return taken;
 }
 
+/* -EAGAIN: they will be free when pods that are being killed are gone. */
 static int take_gpus(struct pod *p, struct mlt_error *err)
 {
     int64_t count = pod_request(p->spec, NODE_GPU_RESOURCE);
     if (p->agent->devices.count == 0 || p->known.gpu_count > 0 || count <= 0)
         return 0; /* a node without GPUs does not look at the request, as the kubelet does not */
-    if (count > POD_GPUS_MAX || !devices_pick((int64_t)p->agent->devices.count,
-                                              taken_gpus(p->agent), (size_t)count, p->known.gpus))
-        return mlt_fail(err, ENODEV, "no %lld free GPUs on this node", (long long)count);
+    bool dying;
+    uint64_t taken = taken_gpus(p->agent, &dying);
+    if (count > POD_GPUS_MAX ||
+        !devices_pick((int64_t)p->agent->devices.count, taken, (size_t)count, p->known.gpus))
+        return mlt_fail(err, dying ? EAGAIN : ENODEV, "no %lld free GPUs on this node",
+                        (long long)count);
     p->known.gpu_count = (size_t)count;
     return 0;
 }
 
 static int make_sandbox(struct pod *p, struct mlt_error *err)
 {
-    int rc = address_claim(p->agent->claims, p->spec->uid, p->folder, p->known.address, err);
+    int rc = take_gpus(p, err);
     if (rc == 0)
-        rc = take_gpus(p, err);
+        rc = address_claim(p->agent->claims, p->spec->uid, p->folder, p->known.address, err);
     if (rc == 0)
         rc = shim_take(p, err);
     if (rc < 0)
@@ -71,12 +83,19 @@ static int make_sandbox(struct pod *p, struct mlt_error *err)
     return 0;
 }
 
-static void create_sandbox(struct pod *p)
+/* Whether it was made or failed; a pod that waits for GPUs is asked again when another one is
+ * removed. */
+static bool create_sandbox(struct pod *p)
 {
     struct mlt_error err;
-    if (make_sandbox(p, &err) < 0)
+    int rc = make_sandbox(p, &err);
+    p->waits_for_gpus = rc == -EAGAIN;
+    if (p->waits_for_gpus)
+        return false;
+    if (rc < 0)
         fail(p, "FailedCreatePodSandBox", err.text);
     pod_save(p);
+    return true;
 }
 
 static void terminate(struct pod *p, int64_t kill_ms)
@@ -129,7 +148,12 @@ static void remove_pod(struct pod *p)
     give_memory_back(p->spec->uid);
     shim_forget_cgroups(p);
     folder_remove(p->folder);
+    struct agent *a = p->agent;
     pod_free(p);
+    for (struct pod *other = a->pods; other; other = other->next) {
+        if (other->waits_for_gpus)
+            (void)uv_timer_start(&other->timer, timer_fired, 0, 0);
+    }
 }
 
 /* Returns whether the pod still exists and something has changed, so that it is worth asking again.
@@ -138,8 +162,7 @@ static bool carry_out(struct pod *p, const struct pod_action *action)
 {
     switch (action->kind) {
     case POD_ACTION_CREATE_SANDBOX:
-        create_sandbox(p);
-        return true;
+        return create_sandbox(p);
     case POD_ACTION_START:
         if (!p->shim || !pod_objects_ready(p))
             return false;

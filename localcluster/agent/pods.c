@@ -190,7 +190,8 @@ static void admit(struct pod *p)
     struct node_resources used = {0};
     char reason[POD_REASON_MAX], message[POD_MESSAGE_MAX];
     for (const struct pod *other = p->agent->pods; other; other = other->next) {
-        if (other != p && !other->known.finished && !other->known.failing)
+        /* A pod deleted by force is being killed: the kubelet does not count it any more either. */
+        if (other != p && !other->known.finished && !other->known.failing && !other->known.gone)
             node_resources_add(&used, other->spec);
     }
     if (!pod_admit(p->spec, &p->agent->allocatable, &used, reason, sizeof reason, message,
