@@ -164,7 +164,8 @@ static int listen_on(const struct httpd_config *config, int *ret_fd, uint16_t *r
 
 /* libmicrohttpd tells only its log why it does not start. Later messages are about clients that
  * left in the middle of something, and are dropped. */
-static void on_message(void *arg, const char *format, va_list list)
+__attribute__((format(printf, 2, 0))) static void on_message(void *arg, const char *format,
+                                                              va_list list)
 {
     struct httpd *h = arg;
     if (h->started)

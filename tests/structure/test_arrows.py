@@ -28,7 +28,7 @@ ALLOWED = {
     "launcher/trackers": (("lib/base", "launcher"), ()),
     "localcluster": (("lib/base", "localcluster/api", "localcluster/agent", "localcluster/shim"), ()),
     "localcluster/api": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "lib/httpd", "trainingjob"),
-                         ("cjson", "uv", "sqlite3", "openssl", "protobuf-c", "pcre2")),
+                         ("cjson", "uv", "sqlite3", "openssl", "pcre2")),
     "localcluster/agent": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "localcluster/shim"),
                            ("cjson", "uv")),
     "localcluster/shim": (("lib/base", "lib/json"), ("cjson", "uv")),
@@ -46,7 +46,7 @@ WORLD = {"uv.h", "curl/curl.h", "time.h", "sys/time.h", "unistd.h", "fcntl.h", "
 PURE_FOLDERS = ("lib/json", "lib/kube", "gang", "rendezvous", "trainingjob", "ledger")
 LIBC = re.compile(r"^(sys/|linux/|arpa/|netinet/|net/)?[a-z0-9_]+\.h$")
 OUTSIDE = {"cjson": "cjson/", "yaml": "yaml.h", "curl": "curl/", "uv": "uv.h", "microhttpd": "microhttpd.h",
-           "openssl": "openssl/", "pcre2": "pcre2.h", "sqlite3": "sqlite3.h", "protobuf-c": "protobuf-c/",
+           "openssl": "openssl/", "pcre2": "pcre2.h", "sqlite3": "sqlite3.h",
            "libsmartcols": "libsmartcols/"}
 
 
