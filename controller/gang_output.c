@@ -142,8 +142,13 @@ static void note_terminating(struct job *job, const struct coordinator_output *o
 
 static void note_refused(struct job *job, const struct coordinator_output *out)
 {
+    const char *words = out->words ? out->words : "";
     job->controller->metrics.count[METRIC_REFUSALS]++;
-    job_log(job, MLT_LOG_WARNING, "refused words=\"%s\"", out->words ? out->words : "");
+    /* A peer that comes again and again says the same: counted each time, logged once. */
+    if (job->last_refusal && strcmp(job->last_refusal, words) == 0)
+        return;
+    trainingjob_set_text(&job->last_refusal, words, RENDEZVOUS_REASON_MAX);
+    job_log(job, MLT_LOG_WARNING, "refused words=\"%s\"", words);
 }
 
 static void take(struct job *job, const struct coordinator_output *out)

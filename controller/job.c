@@ -152,6 +152,7 @@ void job_free(struct job *job)
     free(job->name);
     free(job->refusal);
     free(job->undo_words);
+    free(job->last_refusal);
     free(job->resource_version);
     free(job);
 }

@@ -104,6 +104,7 @@ struct job {
     uint64_t sent_attempt;   /* of the last START that we sent or adopted */
     uint64_t execed_attempt; /* of GANG_STARTED or ADOPTED */
     uint64_t step_attempt;   /* the attempt that has made a step or a checkpoint */
+    char *last_refusal;      /* logged */
     int64_t trigger_ms;      /* when the first failure came; for the time to restart */
     bool completed;
     bool stop_ordered;
