@@ -3,6 +3,7 @@
 #include "launcher/edge_uv.h"
 
 #include <assert.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -226,6 +227,14 @@ static int open_channel(struct edge *e, struct mlt_error *err)
     static const struct channel_client_ops ops = {
         .opened = channel_opened, .frame = channel_frame, .closed = channel_closed};
     _Static_assert(CONFIG_KEY_SIZE == CHANNEL_KEY_SIZE, "the key file holds the channel's key");
+    /* Tables of names that nobody asks for cost 1 ms of every start, and an image's OPENSSL_CONF
+     * must not reach us. What is refused here first stays refused when the channel starts OpenSSL.
+     */
+    (void)OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_LOAD_SSL_STRINGS |
+                               OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+                               OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS |
+                               OPENSSL_INIT_NO_ATEXIT,
+                           NULL);
     return channel_client_new(&e->loop, e->config->channel_address, e->config->channel_port,
                               e->config->job_uid, e->config->key, &ops, e, &e->channel, err);
 }
