@@ -169,8 +169,8 @@ static void status_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct rank_spawn_failure failure;
-    ssize_t n;
-    while ((n = read(e->status_fd, &failure, sizeof failure)) == (ssize_t)sizeof failure) {
+    ssize_t n = read(e->status_fd, &failure, sizeof failure);
+    for (; n == (ssize_t)sizeof failure; n = read(e->status_fd, &failure, sizeof failure)) {
         if (failure.process >= e->ranks_count)
             continue;
         e->ranks[failure.process].exec_errno = failure.error;

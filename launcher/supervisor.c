@@ -15,7 +15,8 @@
 
 #define HELLO_BYTES_MAX (RENDEZVOUS_PAYLOAD_MAX + RENDEZVOUS_HEADER_SIZE)
 
-static void ignore(struct supervisor *s, const struct supervisor_event *event)
+/* For what means nothing in a state. */
+static void supervisor_no(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)s;
     (void)event;
@@ -24,43 +25,62 @@ static void ignore(struct supervisor *s, const struct supervisor_event *event)
 /* One row: what an event does in each state. The macro's arity keeps a row complete. */
 #define ROW(event, joining, preparing, ready, starting, running, stopping, killing, stuck, ending, \
             leaving)                                                                               \
-    [SUPERVISOR_ON_##                                                                              \
-        event] = {[SUPERVISOR_JOINING] = (joining), [SUPERVISOR_PREPARING] = (preparing),          \
-                  [SUPERVISOR_READY] = (ready),     [SUPERVISOR_STARTING] = (starting),            \
-                  [SUPERVISOR_RUNNING] = (running), [SUPERVISOR_STOPPING] = (stopping),            \
-                  [SUPERVISOR_KILLING] = (killing), [SUPERVISOR_STUCK] = (stuck),                  \
-                  [SUPERVISOR_ENDING] = (ending),   [SUPERVISOR_LEAVING] = (leaving)}
+    [SUPERVISOR_ON_##event] = {[SUPERVISOR_JOINING] = supervisor_##joining,                        \
+                               [SUPERVISOR_PREPARING] = supervisor_##preparing,                    \
+                               [SUPERVISOR_READY] = supervisor_##ready,                            \
+                               [SUPERVISOR_STARTING] = supervisor_##starting,                      \
+                               [SUPERVISOR_RUNNING] = supervisor_##running,                        \
+                               [SUPERVISOR_STOPPING] = supervisor_##stopping,                      \
+                               [SUPERVISOR_KILLING] = supervisor_##killing,                        \
+                               [SUPERVISOR_STUCK] = supervisor_##stuck,                            \
+                               [SUPERVISOR_ENDING] = supervisor_##ending,                          \
+                               [SUPERVISOR_LEAVING] = supervisor_##leaving}
 #define SAME(event, verb) ROW(event, verb, verb, verb, verb, verb, verb, verb, verb, verb, verb)
 
 _Static_assert(SUPERVISOR_STATES == 10, "a new state needs a column in ROW");
 
 /* clang-format off */
-#define no ignore
+/*      event, joining, preparing, ready, starting, running,
+ *          stopping, killing, stuck, ending, leaving */
 static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
-    SAME(OPENED, supervisor_opened),
-    SAME(CLOSED, supervisor_closed),
-    SAME(RECONNECT_TIME, supervisor_reconnect),
-    SAME(PING, supervisor_pinged),
-    SAME(JOIN_TIME, supervisor_join_timeout),
-    /*  event           joining                    preparing                     ready                       starting                    running                      stopping                     killing                     stuck                       ending                     leaving */
-    ROW(WELCOME,        supervisor_welcomed,       supervisor_rewelcomed,        supervisor_rewelcomed,      supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, supervisor_welcomed_running, no),
-    ROW(START,          no,                        no,                           supervisor_started,         no,                         no,                          no,                          no,                         no,                         no,                        no),
-    ROW(STOP,           no,                        supervisor_stop_again,        supervisor_stop_again,      supervisor_stop,            supervisor_stop,             supervisor_stop_sooner,      no,                         supervisor_stop_again,      supervisor_stop_again,     no),
-    ROW(EXIT,           supervisor_ordered_exit,   supervisor_ordered_exit,      supervisor_ordered_exit,    supervisor_ordered_exit,    supervisor_ordered_exit,     supervisor_ordered_exit,     supervisor_ordered_exit,    supervisor_ordered_exit,    supervisor_ordered_exit,   no),
-    ROW(REFUSED,        supervisor_refused,        supervisor_refused,           supervisor_refused,         supervisor_refused,         supervisor_refused,          supervisor_refused,          supervisor_refused,         supervisor_refused,         supervisor_refused,        no),
-    ROW(SPAWNED,        no,                        no,                           no,                         supervisor_spawned,         no,                          no,                          no,                         no,                         no,                        no),
-    ROW(RANK_EXITED,    no,                        no,                           no,                         supervisor_exited_starting, supervisor_exited_running,   supervisor_exited_stopping,  supervisor_exited_killing,  supervisor_exited_killing,  no,                        supervisor_exited_killing),
-    ROW(GONE,           no,                        no,                           no,                         no,                         no,                          no,                          supervisor_gone,            no,                         no,                        supervisor_gone_leaving),
-    ROW(CLEANED,        no,                        supervisor_cleaned,           no,                         no,                         no,                          no,                          no,                         no,                         no,                        no),
-    ROW(PORT_HELD,      no,                        supervisor_port_held,         no,                         no,                         no,                          no,                          no,                         no,                         no,                        no),
-    ROW(SCANNED,        supervisor_scanned,        supervisor_scanned_preparing, supervisor_scanned,         supervisor_scanned,         supervisor_scanned,          supervisor_scanned,          supervisor_scanned,         supervisor_scanned,         supervisor_scanned,        no),
-    ROW(PROGRESSED,     no,                        no,                           no,                         supervisor_progressed,      supervisor_progressed,       supervisor_progressed,       supervisor_progressed,      no,                         no,                        no),
-    ROW(TERMINATE,      supervisor_terminate_idle, supervisor_terminate_idle,    supervisor_terminate_idle,  supervisor_terminate_running, supervisor_terminate_running, supervisor_terminate_noted, supervisor_terminate_noted, supervisor_terminate_noted, supervisor_terminate_noted, no),
-    ROW(GRACE_TIME,     no,                        no,                           no,                         no,                         no,                          supervisor_grace_over,       no,                         no,                         no,                        no),
-    ROW(KILL_TIME,      no,                        no,                           no,                         no,                         no,                          no,                          supervisor_kill_timeout,    no,                         no,                        supervisor_kill_timeout_leaving),
-    ROW(LINGER_TIME,    no,                        no,                           no,                         no,                         no,                          no,                          no,                         no,                         supervisor_linger_over,    no),
+    SAME(OPENED, opened),
+    SAME(CLOSED, closed),
+    SAME(RECONNECT_TIME, reconnect),
+    SAME(PING, pinged),
+    SAME(JOIN_TIME, join_timeout),
+    ROW(WELCOME, welcomed, rewelcomed, rewelcomed, welcomed_running, welcomed_running,
+        welcomed_running, welcomed_running, welcomed_running, welcomed_running, no),
+    ROW(START, no, no, started, no, no,
+        no, no, no, no, no),
+    ROW(STOP, no, stop_again, stop_again, stop, stop,
+        stop_sooner, no, stop_again, stop_again, no),
+    ROW(EXIT, ordered_exit, ordered_exit, ordered_exit, ordered_exit, ordered_exit,
+        ordered_exit, ordered_exit, ordered_exit, ordered_exit, no),
+    ROW(REFUSED, refused, refused, refused, refused, refused,
+        refused, refused, refused, refused, no),
+    ROW(SPAWNED, no, no, no, spawned, no,
+        no, no, no, no, no),
+    ROW(RANK_EXITED, no, no, no, exited_running, exited_running,
+        exited_stopping, exited_killing, exited_killing, no, exited_killing),
+    ROW(GONE, no, no, no, no, no,
+        no, gone, no, no, gone_leaving),
+    ROW(CLEANED, no, cleaned, no, no, no,
+        no, no, no, no, no),
+    ROW(PORT_HELD, no, port_held, no, no, no,
+        no, no, no, no, no),
+    ROW(SCANNED, scanned, scanned_preparing, scanned, scanned, scanned,
+        scanned, scanned, scanned, scanned, no),
+    ROW(PROGRESSED, no, no, no, progressed, progressed,
+        progressed, progressed, no, no, no),
+    ROW(TERMINATE, terminate_idle, terminate_idle, terminate_idle,
+        terminate_running, terminate_running, terminate_noted, terminate_noted, terminate_noted, terminate_noted, no),
+    ROW(GRACE_TIME, no, no, no, no, no,
+        grace_over, no, no, no, no),
+    ROW(KILL_TIME, no, no, no, no, no,
+        no, kill_timeout, no, no, kill_timeout_leaving),
+    ROW(LINGER_TIME, no, no, no, no, no,
+        no, no, no, linger_over, no),
 };
-#undef no
 /* clang-format on */
 
 #define XX(name) _Static_assert(SUPERVISOR_ON_##name < SUPERVISOR_EVENTS, #name);

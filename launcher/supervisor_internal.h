@@ -70,9 +70,8 @@ supervisor_verb supervisor_cleaned, supervisor_port_held, supervisor_scanned,
 void supervisor_prepare(struct supervisor *s);
 
 /* supervisor_run.c: START to the end of the ranks. */
-supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_starting,
-    supervisor_exited_running, supervisor_exited_stopping, supervisor_exited_killing,
-    supervisor_progressed;
+supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_running,
+    supervisor_exited_stopping, supervisor_exited_killing, supervisor_progressed;
 
 /* supervisor_stop.c: STOP, SIGTERM, EXIT and the kill. */
 supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,

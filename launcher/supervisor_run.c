@@ -108,8 +108,9 @@ static void note_exit(struct supervisor *s, const struct supervisor_event *event
         s->alive--;
         rank->tail[0] = '\0';
         if (failed && i == first && event->rank_exited.tail) {
-            strncpy(rank->tail, event->rank_exited.tail, sizeof rank->tail - 1);
-            rank->tail[sizeof rank->tail - 1] = '\0';
+            size_t length = strnlen(event->rank_exited.tail, sizeof rank->tail - 1);
+            memcpy(rank->tail, event->rank_exited.tail, length);
+            rank->tail[length] = '\0';
         }
         rank->exit = (struct rendezvous_exit){.rank = s->start_message.start.rank_base + i,
                                               .local_rank = i,
@@ -125,12 +126,7 @@ static void note_exit(struct supervisor *s, const struct supervisor_event *event
     *ret_last = last;
 }
 
-/* STARTED goes out first; the owner reports ends before SPAWNED only when a kill is under way. */
-void supervisor_exited_starting(struct supervisor *s, const struct supervisor_event *event)
-{
-    supervisor_exited_running(s, event);
-}
-
+/* While STARTING, too: the owner reports ends before SPAWNED only when a kill is under way. */
 void supervisor_exited_running(struct supervisor *s, const struct supervisor_event *event)
 {
     /* The siblings are left alone until STOP: the first failure of the *gang* is found by the
