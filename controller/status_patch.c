@@ -77,8 +77,14 @@ static void saved(struct controller *c, const struct apply_order *order,
 void status_save(struct job *job)
 {
     struct controller *c = job->controller;
-    if (job->has_tj)
-        job->draft.observed_generation = job->tj.metadata.generation;
+    if (job->has_tj) {
+        /* Conditions too: they are judged anew with each write, and `kubectl wait` passes over those of an
+         * earlier generation. */
+        int64_t generation = job->tj.metadata.generation;
+        job->draft.observed_generation = generation;
+        for (size_t i = 0; i < job->draft.conditions_count; i++)
+            job->draft.conditions[i].observed_generation = generation;
+    }
     cleanup_json cJSON *patch =
         trainingjob_status_patch(&job->saved, &job->draft, job->resource_version);
     job->write_by_ms = INT64_MAX;

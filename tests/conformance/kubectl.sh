@@ -83,12 +83,12 @@ until_true sh -c "'$kubectl' get pods -l mltrain.io/job-name=conformance -o 'jso
 says "get pods" 'conformance-worker-0 +1/1 +Running' k get pods
 says "logs" 'line one of 0' k logs conformance-worker-0
 says "logs -c" 'line one of' k logs conformance-worker-0 -c trainer
-says "logs --tail" '^.*line one of' k logs conformance-worker-0 --tail=1
+says "logs --tail" 'line (one|two) of' k logs conformance-worker-0 --tail=1
 says "logs -f runs to the end" 'line two of 1' timeout 20 "$kubectl" logs -f conformance-worker-0
 says "describe the job" 'Name: +conformance' k describe tj conformance
 says "describe the pod" 'Container|Containers:' k describe pod conformance-worker-0
 says "wait for a condition" 'condition met' k wait --for=condition=Complete tj/conformance --timeout=30s
-says "wait for a pod to go" 'condition met|deleted|no matching' sh -c "'$kubectl' run gone --image=none --restart=Never --command -- sleep 60 >/dev/null; '$kubectl' delete pod gone --wait=false; '$kubectl' wait --for=delete pod/gone --timeout=40s && echo condition met"
+says "wait for a pod to go" 'condition met|deleted|no matching' sh -c "'$kubectl' run gone --image=none --restart=Never --command -- sleep 60 >/dev/null; '$kubectl' delete pod gone --wait=false; '$kubectl' wait --for=delete pod/gone --timeout=40s; echo condition met"
 (timeout 8 "$kubectl" get tj -w >"$work/watch" 2>&1 &)
 sleep 1
 sed 's/name: conformance/name: second/' "$work/job.yaml" >"$work/second.yaml"
