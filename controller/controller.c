@@ -149,6 +149,7 @@ static void job_reconcile(struct job *job)
     }
     gang_drain(job);
     members_dismiss(job);
+    finish_retire(job);
     job_set_alarms(job);
 }
 

@@ -156,6 +156,20 @@ void finish_delete_pods(struct job *job)
             delete_pod(job, p);
 }
 
+void finish_retire(struct job *job)
+{
+    int64_t let_go_ms = job->let_go_ms;
+    if (!job->coordinator || !job->let_go || !job_finished(job) || job->creations)
+        return;
+    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+         p = p->next_of_job)
+        if (!view_pod_terminal(p))
+            return;
+    job_drop_gang(job);
+    job->let_go = true;
+    job->let_go_ms = let_go_ms;
+}
+
 /* ---- the object ---- */
 
 static void job_deleted(struct controller *c, const struct apply_order *order,

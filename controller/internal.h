@@ -136,6 +136,8 @@ void finish_fail(struct job *job, const char *reason, const char *message);
 void finish_let_go(struct job *job);
 bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod);
 void finish_delete_pods(struct job *job);
+/* A finished job whose pods have all ended needs no members and no coordinator any more. */
+void finish_retire(struct job *job);
 void finish_delete_job(struct job *job);
 
 /* ---- node_loss.c ---- */
