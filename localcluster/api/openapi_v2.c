@@ -26,7 +26,7 @@ enum named_field {
     NAMED_NAME = 1,
     NAMED_VALUE = 2
 }; /* NamedSchema, NamedPathItem, NamedAny, ... */
-enum path_item_field { ITEM_GET = 2, ITEM_PUT = 3, ITEM_POST = 4, ITEM_DELETE = 5, ITEM_PATCH = 7 };
+enum path_item_field { ITEM_GET = 2, ITEM_PUT = 3, ITEM_POST = 4, ITEM_DELETE = 5, ITEM_PATCH = 8 };
 enum operation_field {
     OPERATION_ID = 5,
     OPERATION_PARAMETERS = 8,
