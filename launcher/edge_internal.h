@@ -64,6 +64,7 @@ struct edge {
     const struct rank_spawn_saved *saved;
     struct supervisor *supervisor;
     struct channel_client *channel;
+    char closed_words[256]; /* for CLOSED, which may have to wait */
     uv_timer_t timers[SUPERVISOR_TIMERS];
     uv_signal_t on_child, on_term, on_int;
 
@@ -76,6 +77,8 @@ struct edge {
     struct edge_rank *ranks;
     uint32_t ranks_count, ranks_capacity;
     uint64_t spawn_began_ns;
+    uint32_t
+        spawned_pids[RENDEZVOUS_RANKS_PER_MEMBER_MAX]; /* for SPAWNED, which may have to wait */
     int status_fd; /* read end while ranks are being exec'd, else -1 */
     uv_poll_t *status_poll;
     struct reap reap;

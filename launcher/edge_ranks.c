@@ -184,15 +184,14 @@ static void status_readable(uv_poll_t *poll, int status, int events)
 /* Every rank has exec'd, or failed. */
 static void finish_spawn(struct edge *e)
 {
-    uint32_t pids[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     edge_poll_free(&e->status_poll);
     (void)close(e->status_fd);
     e->status_fd = -1;
     for (uint32_t i = 0; i < e->ranks_count; i++)
-        pids[i] = e->ranks[i].exec_errno ? 0 : (uint32_t)e->ranks[i].pid;
+        e->spawned_pids[i] = e->ranks[i].exec_errno ? 0 : (uint32_t)e->ranks[i].pid;
     struct supervisor_event event = {
         .kind = SUPERVISOR_ON_SPAWNED,
-        .spawned = {.pids = pids,
+        .spawned = {.pids = e->spawned_pids,
                     .count = e->ranks_count,
                     .start_to_exec_us = (uv_hrtime() - e->spawn_began_ns) / 1000}};
     edge_post(e, &event);

@@ -193,7 +193,10 @@ static void channel_opened(void *arg)
 
 static void channel_closed(void *arg, const char *reason)
 {
-    edge_post(arg, &(struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = reason});
+    struct edge *e = arg;
+    (void)snprintf(e->closed_words, sizeof e->closed_words, "%s", reason);
+    edge_post(e,
+              &(struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = e->closed_words});
 }
 
 static void channel_frame(void *arg, const struct rendezvous_frame *frame)

@@ -30,6 +30,7 @@ struct supervisor {
     uint16_t port;                                            /* held, or 0 */
     struct rendezvous_message welcome_message, start_message; /* type 0 before the first */
     uint64_t frames_broken;
+    char refused_words[128]; /* told last, so that each reason is told once */
 
     /* The attempt that runs or ran last. */
     uint64_t attempt;

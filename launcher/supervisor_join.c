@@ -64,10 +64,7 @@ static void send_hello(struct supervisor *s)
 void supervisor_opened(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    if (s->member.failures > 0)
-        supervisor_log(s, "connected to the controller again");
     s->connected = true;
-    member_connected(&s->member);
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
     send_hello(s);
 }
@@ -138,6 +135,11 @@ static bool take_welcome(struct supervisor *s)
         return false;
     }
     (void)supervisor_emit(s, SUPERVISOR_DO_WATCH);
+    /* Only now: a controller that opens and refuses must not be asked again at once. */
+    if (s->member.failures > 0)
+        supervisor_log(s, "connected to the controller again");
+    member_connected(&s->member);
+    s->refused_words[0] = '\0';
     return true;
 }
 

@@ -3,6 +3,8 @@
 #include "launcher/supervisor_internal.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 void supervisor_send_stopped(struct supervisor *s)
 {
@@ -168,7 +170,10 @@ void supervisor_ordered_exit(struct supervisor *s, const struct supervisor_event
 void supervisor_refused(struct supervisor *s, const struct supervisor_event *event)
 {
     const struct rendezvous_refused *refused = &event->message->refused;
-    supervisor_log(s, "the controller refused this launcher: %s", refused->reason);
+    if (refused->final ||
+        strncmp(s->refused_words, refused->reason, sizeof s->refused_words - 1) != 0)
+        supervisor_log(s, "the controller refused this launcher: %s", refused->reason);
+    (void)snprintf(s->refused_words, sizeof s->refused_words, "%s", refused->reason);
     if (refused->final)
         supervisor_leave(s, SUPERVISOR_EXIT_BAD_SPEC);
 }

@@ -261,8 +261,9 @@ void harness_launch(struct harness *h, const char *const *command)
     (void)snprintf(path, sizeof path, "%s/key", h->dir);
     write_key(h, path);
     if (h->as_pid_1) {
-        assert_int_equal(unshare(CLONE_NEWPID | CLONE_NEWNS), 0);
+        assert_int_equal(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC), 0);
         assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+        assert_int_equal(mount("shm", "/dev/shm", "tmpfs", 0, "size=16m"), 0);
     }
     h->pid = fork();
     if (h->pid == 0)

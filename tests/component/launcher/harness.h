@@ -40,7 +40,7 @@ struct harness {
         err; /* descriptors for the launcher's stdout and stderr; -1: files dir/out and dir/err */
     const char *cgroup; /* a cgroup.procs file that it enters; NULL: none */
     int wait_ms;
-    bool as_pid_1; /* in PID and mount namespaces of its own */
+    bool as_pid_1; /* in PID, mount and IPC namespaces of its own, with an empty /dev/shm */
 };
 
 /* A server on a free port, a folder, and a WELCOME for one rank of `plain`. */

@@ -29,7 +29,7 @@ static bool is_child_of_pid_1(pid_t pid)
            sscanf(strrchr(text, ')') + 1, " %*c %d", &parent) == 1 && parent == 1;
 }
 
-static void test_pid_1_kills_its_ranks_descendants_and_spares_exec_sessions(void **state)
+static void test_pid_1_removes_what_its_ranks_leave_and_spares_exec_sessions(void **state)
 {
     (void)state;
     struct harness h;
@@ -37,8 +37,11 @@ static void test_pid_1_kills_its_ranks_descendants_and_spares_exec_sessions(void
     h.as_pid_1 = true;
     char script[512], command[512];
     (void)snprintf(script, sizeof script,
-                   "setsid sh -c 'setsid sleep 300 & echo $! > %s/orphan' & sleep 300", h.dir);
+                   "echo x > /dev/shm/left; "
+                   "setsid sh -c 'setsid sleep 300 & echo $! > %s/orphan' & sleep 300",
+                   h.dir);
     harness_launch(&h, SH(script));
+    assert_int_equal(system("echo x > /dev/shm/before && sleep 0.05"), 0);
     uint64_t attempt = harness_start_ranks(&h);
     pid_t doomed = pid_in(&h, "orphan");
     /* From now on our children are born into the launcher's PID namespace, and /proc shows it: just
@@ -53,6 +56,10 @@ static void test_pid_1_kills_its_ranks_descendants_and_spares_exec_sessions(void
     assert_false(harness_expect(&h, RENDEZVOUS_STOPPED)->stopped.unkillable);
     assert_false(harness_is_alive(doomed));
     assert_true(harness_is_alive(spared));
+    /* And READY means that the attempt's shared memory is gone, but nobody else's. */
+    (void)harness_expect(&h, RENDEZVOUS_READY);
+    assert_int_equal(access("/dev/shm/left", F_OK), -1);
+    assert_int_equal(access("/dev/shm/before", F_OK), 0);
     harness_send_exit(&h, 3);
     assert_int_equal(harness_exit_code(&h), 3);
     harness_end(&h);
@@ -62,7 +69,8 @@ static int may_make_namespaces(void)
 {
     pid_t pid = fork();
     if (pid == 0)
-        _exit(unshare(CLONE_NEWPID | CLONE_NEWNS) == 0 && access("/usr/bin/nsenter", X_OK) == 0
+        _exit(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC) == 0 &&
+                      access("/usr/bin/nsenter", X_OK) == 0
                   ? 0
                   : 1);
     int status = 1;
@@ -73,7 +81,7 @@ static int may_make_namespaces(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pid_1_kills_its_ranks_descendants_and_spares_exec_sessions),
+        cmocka_unit_test(test_pid_1_removes_what_its_ranks_leave_and_spares_exec_sessions),
     };
     if (!may_make_namespaces()) {
         (void)printf("skipped: making a PID namespace is not allowed here\n");

@@ -22,7 +22,7 @@ struct world {
     unsigned asked[KINDS];            /* by enum supervisor_effect_kind */
     int64_t timer[SUPERVISOR_TIMERS]; /* its last delay; -1: stopped */
     int code, signal;
-    struct rendezvous_message sent[64];
+    struct rendezvous_message sent[256];
     size_t sent_count;
     bool running;
 };
@@ -313,6 +313,28 @@ static void test_a_start_that_comes_too_early_or_from_the_past_starts_nothing(vo
     receive(&w, &start); /* a repetition does no harm */
     assert_int_equal(w.asked[SUPERVISOR_DO_SPAWN], 1);
     assert_int_equal(supervisor_refusals(w.s), 3);
+    world_release(&w);
+}
+
+static void test_a_controller_that_opens_and_refuses_is_not_asked_again_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
+                                         .refused = {.reason = "later"}};
+    int64_t longest = 0;
+    world_init(&w);
+    for (int i = 0; i < 100; i++) {
+        happen(&w, SUPERVISOR_ON_OPENED);
+        receive(&w, &refused);
+        happen(&w, SUPERVISOR_ON_CLOSED);
+        if (i >= 50 && w.timer[SUPERVISOR_TIMER_RECONNECT] > longest)
+            longest = w.timer[SUPERVISOR_TIMER_RECONNECT];
+        happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
+    }
+    assert_in_range(longest, MEMBER_RECONNECT_MS_MAX / 2, MEMBER_RECONNECT_MS_MAX);
+    assert_int_equal(w.asked[SUPERVISOR_DO_LOG],
+                     2); /* the refusal, and the lost channel: once each */
     world_release(&w);
 }
 
@@ -682,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_without_a_channel_for_ten_minutes_it_leaves_with_69),
         cmocka_unit_test(test_after_the_first_start_no_lost_channel_ends_it),
         cmocka_unit_test(test_a_start_that_comes_too_early_or_from_the_past_starts_nothing),
+        cmocka_unit_test(test_a_controller_that_opens_and_refuses_is_not_asked_again_at_once),
         cmocka_unit_test(test_garbage_is_counted_and_told_once),
         cmocka_unit_test(test_only_pytorch_ranks_of_node_0_keep_the_held_port),
         cmocka_unit_test(test_ends_are_told_and_siblings_left_alone),
