@@ -117,7 +117,7 @@ static bool is_passed_on(const char *variable)
 static char *name_of_command(const struct manifest_command *command)
 {
     const char *word = command->argv[0];
-    for (char **arg = command->argv + 1; *arg; arg++)
+    for (const char *const *arg = command->argv + 1; *arg; arg++)
         if (strstr(*arg, ".py") && (*arg)[0] != '-') {
             word = *arg;
             break;
@@ -144,11 +144,11 @@ static cJSON *container_of_command(const struct manifest_command *command)
     json_set_string(container, "name", TRAININGJOB_TRAINER);
     json_set_string(container, "image", "host");
     cJSON *argv = json_set_array(container, "command");
-    for (char **arg = command->argv; *arg; arg++)
+    for (const char *const *arg = command->argv; *arg; arg++)
         json_append_string(argv, *arg);
     json_set_string(container, "workingDir", command->folder);
     cJSON *environment = json_set_array(container, "env");
-    for (char **variable = command->environment; *variable; variable++) {
+    for (const char *const *variable = command->environment; *variable; variable++) {
         if (!is_passed_on(*variable))
             continue;
         const char *equals = strchr(*variable, '=');

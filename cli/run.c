@@ -437,7 +437,7 @@ static int split_command(int argc, char **argv, struct options *o)
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--") == 0) {
             o->is_command = i + 1 < argc;
-            o->command.argv = argv + i + 1;
+            o->command.argv = (const char *const *)(argv + i + 1);
             return i;
         }
     return argc;
@@ -470,7 +470,7 @@ int cli_run(int argc, char **argv)
     cleanup_free char *folder = realpath(".", NULL), *checkpoints = NULL;
     if (r.options.is_command) {
         r.options.command.folder = folder ? folder : "/";
-        r.options.command.environment = environ;
+        r.options.command.environment = (const char *const *)environ;
         r.options.command.unique = (unsigned long)getpid();
         if (r.options.command.checkpoint_path && r.options.command.checkpoint_path[0] != '/')
             r.options.command.checkpoint_path = checkpoints =

@@ -9,7 +9,7 @@
 #include "cli/manifest.h"
 #include "lib/json/json.h"
 
-static struct manifest_command command_of(char **argv, char **environment)
+static struct manifest_command command_of(const char *const *argv, const char *const *environment)
 {
     return (struct manifest_command){.nproc = 4,
                                      .nnodes = 2,
@@ -24,8 +24,8 @@ static struct manifest_command command_of(char **argv, char **environment)
 static void test_a_command_becomes_a_valid_job(void **state)
 {
     (void)state;
-    char *argv[] = {"python3", "src/Train_GPT.py", "--lr", "1e-3", NULL};
-    char *environment[] = {"HOME=/home/ada", "PRICE=$5", "RANK=7", "MLTRAIN_JOB=x", "PWD=/", NULL};
+    const char *argv[] = {"python3", "src/Train_GPT.py", "--lr", "1e-3", NULL};
+    const char *environment[] = {"HOME=/home/ada", "PRICE=$5", "RANK=7", "MLTRAIN_JOB=x", "PWD=/", NULL};
     struct manifest_command command = command_of(argv, environment);
     cJSON *documents cleanup_json = manifest_from_command(&command), *job = NULL;
     struct mlt_error err = {0};
@@ -48,7 +48,7 @@ static void test_a_command_becomes_a_valid_job(void **state)
 static void test_checkpoints_outside_the_folder_are_mounted(void **state)
 {
     (void)state;
-    char *argv[] = {"/usr/bin/env", NULL}, *environment[] = {NULL};
+    const char *argv[] = {"/usr/bin/env", NULL}, *environment[] = {NULL};
     struct manifest_command command = command_of(argv, environment);
     command.checkpoint_path = "/data/checkpoints";
     cJSON *documents cleanup_json = manifest_from_command(&command), *job = NULL;
@@ -67,7 +67,7 @@ static void test_documents_need_exactly_one_job(void **state)
     cJSON *none cleanup_json = cJSON_CreateArray(), *job = NULL;
     assert_true(manifest_job(none, &job, &err) < 0);
     assert_string_equal(err.text, "no TrainingJob among the documents");
-    char *argv[] = {"true", NULL}, *environment[] = {NULL};
+    const char *argv[] = {"true", NULL}, *environment[] = {NULL};
     struct manifest_command command = command_of(argv, environment);
     cJSON *two cleanup_json = manifest_from_command(&command);
     json_append(two, json_copy(cJSON_GetArrayItem(two, 0)));
