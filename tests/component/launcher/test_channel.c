@@ -199,6 +199,23 @@ static void write_text(struct harness *h, const char *name, const char *text)
     assert_int_equal(fclose(file), 0);
 }
 
+static void test_an_images_openssl_configuration_does_not_reach_the_channel(void **state)
+{
+    (void)state;
+    struct harness h;
+    char variable[128];
+    harness_begin(&h);
+    write_text(&h, "openssl.cnf",
+               "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\n"
+               "MaxProtocol = TLSv1.2\nCipherString = NULL\n");
+    (void)snprintf(variable, sizeof variable, "OPENSSL_CONF=%s/openssl.cnf", h.dir);
+    h.extra_environment[0] = variable;
+    harness_launch(&h, SH("echo $OPENSSL_CONF"));
+    (void)harness_start_ranks(&h);
+    harness_await_text(&h, "out", "openssl.cnf\n"); /* but the ranks keep it */
+    harness_end(&h);
+}
+
 static void make_dcp(struct harness *h, const char *step, bool torn)
 {
     char path[256];
@@ -334,6 +351,7 @@ int main(void)
         cmocka_unit_test(test_a_final_refusal_ends_the_launcher_with_64),
         cmocka_unit_test(test_the_held_port_is_nobody_elses_and_the_ranks_own),
         cmocka_unit_test(test_for_plain_ranks_the_port_is_free_when_they_run),
+        cmocka_unit_test(test_an_images_openssl_configuration_does_not_reach_the_channel),
         cmocka_unit_test(test_checkpoints_are_told_before_ready_and_while_ranks_run),
         cmocka_unit_test(test_progress_is_read_from_the_output_and_told_once_a_second),
         cmocka_unit_test(test_environment_that_is_missing_or_wrong_is_named_and_ends_with_64),
