@@ -85,6 +85,48 @@ static void test_a_failure_that_was_judged_is_not_judged_again_by_the_next_contr
     world_release(&w);
 }
 
+static void test_a_controller_that_loses_its_lease_closes_all_channels_and_ends(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    uint64_t channels = w.channels;
+    world_patch(&w, "leases/mltrain-system/mltrain-controller",
+                "{\"spec\":{\"holderIdentity\":\"other\",\"leaseTransitions\":7}}");
+    world_advance(&w, 15000);
+    assert_true(w.exited);
+    assert_true(w.exited_lost);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        /* Closed: it looks for the next leader on a new one. */
+        assert_true(world_launcher(&w, "a", slot)->channel > channels);
+        assert_int_equal(world_launcher(&w, "a", slot)->state, LAUNCHER_RUNNING);
+    }
+    world_release(&w);
+}
+
+static void
+test_a_controller_that_is_stopped_gives_its_lease_back_and_leaves_ranks_alone(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_stop_controller(&w);
+    assert_true(w.exited);
+    assert_false(w.exited_lost);
+    assert_string_equal(json_string(world_object(&w, "leases/mltrain-system/mltrain-controller"),
+                                    "spec.holderIdentity", ""),
+                        "");
+    assert_int_equal(world_launcher(&w, "a", 0)->state, LAUNCHER_RUNNING);
+    world_replace_controller(&w);
+    world_advance(&w, 1000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    world_job_ends_well(&w, "a");
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_release(&w);
+}
+
 /* One life with a failure in it; the controller is dropped before its n-th effect. */
 static void live(struct world *w, int drop_after)
 {
@@ -170,6 +212,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_new_controller_adopts_running_ranks_as_they_are),
         cmocka_unit_test(test_a_rank_that_died_while_nobody_led_restarts_the_gang),
         cmocka_unit_test(test_a_pod_that_went_while_nobody_led_is_created_again),
+        cmocka_unit_test(test_a_controller_that_loses_its_lease_closes_all_channels_and_ends),
+        cmocka_unit_test(
+            test_a_controller_that_is_stopped_gives_its_lease_back_and_leaves_ranks_alone),
         cmocka_unit_test(test_a_failure_that_was_judged_is_not_judged_again_by_the_next_controller),
         cmocka_unit_test(test_a_creation_of_a_former_controller_that_arrives_late_doubles_nothing),
         cmocka_unit_test(

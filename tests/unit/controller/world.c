@@ -224,6 +224,12 @@ static void come_back(struct world *w)
         }
 }
 
+void world_stop_controller(struct world *w)
+{
+    (void)world_push(w, CONTROLLER_STOP, 0);
+    world_run(w);
+}
+
 void world_advance(struct world *w, int64_t ms)
 {
     int64_t end = w->now_ms + ms;

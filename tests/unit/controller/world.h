@@ -98,6 +98,8 @@ void world_run(struct world *w);
 /* Moves time on in the steps that the controller's timer asks for. */
 void world_advance(struct world *w, int64_t ms);
 
+/* Asks the controller to end, as SIGTERM does. */
+void world_stop_controller(struct world *w);
 /* Drops the controller as kill -9 does, and starts another one. Channels close; launchers come
  * back. */
 void world_replace_controller(struct world *w);
