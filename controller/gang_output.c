@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "controller/text_clean.h"
 #include "lib/base/alloc.h"
 
 static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
@@ -14,6 +15,8 @@ static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
     job->verdict.role = mlt_strdup(v->role ? v->role : "");
     job->verdict.node = mlt_strdup(v->node ? v->node : "");
     job->verdict.tail = mlt_strdup(v->tail ? v->tail : "");
+    text_clean(job->verdict.node);
+    text_clean(job->verdict.v.words);
     job->verdict.v.role = job->verdict.role;
     job->verdict.v.node = job->verdict.node;
     job->verdict.v.tail = job->verdict.tail;
@@ -75,12 +78,14 @@ static void note_checkpoints(struct job *job, const struct coordinator_output *o
     for (unsigned i = 0; i < job->reports_count; i++)
         free(job->reports[i].path);
     job->reports_count = 0;
+    /* A path that is no text cannot stand in the status, nor be handed on by it. */
     for (uint32_t i = 0; i < out->checkpoints_count && i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
-        job->reports[job->reports_count++] = (struct trainingjob_checkpoint){
-            .step = out->checkpoints[i].step,
-            .path = mlt_strdup(out->checkpoints[i].path),
-            .time_ms = out->checkpoints[i].wall_ms,
-        };
+        if (text_is_utf8(out->checkpoints[i].path))
+            job->reports[job->reports_count++] = (struct trainingjob_checkpoint){
+                .step = out->checkpoints[i].step,
+                .path = mlt_strdup(out->checkpoints[i].path),
+                .time_ms = out->checkpoints[i].wall_ms,
+            };
     job->has_report = true;
     if (out->torn_step != RENDEZVOUS_NO_STEP)
         job_log(job, MLT_LOG_INFO, "torn checkpoint step=%" PRId64, out->torn_step);

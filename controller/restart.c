@@ -6,6 +6,7 @@
 #include "controller/backoff.h"
 #include "controller/failure_policy.h"
 #include "controller/internal.h"
+#include "controller/text_clean.h"
 #include "lib/json/json.h"
 
 #define TAIL_SHOWN_MAX 600 /* bytes of the culprit's last output in the failure's message */
@@ -42,6 +43,7 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v)
         tail_length > TAIL_SHOWN_MAX ? v->tail + tail_length - TAIL_SHOWN_MAX : v->tail;
     char message[RENDEZVOUS_REASON_MAX + TAIL_SHOWN_MAX + 16];
     (void)snprintf(message, sizeof message, "%s%s%s", v->words, *tail ? ": " : "", tail);
+    text_clean(message); /* the tail is whatever the rank wrote, and is cut anywhere */
     struct trainingjob_failure f = {
         .time_ms = job->controller->wall_ms,
         .attempt = (int64_t)v->attempt,

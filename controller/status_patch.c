@@ -78,8 +78,8 @@ void status_save(struct job *job)
 {
     struct controller *c = job->controller;
     if (job->has_tj) {
-        /* Conditions too: they are judged anew with each write, and `kubectl wait` passes over those of an
-         * earlier generation. */
+        /* Conditions too: they are judged anew with each write, and `kubectl wait` passes over
+         * those of an earlier generation. */
         int64_t generation = job->tj.metadata.generation;
         job->draft.observed_generation = generation;
         for (size_t i = 0; i < job->draft.conditions_count; i++)

@@ -34,6 +34,38 @@ static void test_a_job_runs_from_its_submission_to_success(void **state)
     world_release(&w);
 }
 
+static void test_rank_0_may_decide_alone(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, "{\"spec\":{\"successPolicy\":\"Rank0\"}}");
+    world_launcher(&w, "a", 1)->hold_stop = true;
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 0, 0, 1000);
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_advance(&w, 4000);
+    assert_non_null(world_launcher(&w, "a", 1)); /* it has its grace */
+    world_stopped(&w, world_launcher(&w, "a", 1));
+    world_run(&w);
+    assert_null(world_launcher(&w, "a", 1));
+    world_release(&w);
+}
+
+static void test_the_last_checkpoint_is_taken_in_after_the_end(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    world_checkpoint(&w, l, 50, -1);
+    l->late_checkpoint = 60;
+    world_rank_exits(&w, l, 0, 0, 0, 1000);
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    assert_int_equal(world_number(&w, "a", "checkpoint.step"), 60);
+    world_release(&w);
+}
+
 static void test_progress_is_written_at_once_and_then_every_ten_seconds(void **state)
 {
     struct world w;
@@ -196,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_job_runs_from_its_submission_to_success),
+        cmocka_unit_test(test_rank_0_may_decide_alone),
+        cmocka_unit_test(test_the_last_checkpoint_is_taken_in_after_the_end),
         cmocka_unit_test(test_progress_is_written_at_once_and_then_every_ten_seconds),
         cmocka_unit_test(test_two_jobs_that_need_most_of_the_cluster_run_one_after_the_other),
         cmocka_unit_test(test_a_job_that_can_never_fit_says_so_at_once_and_stays_queued),

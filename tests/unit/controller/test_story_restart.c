@@ -35,6 +35,19 @@ test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoin
     world_release(&w);
 }
 
+static void test_last_output_that_is_no_text_does_not_stop_the_restart(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.tail = "caf\xc3\xa9 \xff\xfe\xc3";
+    world_submit(&w, "a", 1, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_non_null(strstr(world_status(&w, "a", "failures[0].message"), "caf\xc3\xa9 ???"));
+    world_release(&w);
+}
+
 static void test_a_newer_checkpoint_gives_one_retry_back(void **state)
 {
     struct world w;
@@ -302,6 +315,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint),
+        cmocka_unit_test(test_last_output_that_is_no_text_does_not_stop_the_restart),
         cmocka_unit_test(test_a_newer_checkpoint_gives_one_retry_back),
         cmocka_unit_test(test_a_torn_checkpoint_is_not_resumed_from),
         cmocka_unit_test(test_the_budget_of_retries_ends_the_job_with_the_culprits_code),

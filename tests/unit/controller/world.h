@@ -56,7 +56,8 @@ struct world_launcher {
     uint32_t exits_count;
     struct rendezvous_checkpoint checkpoints[4]; /* newest first */
     uint32_t checkpoints_count;
-    int32_t exit_code; /* of EXIT; -1: none */
+    int64_t late_checkpoint; /* found by its look after the ranks' end; 0: none */
+    int32_t exit_code;       /* of EXIT; -1: none */
 };
 
 struct world {
@@ -74,6 +75,7 @@ struct world {
     const char *refuse_dry_run; /* message of a 422 */
     const char *refuse_pod;     /* message of a 403 for real creations */
     bool slow_garbage;          /* pods outlive their job */
+    const char *tail;           /* last output of a rank that fails; NULL: an ordinary one */
     const char *reject_on;      /* the kubelet of this node rejects pods */
     int conflicts;              /* so many status writes meet a 409 */
     int unavailable;            /* so many requests get a 503 */

@@ -93,6 +93,9 @@ void world_launcher_connects(struct world *w, struct world_launcher *l)
     say_hello(w, l);
 }
 
+static void tell_checkpoints(struct world *w, struct world_launcher *l, int64_t step_number,
+                             int64_t torn);
+
 static void become_ready(struct world *w, struct world_launcher *l, uint64_t attempt)
 {
     struct rendezvous_message m = {.type = RENDEZVOUS_READY, .attempt = attempt};
@@ -124,6 +127,8 @@ void world_stopped(struct world *w, struct world_launcher *l)
     l->state = LAUNCHER_STOPPED;
     l->stopping = false;
     say(w, l, &m);
+    if (l->late_checkpoint)
+        tell_checkpoints(w, l, l->late_checkpoint, RENDEZVOUS_NO_STEP);
     become_ready(w, l, l->attempt + 1);
 }
 
@@ -317,7 +322,9 @@ void world_rank_exits(struct world *w, struct world_launcher *l, uint32_t local_
         .signal = signal,
         .cause = signal ? RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE : RENDEZVOUS_CAUSE_EXITED,
         .after_ms = after_ms,
-        .tail = code ? "Traceback: boom" : "",
+        .tail = !code     ? ""
+                : w->tail ? w->tail
+                          : "Traceback: boom",
     };
     l->exits[l->exits_count++] = m.rank_exit.exit;
     say(w, l, &m);
@@ -343,7 +350,8 @@ void world_progress(struct world *w, struct world_launcher *l, int64_t step_numb
     world_run(w);
 }
 
-void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step_number, int64_t torn)
+static void tell_checkpoints(struct world *w, struct world_launcher *l, int64_t step_number,
+                             int64_t torn)
 {
     static const char *const path = "/checkpoints/c";
     struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT, .attempt = l->attempt};
@@ -360,6 +368,11 @@ void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step_nu
     m.checkpoint.checkpoints_count = l->checkpoints_count;
     m.checkpoint.torn_step = torn;
     say(w, l, &m);
+}
+
+void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step_number, int64_t torn)
+{
+    tell_checkpoints(w, l, step_number, torn);
     world_run(w);
 }
 
