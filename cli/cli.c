@@ -99,28 +99,37 @@ int cli_connect_file(struct cli *c, const char *path, const char *context, const
     return rc;
 }
 
+int cli_connect_cluster(struct cli *c, const char *dir, const char *namespace_,
+                        struct mlt_error *err)
+{
+    cleanup_free char *file = cluster_file(dir, "kubeconfig");
+    int rc = cli_connect_file(c, file, NULL, namespace_, err);
+    if (rc == 0)
+        c->cluster_dir = mlt_strdup(dir);
+    return rc;
+}
+
 int cli_connect(struct cli *c, const struct cli_target *target)
 {
     struct mlt_error err = {0};
-    cleanup_free char *file = NULL;
+    int rc;
     if (target->cluster) {
         cleanup_free char *dir = cluster_dir(target->cluster);
         if (!cluster_is_up(dir))
             return cli_fail(-ENOENT,
                             "the cluster `%s` is not up; `mltrain cluster up --name %s` starts it",
                             target->cluster, target->cluster);
-        file = cluster_file(dir, "kubeconfig");
+        rc = cli_connect_cluster(c, dir, target->namespace_, &err);
+        return rc < 0 ? cli_fail(rc, "%s", err.text) : 0;
     }
-    int rc = cli_connect_file(c, file ? file : target->kubeconfig, target->context,
-                              target->namespace_, &err);
-    if (rc == -ENOENT && !file && !target->kubeconfig && !target->context) {
+    rc = cli_connect_file(c, target->kubeconfig, target->context, target->namespace_, &err);
+    if (rc == -ENOENT && !target->kubeconfig && !target->context) {
         cleanup_free char *dir = cluster_dir(CLUSTER_NAME_DEFAULT);
         if (!cluster_is_up(dir))
             return cli_fail(-ENOENT,
                             "%s, and no one-machine cluster is up; `mltrain cluster up` starts one",
                             err.text);
-        file = cluster_file(dir, "kubeconfig");
-        rc = cli_connect_file(c, file, NULL, target->namespace_, &err);
+        rc = cli_connect_cluster(c, dir, target->namespace_, &err);
     }
     return rc < 0 ? cli_fail(rc, "%s", err.text) : 0;
 }
@@ -139,6 +148,7 @@ void cli_disconnect(struct cli *c)
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&c->loop);
     kube_config_release(&c->config);
+    free(c->cluster_dir);
 }
 
 int cli_send(struct cli *c, const char *verb, const char *path, const char *content_type,

@@ -37,6 +37,7 @@ struct cli {
     struct kube_config config;
     struct kube_transport *transport;
     const char *namespace_; /* of the options, else of the context */
+    char *cluster_dir;      /* of the one-machine cluster that it is known to be, else NULL */
 };
 
 /* By kubectl's rules; without any kubeconfig, this user's running cluster `default` is taken. Says
@@ -45,6 +46,9 @@ int cli_connect(struct cli *c, const struct cli_target *target) MLT_MUST_USE;
 /* Connects to the cluster of this kubeconfig file and nothing else. */
 int cli_connect_file(struct cli *c, const char *path, const char *context, const char *namespace_,
                      struct mlt_error *err) MLT_MUST_USE;
+/* Connects to the one-machine cluster in this folder; whoever waits notices when it goes down. */
+int cli_connect_cluster(struct cli *c, const char *dir, const char *namespace_,
+                        struct mlt_error *err) MLT_MUST_USE;
 void cli_disconnect(struct cli *c);
 
 /* Blocking requests with JSON answers. `patch_type` as for kube_request. -ENOENT and so on as
@@ -85,6 +89,7 @@ int cli_cancel(int argc, char **argv);
 int cli_suspend(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_cluster(int argc, char **argv);
+int cli_completion(int argc, char **argv);
 int cli_version(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cluster_dir.h"
 #include "cli/job_text.h"
 #include "cli/log_stream.h"
 #include "cli/reflect.h"
@@ -16,6 +17,7 @@
 #include "trainingjob/trainingjob.h"
 
 #define RETRY_MS 200
+#define LOOK_MS 500
 
 struct pod_log {
     struct follow *owner;
@@ -39,6 +41,9 @@ struct follow {
     cJSON *job;
     bool with_logs, listed, over, done;
     uv_timer_t drain;
+    uv_timer_t look;          /* at whether the API server still answers */
+    int64_t trouble_since_ms; /* 0: it does */
+    bool trouble_told;
 };
 
 static void look_for_end(struct follow *f);
@@ -174,6 +179,28 @@ static void look_for_end(struct follow *f)
                              0); /* from the loop, not from within a callback of others */
 }
 
+static void look_for_trouble(uv_timer_t *timer)
+{
+    struct follow *f = timer->data;
+    int64_t now = (int64_t)uv_now(timer->loop);
+    const char *trouble = reflect_trouble(f->jobs);
+    if (!trouble[0] || f->done) {
+        f->trouble_since_ms = 0;
+        f->trouble_told = false;
+        return;
+    }
+    if (!f->trouble_since_ms)
+        f->trouble_since_ms = now;
+    if (now - f->trouble_since_ms >= FOLLOW_GIVE_UP_MS && f->cli->cluster_dir &&
+        !cluster_is_up(f->cli->cluster_dir)) {
+        f->ops->trouble(f->arg, trouble, true);
+        drained(&f->drain);
+    } else if (now - f->trouble_since_ms >= FOLLOW_TROUBLE_MS && !f->trouble_told) {
+        f->trouble_told = true;
+        f->ops->trouble(f->arg, trouble, false);
+    }
+}
+
 static void job_over(struct follow *f)
 {
     if (f->over)
@@ -242,7 +269,9 @@ struct follow *follow_new(struct cli *c, const char *namespace_, const char *nam
     f->name = mlt_strdup(name);
     f->uid = mlt_strdup(uid);
     (void)uv_timer_init(&c->loop, &f->drain);
-    f->drain.data = f;
+    (void)uv_timer_init(&c->loop, &f->look);
+    f->drain.data = f->look.data = f;
+    (void)uv_timer_start(&f->look, look_for_trouble, LOOK_MS, LOOK_MS);
     struct mlt_text path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
                          selector cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX);
     kube_path(&path, KUBE_TRAININGJOB, namespace_, NULL, NULL, NULL);
@@ -295,5 +324,6 @@ void follow_free(struct follow *f)
         uv_close((uv_handle_t *)&log->retry, free_log);
         log = next;
     }
+    uv_close((uv_handle_t *)&f->look, NULL);
     uv_close((uv_handle_t *)&f->drain, free_follow);
 }

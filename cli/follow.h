@@ -6,7 +6,9 @@
 #include "cli/cli.h"
 #include "cli/log_line.h"
 
-#define FOLLOW_DRAIN_MS 5000 /* for logs to end after the job has */
+#define FOLLOW_TROUBLE_MS 3000 /* without an answer before it is told */
+#define FOLLOW_GIVE_UP_MS 6000 /* without an answer and without a supervisor before it is over */
+#define FOLLOW_DRAIN_MS 5000   /* for logs to end after the job has */
 
 struct follow;
 
@@ -14,6 +16,9 @@ struct follow_ops {
     void (*line)(void *arg, const char *pod, const struct log_line *line);
     void (*job)(void *arg, const cJSON *job); /* it changed; NULL: it was deleted */
     void (*done)(void *arg); /* once: the job is finished (or gone) and its logs are complete */
+    /* The API server has not answered for a while; told once until it answers again. `is_over`: it
+     * is a one-machine cluster that is not up any more; `done` follows. */
+    void (*trouble)(void *arg, const char *words, bool is_over);
 };
 
 /* `uid`: of the job to follow; another job of the same name counts as deleted. `with_logs`: false

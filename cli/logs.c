@@ -15,8 +15,9 @@
 #include "lib/json/json.h"
 #include "trainingjob/trainingjob.h"
 
-#define LOG_BYTES_MAX ((size_t)1024 * 1024 * 1024) /* held to be sorted; more is cut, and said so \
-                                                    */
+#define LOG_BYTES_MAX                                                           \
+    ((size_t)1024 * 1024 * 1024) /* held to be sorted; more is cut, and said so \
+                                  */
 
 struct options {
     struct cli_target target;
@@ -250,6 +251,7 @@ static int collect(struct cli *c, const struct options *o, const cJSON *pods)
 struct following {
     const struct options *options;
     struct cli *cli;
+    int code;
 };
 
 static void follow_line(void *arg, const char *pod, const struct log_line *line)
@@ -267,6 +269,14 @@ static void follow_job_changed(void *arg, const cJSON *job)
     (void)job;
 }
 
+static void follow_trouble(void *arg, const char *words, bool is_over)
+{
+    struct following *f = arg;
+    (void)cli_fail(0, "%s; %s", words, is_over ? "the cluster is down" : "trying again");
+    if (is_over)
+        f->code = CLI_FAILED;
+}
+
 static void follow_done(void *arg)
 {
     struct following *f = arg;
@@ -275,14 +285,16 @@ static void follow_done(void *arg)
 
 static int follow(struct cli *c, const struct options *o, const cJSON *job)
 {
-    static const struct follow_ops ops = {
-        .line = follow_line, .job = follow_job_changed, .done = follow_done};
-    struct following following = {.options = o, .cli = c};
+    static const struct follow_ops ops = {.line = follow_line,
+                                          .job = follow_job_changed,
+                                          .done = follow_done,
+                                          .trouble = follow_trouble};
+    struct following following = {.options = o, .cli = c, .code = CLI_OK};
     struct follow *f = follow_new(c, c->namespace_, o->name, json_string(job, "metadata.uid", ""),
                                   true, &ops, &following);
     (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     follow_free(f);
-    return CLI_OK;
+    return following.code;
 }
 
 static int logs(struct cli *c, struct options *o)

@@ -46,7 +46,7 @@ struct run {
     uv_signal_t on_int, on_term;
     uv_timer_t leave;
     int interrupts;
-    bool is_local, gone;
+    bool is_local, gone, lost; /* lost: the cluster is */
 };
 
 enum {
@@ -206,8 +206,7 @@ static int start_private(struct run *r, struct mlt_error *err)
     if (rc < 0)
         return rc;
     r->supervisor = rc;
-    cleanup_free char *kubeconfig = cluster_file(r->private_dir, "kubeconfig");
-    return cli_connect_file(&r->cli, kubeconfig, NULL, r->options.target.namespace_, err);
+    return cli_connect_cluster(&r->cli, r->private_dir, r->options.target.namespace_, err);
 }
 
 static int connect_somewhere(struct run *r, struct mlt_error *err)
@@ -218,10 +217,8 @@ static int connect_somewhere(struct run *r, struct mlt_error *err)
                                 err);
     r->is_local = true;
     cleanup_free char *dir = cluster_dir(target->cluster ? target->cluster : CLUSTER_NAME_DEFAULT);
-    if (cluster_is_up(dir)) {
-        cleanup_free char *kubeconfig = cluster_file(dir, "kubeconfig");
-        return cli_connect_file(&r->cli, kubeconfig, NULL, target->namespace_, err);
-    }
+    if (cluster_is_up(dir))
+        return cli_connect_cluster(&r->cli, dir, target->namespace_, err);
     if (target->cluster)
         return mlt_fail(err, ENOENT, "the cluster `%s` is not up", target->cluster);
     return start_private(r, err);
@@ -231,12 +228,15 @@ static void leave_cluster(struct run *r)
 {
     if (r->cli.transport) {
         /* With --keep a private cluster goes all the same: nothing would be left to ask. */
-        if (!r->options.keep && !r->private_dir && r->documents && r->job)
+        if (!r->options.keep && !r->private_dir && !r->lost && r->documents && r->job)
             manifest_delete(&r->cli, r->documents);
         cli_disconnect(&r->cli);
     }
     if (!r->private_dir)
         return;
+    /* Pods outlive a supervisor that was killed; the next one adopts and ends them. */
+    if (r->supervisor > 0 && waitpid(r->supervisor, NULL, WNOHANG) == r->supervisor)
+        r->supervisor = supervise_start(r->private_dir, "run", true, NULL);
     if (r->supervisor > 0) {
         (void)kill(r->supervisor, SIGTERM);
         (void)waitpid(r->supervisor, NULL, 0);
@@ -291,6 +291,18 @@ static void on_done(void *arg)
 {
     struct run *r = arg;
     uv_stop(&r->cli.loop);
+}
+
+static void on_trouble(void *arg, const char *words, bool is_over)
+{
+    struct run *r = arg;
+    r->lost = is_over;
+    if (!is_over)
+        screen_say(&r->screen, "%s; trying again", words);
+    else if (r->private_dir)
+        (void)cli_fail(0, "the private cluster is gone: %s", words);
+    else
+        (void)cli_fail(0, "the cluster went down; when it is up again the job goes on: %s", words);
 }
 
 static void ignore_status(void *arg, int http_status, int64_t retry_after_ms)
@@ -378,7 +390,8 @@ static void watch_signal(struct run *r, uv_signal_t *handle, int signal_number)
 
 static int follow_to_end(struct run *r)
 {
-    static const struct follow_ops ops = {.line = on_line, .job = on_job, .done = on_done};
+    static const struct follow_ops ops = {
+        .line = on_line, .job = on_job, .done = on_done, .trouble = on_trouble};
     watch_signal(r, &r->on_int, SIGINT);
     watch_signal(r, &r->on_term, SIGTERM);
     (void)uv_timer_init(&r->cli.loop, &r->leave);
@@ -391,6 +404,8 @@ static int follow_to_end(struct run *r)
     int code = CLI_FAILED;
     if (r->interrupts)
         code = CLI_INTERRUPTED;
+    else if (r->lost)
+        code = CLI_FAILED;
     else if (r->gone || !job)
         (void)cli_fail(CLI_FAILED, "the job was deleted");
     else

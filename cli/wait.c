@@ -123,6 +123,15 @@ static void on_done(void *arg)
     (void)arg;
 }
 
+static void on_trouble(void *arg, const char *words, bool is_over)
+{
+    struct wait *w = arg;
+    int code =
+        cli_fail(CLI_FAILED, "%s; %s", words, is_over ? "the cluster is down" : "trying again");
+    if (is_over)
+        stop(w, code);
+}
+
 static void timed_out(uv_timer_t *timer)
 {
     struct wait *w = timer->data;
@@ -132,7 +141,8 @@ static void timed_out(uv_timer_t *timer)
 
 static int wait_for(struct wait *w)
 {
-    static const struct follow_ops ops = {.line = on_line, .job = on_job, .done = on_done};
+    static const struct follow_ops ops = {
+        .line = on_line, .job = on_job, .done = on_done, .trouble = on_trouble};
     struct mlt_error err = {0};
     cleanup_free char *path = cli_job_path(w->cli.namespace_, w->options->name, NULL, NULL);
     cJSON *job cleanup_json = NULL;
