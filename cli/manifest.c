@@ -138,14 +138,27 @@ static char *name_of_command(const struct manifest_command *command)
     return mlt_asprintf("%s-%lu", length ? label : "run", command->unique % 100000);
 }
 
+/* A dollar sign is data here, not a reference to a variable: doubled, it passes through the
+ * kubelet. $(RANK) and the like are then expanded by the launcher. */
+static char *literal(const char *text)
+{
+    struct mlt_text value = MLT_TEXT_INIT(JSON_SIZE_MAX);
+    for (const char *p = text; *p; p++)
+        mlt_text_puts(&value, *p == '$' ? "$$" : (char[]){*p, '\0'});
+    char *result = mlt_text_take(&value);
+    return result ? result : mlt_strdup("");
+}
+
 static cJSON *container_of_command(const struct manifest_command *command)
 {
     cJSON *container = cJSON_CreateObject();
     json_set_string(container, "name", TRAININGJOB_TRAINER);
     json_set_string(container, "image", "host");
     cJSON *argv = json_set_array(container, "command");
-    for (const char *const *arg = command->argv; *arg; arg++)
-        json_append_string(argv, *arg);
+    for (const char *const *arg = command->argv; *arg; arg++) {
+        cleanup_free char *word = literal(*arg);
+        json_append_string(argv, word);
+    }
     json_set_string(container, "workingDir", command->folder);
     cJSON *environment = json_set_array(container, "env");
     for (const char *const *variable = command->environment; *variable; variable++) {
@@ -153,13 +166,10 @@ static cJSON *container_of_command(const struct manifest_command *command)
             continue;
         const char *equals = strchr(*variable, '=');
         cJSON *entry = cJSON_CreateObject();
-        cleanup_free char *name = mlt_strndup(*variable, (size_t)(equals - *variable));
+        cleanup_free char *name = mlt_strndup(*variable, (size_t)(equals - *variable)),
+                          *value = literal(equals + 1);
         json_set_string(entry, "name", name);
-        /* A dollar sign is data here, not a reference to another variable. */
-        struct mlt_text value cleanup_text = MLT_TEXT_INIT(JSON_SIZE_MAX);
-        for (const char *p = equals + 1; *p; p++)
-            mlt_text_puts(&value, *p == '$' ? "$$" : (char[]){*p, '\0'});
-        json_set_string(entry, "value", mlt_text_string(&value));
+        json_set_string(entry, "value", value);
         json_append(environment, entry);
     }
     if (command->gpus_per_pod > 0) {
@@ -181,6 +191,14 @@ static void add_host_folder(cJSON *pod, cJSON *container, const char *name, cons
     json_append(json_set_array(container, "volumeMounts"), mount);
 }
 
+static bool is_inside(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+    if (strncmp(path, folder, length) != 0)
+        return false;
+    return path[length] == '\0' || path[length] == '/' || folder[length - 1] == '/';
+}
+
 cJSON *manifest_from_command(const struct manifest_command *command)
 {
     cJSON *job = cJSON_CreateObject(), *container = container_of_command(command);
@@ -196,9 +214,7 @@ cJSON *manifest_from_command(const struct manifest_command *command)
     add_host_folder(pod, container, "working-directory", command->folder);
     if (command->checkpoint_path) {
         json_set_string(job, "spec.checkpoint.path", command->checkpoint_path);
-        size_t length = strlen(command->folder);
-        bool is_inside = strncmp(command->checkpoint_path, command->folder, length) == 0;
-        if (!is_inside)
+        if (!is_inside(command->checkpoint_path, command->folder))
             add_host_folder(pod, container, "checkpoints", command->checkpoint_path);
     }
     json_append(json_set_array(pod, "containers"), container);

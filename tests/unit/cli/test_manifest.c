@@ -58,6 +58,21 @@ static void test_checkpoints_outside_the_folder_are_mounted(void **state)
     cJSON *inside cleanup_json = manifest_from_command(&command);
     assert_int_equal(manifest_job(inside, &job, NULL), 0);
     assert_int_equal(json_size(job, "spec.workers.template.spec.volumes"), 1);
+    command.checkpoint_path = "/home/ada/project-checkpoints";
+    cJSON *beside cleanup_json = manifest_from_command(&command);
+    assert_int_equal(manifest_job(beside, &job, NULL), 0);
+    assert_int_equal(json_size(job, "spec.workers.template.spec.volumes"), 2);
+}
+
+static void test_dollars_in_a_command_reach_it_as_they_were(void **state)
+{
+    (void)state;
+    const char *argv[] = {"sh", "-c", "kill -9 $$; echo $(HOME) $1", NULL}, *environment[] = {NULL};
+    struct manifest_command command = command_of(argv, environment);
+    cJSON *documents cleanup_json = manifest_from_command(&command), *job = NULL;
+    assert_int_equal(manifest_job(documents, &job, NULL), 0);
+    assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].command[2]", ""),
+                        "kill -9 $$$$; echo $$(HOME) $$1"); /* the kubelet halves them */
 }
 
 static void test_documents_need_exactly_one_job(void **state)
@@ -80,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_command_becomes_a_valid_job),
         cmocka_unit_test(test_checkpoints_outside_the_folder_are_mounted),
+        cmocka_unit_test(test_dollars_in_a_command_reach_it_as_they_were),
         cmocka_unit_test(test_documents_need_exactly_one_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
