@@ -48,6 +48,13 @@ struct follow {
 
 static void look_for_end(struct follow *f);
 
+/* Something came: while it does, the logs of a finished job are waited for. */
+static void hear(struct follow *f)
+{
+    if (f->over && !f->done && uv_is_active((uv_handle_t *)&f->drain))
+        (void)uv_timer_again(&f->drain);
+}
+
 /* ---- logs ---- */
 
 static void open_log(struct pod_log *log);
@@ -60,6 +67,7 @@ static void log_line(void *arg, const char *line, size_t length)
         return;
     }
     log->seen++;
+    hear(log->owner);
     struct log_line parsed;
     log_line_parse(line, length, &parsed);
     log->owner->ops->line(log->owner->arg, log->name, &parsed);
@@ -141,6 +149,7 @@ static void pod_changed(void *arg, const cJSON *pod)
         log->complete = true; /* rejected: it never ran */
     log->ended = log->ended || pod_over;
     open_log(log);
+    hear(f);
     look_for_end(f);
 }
 
@@ -164,6 +173,7 @@ static void drained(uv_timer_t *timer)
     if (f->done)
         return;
     f->done = true;
+    (void)uv_timer_stop(timer);
     f->ops->done(f->arg);
 }
 
@@ -206,7 +216,7 @@ static void job_over(struct follow *f)
     if (f->over)
         return;
     f->over = true;
-    (void)uv_timer_start(&f->drain, drained, FOLLOW_DRAIN_MS, 0);
+    (void)uv_timer_start(&f->drain, drained, FOLLOW_SILENCE_MS, FOLLOW_SILENCE_MS);
     look_for_end(f);
 }
 

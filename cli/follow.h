@@ -8,7 +8,7 @@
 
 #define FOLLOW_TROUBLE_MS 3000 /* without an answer before it is told */
 #define FOLLOW_GIVE_UP_MS 6000 /* without an answer and without a supervisor before it is over */
-#define FOLLOW_DRAIN_MS 5000   /* for logs to end after the job has */
+#define FOLLOW_SILENCE_MS 20000 /* of logs that do not end although the job has: given up then */
 
 struct follow;
 

@@ -16,7 +16,7 @@ manifest() {
 
 manifest whole 0 >whole.yaml
 mltrain run whole.yaml >whole.txt 2>whole.err || { cat whole.txt whole.err; fail "undisturbed"; }
-[ "$(grep -c 'test accuracy' whole.txt)" = 4 ] || fail "not four ranks"
+[ "$(grep -c 'test accuracy' whole.txt)" = 4 ] || { cat whole.txt whole.err; fail "not four ranks"; }
 [ "$(sed -n 's/.*weights //p' whole.txt | sort -u | wc -l)" = 1 ] || fail "weights differ"
 
 manifest broken 0.03 >broken.yaml

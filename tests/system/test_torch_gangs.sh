@@ -26,12 +26,7 @@ for gang in "1 1" "2 2" "4 2"; do
   [ "$(grep -c "sum over $((pods * ranks)) ranks is right" out.txt)" = $((pods * ranks)) ] || { cat out.txt; fail "$pods x $ranks: not all ranks"; }
 done
 
-# PyTorch 1.13's own launcher breaks on Python 3.11, with or without mltrain; where it runs by itself it must run here.
-echo 'print("alone")' >alone.py
-if ! timeout 60 /usr/bin/python3 -m torch.distributed.launch --use_env --nproc_per_node=1 alone.py >alone.txt 2>&1; then
-  echo "SKIP: torch.distributed.launch: the installed PyTorch cannot run it: $(grep -v "^ *$" alone.txt | tail -n 1)"
-  exit 0
-fi
+# PyTorch 1.13's launcher breaks on Python 3.11 by itself; in a pod it is given the defaults with which it runs.
 cat >launch.yaml <<YAML
 apiVersion: mltrain.io/v1alpha1
 kind: TrainingJob
