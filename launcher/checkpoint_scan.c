@@ -237,7 +237,7 @@ static size_t recall(struct checkpoint_memory *m, int64_t step, bool *ret_known)
 
 /* A checkpoint whose parts are all there, but prove nothing by themselves. */
 static bool has_settled(struct checkpoint_memory *m, const struct checkpoint_found *f,
-                        bool ranks_are_gone, int64_t now_ms, int64_t wall_ms)
+                        enum checkpoint_writers writers, int64_t now_ms, int64_t wall_ms)
 {
     bool known;
     size_t at = recall(m, f->step, &known);
@@ -254,8 +254,11 @@ static bool has_settled(struct checkpoint_memory *m, const struct checkpoint_fou
                now_ms - m->entry[at].since_ms >= CHECKPOINT_SCAN_SETTLE_MS) {
         m->entry[at].settled = true;
     }
-    /* Its writer has closed it by dying, if it had not before: nobody can tell any more. */
-    if (ranks_are_gone && !m->entry[at].settled)
+    /* A writer that was killed has closed its file by dying, if it had not before: nobody can tell
+     * any more. One that left with code 0 has said that it was done. */
+    if (writers == CHECKPOINT_WRITERS_LEFT && !m->entry[at].suspect)
+        m->entry[at].settled = true;
+    if (writers == CHECKPOINT_WRITERS_KILLED && !m->entry[at].settled)
         m->entry[at].suspect = true;
     if (f->writing)
         m->entry[at].settled = false;
@@ -265,17 +268,18 @@ static bool has_settled(struct checkpoint_memory *m, const struct checkpoint_fou
 
 void checkpoint_scan_judge(struct checkpoint_memory *memory,
                            const struct checkpoint_scan_spec *spec,
-                           const struct checkpoint_found *found, size_t count, bool ranks_are_gone,
-                           int64_t now_ms, int64_t wall_ms, struct checkpoint_report *ret)
+                           const struct checkpoint_found *found, size_t count,
+                           enum checkpoint_writers writers, int64_t now_ms, int64_t wall_ms,
+                           struct checkpoint_report *ret)
 {
     uint32_t complete = 0;
     ret->report = (struct rendezvous_checkpoint_report){.checkpoints = ret->checkpoints,
                                                         .torn_step = RENDEZVOUS_NO_STEP};
     for (size_t i = 0; i < count && complete < RENDEZVOUS_CHECKPOINTS_MAX; i++) {
         const struct checkpoint_found *f = &found[i];
-        bool is_complete = f->verdict == TRACKER_COMPLETE ||
-                           (f->verdict == TRACKER_SETTLING &&
-                            has_settled(memory, f, ranks_are_gone, now_ms, wall_ms));
+        bool is_complete =
+            f->verdict == TRACKER_COMPLETE ||
+            (f->verdict == TRACKER_SETTLING && has_settled(memory, f, writers, now_ms, wall_ms));
         if (!is_complete) {
             if (complete == 0 && ret->report.torn_step == RENDEZVOUS_NO_STEP)
                 ret->report.torn_step = f->step;

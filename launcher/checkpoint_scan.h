@@ -69,11 +69,18 @@ struct checkpoint_report {
     char paths[RENDEZVOUS_CHECKPOINTS_MAX][PATH_MAX];
 };
 
-/* Judges a look. `ranks_are_gone`: nobody of this pod writes any more, so what has not settled yet
- * was cut. `now_ms` is monotonic, `wall_ms` the wall clock. Pure. */
+/* What the ranks of this pod do while their checkpoints are looked at. */
+enum checkpoint_writers {
+    CHECKPOINT_WRITERS_ALIVE, /* what has not settled yet may still grow */
+    CHECKPOINT_WRITERS_LEFT,  /* all ended with code 0, after saving: what they left is whole */
+    CHECKPOINT_WRITERS_KILLED /* or failed: what has not settled yet may have been cut */
+};
+
+/* Judges a look. `now_ms` is monotonic, `wall_ms` the wall clock. Pure. */
 void checkpoint_scan_judge(struct checkpoint_memory *memory,
                            const struct checkpoint_scan_spec *spec,
-                           const struct checkpoint_found *found, size_t count, bool ranks_are_gone,
-                           int64_t now_ms, int64_t wall_ms, struct checkpoint_report *ret);
+                           const struct checkpoint_found *found, size_t count,
+                           enum checkpoint_writers writers, int64_t now_ms, int64_t wall_ms,
+                           struct checkpoint_report *ret);
 
 #endif

@@ -112,6 +112,7 @@ struct edge {
     struct checkpoint_found scan_found[CHECKPOINT_SCAN_FOUND_MAX];
     size_t scan_bytes;
     bool scan_is_fresh, fresh_wanted;
+    bool ranks_left; /* those of the ended attempt: see enum checkpoint_writers */
     struct checkpoint_memory checkpoint_memory;
     struct checkpoint_report checkpoint_report;
 };
@@ -152,7 +153,7 @@ void edge_watch_start(struct edge *e);
 void edge_watch_stop(struct edge *e);
 void edge_watch_line(void *edge, const char *text, size_t length);
 void edge_watch_flush(struct edge *e);
-void edge_scan_fresh(struct edge *e);
+void edge_scan_fresh(struct edge *e, bool ranks_left);
 /* True when the reaped child was the scan's. */
 bool edge_watch_reaped(struct edge *e, pid_t pid);
 

@@ -128,7 +128,7 @@ static void do_effect(struct edge *e, const struct supervisor_effect *effect)
         port_hold_release(&e->port);
         break;
     case SUPERVISOR_DO_SCAN:
-        edge_scan_fresh(e);
+        edge_scan_fresh(e, effect->ranks_left);
         break;
     case SUPERVISOR_DO_SPAWN:
         edge_spawn(e);

@@ -113,7 +113,10 @@ static void finish_scan(struct edge *e)
         return;
     struct checkpoint_scan_spec spec = spec_of(e);
     checkpoint_scan_judge(&e->checkpoint_memory, &spec, e->scan_found, e->scan_bytes / record,
-                          e->scan_is_fresh, edge_now_ms(e), wall_ms(), &e->checkpoint_report);
+                          !e->scan_is_fresh ? CHECKPOINT_WRITERS_ALIVE
+                          : e->ranks_left   ? CHECKPOINT_WRITERS_LEFT
+                                            : CHECKPOINT_WRITERS_KILLED,
+                          edge_now_ms(e), wall_ms(), &e->checkpoint_report);
     say_scanned(e, &e->checkpoint_report.report, e->scan_is_fresh);
 }
 
@@ -185,8 +188,9 @@ static void fresh_too_long(uv_timer_t *timer)
     say_scanned(e, NULL, true);
 }
 
-void edge_scan_fresh(struct edge *e)
+void edge_scan_fresh(struct edge *e, bool ranks_left)
 {
+    e->ranks_left = ranks_left;
     if (!e->scan_valid) {
         say_scanned(e, NULL, true);
         return;

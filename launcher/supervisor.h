@@ -153,7 +153,8 @@ struct supervisor_effect {
     enum supervisor_timer timer;
     int64_t delay_ms;
     int signal, code;
-    char *bytes; /* owned by the supervisor until the next call */
+    bool ranks_left; /* SCAN: all ranks of the ended attempt exited with code 0 */
+    char *bytes;     /* owned by the supervisor until the next call */
     size_t length;
     char words[SUPERVISOR_WORDS_MAX];
 };

@@ -161,6 +161,16 @@ static void say_ready(struct supervisor *s)
     supervisor_send(s, &ready);
 }
 
+/* Asks for a look after the ranks' end. */
+static void scan(struct supervisor *s)
+{
+    bool ranks_left = s->attempt > 0;
+    for (uint32_t i = 0; i < s->ranks_count; i++)
+        ranks_left = ranks_left && s->ranks[i].exit.code == 0 && s->ranks[i].exit.signal == 0;
+    s->todo |= SUPERVISOR_TODO_SCAN;
+    supervisor_emit(s, SUPERVISOR_DO_SCAN)->ranks_left = ranks_left;
+}
+
 /* READY promises that the last attempt's leftovers are gone, that a port is held, and that the
  * checkpoints were looked at after the last rank's end, so that the resume step is the newest. */
 void supervisor_prepare(struct supervisor *s)
@@ -171,8 +181,7 @@ void supervisor_prepare(struct supervisor *s)
     (void)supervisor_emit(s, SUPERVISOR_DO_CLEAN_UP);
     (void)supervisor_emit(s, SUPERVISOR_DO_HOLD_PORT);
     if (watches_checkpoints(s)) {
-        s->todo |= SUPERVISOR_TODO_SCAN;
-        (void)supervisor_emit(s, SUPERVISOR_DO_SCAN);
+        scan(s);
     }
 }
 
@@ -198,10 +207,8 @@ void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *
     if (!take_welcome(s))
         return;
     if (s->state == SUPERVISOR_PREPARING) {
-        if (watches_checkpoints(s) && !watched) {
-            s->todo |= SUPERVISOR_TODO_SCAN;
-            (void)supervisor_emit(s, SUPERVISOR_DO_SCAN);
-        }
+        if (watches_checkpoints(s) && !watched)
+            scan(s);
         return;
     }
     say_ready(s);

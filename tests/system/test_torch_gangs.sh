@@ -43,6 +43,8 @@ spec:
             workingDir: $work
             command: [/usr/bin/python3, -m, torch.distributed.launch, --nproc_per_node=4, reduce.py]
             env: [{name: OMP_NUM_THREADS, value: "1"}]
+            volumeMounts: [{name: work, mountPath: $work}]
+        volumes: [{name: work, hostPath: {path: $work}}]
 YAML
 sed -i 's/^assert int(os.environ\["LOCAL_RANK"\]).*$//; s/^import os$/import os, sys/' reduce.py
 mltrain run launch.yaml >out.txt 2>err.txt || { cat out.txt err.txt; fail "torch.distributed.launch"; }

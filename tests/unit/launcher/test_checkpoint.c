@@ -326,8 +326,8 @@ static const struct checkpoint_scan_spec raw = {
     .path = "/c", .format = "pattern", .pattern = "ckpt-{step}.bin"};
 static struct checkpoint_report report;
 
-static bool judge_one(struct checkpoint_memory *m, uint64_t fingerprint, bool writing, bool gone,
-                      int64_t now_ms, int64_t age_ms)
+static bool judge_one(struct checkpoint_memory *m, uint64_t fingerprint, bool writing,
+                      enum checkpoint_writers writers, int64_t now_ms, int64_t age_ms)
 {
     struct checkpoint_found found = {.step = 5,
                                      .wall_ms = 1000000 - age_ms,
@@ -335,7 +335,7 @@ static bool judge_one(struct checkpoint_memory *m, uint64_t fingerprint, bool wr
                                      .verdict = TRACKER_SETTLING,
                                      .writing = writing,
                                      .name = "ckpt-5.bin"};
-    checkpoint_scan_judge(m, &raw, &found, 1, gone, now_ms, 1000000, &report);
+    checkpoint_scan_judge(m, &raw, &found, 1, writers, now_ms, 1000000, &report);
     return report.report.checkpoints_count == 1;
 }
 
@@ -343,11 +343,11 @@ static void test_a_plain_file_is_complete_once_it_has_rested(void **state)
 {
     (void)state;
     struct checkpoint_memory m = {0};
-    assert_false(judge_one(&m, 1, false, false, 0, 0));
-    assert_false(judge_one(&m, 1, false, false, 500, 500));
-    assert_true(judge_one(&m, 1, false, false, 1000, 1000));
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 0, 0));
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 500, 500));
+    assert_true(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 1000, 1000));
     assert_string_equal(report.checkpoints[0].path, "/c/ckpt-5.bin");
-    assert_false(judge_one(&m, 2, false, false, 2000, 0)); /* written again */
+    assert_false(judge_one(&m, 2, false, CHECKPOINT_WRITERS_ALIVE, 2000, 0)); /* written again */
     assert_int_equal(report.report.torn_step, 5);
 }
 
@@ -355,20 +355,35 @@ static void test_a_plain_file_of_a_writer_that_was_killed_never_counts(void **st
 {
     (void)state;
     struct checkpoint_memory m = {0};
-    assert_false(judge_one(&m, 1, true, false, 0, 0));
-    assert_false(judge_one(&m, 1, false, true, 900, 900)); /* after the kill */
-    assert_false(judge_one(&m, 1, false, false, 60000, 60000));
-    assert_false(judge_one(&m, 2, false, false, 61000, 0)); /* the next attempt writes it anew */
-    assert_true(judge_one(&m, 2, false, false, 62000, 1000));
-    assert_true(judge_one(&m, 2, false, true, 63000, 2000)); /* and it stays so */
+    assert_false(judge_one(&m, 1, true, CHECKPOINT_WRITERS_ALIVE, 0, 0));
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_KILLED, 900, 900)); /* after the kill */
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 60000, 60000));
+    assert_false(judge_one(&m, 2, false, CHECKPOINT_WRITERS_ALIVE, 61000,
+                           0)); /* the next attempt writes it anew */
+    assert_true(judge_one(&m, 2, false, CHECKPOINT_WRITERS_ALIVE, 62000, 1000));
+    assert_true(
+        judge_one(&m, 2, false, CHECKPOINT_WRITERS_KILLED, 63000, 2000)); /* and it stays so */
+}
+
+static void test_a_plain_file_counts_at_once_when_its_writers_have_left_with_success(void **state)
+{
+    (void)state;
+    struct checkpoint_memory m = {0};
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 0, 0));
+    assert_true(judge_one(&m, 2, false, CHECKPOINT_WRITERS_LEFT, 100, 0));
+    struct checkpoint_memory cut = {0};
+    assert_false(judge_one(&cut, 1, true, CHECKPOINT_WRITERS_KILLED, 0, 0));
+    assert_false(
+        judge_one(&cut, 1, false, CHECKPOINT_WRITERS_LEFT, 100, 0)); /* of an earlier attempt */
 }
 
 static void test_an_old_plain_file_counts_at_first_sight(void **state)
 {
     (void)state;
     struct checkpoint_memory m = {0}, fresh = {0};
-    assert_true(judge_one(&m, 1, false, true, 0, 5000));
-    assert_false(judge_one(&fresh, 1, true, true, 0, 5000)); /* but not one that is open */
+    assert_true(judge_one(&m, 1, false, CHECKPOINT_WRITERS_KILLED, 0, 5000));
+    assert_false(judge_one(&fresh, 1, true, CHECKPOINT_WRITERS_KILLED, 0,
+                           5000)); /* but not one that is open */
 }
 
 static void test_the_newest_eight_are_told_and_what_is_torn_before_them(void **state)
@@ -381,7 +396,7 @@ static void test_the_newest_eight_are_told_and_what_is_torn_before_them(void **s
         (void)snprintf(found[i].name, sizeof found[i].name, "s%d", 100 - i);
     }
     found[0].verdict = found[1].verdict = found[4].verdict = TRACKER_TORN;
-    checkpoint_scan_judge(&m, &raw, found, 12, false, 0, 0, &report);
+    checkpoint_scan_judge(&m, &raw, found, 12, CHECKPOINT_WRITERS_ALIVE, 0, 0, &report);
     assert_int_equal(report.report.checkpoints_count, 8);
     assert_int_equal(report.checkpoints[0].step, 98);
     assert_int_equal(report.report.torn_step, 100);
@@ -403,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_wrong_specifications_are_named),
         cmocka_unit_test(test_a_plain_file_is_complete_once_it_has_rested),
         cmocka_unit_test(test_a_plain_file_of_a_writer_that_was_killed_never_counts),
+        cmocka_unit_test(test_a_plain_file_counts_at_once_when_its_writers_have_left_with_success),
         cmocka_unit_test(test_an_old_plain_file_counts_at_first_sight),
         cmocka_unit_test(test_the_newest_eight_are_told_and_what_is_torn_before_them),
     };
