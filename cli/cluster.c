@@ -117,14 +117,29 @@ static int settle_shape(const char *dir, struct options *o, struct mlt_error *er
     return cluster_shape_write(dir, &o->shape, err);
 }
 
+static int up_already(const struct options *o, const char *dir)
+{
+    struct mlt_error err = {0};
+    struct cluster_shape shape;
+    if (cluster_shape_read(dir, &shape, &err) < 0)
+        return cli_fail(CLI_FAILED, "%s", err.text);
+    bool differs = shape.nodes != o->shape.nodes || shape.gpus_per_node != o->shape.gpus_per_node;
+    if (o->shape_given && differs)
+        return cli_fail(
+            CLI_FAILED,
+            "cluster %s is up with %d node%s; `mltrain cluster down` first, then --nodes and "
+            "--gpus-per-node take effect",
+            o->name, shape.nodes, shape.nodes == 1 ? "" : "s");
+    printf("cluster %s is up already (%s)\n", o->name, dir);
+    return CLI_OK;
+}
+
 static int up(struct options *o)
 {
     struct mlt_error err = {0};
     cleanup_free char *dir = cluster_dir(o->name);
-    if (cluster_is_up(dir)) {
-        printf("cluster %s is up already (%s)\n", o->name, dir);
-        return CLI_OK;
-    }
+    if (cluster_is_up(dir))
+        return up_already(o, dir);
     double begin = seconds_now();
     if (cluster_make_dir(dir, &err) < 0 || settle_shape(dir, o, &err) < 0 ||
         supervise_start(dir, o->name, false, &err) < 0)

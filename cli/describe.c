@@ -8,6 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 
+/* By the object's UID: an earlier job of the same name has events of its own. */
 static int describe(struct cli *c, const char *name)
 {
     struct mlt_error err = {0};
@@ -17,8 +18,8 @@ static int describe(struct cli *c, const char *name)
         return cli_fail(CLI_FAILED, "%s", err.text);
     struct mlt_text event_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),
                                query cleanup_text = MLT_TEXT_INIT(512);
-    mlt_text_printf(
-        &query, "fieldSelector=involvedObject.name%%3D%s,involvedObject.kind%%3DTrainingJob", name);
+    mlt_text_printf(&query, "fieldSelector=involvedObject.uid%%3D%s",
+                    json_string(job, "metadata.uid", ""));
     kube_path(&event_path, KUBE_EVENT, c->namespace_, NULL, NULL, mlt_text_string(&query));
     if (cli_get(c, mlt_text_string(&event_path), &events, &err) < 0)
         (void)cli_fail(0, "events: %s", err.text);

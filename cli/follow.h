@@ -6,8 +6,8 @@
 #include "cli/cli.h"
 #include "cli/log_line.h"
 
-#define FOLLOW_TROUBLE_MS 3000 /* without an answer before it is told */
-#define FOLLOW_GIVE_UP_MS 6000 /* without an answer and without a supervisor before it is over */
+#define FOLLOW_TROUBLE_MS 3000  /* without an answer before it is told */
+#define FOLLOW_GIVE_UP_MS 6000  /* without an answer and without a supervisor before it is over */
 #define FOLLOW_SILENCE_MS 20000 /* of logs that do not end although the job has: given up then */
 
 struct follow;

@@ -3,8 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock_text.h"
 #include "lib/json/json.h"
@@ -324,23 +326,47 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     }
 }
 
+static int64_t event_time(const cJSON *event)
+{
+    int64_t at = time_at(event, "lastTimestamp");
+    return at ? at : time_at(event, "eventTime");
+}
+
+static int by_event_time(const void *a, const void *b)
+{
+    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
+    int64_t left = event_time(x), right = event_time(y);
+    if (left != right)
+        return left < right ? -1 : 1;
+    return strcmp(json_string(x, "metadata.name", ""), json_string(y, "metadata.name", ""));
+}
+
+static void event_line(struct mlt_text *out, const cJSON *event, int64_t now_ms)
+{
+    char age[MLT_TIME_TEXT_MAX];
+    age_text(event_time(event), now_ms, age);
+    int64_t count = json_integer(event, "count", 1);
+    mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""),
+                    json_string(event, "reason", ""), json_string(event, "message", ""));
+    if (count > 1)
+        mlt_text_printf(out, " (%" PRId64 " times)", count);
+    mlt_text_putc(out, '\n');
+}
+
+/* Oldest first, as they happened. */
 static void event_lines(struct mlt_text *out, const cJSON *events, int64_t now_ms)
 {
     const cJSON *event, *items = json_member(events, "items");
-    if (cJSON_GetArraySize(items) > 0)
-        mlt_text_puts(out, "Events:\n");
-    cJSON_ArrayForEach(event, items)
-    {
-        char age[MLT_TIME_TEXT_MAX];
-        int64_t at = time_at(event, "lastTimestamp");
-        age_text(at ? at : time_at(event, "eventTime"), now_ms, age);
-        int64_t count = json_integer(event, "count", 1);
-        mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""),
-                        json_string(event, "reason", ""), json_string(event, "message", ""));
-        if (count > 1)
-            mlt_text_printf(out, " (%" PRId64 " times)", count);
-        mlt_text_putc(out, '\n');
-    }
+    size_t count = json_size(items, ""), used = 0;
+    if (count == 0)
+        return;
+    mlt_text_puts(out, "Events:\n");
+    const cJSON **sorted = mlt_calloc(count, sizeof *sorted);
+    cJSON_ArrayForEach(event, items) sorted[used++] = event;
+    qsort(sorted, used, sizeof *sorted, by_event_time);
+    for (size_t i = 0; i < used; i++)
+        event_line(out, sorted[i], now_ms);
+    free(sorted);
 }
 
 void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out)

@@ -18,9 +18,10 @@ static int read_text(const char *file, struct mlt_text *text, struct mlt_error *
     if (!in)
         return mlt_fail(err, errno, "%s: %s", file, strerror(errno));
     char buffer[16384];
-    size_t length;
-    while ((length = fread(buffer, 1, sizeof buffer, in)) > 0)
+    for (size_t length = 1; length > 0;) {
+        length = fread(buffer, 1, sizeof buffer, in);
         mlt_text_add(text, buffer, length);
+    }
     int failed = ferror(in) ? errno : 0;
     if (in != stdin)
         (void)fclose(in);

@@ -25,9 +25,10 @@ struct manifest_command {
     const char *framework;       /* pytorch | plain */
     const char *checkpoint_path; /* NULL: none */
     int max_restarts;
-    int gpus_per_pod;   /* 0: none asked */
-    const char *const *argv;        /* NULL-terminated */
-    const char *const *environment; /* of the caller: what is passed on is chosen inside; NULL-terminated */
+    int gpus_per_pod;        /* 0: none asked */
+    const char *const *argv; /* NULL-terminated */
+    const char *const
+        *environment;   /* of the caller: what is passed on is chosen inside; NULL-terminated */
     const char *folder; /* the working directory, absolute; bound into the pods at the same place */
     unsigned long unique; /* makes the name differ from run to run */
 };

@@ -36,6 +36,7 @@ struct child {
     int ready_fd;
     uv_poll_t ready_poll;
     bool polling, ready;
+    int early_deaths; /* before it was ever ready */
     uv_timer_t timer; /* the next start, or the SIGKILL after SIGTERM */
     int64_t started_ms, delay_ms;
 };
@@ -235,6 +236,37 @@ static void terminate(uv_signal_t *handle, int signal_number)
 
 /* ---- deaths ---- */
 
+/* The last line of a program's log, which says why it ended. */
+static void last_words(const struct supervisor *s, const struct child *child, char *words,
+                       size_t size)
+{
+    cleanup_free char *name = mlt_asprintf("log/%s.log", child->name),
+                      *path = cluster_file(s->dir, name);
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    char tail[1024];
+    off_t end = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    off_t from = end > (off_t)sizeof tail - 1 ? end - (off_t)sizeof tail + 1 : 0;
+    ssize_t length = fd < 0 ? 0 : pread(fd, tail, sizeof tail - 1, from);
+    for (; length > 0 && tail[length - 1] == '\n';)
+        length--;
+    tail[length > 0 ? length : 0] = '\0';
+    const char *line = strrchr(tail, '\n');
+    (void)snprintf(words, size, "%s: %s", child->name, line ? line + 1 : tail);
+}
+
+/* Whoever waits for the cluster is told why it will not come up. */
+static void give_up(struct supervisor *s, const struct child *child)
+{
+    char words[SUPERVISE_WORDS_MAX];
+    last_words(s, child, words, sizeof words);
+    mlt_log(MLT_LOG_ERROR, "giving up %s", words);
+    ssize_t written = write(s->ready_fd, words, strlen(words));
+    (void)written;
+    (void)close(s->ready_fd);
+    s->ready_fd = -1;
+    (void)raise(SIGTERM);
+}
+
 static void child_died(struct child *child, int status)
 {
     struct supervisor *s = child->owner;
@@ -246,6 +278,11 @@ static void child_died(struct child *child, int status)
             s->stopping--;
             stop_next(s);
         }
+        return;
+    }
+    child->early_deaths += child->ready ? 0 : 1;
+    if (child->early_deaths >= SUPERVISE_EARLY_DEATHS_MAX && s->ready_fd >= 0) {
+        give_up(s, child);
         return;
     }
     bool steady = now_ms(s) - child->started_ms >= SUPERVISE_STEADY_MS;
@@ -397,7 +434,8 @@ static void exec_supervisor(const char *dir, const char *name, bool temporary, i
     _exit(127);
 }
 
-/* Waits for the byte that says ready; end of file means that the supervisor died. */
+/* Waits for the newline that says ready; words instead of it say why not, and end of file that the
+ * supervisor died. */
 static int wait_ready(int fd, pid_t pid, const char *dir, struct mlt_error *err)
 {
     struct pollfd wait = {.fd = fd, .events = POLLIN};
@@ -405,11 +443,15 @@ static int wait_ready(int fd, pid_t pid, const char *dir, struct mlt_error *err)
     do
         rc = poll(&wait, 1, SUPERVISE_READY_MS);
     while (rc < 0 && errno == EINTR);
-    char byte;
-    if (rc > 0 && read(fd, &byte, 1) == 1)
+    char words[SUPERVISE_WORDS_MAX];
+    ssize_t length = rc > 0 ? read(fd, words, sizeof words - 1) : 0;
+    if (length > 0 && words[0] == '\n')
         return 0;
     if (rc == 0)
         (void)kill(pid, SIGTERM);
+    words[length > 0 ? length : 0] = '\0';
+    if (length > 0)
+        return mlt_fail(err, EIO, "the cluster did not come up: %s (logs: %s/log)", words, dir);
     return mlt_fail(err, ETIMEDOUT, "the cluster did not come up%s; see %s/log/",
                     rc == 0 ? " in time" : "", dir);
 }

@@ -11,8 +11,10 @@
 #define SUPERVISE_READY_MS 30000     /* for `cluster up` to wait for all programs to be ready */
 #define SUPERVISE_BACKOFF_MS_MIN 100 /* before a program that died is started again; doubles */
 #define SUPERVISE_BACKOFF_MS_MAX 10000
-#define SUPERVISE_STEADY_MS 30000 /* a program that lived so long starts again without delay */
-#define SUPERVISE_STOP_MS 15000   /* for a program to end after SIGTERM, then SIGKILL */
+#define SUPERVISE_STEADY_MS 30000    /* a program that lived so long starts again without delay */
+#define SUPERVISE_EARLY_DEATHS_MAX 3 /* of a program that was never ready: then it is given up */
+#define SUPERVISE_WORDS_MAX 400      /* bytes of the reason */
+#define SUPERVISE_STOP_MS 15000      /* for a program to end after SIGTERM, then SIGKILL */
 
 /* Starts a supervisor for the folder (which exists and holds cluster.json) as a process of its own
  * and waits until every program is ready. `name` is the cluster's. A temporary one ends with the

@@ -111,14 +111,14 @@ static int read_env(const cJSON *object, const char *where, struct pod_container
     size_t index = 0;
     cJSON_ArrayForEach(item, from)
     {
-        (void)snprintf(here, sizeof here, "%s.envFrom[%zu]", where, index++);
+        (void)snprintf(here, sizeof here, "%.90s.envFrom[%zu]", where, index++);
         if (read_env_from(item, here, &c->env[c->env_count++], err) < 0)
             return -EINVAL;
     }
     index = 0;
     cJSON_ArrayForEach(item, env)
     {
-        (void)snprintf(here, sizeof here, "%s.env[%zu]", where, index++);
+        (void)snprintf(here, sizeof here, "%.90s.env[%zu]", where, index++);
         if (read_env_item(item, here, &c->env[c->env_count++], err) < 0)
             return -EINVAL;
     }

@@ -109,7 +109,7 @@ static int read_projected(const cJSON *source, const char *where, struct pod_vol
     {
         const cJSON *map = json_member(item, "configMap"), *secret = json_member(item, "secret");
         const cJSON *downward = json_member(item, "downwardAPI");
-        (void)snprintf(here, sizeof here, "%s.sources[%zu]", where, index++);
+        (void)snprintf(here, sizeof here, "%.90s.sources[%zu]", where, index++);
         int rc;
         if (map || secret)
             rc = read_keys(map ? map : secret, here, "name",

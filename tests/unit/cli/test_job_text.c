@@ -80,7 +80,8 @@ static void test_the_page_names_failures_and_checkpoint(void **state)
     (void)state;
     cJSON *job cleanup_json = parse(running);
     cJSON *events cleanup_json = parse(
-        "{\"items\":[{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
+        "{\"items\":[{\"reason\":\"Later\",\"lastTimestamp\":\"2025-11-24T16:01:59Z\"},"
+        "{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
         "\"lastTimestamp\":\"2025-11-24T16:01:00Z\"}]}");
     struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
     job_page(job, events, NOW_MS, &page);
@@ -89,6 +90,7 @@ static void test_the_page_names_failures_and_checkpoint(void **state)
     assert_non_null(strstr(text, "step 150 at /ckpt/150 (30s ago)\n"));
     assert_non_null(strstr(text, "1, 1 of 4 charged; attempt 2\n"));
     assert_non_null(strstr(text, "RankFailed             m (3 times)\n"));
+    assert_true(strstr(text, "RankFailed") < strstr(text, "Later"));
 }
 
 static void test_the_exit_code_is_the_culprits(void **state)
