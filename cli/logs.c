@@ -189,7 +189,7 @@ static void print_collection(const struct options *o, struct collection *all)
         qsort(all->entries, all->count, sizeof *all->entries, by_time);
     size_t wanted = 0, skip = 0;
     for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < all->count; i++) {
+        for (size_t i = 0; i < all->count && !ferror(stdout); i++) {
             struct entry *e = &all->entries[i];
             const char *line = e->pod->text.data + e->at, *space = memchr(line, ' ', e->length);
             size_t time_length = space ? (size_t)(space - line) : 0,
@@ -260,7 +260,8 @@ static void follow_line(void *arg, const char *pod, const struct log_line *line)
     if (!log_line_wanted(line, &f->options->filter))
         return;
     print_line(f->options, pod, line, NULL, 0);
-    (void)fflush(stdout);
+    if (fflush(stdout) != 0)
+        uv_stop(&f->cli->loop); /* nobody reads on: main() says why if it has to be said */
 }
 
 static void follow_job_changed(void *arg, const cJSON *job)

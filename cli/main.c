@@ -1,8 +1,11 @@
 /* mltrain: the researcher's shell. A table of subcommands, each in a file of its own. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "lib/base/alloc.h"
@@ -71,6 +74,19 @@ static int help(int argc, char **argv)
     return run_command(command, 2, arguments);
 }
 
+/* Output that could not be written is a failure, and said, unless its reader chose to leave. */
+static int check_output(int code)
+{
+    errno = 0;
+    bool failed = fflush(stdout) != 0 || ferror(stdout);
+    struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (!failed || errno == EPIPE || (poll(&reader, 1, 0) == 1 && reader.revents & POLLERR))
+        return code;
+    int said = cli_fail(CLI_FAILED, "standard output: %s",
+                        errno ? strerror(errno) : "not everything could be written");
+    return code ? code : said;
+}
+
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
@@ -87,5 +103,5 @@ int main(int argc, char **argv)
     const struct cli_command *command = find(argv[1]);
     if (!command)
         return cli_fail(CLI_USAGE, "no command `%s`; `mltrain help` lists them", argv[1]);
-    return run_command(command, argc - 1, argv + 1);
+    return check_output(run_command(command, argc - 1, argv + 1));
 }

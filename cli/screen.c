@@ -2,6 +2,7 @@
  * standard error. */
 #include "cli/screen.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,10 @@ void screen_line(struct screen *s, const char *pod, const struct log_line *line)
         (void)fprintf(out, "[rank %" PRId64 "] ", line->rank);
     (void)fwrite(line->text, 1, line->length, out);
     (void)fputc('\n', out);
-    (void)fflush(out);
+    if (fflush(out) != 0 && out == stdout && !s->broken) {
+        s->broken = true;
+        screen_say(s, "standard output: %s; the job goes on, Ctrl-C cancels it", strerror(errno));
+    }
     show(s);
 }
 

@@ -18,7 +18,8 @@ struct screen {
     int64_t printed_ms;
     char phase[32];
     char last[512];
-    bool shown; /* the progress line stands at the bottom */
+    bool broken; /* standard output is, and that was said */
+    bool shown;  /* the progress line stands at the bottom */
 };
 
 void screen_init(struct screen *s, bool quiet);
