@@ -251,7 +251,7 @@ static void last_words(const struct supervisor *s, const struct child *child, ch
         length--;
     tail[length > 0 ? length : 0] = '\0';
     const char *line = strrchr(tail, '\n');
-    (void)snprintf(words, size, "%s: %s", child->name, line ? line + 1 : tail);
+    (void)snprintf(words, size, "%.60s: %.300s", child->name, line ? line + 1 : tail);
 }
 
 /* Whoever waits for the cluster is told why it will not come up. */

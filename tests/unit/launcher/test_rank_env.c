@@ -46,7 +46,7 @@ static struct rank_env_input input_of(const char *const *base)
 static void check(const struct rank_env *env, const char *name, const char *value)
 {
     const char *found = rank_env_get(env, name);
-    if ((!found) != (!value) || (found && strcmp(found, value) != 0))
+    if ((!found) != (!value) || (found && value && strcmp(found, value) != 0))
         fail_msg("%s is `%s`, `%s` expected", name, found ? found : "(unset)",
                  value ? value : "(unset)");
 }
