@@ -11,6 +11,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/name.h"
+#include "lib/base/number.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 
@@ -192,6 +193,32 @@ int cli_job_name(const char *argument, const char **ret_name)
     return mlt_is_dns_subdomain(*ret_name)
                ? 0
                : cli_fail(-EINVAL, "`%s` is not a job's name", argument);
+}
+
+int64_t cli_number(struct argp_state *state, const char *arg, int64_t min, int64_t max)
+{
+    struct mlt_error err = {0};
+    int64_t value = min;
+    if (mlt_parse_integer(arg, min, max, &value, &err) < 0)
+        argp_error(state, "%s", err.text);
+    return value;
+}
+
+error_t cli_take_job_name(int key, char *arg, struct argp_state *state, const char **ret_name)
+{
+    switch (key) {
+    case ARGP_KEY_ARG:
+        if (*ret_name)
+            argp_error(state, "one job's name expected");
+        *ret_name = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!*ret_name)
+            argp_error(state, "a job's name expected");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 const char *cli_program_folder(void)

@@ -12,7 +12,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/name.h"
-#include "lib/base/number.h"
 #include "lib/json/json.h"
 
 struct options {
@@ -47,15 +46,6 @@ static const struct argp_option table[] = {
     {.name = "temporary", .key = OPTION_TEMPORARY, .flags = OPTION_HIDDEN},
     {0}};
 
-static int parse_number(struct argp_state *state, const char *arg, int64_t min, int64_t max)
-{
-    struct mlt_error err = {0};
-    int64_t value = 0;
-    if (mlt_parse_integer(arg, min, max, &value, &err) < 0)
-        argp_error(state, "%s", err.text);
-    return (int)value;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -67,11 +57,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->name = arg;
         return 0;
     case OPTION_NODES:
-        o->shape.nodes = parse_number(state, arg, 1, CLUSTER_NODES_MAX);
+        o->shape.nodes = (int)cli_number(state, arg, 1, CLUSTER_NODES_MAX);
         o->shape_given = true;
         return 0;
     case OPTION_GPUS:
-        o->shape.gpus_per_node = parse_number(state, arg, 0, 1024);
+        o->shape.gpus_per_node = (int)cli_number(state, arg, 0, 1024);
         o->shape_given = true;
         return 0;
     case OPTION_DELETE:
@@ -81,7 +71,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->dir = arg;
         return 0;
     case OPTION_READY_FD:
-        o->ready_fd = parse_number(state, arg, 3, 1024);
+        o->ready_fd = (int)cli_number(state, arg, 3, 1024);
         return 0;
     case OPTION_TEMPORARY:
         o->temporary = true;

@@ -22,17 +22,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->target;
         return 0;
-    case ARGP_KEY_ARG:
-        if (o->name)
-            argp_error(state, "one job's name expected");
-        o->name = arg;
-        return 0;
-    case ARGP_KEY_END:
-        if (!o->name)
-            argp_error(state, "a job's name expected");
-        return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_take_job_name(key, arg, state, &o->name);
     }
 }
 

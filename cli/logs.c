@@ -10,7 +10,6 @@
 #include "cli/log_stream.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
-#include "lib/base/number.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 #include "trainingjob/trainingjob.h"
@@ -51,15 +50,6 @@ static const struct argp_option table[] = {
     {.name = "timestamps", .key = OPTION_TIMESTAMPS, .doc = "each line's time before it"},
     {0}};
 
-static int64_t number(struct argp_state *state, const char *arg, int64_t min, int64_t max)
-{
-    struct mlt_error err = {0};
-    int64_t value = 0;
-    if (mlt_parse_integer(arg, min, max, &value, &err) < 0)
-        argp_error(state, "%s", err.text);
-    return value;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -68,10 +58,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         state->child_inputs[0] = &o->target;
         return 0;
     case OPTION_RANK:
-        o->filter.rank = number(state, arg, 0, 100000000);
+        o->filter.rank = cli_number(state, arg, 0, 100000000);
         return 0;
     case OPTION_ATTEMPT:
-        o->filter.attempt = number(state, arg, 1, INT64_MAX);
+        o->filter.attempt = cli_number(state, arg, 1, INT64_MAX);
         return 0;
     case OPTION_PREVIOUS:
     case 'p':
@@ -81,7 +71,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->follow = true;
         return 0;
     case OPTION_TAIL:
-        o->tail = number(state, arg, 0, INT64_MAX);
+        o->tail = cli_number(state, arg, 0, INT64_MAX);
         return 0;
     case OPTION_LAUNCHER:
         o->filter.with_launcher = true;
@@ -89,19 +79,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPTION_TIMESTAMPS:
         o->timestamps = true;
         return 0;
-    case ARGP_KEY_ARG:
-        if (o->name)
-            argp_error(state, "one job's name expected");
-        o->name = arg;
-        return 0;
     case ARGP_KEY_END:
-        if (!o->name)
-            argp_error(state, "a job's name expected");
         if (o->previous && o->filter.attempt)
             argp_error(state, "either --previous or --attempt");
-        return 0;
+        return cli_take_job_name(key, arg, state, &o->name);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return cli_take_job_name(key, arg, state, &o->name);
     }
 }
 

@@ -20,7 +20,6 @@
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/name.h"
-#include "lib/base/number.h"
 #include "lib/json/json.h"
 #include "ledger/ledger.h"
 #include "trainingjob/trainingjob.h"
@@ -116,23 +115,14 @@ static const struct argp_option table[] = {
      .group = 3},
     {0}};
 
-static int number(struct argp_state *state, const char *arg, int64_t min, int64_t max)
-{
-    struct mlt_error err = {0};
-    int64_t value = 0;
-    if (mlt_parse_integer(arg, min, max, &value, &err) < 0)
-        argp_error(state, "%s", err.text);
-    return (int)value;
-}
-
 static error_t parse_command_option(int key, char *arg, struct argp_state *state, struct options *o)
 {
     switch (key) {
     case OPTION_NPROC:
-        o->command.nproc = number(state, arg, 1, TRAININGJOB_NPROC_MAX);
+        o->command.nproc = (int)cli_number(state, arg, 1, TRAININGJOB_NPROC_MAX);
         return 0;
     case OPTION_NNODES:
-        o->command.nnodes = number(state, arg, 1, TRAININGJOB_REPLICAS_MAX);
+        o->command.nnodes = (int)cli_number(state, arg, 1, TRAININGJOB_REPLICAS_MAX);
         return 0;
     case OPTION_NAME:
         if (!mlt_is_dns_label(arg, TRAININGJOB_NAME_MAX))
@@ -147,10 +137,10 @@ static error_t parse_command_option(int key, char *arg, struct argp_state *state
         o->command.checkpoint_path = arg;
         return 0;
     case OPTION_RESTARTS:
-        o->command.max_restarts = number(state, arg, 0, TRAININGJOB_BACKOFF_MAX);
+        o->command.max_restarts = (int)cli_number(state, arg, 0, TRAININGJOB_BACKOFF_MAX);
         return 0;
     case OPTION_GPUS:
-        o->command.gpus_per_pod = number(state, arg, 0, 1024);
+        o->command.gpus_per_pod = (int)cli_number(state, arg, 0, 1024);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -171,10 +161,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->keep = true;
         return 0;
     case OPTION_NODES:
-        o->shape.nodes = number(state, arg, 1, CLUSTER_NODES_MAX);
+        o->shape.nodes = (int)cli_number(state, arg, 1, CLUSTER_NODES_MAX);
         return 0;
     case OPTION_GPUS_PER_NODE:
-        o->shape.gpus_per_node = number(state, arg, 0, 1024);
+        o->shape.gpus_per_node = (int)cli_number(state, arg, 0, 1024);
         return 0;
     case ARGP_KEY_ARG:
         if (o->file)
