@@ -145,6 +145,15 @@ static void note_terminating(struct job *job, const struct coordinator_output *o
         m->terminating = true;
 }
 
+/* A launcher's word to people. Equal ones of many pods are one event, counted. */
+static void note_notice(struct job *job, const struct coordinator_output *out)
+{
+    char words[RENDEZVOUS_REASON_MAX + 1];
+    (void)snprintf(words, sizeof words, "%s", out->words);
+    text_clean(words);
+    event_record(job, out->severity == RENDEZVOUS_SEVERITY_WARNING, out->reason, "%s", words);
+}
+
 static void note_refused(struct job *job, const struct coordinator_output *out)
 {
     const char *words = out->words ? out->words : "";
@@ -207,6 +216,9 @@ static void take(struct job *job, const struct coordinator_output *out)
         break;
     case COORDINATOR_UNKILLABLE:
         note_unkillable(job, out);
+        break;
+    case COORDINATOR_NOTICE:
+        note_notice(job, out);
         break;
     }
 }

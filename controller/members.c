@@ -123,8 +123,14 @@ static void member_lost(struct job *job, struct member *m)
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
     event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
-    coordinator_pod_lost(job->coordinator, m->role, m->slot, infrastructure, m->node ? m->node : "",
-                         words, code, job->controller->now_ms);
+    const struct coordinator_loss loss = {
+        .infrastructure = infrastructure,
+        .out_of_memory = same && strcmp(m->pod->reason, "OOMKilled") == 0,
+        .node = m->node,
+        .words = words,
+        .exit_code = code,
+    };
+    coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
     /* Before the first START whatever ends a pod is held against its node: an image or a sandbox
      * that fails there. */
     bool early = same && !infrastructure && job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
@@ -159,14 +165,15 @@ static void member_refresh(struct job *job, struct member *m)
     } else if (!m->pod && job->adopting && !m->dead) {
         /* Gone while nobody led. */
         m->dead = true;
-        coordinator_pod_lost(job->coordinator, m->role, m->slot, true, m->node ? m->node : "",
-                             "its pod was deleted", 0, job->controller->now_ms);
+        const struct coordinator_loss loss = {
+            .infrastructure = true, .node = m->node, .words = "its pod was deleted"};
+        coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
     }
 }
 
 void members_leave_former(struct job *job)
 {
-    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+    for (const struct view_pod *p = job_pods(job); p;
          p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
         if (m && view_pod_terminal(p) && p->creation > m->former)
@@ -181,7 +188,7 @@ void members_refresh(struct job *job)
         return;
     for (uint32_t i = 0; i < job->members_count; i++)
         job->members[i].pod = NULL;
-    for (struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
+    for (struct view_pod *p = job_pods(job); p;
          p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
         if (!m || p->creation <= 0)
@@ -220,8 +227,9 @@ void member_lost_with_node(struct job *job, struct member *m, const char *words)
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
     event_record(job, true, "NodeLost", "%s", words);
-    coordinator_pod_lost(job->coordinator, m->role, m->slot, true, m->pod->node, words, 0,
-                         job->controller->now_ms);
+    const struct coordinator_loss loss = {
+        .infrastructure = true, .node = m->pod->node, .words = words};
+    coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
     blame_node(job, m, m->pod->node);
     job_touch(job);
 }

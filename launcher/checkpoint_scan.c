@@ -21,16 +21,22 @@ int checkpoint_scan_check(const struct checkpoint_scan_spec *spec, struct mlt_er
 {
     char before[PATH_MAX], component[PATH_MAX], after[PATH_MAX];
     if (!tracker_find(spec->format))
-        return mlt_fail(err, EINVAL, "checkpoint format `%.32s`: dcp or pattern expected",
+        return mlt_fail(err, EINVAL, "checkpoint format `%.32s`: auto, dcp or pattern expected",
                         spec->format);
     if (spec->path[0] != '/')
         return mlt_fail(err, EINVAL, "checkpoint path `%.64s`: an absolute path expected",
                         spec->path);
-    if (strcmp(spec->format, "pattern") == 0 &&
-        !tracker_pattern_split(spec->pattern, before, component, after, PATH_MAX))
+    bool is_auto = strcmp(spec->format, "auto") == 0;
+    bool has_pattern = strcmp(spec->format, "pattern") == 0 || (is_auto && spec->pattern[0]);
+    if (has_pattern && !tracker_pattern_split(spec->pattern, before, component, after, PATH_MAX))
         return mlt_fail(err, EINVAL,
                         "checkpoint pattern `%.64s`: one {step} and at most %d stars expected",
                         spec->pattern, TRACKER_PATTERN_STARS_MAX);
+    if (is_auto && strchr(spec->pattern, '/'))
+        return mlt_fail(err, EINVAL,
+                        "checkpoint pattern `%.64s`: no `/` expected with format auto, which looks "
+                        "for folders of dcp beside it",
+                        spec->pattern);
     return 0;
 }
 
@@ -148,6 +154,9 @@ int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpo
         struct tracker_result result;
         tracker->examine(spec->pattern, folder, c.list[i].name, &result);
         if (result.verdict == TRACKER_NOTHING)
+            continue;
+        /* However many were cut, the newest complete ones are found behind them. */
+        if (result.verdict == TRACKER_TORN && max - count <= RENDEZVOUS_CHECKPOINTS_MAX)
             continue;
         count = add_found(found, count, before, after, &c.list[i], &result);
         complete += result.verdict == TRACKER_COMPLETE;
@@ -293,5 +302,8 @@ void checkpoint_scan_judge(struct checkpoint_memory *memory,
             .step = f->step, .path = ret->paths[complete], .wall_ms = f->wall_ms};
         complete++;
     }
+    /* A step may lie there twice, as a folder and as a file: one of them is enough. */
+    if (complete && ret->report.torn_step <= ret->checkpoints[0].step)
+        ret->report.torn_step = RENDEZVOUS_NO_STEP;
     ret->report.checkpoints_count = complete;
 }

@@ -201,8 +201,10 @@ void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t sl
     struct seat *s = seat_find(c, role, slot);
     if (!s || strcmp(text_of(s->pod_uid), pod_uid) == 0)
         return;
+    const struct coordinator_loss replaced = {.infrastructure = true,
+                                              .words = "another pod has taken its place"};
     if (s->pod_uid)
-        seat_take_lost(c, s, true, NULL, "another pod has taken its place", 0, c->now_ms);
+        seat_take_lost(c, s, &replaced, c->now_ms);
     (void)seat_set_string(c, &s->pod_uid, pod_uid);
     if (s->state == SEAT_LOST)
         seat_set_state(c, s, SEAT_AWAY);
@@ -211,14 +213,13 @@ void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t sl
 }
 
 void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot,
-                          bool infrastructure, const char *node, const char *words,
-                          int32_t exit_code, int64_t now_ms)
+                          const struct coordinator_loss *loss, int64_t now_ms)
 {
     struct seat *s = seat_find(c, role, slot);
     if (!s || s->state == SEAT_LOST)
         return;
     c->now_ms = now_ms;
-    seat_take_lost(c, s, infrastructure, node, words, exit_code, now_ms);
+    seat_take_lost(c, s, loss, now_ms);
     gang_check_end(c);
     gang_check_ready(c);
 }

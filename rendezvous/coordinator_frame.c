@@ -2,6 +2,7 @@
 #include "rendezvous/coordinator_internal.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static void take_progress(struct coordinator *c, const struct seat *s,
                           const struct rendezvous_progress *p)
@@ -55,6 +56,26 @@ static void take_terminating(struct coordinator *c, struct seat *s)
         seat_set_state(c, s, SEAT_JOINED);
 }
 
+/* The reason becomes an Event's, which is a word; the words may be anything that people read. */
+static void take_notice(struct coordinator *c, const struct seat *s, struct rendezvous_message *m)
+{
+    if (!rendezvous_is_reason(m->notice.reason)) {
+        message_refuse(c, s->channel, "NOTICE of %s %u: a CamelCase word as reason expected",
+                       s->role, s->slot);
+        return;
+    }
+    struct output *o = output_add(c, COORDINATOR_NOTICE);
+    if (!o)
+        return;
+    o->out.role = s->role;
+    o->out.slot = s->slot;
+    o->out.severity = (enum rendezvous_severity)m->notice.severity;
+    o->out.reason = m->notice.reason;
+    o->words = strdup(m->notice.words); /* NULL: the fact matters more than its words */
+    o->held = *m;
+    *m = (struct rendezvous_message){0};
+}
+
 /* Messages that belong to the attempt under way; from another attempt they are refused. */
 static bool is_fenced(enum rendezvous_type type)
 {
@@ -94,6 +115,9 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         break;
     case RENDEZVOUS_CHECKPOINT:
         take_checkpoints(c, m);
+        break;
+    case RENDEZVOUS_NOTICE:
+        take_notice(c, s, m);
         break;
     default:
         break; /* PONG: that something was heard is all it says */

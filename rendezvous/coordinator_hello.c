@@ -34,6 +34,9 @@ static void send_welcome(struct coordinator *c, const struct seat *s)
     welcome.welcome.next_attempt = may_start ? c->attempt : c->next_attempt;
     welcome.welcome.nproc = s->nproc;
     welcome.welcome.watch_checkpoints = s == c->seats;
+    welcome.welcome.stop_signal = c->stop_signal;
+    welcome.welcome.stop_grace_ms = c->stop_grace_ms;
+    welcome.welcome.takes_notices = true;
     output_send(c, s->channel, &welcome);
 }
 

@@ -120,6 +120,7 @@ struct coordinator {
     char *start_address, *start_path;
 
     bool requested, diverged;
+    bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
     char order_reason[RENDEZVOUS_REASON_MAX];
     struct failure failure; /* the best explanation so far */
@@ -187,8 +188,8 @@ void gang_check_adopted(struct coordinator *c);
 /* coordinator_verdict.c */
 void seat_take_exit(struct coordinator *c, struct seat *s, const struct rendezvous_exit *e);
 void seat_take_stopped(struct coordinator *c, struct seat *s);
-void seat_take_lost(struct coordinator *c, struct seat *s, bool infrastructure, const char *node,
-                    const char *words, int32_t exit_code, int64_t now_ms);
+void seat_take_lost(struct coordinator *c, struct seat *s, const struct coordinator_loss *loss,
+                    int64_t now_ms);
 void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_ms);
 /* Ends RUNNING: what is left of its ranks is gone. */
 void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state state);

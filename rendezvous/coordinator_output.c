@@ -102,6 +102,7 @@ bool coordinator_next(struct coordinator *c, struct coordinator_output *ret)
     struct coordinator_output *out = &c->given.out;
     out->words = text_of(c->given.words);
     out->role = text_of(out->role);
+    out->reason = text_of(out->reason);
     out->bytes = text_of(c->given.bytes);
     out->verdict.role = text_of(out->verdict.role);
     out->verdict.node = text_of(out->verdict.node);

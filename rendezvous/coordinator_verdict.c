@@ -37,6 +37,12 @@ void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attemp
     m.stop.reason = ours ? c->order_reason : "an attempt that is no longer the job's";
     m.stop.grace_ms = ours ? c->order_grace_ms : 0;
     m.stop.signal = ours ? c->order_signal : 0;
+    /* The kubelet has told these ranks to save; that one of them had nothing to save and has ended
+     * must not cut the others short. */
+    if (ours && c->ending_saves && s->terminating) {
+        m.stop.grace_ms = c->stop_grace_ms;
+        m.stop.signal = c->stop_signal;
+    }
     output_send(c, s->channel, &m);
 }
 
@@ -75,6 +81,10 @@ void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reas
     case PHASE_STOPPING:
         if (c->failure.class == FAILURE_NONE)
             c->requested = true;
+        if (c->ending_saves && grace_ms == 0) {
+            c->ending_saves = false;
+            send_stops(c);
+        }
         /* fall through */
     case PHASE_COMPLETED:
         if (grace_ms >= c->order_grace_ms)
@@ -150,6 +160,7 @@ static void take_stopped_alone(struct coordinator *c, const struct seat *s, stru
         f->class = FAILURE_LOST;
         f->infrastructure = true;
         f->rank = -1;
+        c->ending_saves = true;
         f->cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST;
         failure_words(c, f, "its pod is being terminated");
     }
@@ -264,19 +275,33 @@ static void lose(struct coordinator *c, struct seat *s, struct failure *f, enum 
         take_failure(c, f);
 }
 
-void seat_take_lost(struct coordinator *c, struct seat *s, bool infrastructure, const char *node,
-                    const char *words, int32_t exit_code, int64_t now_ms)
+/* A failure that ends a whole member, with or without its pod. */
+static struct failure loss_of(const struct coordinator *c, const struct seat *s, int64_t now_ms)
 {
     struct failure f = {.class = FAILURE_LOST,
-                        .infrastructure = infrastructure,
                         .seat = seat_index(c, s),
                         .rank = -1,
-                        .code = exit_code,
                         .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
                         .after_ms =
                             now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
-    copy_node(&f, node && node[0] ? node : s->node);
-    failure_words(c, &f, text_of(words));
+    copy_node(&f, s->node);
+    return f;
+}
+
+void seat_take_lost(struct coordinator *c, struct seat *s, const struct coordinator_loss *loss,
+                    int64_t now_ms)
+{
+    struct failure f = loss_of(c, s, now_ms);
+    f.infrastructure = loss->infrastructure;
+    f.code = loss->exit_code;
+    if (loss->out_of_memory) {
+        f.class = FAILURE_OUT_OF_MEMORY;
+        f.cause = RENDEZVOUS_CAUSE_OUT_OF_MEMORY;
+        f.infrastructure = false;
+    }
+    if (text_of(loss->node)[0])
+        copy_node(&f, loss->node);
+    failure_words(c, &f, text_of(loss->words));
     if (s->channel) {
         output_words(c, COORDINATOR_CLOSE, s->channel, "%s", f.words);
         output_member(c, COORDINATOR_MEMBER_ABSENT, s);
@@ -289,13 +314,7 @@ void seat_take_lost(struct coordinator *c, struct seat *s, bool infrastructure, 
 
 void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_ms)
 {
-    struct failure f = {.class = FAILURE_LOST,
-                        .seat = seat_index(c, s),
-                        .rank = -1,
-                        .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
-                        .after_ms =
-                            now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
-    copy_node(&f, s->node);
+    struct failure f = loss_of(c, s, now_ms);
     failure_words(c, &f, "its launcher was started again and its ranks are gone");
     lose(c, s, &f, SEAT_JOINED);
 }

@@ -4,12 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say_what(struct mlt_text *t, const struct failure *f)
+static void say_what(struct mlt_text *t, const struct failure *f, const char *lost_words)
 {
     const char *name;
     switch (f->cause) {
+    case RENDEZVOUS_CAUSE_LAUNCHER_LOST:
+        mlt_text_printf(t, "was lost: %.512s", lost_words);
+        break;
     case RENDEZVOUS_CAUSE_OUT_OF_MEMORY:
         mlt_text_puts(t, "ran out of memory");
+        if (f->rank < 0)
+            mlt_text_printf(t, ": %.512s", lost_words);
         break;
     case RENDEZVOUS_CAUSE_EXEC_FAILED:
         name = strerrordesc_np(f->code);
@@ -40,10 +45,7 @@ void failure_words(const struct coordinator *c, struct failure *f, const char *l
     if (f->node[0])
         mlt_text_printf(&t, " on %s", f->node);
     mlt_text_puts(&t, f->rank >= 0 ? ") " : " ");
-    if (f->cause == RENDEZVOUS_CAUSE_LAUNCHER_LOST)
-        mlt_text_printf(&t, "was lost: %.512s", lost_words);
-    else
-        say_what(&t, f);
+    say_what(&t, f, lost_words);
     (void)snprintf(f->words, sizeof f->words, "%s", mlt_text_string(&t));
     mlt_text_release(&t);
 }

@@ -2,8 +2,16 @@
  *
  *     u32 payload length | u8 version | u8 type | u64 attempt | payload        (all big-endian)
  *
- * The attempt fences a frame: 0 where none applies. Pure: bytes in, frames out. Every length is compared
- * with its type's maximum before a byte of the payload is waited for; a broken stream cannot be resumed. */
+ * Compatibility within one version. A frame of a type that the receiver does not know is refused
+ * and its stream with it, because nothing tells whether it may be skipped; so a new type is sent
+ * only to a peer that has said that it takes it: NOTICE when WELCOME.takes_notices is set, which
+ * controllers before it do not send. A new field is appended to its message: a receiver ignores
+ * bytes after the last field it knows, and takes an appended field that is not there as 0
+ * (message.h).
+ *
+ * The attempt fences a frame: 0 where none applies. Pure: bytes in, frames out. Every length is
+ * compared with its type's maximum before a byte of the payload is waited for; a broken stream
+ * cannot be resumed. */
 #ifndef RENDEZVOUS_FRAME_H
 #define RENDEZVOUS_FRAME_H
 
@@ -15,27 +23,30 @@
 #define RENDEZVOUS_VERSION 1     /* spoken by this release */
 #define RENDEZVOUS_VERSION_MIN 1 /* a controller also speaks the previous release's */
 #define RENDEZVOUS_HEADER_SIZE 14
-#define RENDEZVOUS_PAYLOAD_MAX (4u * 1024 * 1024) /* bytes, over all types; GATHERED needs it later */
+#define RENDEZVOUS_PAYLOAD_MAX \
+    (4u * 1024 * 1024) /* bytes, over all types; GATHERED needs it later */
 
 enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
 
-/* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused. PUT, GET,
- * GATHER, VALUE, GATHERED, CHECKPOINT_NOW have their numbers reserved and are refused until they exist. */
-#define RENDEZVOUS_TYPE_MAP(XX)                                                                    \
-    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)                                                        \
-    XX(READY, 2, RENDEZVOUS_UP, 256)                                                               \
-    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)                                                       \
-    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)                                                      \
-    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)                                                      \
-    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)                                                         \
-    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)                                                            \
-    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)                                                    \
-    XX(PONG, 9, RENDEZVOUS_UP, 64)                                                                 \
-    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)                                                  \
-    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)                                                      \
-    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)                                                        \
-    XX(PING, 35, RENDEZVOUS_DOWN, 64)                                                              \
-    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)                                                        \
+/* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused. PUT,
+ * GET, GATHER, VALUE, GATHERED, CHECKPOINT_NOW have their numbers reserved and are refused until
+ * they exist. */
+#define RENDEZVOUS_TYPE_MAP(XX)                   \
+    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)       \
+    XX(READY, 2, RENDEZVOUS_UP, 256)              \
+    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)      \
+    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)     \
+    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)     \
+    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)        \
+    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)           \
+    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)   \
+    XX(PONG, 9, RENDEZVOUS_UP, 64)                \
+    XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)       \
+    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024) \
+    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)     \
+    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)       \
+    XX(PING, 35, RENDEZVOUS_DOWN, 64)             \
+    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)       \
     XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)
 
 enum rendezvous_type {
@@ -44,7 +55,8 @@ enum rendezvous_type {
 #undef XX
 };
 
-#define RENDEZVOUS_TYPES_RESERVED "PUT 16, GET 17, GATHER 18, VALUE 48, GATHERED 49, CHECKPOINT_NOW 50"
+#define RENDEZVOUS_TYPES_RESERVED \
+    "PUT 16, GET 17, GATHER 18, VALUE 48, GATHERED 49, CHECKPOINT_NOW 50"
 
 /* One frame. The payload points into the reader's buffer and is valid until the next call on it. */
 struct rendezvous_frame {
@@ -68,17 +80,19 @@ struct rendezvous_reader {
 void rendezvous_reader_init(struct rendezvous_reader *r, enum rendezvous_direction direction);
 void rendezvous_reader_release(struct rendezvous_reader *r);
 
-/* Appends received bytes. -ENOBUFS when frames were not taken out (callers drain after each feed). */
-int rendezvous_reader_feed(struct rendezvous_reader *r, const void *data, size_t length, struct mlt_error *err)
-    MLT_MUST_USE;
+/* Appends received bytes. -ENOBUFS when frames were not taken out (callers drain after each feed).
+ */
+int rendezvous_reader_feed(struct rendezvous_reader *r, const void *data, size_t length,
+                           struct mlt_error *err) MLT_MUST_USE;
 
-/* The next whole frame: 1 with *ret set, 0 when more bytes are needed, -EPROTO with words for an unknown
- * version, an unknown type, one that this side may not send, or a length above its type's maximum. */
-int rendezvous_reader_next(struct rendezvous_reader *r, struct rendezvous_frame *ret, struct mlt_error *err)
-    MLT_MUST_USE;
+/* The next whole frame: 1 with *ret set, 0 when more bytes are needed, -EPROTO with words for an
+ * unknown version, an unknown type, one that this side may not send, or a length above its type's
+ * maximum. */
+int rendezvous_reader_next(struct rendezvous_reader *r, struct rendezvous_frame *ret,
+                           struct mlt_error *err) MLT_MUST_USE;
 
 /* Appends one frame to *out. */
-void rendezvous_frame_write(struct mlt_text *out, enum rendezvous_type type, uint64_t attempt, const void *payload,
-                            size_t length);
+void rendezvous_frame_write(struct mlt_text *out, enum rendezvous_type type, uint64_t attempt,
+                            const void *payload, size_t length);
 
 #endif

@@ -1,5 +1,6 @@
-/* The launcher's side of the channel, as far as it is rules and not processes: which messages are accepted (fencing by
- * lease transitions and attempt, idempotent START), and when to connect again. Pure. */
+/* The launcher's side of the channel, as far as it is rules and not processes: which messages are
+ * accepted (fencing by lease transitions and attempt, idempotent START), and when to connect again.
+ * Pure. */
 #ifndef RENDEZVOUS_MEMBER_H
 #define RENDEZVOUS_MEMBER_H
 
@@ -29,13 +30,15 @@ enum member_decision {
 
 void member_init(struct member *m, uint64_t seed);
 
-/* Looks at a decoded message from the controller. Refuses WELCOME and START with lower lease transitions, START for an
- * attempt older than the last READY or a second, different START for the same attempt, STOP for another attempt than
- * the one started. On MEMBER_OBEY of WELCOME and START the member's own fields are updated. `ret_why` (may be NULL) is
- * a static text. */
-enum member_decision member_consider(struct member *m, const struct rendezvous_message *message, const char **ret_why);
+/* Looks at a decoded message from the controller. Refuses WELCOME and START with lower lease
+ * transitions, START for an attempt older than the last READY or a second, different START for the
+ * same attempt, STOP for another attempt than the one started. On MEMBER_OBEY of WELCOME and START
+ * the member's own fields are updated. `ret_why` (may be NULL) is a static text. */
+enum member_decision member_consider(struct member *m, const struct rendezvous_message *message,
+                                     const char **ret_why);
 
-/* The delay before the next attempt to connect: exponential with full jitter, at most MEMBER_RECONNECT_MS_MAX. */
+/* The delay before the next attempt to connect: exponential with full jitter, at most
+ * MEMBER_RECONNECT_MS_MAX. */
 int64_t member_reconnect_delay_ms(struct member *m);
 void member_connected(struct member *m);
 

@@ -1,9 +1,11 @@
 /* Messages of the channel: what the payload of each frame means. Pure.
  *
- * A message is a plain struct. `_write` appends a whole frame to a text; `_read` decodes a frame's payload into
- * the struct and returns 0 or -EPROTO with the field's name. Strings of a decoded message point into the frame's
- * payload copy held by the message (`storage`), arrays are owned by it: rendezvous_message_release() frees both.
- * Bytes after the last known field are ignored: a later release may append fields. */
+ * A message is a plain struct. `_write` appends a whole frame to a text; `_read` decodes a frame's
+ * payload into the struct and returns 0 or -EPROTO with the field's name. Strings of a decoded
+ * message point into the frame's payload copy held by the message (`storage`), arrays are owned by
+ * it: rendezvous_message_release() frees both. Bytes after the last known field are ignored: a
+ * later release may append fields. Fields that were appended since the first release ("appended"
+ * below) are 0 when the payload ends before them: an earlier release has sent it. */
 #ifndef RENDEZVOUS_MESSAGE_H
 #define RENDEZVOUS_MESSAGE_H
 
@@ -12,23 +14,24 @@
 #include "rendezvous/frame.h"
 
 #define RENDEZVOUS_RANKS_PER_MEMBER_MAX 256
-#define RENDEZVOUS_CHECKPOINTS_MAX 8          /* newest complete ones told */
-#define RENDEZVOUS_TAIL_MAX 4096              /* bytes of last output in RANK_EXIT */
-#define RENDEZVOUS_PATH_MAX 4096              /* bytes of a path */
-#define RENDEZVOUS_NAME_MAX 253               /* bytes of a name, uid or address */
-#define RENDEZVOUS_REASON_MAX 1024            /* bytes of words for people */
-#define RENDEZVOUS_PATTERN_MAX 4096           /* bytes of a regular expression or file pattern */
-#define RENDEZVOUS_ENVIRONMENT_MAX 1024       /* variables in WELCOME */
-#define RENDEZVOUS_VARIABLE_MAX 32768         /* bytes of one NAME=value */
+#define RENDEZVOUS_CHECKPOINTS_MAX 8    /* newest complete ones told */
+#define RENDEZVOUS_TAIL_MAX 4096        /* bytes of last output in RANK_EXIT */
+#define RENDEZVOUS_PATH_MAX 4096        /* bytes of a path */
+#define RENDEZVOUS_NAME_MAX 253         /* bytes of a name, uid or address */
+#define RENDEZVOUS_REASON_MAX 1024      /* bytes of words for people */
+#define RENDEZVOUS_NOTICE_MAX 64        /* bytes of a NOTICE's reason */
+#define RENDEZVOUS_PATTERN_MAX 4096     /* bytes of a regular expression or file pattern */
+#define RENDEZVOUS_ENVIRONMENT_MAX 1024 /* variables in WELCOME */
+#define RENDEZVOUS_VARIABLE_MAX 32768   /* bytes of one NAME=value */
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 
 /* Why a rank ended, as far as its launcher can know. XX(NAME, wire number, words) */
-#define RENDEZVOUS_CAUSE_MAP(XX)                                                                   \
-    XX(EXITED, 1, "exited")                         /* by itself, with `code` */                   \
-    XX(SIGNAL_OUTSIDE, 2, "killed from outside")    /* a signal that the launcher did not send */  \
-    XX(KILLED_BY_US, 3, "stopped by mltrain")       /* after STOP */                               \
-    XX(OUT_OF_MEMORY, 4, "out of memory")           /* cgroup says so */                           \
-    XX(EXEC_FAILED, 5, "could not be started")      /* `code` is errno */                          \
+#define RENDEZVOUS_CAUSE_MAP(XX)                                                               \
+    XX(EXITED, 1, "exited")                      /* by itself, with `code` */                  \
+    XX(SIGNAL_OUTSIDE, 2, "killed from outside") /* a signal that the launcher did not send */ \
+    XX(KILLED_BY_US, 3, "stopped by mltrain")    /* after STOP */                              \
+    XX(OUT_OF_MEMORY, 4, "out of memory")        /* cgroup says so */                          \
+    XX(EXEC_FAILED, 5, "could not be started")   /* `code` is errno */                         \
     XX(LAUNCHER_LOST, 6, "lost with its launcher")
 
 enum rendezvous_cause {
@@ -39,12 +42,12 @@ enum rendezvous_cause {
 const char *rendezvous_cause_words(enum rendezvous_cause cause);
 
 /* What a launcher is doing, in HELLO. */
-#define RENDEZVOUS_STATE_MAP(XX)                                                                   \
-    XX(IDLE, 1, "idle")                  /* nothing started, not ready yet */                      \
-    XX(READY, 2, "ready")                /* READY stands for the frame's attempt */                \
-    XX(RUNNING, 3, "running")            /* ranks of the frame's attempt run */                    \
-    XX(STOPPING, 4, "stopping")          /* told to stop, or a rank failed and none was told yet */ \
-    XX(STOPPED, 5, "stopped")            /* all ranks of the frame's attempt reaped */
+#define RENDEZVOUS_STATE_MAP(XX)                                                           \
+    XX(IDLE, 1, "idle")         /* nothing started, not ready yet */                       \
+    XX(READY, 2, "ready")       /* READY stands for the frame's attempt */                 \
+    XX(RUNNING, 3, "running")   /* ranks of the frame's attempt run */                     \
+    XX(STOPPING, 4, "stopping") /* told to stop, or a rank failed and none was told yet */ \
+    XX(STOPPED, 5, "stopped")   /* all ranks of the frame's attempt reaped */
 
 enum rendezvous_state {
 #define XX(name, number, words) RENDEZVOUS_STATE_##name = number,
@@ -59,7 +62,8 @@ struct rendezvous_exit {
     int32_t signal;      /* 0 when it exited */
     uint32_t cause;      /* enum rendezvous_cause */
     uint64_t after_ms;   /* since this launcher's START, monotonic */
-    const char *tail;    /* last output, at most RENDEZVOUS_TAIL_MAX bytes; "" unless the rank failed by itself */
+    const char *tail; /* last output, at most RENDEZVOUS_TAIL_MAX bytes; "" unless the rank failed
+                         by itself */
 };
 
 struct rendezvous_checkpoint {
@@ -68,27 +72,30 @@ struct rendezvous_checkpoint {
     int64_t wall_ms; /* when it became complete */
 };
 
-/* up. The frame's attempt is that of `state` (0 when IDLE before any READY). A full snapshot: whatever else
- * was lost, HELLO repairs. */
+/* up. The frame's attempt is that of `state` (0 when IDLE before any READY). A full snapshot:
+ * whatever else was lost, HELLO repairs. */
 struct rendezvous_hello {
-    uint64_t lease_transitions; /* highest seen in WELCOME or START; 0 at first */
+    uint64_t lease_transitions;                  /* highest seen in WELCOME or START; 0 at first */
     const char *pod_uid, *role, *node, *address; /* address: the pod's IP */
     uint32_t slot;
     const char *launcher_version;
-    uint32_t state;        /* enum rendezvous_state */
-    uint64_t start_digest; /* of the START it runs or ran last; 0 for none */
-    uint64_t start_attempt; /* attempt of that START; 0 for none. Once READY this is not the frame's attempt */
-    bool terminating;      /* the kubelet has sent SIGTERM */
-    uint16_t port;         /* held for MASTER_PORT when READY, else 0 */
-    uint32_t running;      /* ranks alive */
-    struct rendezvous_exit *exits; /* all of start_attempt so far; kept after READY, until the next START */
+    uint32_t state;         /* enum rendezvous_state */
+    uint64_t start_digest;  /* of the START it runs or ran last; 0 for none */
+    uint64_t start_attempt; /* attempt of that START; 0 for none. Once READY this is not the frame's
+                               attempt */
+    bool terminating;       /* the kubelet has sent SIGTERM */
+    uint16_t port;          /* held for MASTER_PORT when READY, else 0 */
+    uint32_t running;       /* ranks alive */
+    struct rendezvous_exit
+        *exits; /* all of start_attempt so far; kept after READY, until the next START */
     uint32_t exits_count;
     struct rendezvous_checkpoint *checkpoints; /* newest first */
     uint32_t checkpoints_count;
     int64_t step; /* progress so far in this attempt, or RENDEZVOUS_NO_STEP */
 };
 
-/* up. The frame's attempt is the one it is ready for: what it ran last + 1, at least WELCOME's next_attempt. */
+/* up. The frame's attempt is the one it is ready for: what it ran last + 1, at least WELCOME's
+ * next_attempt. */
 struct rendezvous_ready {
     uint16_t port; /* held for MASTER_PORT, used when this member has rank 0 */
 };
@@ -103,8 +110,8 @@ struct rendezvous_rank_exit {
     struct rendezvous_exit exit;
 };
 
-/* up. Every rank of the frame's attempt and every descendant is reaped; lists all exits, so that lost
- * RANK_EXITs do no harm. unkillable: some process is still there 30 s after SIGKILL. */
+/* up. Every rank of the frame's attempt and every descendant is reaped; lists all exits, so that
+ * lost RANK_EXITs do no harm. unkillable: some process is still there 30 s after SIGKILL. */
 struct rendezvous_stopped {
     bool unkillable;
     struct rendezvous_exit *exits;
@@ -117,44 +124,70 @@ struct rendezvous_terminating {
 
 struct rendezvous_progress {
     int64_t step;
-    int64_t total_steps;         /* 0: unknown */
+    int64_t total_steps;           /* 0: unknown */
     uint64_t steps_per_kilosecond; /* over the last minute or so; 0: unknown */
 };
 
 struct rendezvous_checkpoint_report {
     struct rendezvous_checkpoint *checkpoints; /* complete ones, newest first */
     uint32_t checkpoints_count;
-    int64_t torn_step; /* the newest one that is newer than those and not complete, or RENDEZVOUS_NO_STEP */
+    int64_t torn_step; /* the newest one that is newer than those and not complete, or
+                          RENDEZVOUS_NO_STEP */
 };
 
 struct rendezvous_ping {
     uint64_t nonce; /* PONG returns it */
 };
 
+/* What a person should know and no decision depends on. XX(NAME, wire number) */
+#define RENDEZVOUS_SEVERITY_MAP(XX) XX(NORMAL, 0) XX(WARNING, 1)
+
+enum rendezvous_severity {
+#define XX(name, number) RENDEZVOUS_SEVERITY_##name = number,
+    RENDEZVOUS_SEVERITY_MAP(XX)
+#undef XX
+};
+
+/* up. Told once, so that it may be lost; not fenced by the attempt. Only to a controller that takes
+ * it: WELCOME. */
+struct rendezvous_notice {
+    uint8_t severity;   /* enum rendezvous_severity */
+    const char *reason; /* one CamelCase word: rendezvous_is_reason() */
+    const char *words;  /* for people, at most RENDEZVOUS_REASON_MAX bytes */
+};
+
+/* "InvalidProgressPattern": a letter from A to Z, then letters and digits, at most
+ * RENDEZVOUS_NOTICE_MAX bytes. */
+bool rendezvous_is_reason(const char *word);
+
 /* down. What to run and watch; the same for each member of a role but for `watch_checkpoints`. */
 struct rendezvous_welcome {
     uint64_t lease_transitions;
-    uint64_t next_attempt;  /* READY must be for at least this one */
-    const char *framework;  /* pytorch | plain */
-    uint32_t nproc;         /* ranks of this pod */
-    uint32_t max_restarts;  /* backoffLimit, for TORCHELASTIC_MAX_RESTARTS and PET_MAX_RESTARTS */
+    uint64_t next_attempt;   /* READY must be for at least this one */
+    const char *framework;   /* pytorch | plain */
+    uint32_t nproc;          /* ranks of this pod */
+    uint32_t max_restarts;   /* backoffLimit, for TORCHELASTIC_MAX_RESTARTS and PET_MAX_RESTARTS */
     int64_t cpu_limit_milli; /* of the container; 0: none */
     const char *checkpoint_path;    /* "" : none */
-    const char *checkpoint_format;  /* dcp | pattern */
-    const char *checkpoint_pattern; /* "" unless format is pattern */
+    const char *checkpoint_format;  /* auto | dcp | pattern */
+    const char *checkpoint_pattern; /* "" : none; of format pattern, or what auto looks for too */
     bool watch_checkpoints;         /* this member scans the folder and reports */
     const char *progress_pattern;   /* PCRE2, "" : none */
     int64_t total_steps;            /* 0: unknown */
     const char **environment;       /* NAME=value, added for every rank */
     uint32_t environment_count;
+    /* Appended: for a stop that the kubelet asks for. stop_signal 0: SIGTERM, and no end of the
+     * grace. */
+    uint32_t stop_signal, stop_grace_ms;
+    bool takes_notices; /* appended */
 };
 
 /* down. The frame's attempt is the one to start. */
 struct rendezvous_start {
     uint64_t lease_transitions;
-    uint32_t node_rank;  /* GROUP_RANK: place of this member */
-    uint32_t nodes;      /* GROUP_WORLD_SIZE */
-    uint32_t rank_base;  /* RANK of local rank 0 */
+    uint32_t node_rank; /* GROUP_RANK: place of this member */
+    uint32_t nodes;     /* GROUP_WORLD_SIZE */
+    uint32_t rank_base; /* RANK of local rank 0 */
     uint32_t world_size;
     uint32_t role_rank_base, role_world_size;
     const char *master_address; /* an IP */
@@ -193,6 +226,7 @@ struct rendezvous_message {
         struct rendezvous_progress progress;
         struct rendezvous_checkpoint_report checkpoint;
         struct rendezvous_ping ping; /* PING and PONG */
+        struct rendezvous_notice notice;
         struct rendezvous_welcome welcome;
         struct rendezvous_start start;
         struct rendezvous_stop stop;
@@ -202,18 +236,21 @@ struct rendezvous_message {
     char *storage; /* owned; strings point into it */
 };
 
-/* Decodes; -EPROTO names message and field ("HELLO.slot: ..."), -ENOMEM. On failure *ret is untouched. */
+/* Decodes; -EPROTO names message and field ("HELLO.slot: ..."), -ENOMEM. On failure *ret is
+ * untouched. */
 int rendezvous_message_read(const struct rendezvous_frame *frame, struct rendezvous_message *ret,
                             struct mlt_error *err) MLT_MUST_USE;
 void rendezvous_message_release(struct rendezvous_message *m);
 
-/* Appends a whole frame with this message to *out. Something over its maximum or out of its range is a sticky failure
- * of the text, and nothing is appended; but of a `reason` that is too long the beginning is sent, and of a `tail` the end
- * (the exits of one HELLO or STOPPED share 128 KiB of tails). NULL strings count as "". */
+/* Appends a whole frame with this message to *out. Something over its maximum or out of its range
+ * is a sticky failure of the text, and nothing is appended; but of a `reason` that is too long the
+ * beginning is sent, and of a `tail` the end (the exits of one HELLO or STOPPED share 128 KiB of
+ * tails). NULL strings count as "". */
 void rendezvous_message_write(struct mlt_text *out, const struct rendezvous_message *m);
 
-/* What tells one START of an attempt from another: FNV-1a (64 bit) over attempt and every field that is the same for
- * all members, which is all but lease_transitions, node_rank, the two rank bases and role_world_size. Never 0. */
+/* What tells one START of an attempt from another: FNV-1a (64 bit) over attempt and every field
+ * that is the same for all members, which is all but lease_transitions, node_rank, the two rank
+ * bases and role_world_size. Never 0. */
 uint64_t rendezvous_start_digest(uint64_t attempt, const struct rendezvous_start *start);
 
 #endif

@@ -39,6 +39,8 @@ static int read_integer(struct decoder *d, const struct message_field *field, vo
                         d->message, field->name, value, field->min, field->max);
     if (field->kind == FIELD_BOOL)
         *(bool *)to = value != 0;
+    else if (field->kind == FIELD_U8)
+        *(uint8_t *)to = (uint8_t)value;
     else if (field->kind == FIELD_U16)
         *(uint16_t *)to = (uint16_t)value;
     else if (field->kind == FIELD_U32)
@@ -106,6 +108,8 @@ static int read_fields(struct decoder *d, const struct message_schema *schema, v
         const struct message_field *field = &schema->fields[i];
         char *to = (char *)base + field->offset;
         int rc;
+        if (field->appended && wire_left(&d->in) == 0)
+            return 0; /* an earlier release has sent this, and the rest was appended later, too */
         if (field->kind == FIELD_LIST)
             rc = read_list(d, field, base);
         else if (message_field_width(field->kind))

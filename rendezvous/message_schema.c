@@ -14,6 +14,11 @@
         .name = #field, .kind = FIELD_##kind_, .offset = offsetof(struct s, field), .min = (min_), \
         .max = (max_)                                                                              \
     }
+#define APPENDED(s, kind_, field, min_, max_)                                                      \
+    {                                                                                              \
+        .name = #field, .kind = FIELD_##kind_, .offset = offsetof(struct s, field), .min = (min_), \
+        .max = (max_), .appended = true                                                            \
+    }
 #define U64(s, field) NUMBER(s, U64, field, 0, 0)
 #define STEP(s, field) NUMBER(s, I64, field, STEP_MIN, INT64_MAX)
 #define BOOLEAN(s, field) NUMBER(s, BOOL, field, 0, 1)
@@ -117,6 +122,13 @@ static const struct message_field ping_fields[] = {
     U64(rendezvous_ping, nonce),
 };
 
+static const struct message_field notice_fields[] = {
+    NUMBER(rendezvous_notice, U8, severity, RENDEZVOUS_SEVERITY_NORMAL,
+           RENDEZVOUS_SEVERITY_WARNING),
+    STRING(rendezvous_notice, reason, RENDEZVOUS_NOTICE_MAX),
+    WORDS(rendezvous_notice, words),
+};
+
 static const struct message_field welcome_fields[] = {
     U64(rendezvous_welcome, lease_transitions),
     U64(rendezvous_welcome, next_attempt),
@@ -131,6 +143,9 @@ static const struct message_field welcome_fields[] = {
     STRING(rendezvous_welcome, progress_pattern, RENDEZVOUS_PATTERN_MAX),
     NUMBER(rendezvous_welcome, I64, total_steps, 0, INT64_MAX),
     LIST(rendezvous_welcome, environment, RENDEZVOUS_ENVIRONMENT_MAX, variable_schema),
+    APPENDED(rendezvous_welcome, U32, stop_signal, 0, SIGNAL_MAX),
+    APPENDED(rendezvous_welcome, U32, stop_grace_ms, 0, UINT32_MAX),
+    APPENDED(rendezvous_welcome, BOOL, takes_notices, 0, 1),
 };
 
 static const struct message_field start_fields[] = {
@@ -177,6 +192,7 @@ static const struct message_schema schemas[] = {
     [RENDEZVOUS_PROGRESS] = SCHEMA(rendezvous_progress, progress_fields),
     [RENDEZVOUS_CHECKPOINT] = SCHEMA(rendezvous_checkpoint_report, checkpoint_report_fields),
     [RENDEZVOUS_PONG] = SCHEMA(rendezvous_ping, ping_fields),
+    [RENDEZVOUS_NOTICE] = SCHEMA(rendezvous_notice, notice_fields),
     [RENDEZVOUS_WELCOME] = SCHEMA(rendezvous_welcome, welcome_fields),
     [RENDEZVOUS_START] = SCHEMA(rendezvous_start, start_fields),
     [RENDEZVOUS_STOP] = SCHEMA(rendezvous_stop, stop_fields),
@@ -195,8 +211,8 @@ const struct message_schema *message_schema(uint8_t type)
 unsigned message_field_width(enum field_kind kind)
 {
     static const unsigned char width_of_kind[] = {
-        [FIELD_BOOL] = 1, [FIELD_U16] = 2, [FIELD_U32] = 4,  [FIELD_U64] = 8,
-        [FIELD_I32] = 4,  [FIELD_I64] = 8, [FIELD_LIST] = 0,
+        [FIELD_BOOL] = 1, [FIELD_U8] = 1,  [FIELD_U16] = 2, [FIELD_U32] = 4,
+        [FIELD_U64] = 8,  [FIELD_I32] = 4, [FIELD_I64] = 8, [FIELD_LIST] = 0,
     };
     return width_of_kind[kind];
 }
@@ -217,6 +233,13 @@ const char *rendezvous_cause_words(enum rendezvous_cause cause)
 #undef XX
     }
     return "ended for an unknown cause";
+}
+
+bool rendezvous_is_reason(const char *word)
+{
+    size_t length = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+    return word[0] >= 'A' && word[0] <= 'Z' && word[length] == '\0' &&
+           length <= RENDEZVOUS_NOTICE_MAX;
 }
 
 /* FNV-1a, 64 bit: http://www.isthe.com/chongo/tech/comp/fnv/ */

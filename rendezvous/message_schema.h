@@ -1,6 +1,6 @@
 /* The layout of every message, private to rendezvous/: one table that reading, writing and
  * releasing walk, so that they cannot disagree. Fields stand on the wire in the table's order,
- * without tags; a later release may only append.
+ * without tags; a later release may only append (APPENDED: not there in what an earlier one sends).
  *
  *     integers and booleans   big-endian, in the width of their kind; a boolean is one byte, 0 or 1
  *     strings                 u32 length, bytes without NUL
@@ -12,6 +12,7 @@
 
 enum field_kind {
     FIELD_BOOL,
+    FIELD_U8,
     FIELD_U16,
     FIELD_U32,
     FIELD_U64,
@@ -31,6 +32,7 @@ struct message_field {
     size_t offset; /* in the message's own struct, or in the element */
     int64_t min,
         max; /* integers but U64: the allowed range; strings: max bytes; lists: max elements */
+    bool appended;       /* stays 0 when the payload ends before it; strings cannot be */
     size_t count_offset; /* lists: where the uint32_t count is */
     const struct message_schema *element;
 };

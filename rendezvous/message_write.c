@@ -22,6 +22,9 @@ static void write_integer(struct encoder *e, const struct message_field *field, 
     case FIELD_BOOL:
         value = *(const bool *)from;
         break;
+    case FIELD_U8:
+        value = *(const uint8_t *)from;
+        break;
     case FIELD_U16:
         value = *(const uint16_t *)from;
         break;

@@ -7,7 +7,7 @@
 
 const struct tracker *tracker_find(const char *format)
 {
-    static const struct tracker *const all[] = {&tracker_dcp, &tracker_pattern};
+    static const struct tracker *const all[] = {&tracker_auto, &tracker_dcp, &tracker_pattern};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(all); i++)
         if (strcmp(all[i]->format, format) == 0)
             return all[i];

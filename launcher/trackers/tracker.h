@@ -33,7 +33,7 @@ struct tracker {
     void (*examine)(const char *pattern, int folder, const char *name, struct tracker_result *ret);
 };
 
-extern const struct tracker tracker_dcp, tracker_pattern;
+extern const struct tracker tracker_auto, tracker_dcp, tracker_pattern;
 
 /* NULL for a format without a tracker. */
 const struct tracker *tracker_find(const char *format);

@@ -1,7 +1,7 @@
-/* The channel's transport: TLS 1.3 with an external pre-shared key over TCP, on a libuv loop. Carries whole
- * frames (rendezvous/frame.h) and looks no deeper. TLS_AES_128_GCM_SHA256, no certificates, no tickets, no early
- * data, OPENSSL_INIT_NO_LOAD_CONFIG (an image's OPENSSL_CONF must not break it). Peers are IP addresses: no
- * name look-ups (the launcher is static). */
+/* The channel's transport: TLS 1.3 with an external pre-shared key over TCP, on a libuv loop.
+ * Carries whole frames (rendezvous/frame.h) and looks no deeper. TLS_AES_128_GCM_SHA256, no
+ * certificates, no tickets, no early data, OPENSSL_INIT_NO_LOAD_CONFIG (an image's OPENSSL_CONF
+ * must not break it). Peers are IP addresses: no name look-ups (the launcher is static). */
 #ifndef RENDEZVOUS_CHANNEL_CHANNEL_H
 #define RENDEZVOUS_CHANNEL_CHANNEL_H
 
@@ -12,12 +12,14 @@
 #include "rendezvous/frame.h"
 
 #define CHANNEL_KEY_SIZE 32
-#define CHANNEL_IDENTITY_MAX 128               /* characters of a job UID */
-#define CHANNEL_CONNECTIONS_MAX 16384          /* of a server; more are closed at accept */
-#define CHANNEL_HANDSHAKE_MS 10000             /* a peer that has not finished by then is closed */
-#define CHANNEL_SEND_QUEUE_MAX (16u * 1024 * 1024) /* bytes unsent per connection; above it is closed */
+#define CHANNEL_IDENTITY_MAX 128      /* characters of a job UID */
+#define CHANNEL_CONNECTIONS_MAX 16384 /* of a server; more are closed at accept */
+#define CHANNEL_HANDSHAKE_MS 10000    /* a peer that has not finished by then is closed */
+#define CHANNEL_SEND_QUEUE_MAX \
+    (16u * 1024 * 1024) /* bytes unsent per connection; above it is closed */
 
-/* The PSK of a job: HKDF-SHA256(ikm = master key, salt = "mltrain channel psk v1", info = job UID). */
+/* The PSK of a job: HKDF-SHA256(ikm = master key, salt = "mltrain channel psk v1", info = job UID).
+ */
 void channel_derive_key(const unsigned char master[CHANNEL_KEY_SIZE], const char *job_uid,
                         unsigned char ret_key[CHANNEL_KEY_SIZE]);
 
@@ -29,13 +31,16 @@ struct channel_server_ops {
     /* A peer has proved the key of this job. `id` names the connection, never reused. */
     void (*opened)(void *arg, uint64_t id, const char *job_uid, const char *peer);
     void (*frame)(void *arg, uint64_t id, const struct rendezvous_frame *frame);
-    void (*closed)(void *arg, uint64_t id, const char *reason); /* once per opened; not after _close() */
-    /* A connection that never opened (wrong key, plain text, timeout) or broke the framing: for count and log. */
+    void (*closed)(void *arg, uint64_t id,
+                   const char *reason); /* once per opened; not after _close() */
+    /* A connection that never opened (wrong key, plain text, timeout) or broke the framing: for
+     * count and log. */
     void (*refused)(void *arg, const char *peer, const char *reason);
 };
 
 /* `master` is copied. Listens on address:port (numeric; port 0: any). */
-int channel_server_new(uv_loop_t *loop, const char *address, uint16_t port, const unsigned char master[CHANNEL_KEY_SIZE],
+int channel_server_new(uv_loop_t *loop, const char *address, uint16_t port,
+                       const unsigned char master[CHANNEL_KEY_SIZE],
                        const struct channel_server_ops *ops, void *arg, struct channel_server **ret,
                        struct mlt_error *err) MLT_MUST_USE;
 uint16_t channel_server_port(const struct channel_server *s);
@@ -59,9 +64,11 @@ struct channel_client_ops {
 };
 
 int channel_client_new(uv_loop_t *loop, const char *address, uint16_t port, const char *job_uid,
-                       const unsigned char key[CHANNEL_KEY_SIZE], const struct channel_client_ops *ops, void *arg,
-                       struct channel_client **ret, struct mlt_error *err) MLT_MUST_USE;
-/* Begins to connect; only when not connected. The result arrives in opened or closed, never from within. */
+                       const unsigned char key[CHANNEL_KEY_SIZE],
+                       const struct channel_client_ops *ops, void *arg, struct channel_client **ret,
+                       struct mlt_error *err) MLT_MUST_USE;
+/* Begins to connect; only when not connected. The result arrives in opened or closed, never from
+ * within. */
 void channel_client_connect(struct channel_client *c);
 /* Queues bytes; dropped when not open (HELLO repairs). */
 void channel_client_send(struct channel_client *c, const void *data, size_t length);

@@ -7,6 +7,9 @@
 
 #include "launcher.h"
 
+static const struct coordinator_loss deleted = {
+    .infrastructure = true, .node = "node001", .words = "deleted"};
+
 static uint64_t draw(struct world *w, uint64_t bound)
 {
     return mlt_random_below(&w->random, bound);
@@ -223,7 +226,7 @@ static void owner_looks(struct world *w, uint32_t slot)
         if (w->status_started) /* a new leader cannot know that it had died before */
             w->history[w->status_attempt].pod_lost = true;
         trace(w, "the owner notices that %s has died\n", s->pod.uid);
-        coordinator_pod_lost(w->c, "worker", slot, true, "node001", "deleted", 0, w->now_ms);
+        coordinator_pod_lost(w->c, "worker", slot, &deleted, w->now_ms);
     } else {
         launcher_new(w, slot);
     }
@@ -249,7 +252,7 @@ static void restart_coordinator(struct world *w)
         if (w->slots[i].noticed)
             w->history[w->status_attempt].pod_lost = true;
         if (w->slots[i].noticed)
-            coordinator_pod_lost(w->c, "worker", i, true, "node001", "deleted", 0, w->now_ms);
+            coordinator_pod_lost(w->c, "worker", i, &deleted, w->now_ms);
         else
             tell_expected(w, i);
     }

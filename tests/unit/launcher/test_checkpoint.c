@@ -15,6 +15,7 @@
 #include "launcher/checkpoint_scan.h"
 #include "launcher/trackers/tracker.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/text.h"
 
 /* ---- pure parts ---- */
 
@@ -272,6 +273,66 @@ static void test_files_and_folders_by_a_pattern(void **state)
     folder_release(&f);
 }
 
+static void check_found(struct folder *f, const char *pattern, const char *expected)
+{
+    static const char *const verdicts[] = {
+        [TRACKER_TORN] = "torn", [TRACKER_SETTLING] = "settling", [TRACKER_COMPLETE] = "complete"};
+    struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX];
+    struct mlt_text seen = MLT_TEXT_INIT(4096);
+    size_t count = look(f, "auto", pattern, found);
+    for (size_t i = 0; i < count; i++)
+        mlt_text_printf(&seen, "%s%lld %s %s", i ? ", " : "", (long long)found[i].step,
+                        found[i].name, verdicts[found[i].verdict]);
+    assert_string_equal(mlt_text_string(&seen), expected);
+    mlt_text_release(&seen);
+}
+
+static void test_auto_finds_dcp_folders_and_what_the_pattern_names(void **state)
+{
+    (void)state;
+    static const char metadata[] = "\x80\x04 __0_0.distcp .";
+    unsigned char zip[102];
+    size_t length = make_zip(zip);
+    struct folder f;
+    folder_init(&f);
+    put_text(&f, "step-10/.metadata", metadata);
+    put_text(&f, "step-10/__0_0.distcp", "x");
+    put_text(&f, "step-40/__0_0.distcp", "x"); /* .metadata is still to come */
+    put(&f, "ckpt-20.pt", zip, length);
+    put(&f, "ckpt-30.pt", zip, length - 1);
+    put_text(&f, "runs-50/events.log", "x"); /* another program's folder */
+    check_found(&f, "", "40 step-40 torn, 10 step-10 complete");
+    check_found(&f, "ckpt-{step}.pt",
+                "40 step-40 torn, 30 ckpt-30.pt torn, 20 ckpt-20.pt complete, "
+                "10 step-10 complete");
+    /* Named by the pattern and a dcp folder: the pattern's step, dcp's proof, told once. */
+    put_text(&f, "save-60-of-99/.metadata", metadata);
+    put_text(&f, "save-60-of-99/__0_0.distcp", "x");
+    check_found(&f, "save-{step}-of-99",
+                "60 save-60-of-99 complete, 40 step-40 torn, 10 step-10 complete");
+    folder_release(&f);
+}
+
+static void test_a_complete_checkpoint_is_found_behind_many_torn_ones(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX];
+    char name[64];
+    folder_init(&f);
+    put_text(&f, "step-1/.metadata", "\x80\x04 __0_0.distcp .");
+    put_text(&f, "step-1/__0_0.distcp", "x");
+    for (int i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof name, "step-%d/__0_0.distcp", 100 + i);
+        put_text(&f, name, "x");
+    }
+    size_t count = look(&f, "auto", "", found);
+    assert_int_equal(found[0].step, 139);
+    assert_int_equal(found[count - 1].step, 1);
+    assert_int_equal(found[count - 1].verdict, TRACKER_COMPLETE);
+    folder_release(&f);
+}
+
 static void test_a_file_that_is_open_for_writing_is_told(void **state)
 {
     (void)state;
@@ -309,9 +370,11 @@ static void test_wrong_specifications_are_named(void **state)
         struct checkpoint_scan_spec spec;
         const char *words;
     } rows[] = {
-        {{.path = "/c", .format = "zip", .pattern = ""}, "dcp or pattern expected"},
+        {{.path = "/c", .format = "zip", .pattern = ""}, "auto, dcp or pattern expected"},
         {{.path = "c", .format = "dcp", .pattern = ""}, "absolute path expected"},
         {{.path = "/c", .format = "pattern", .pattern = "x.pt"}, "one {step}"},
+        {{.path = "/c", .format = "auto", .pattern = "x.pt"}, "one {step}"},
+        {{.path = "/c", .format = "auto", .pattern = "run/{step}.pt"}, "no `/` expected"},
     };
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
         struct mlt_error err = {0};
@@ -402,6 +465,19 @@ static void test_the_newest_eight_are_told_and_what_is_torn_before_them(void **s
     assert_int_equal(report.report.torn_step, 100);
 }
 
+static void test_a_step_that_lies_there_twice_is_not_torn(void **state)
+{
+    (void)state;
+    struct checkpoint_memory m = {0};
+    struct checkpoint_found found[2] = {
+        {.step = 7, .verdict = TRACKER_TORN, .name = "a-7"},
+        {.step = 7, .verdict = TRACKER_COMPLETE, .name = "b-7"},
+    };
+    checkpoint_scan_judge(&m, &raw, found, 2, CHECKPOINT_WRITERS_ALIVE, 0, 0, &report);
+    assert_int_equal(report.report.checkpoints_count, 1);
+    assert_int_equal(report.report.torn_step, RENDEZVOUS_NO_STEP);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -413,6 +489,8 @@ int main(void)
         cmocka_unit_test(test_a_torn_dcp_checkpoint_is_told_from_a_complete_one),
         cmocka_unit_test(test_a_zip_that_is_cut_anywhere_is_torn),
         cmocka_unit_test(test_files_and_folders_by_a_pattern),
+        cmocka_unit_test(test_auto_finds_dcp_folders_and_what_the_pattern_names),
+        cmocka_unit_test(test_a_complete_checkpoint_is_found_behind_many_torn_ones),
         cmocka_unit_test(test_a_file_that_is_open_for_writing_is_told),
         cmocka_unit_test(test_a_folder_that_does_not_exist_holds_nothing),
         cmocka_unit_test(test_wrong_specifications_are_named),
@@ -421,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_a_plain_file_counts_at_once_when_its_writers_have_left_with_success),
         cmocka_unit_test(test_an_old_plain_file_counts_at_first_sight),
         cmocka_unit_test(test_the_newest_eight_are_told_and_what_is_torn_before_them),
+        cmocka_unit_test(test_a_step_that_lies_there_twice_is_not_torn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

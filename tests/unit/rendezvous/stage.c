@@ -82,6 +82,7 @@ void stage_drain(struct stage *s)
         (void)snprintf(to->tail, sizeof to->tail, "%s", out.verdict.tail);
         (void)snprintf(to->node, sizeof to->node, "%s", out.verdict.node);
         (void)snprintf(to->role, sizeof to->role, "%s", verdict ? out.verdict.role : out.role);
+        (void)snprintf(to->reason, sizeof to->reason, "%s", out.reason);
         to->first_checkpoint = out.checkpoints_count ? out.checkpoints[0].step : -1;
         if (out.kind == COORDINATOR_SEND)
             decode(to, &out);

@@ -19,7 +19,8 @@
 
 struct stage_output {
     struct coordinator_output out; /* pointers are dead but for those below */
-    char words[RENDEZVOUS_REASON_MAX], tail[RENDEZVOUS_TAIL_MAX + 1], role[64], node[256];
+    char words[RENDEZVOUS_REASON_MAX], tail[RENDEZVOUS_TAIL_MAX + 1], role[64], node[256],
+        reason[80];
     int64_t first_checkpoint;
     struct rendezvous_message sent; /* of SEND */
 };

@@ -171,6 +171,45 @@ static void test_a_pod_that_is_being_ended_is_not_ready(void **state)
     stage_release(&s);
 }
 
+static void test_welcome_tells_how_the_kubelets_stop_is_obeyed(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+    const struct rendezvous_welcome *w = &stage_sent(&s, 0, RENDEZVOUS_WELCOME)->welcome;
+    assert_int_equal(w->stop_signal, 15);
+    assert_int_equal(w->stop_grace_ms, 30000);
+    assert_true(w->takes_notices);
+    stage_release(&s);
+}
+
+static void test_a_notice_is_handed_on_with_who_said_it(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    struct rendezvous_message m = {.type = RENDEZVOUS_NOTICE,
+                                   .attempt = 77, /* of whatever attempt */
+                                   .notice = {.severity = RENDEZVOUS_SEVERITY_WARNING,
+                                              .reason = "CheckpointFolder",
+                                              .words = "it does not answer"}};
+    stage_say(&s, 1, &m);
+    const struct stage_output *o = stage_find(&s, COORDINATOR_NOTICE, 0);
+    assert_int_equal(o->out.severity, RENDEZVOUS_SEVERITY_WARNING);
+    assert_int_equal(o->out.slot, 1);
+    assert_string_equal(o->role, "worker");
+    assert_string_equal(o->reason, "CheckpointFolder");
+    assert_string_equal(o->words, "it does not answer");
+    m.notice.reason = "not one word";
+    stage_say(&s, 1, &m);
+    assert_int_equal(stage_count(&s, COORDINATOR_NOTICE), 1);
+    assert_int_equal(coordinator_refusals(s.c), 1);
+    stage_start(&s); /* and nothing else has come of it */
+    stage_release(&s);
+}
+
 static void test_ready_for_a_later_attempt_moves_the_next_start(void **state)
 {
     (void)state;
@@ -382,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_a_channel_that_comes_and_goes_makes_no_second_gang_ready),
         cmocka_unit_test(test_a_replaced_member_makes_the_gang_ready_again),
         cmocka_unit_test(test_a_pod_that_is_being_ended_is_not_ready),
+        cmocka_unit_test(test_welcome_tells_how_the_kubelets_stop_is_obeyed),
+        cmocka_unit_test(test_a_notice_is_handed_on_with_who_said_it),
         cmocka_unit_test(test_ready_for_a_later_attempt_moves_the_next_start),
         cmocka_unit_test(test_members_of_one_start_are_adopted),
         cmocka_unit_test(test_an_attempt_that_ended_well_without_a_leader_is_completed),

@@ -145,8 +145,10 @@ static void test_the_verdict_names_the_cause_and_not_its_echo(void **state)
             if (r->cause) {
                 stage_stopped(&s, r->slot);
             } else {
-                coordinator_pod_lost(s.c, "worker", r->slot, true, "node003",
-                                     "node node003 is not ready", 0, 90000);
+                const struct coordinator_loss loss = {.infrastructure = true,
+                                                      .node = "node003",
+                                                      .words = "node node003 is not ready"};
+                coordinator_pod_lost(s.c, "worker", r->slot, &loss, 90000);
                 stage_drain(&s);
             }
         }
@@ -166,8 +168,9 @@ static void test_a_lost_pod_is_the_trigger_and_only_its_member_is_missing(void *
     (void)state;
     struct stage s;
     running(&s, 2, 2, NULL);
-    coordinator_pod_lost(s.c, "worker", 1, false, "", "pod ended with exit code 137 (OOMKilled)",
-                         137, 61000);
+    const struct coordinator_loss loss = {.words = "pod ended with exit code 137",
+                                          .exit_code = 137};
+    coordinator_pod_lost(s.c, "worker", 1, &loss, 61000);
     stage_drain(&s);
     assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER), 1);
     assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 1);
@@ -186,13 +189,63 @@ static void test_a_lost_pod_is_the_trigger_and_only_its_member_is_missing(void *
     stage_release(&s);
 }
 
+/* On cgroup v2: the launcher dies with its ranks, and the survivors' exit 1 comes first. */
+static void oom_kill(struct stage *s, uint32_t slot)
+{
+    const struct coordinator_loss loss = {
+        .out_of_memory = true,
+        .words = "pod job-worker-1 on node node002 ended with exit code 137 (OOMKilled)",
+        .exit_code = 137};
+    coordinator_pod_lost(s->c, "worker", slot, &loss, 61000);
+    stage_drain(s);
+}
+
+static void test_a_container_that_was_oom_killed_is_out_of_memory_and_charged(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 3, 1, NULL);
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 70);
+    stage_exit(&s, 2, 0, RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE, 0, 9, 60);
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 2);
+    oom_kill(&s, 1);
+    const struct stage_output *v = stage_find(&s, COORDINATOR_VERDICT, 0);
+    assert_string_equal(v->words,
+                        "worker 1 on node002 ran out of memory: pod job-worker-1 on node node002 "
+                        "ended with exit code 137 (OOMKilled)");
+    assert_int_equal(v->out.verdict.cause, RENDEZVOUS_CAUSE_OUT_OF_MEMORY);
+    assert_int_equal(v->out.verdict.rank, -1);
+    assert_int_equal(v->out.verdict.code, 137);
+    assert_false(v->out.verdict.infrastructure);
+    stage_release(&s);
+}
+
+static void test_a_lost_node_outranks_a_container_that_was_oom_killed(void **state)
+{
+    (void)state;
+    const struct coordinator_loss node = {
+        .infrastructure = true, .node = "node001", .words = "node node001 is not ready"};
+    struct stage s;
+    running(&s, 2, 1, NULL);
+    oom_kill(&s, 1);
+    coordinator_pod_lost(s.c, "worker", 0, &node, 99000);
+    stage_drain(&s);
+    const struct stage_output *v = stage_find(&s, COORDINATOR_VERDICT, 0);
+    assert_string_equal(v->words, "worker 0 on node001 was lost: node node001 is not ready");
+    assert_true(v->out.verdict.infrastructure);
+    stage_release(&s);
+}
+
 static void test_a_pod_that_never_joined_is_lost_without_a_verdict(void **state)
 {
     (void)state;
     struct stage s;
     stage_init(&s, 2, 1, NULL);
     stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
-    coordinator_pod_lost(s.c, "worker", 1, true, "node002", "rejected", 0, 5000);
+    const struct coordinator_loss loss = {
+        .infrastructure = true, .node = "node002", .words = "rejected"};
+    coordinator_pod_lost(s.c, "worker", 1, &loss, 5000);
     stage_drain(&s);
     assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER) + stage_count(&s, COORDINATOR_VERDICT),
                      0);
@@ -206,7 +259,9 @@ static void test_a_pod_whose_ranks_ended_well_may_go(void **state)
     struct stage s;
     running(&s, 2, 1, NULL);
     stage_exit(&s, 1, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 70);
-    coordinator_pod_lost(s.c, "worker", 1, true, "node002", "evicted", 0, 5000);
+    const struct coordinator_loss loss = {
+        .infrastructure = true, .node = "node002", .words = "evicted"};
+    coordinator_pod_lost(s.c, "worker", 1, &loss, 5000);
     stage_drain(&s);
     assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER), 0);
     stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 99);
@@ -289,6 +344,28 @@ static void test_a_terminated_pod_is_nobodys_fault(void **state)
     const struct stage_output *v = stage_find(&s, COORDINATOR_VERDICT, 0);
     assert_true(v->out.verdict.infrastructure);
     assert_string_equal(v->words, "worker 1 on node002 was lost: its pod is being terminated");
+    stage_release(&s);
+}
+
+static void test_ranks_of_a_pod_that_is_being_ended_keep_the_jobs_grace(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 2, NULL);
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_TERMINATING, .attempt = 1, .terminating = {.signal = 15}};
+    stage_say(&s, 1, &m);
+    stage_exit(&s, 1, 1, RENDEZVOUS_CAUSE_KILLED_BY_US, 0, 15, 700); /* rank 2 still saves */
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    assert_int_equal(stage_sent(&s, 1, RENDEZVOUS_STOP)->stop.grace_ms, 30000);
+    assert_int_equal(stage_sent(&s, 1, RENDEZVOUS_STOP)->stop.signal, 15);
+    coordinator_stop(s.c, 0, "cancelled", s.now_ms); /* unless somebody is in a hurry */
+    stage_drain(&s);
+    assert_int_equal(stage_sent(&s, 1, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 1);
+    stage_ready(&s, 0, 2);
+    assert_int_equal(stage_count(&s, COORDINATOR_VERDICT), 1);
     stage_release(&s);
 }
 
@@ -452,6 +529,9 @@ int main(void)
         cmocka_unit_test(test_hello_repairs_lost_exits_and_stops),
         cmocka_unit_test(test_a_launcher_that_forgot_its_ranks_is_a_loss),
         cmocka_unit_test(test_a_terminated_pod_is_nobodys_fault),
+        cmocka_unit_test(test_ranks_of_a_pod_that_is_being_ended_keep_the_jobs_grace),
+        cmocka_unit_test(test_a_container_that_was_oom_killed_is_out_of_memory_and_charged),
+        cmocka_unit_test(test_a_lost_node_outranks_a_container_that_was_oom_killed),
         cmocka_unit_test(test_unkillable_processes_are_told_and_do_not_hold_the_verdict_up),
         cmocka_unit_test(test_a_requested_stop_gives_the_jobs_signal_and_grace),
         cmocka_unit_test(test_a_stop_that_is_requested_after_a_failure_is_a_failure),
