@@ -187,7 +187,8 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
     r->id = 0;
     if (error || r->body.failed)
         r->status = 0;
-    if (!r->order.try_once && kube_status_is_retryable(r->status)) {
+    bool wanted = !*r->order.job_uid || job_find(c, r->order.job_uid);
+    if (!r->order.try_once && wanted && kube_status_is_retryable(r->status)) {
         c->metrics.count[METRIC_RETRIES]++;
         r->not_before_ms =
             c->now_ms + kube_backoff_next(&r->backoff, &c->random, r->retry_after_ms);

@@ -37,8 +37,8 @@ static void refuse_final(struct controller *c, uint64_t id)
 
 void channels_opened(struct controller *c, uint64_t id, const char *job_uid)
 {
-    if (!leader_leads(&c->leader) && c->started && view_synced(&c->view)) {
-        /* Another controller leads; the launcher finds it when it comes again. */
+    if (leader_is_another(c)) {
+        /* The launcher finds the leader when it comes again. */
         effects_channel_close(&c->effects, id);
         return;
     }
@@ -131,6 +131,12 @@ void channels_closed(struct controller *c, uint64_t id)
         coordinator_closed(job->coordinator, id, c->now_ms);
         job_touch(job);
     }
+}
+
+void channels_leave_to_leader(struct controller *c)
+{
+    if (c->channels && !c->leader.has_led && leader_is_another(c))
+        channels_close_all(c);
 }
 
 void channels_forget(struct controller *c, uint64_t id)

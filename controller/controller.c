@@ -101,8 +101,7 @@ static void make_gang_if_needed(struct job *job)
         break;
     case TRAININGJOB_PHASE_SUCCEEDED:
     case TRAININGJOB_PHASE_FAILED:
-        for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
-             p = p->next_of_job)
+        for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
             if (!view_pod_terminal(p) && !job->let_go)
                 job_make_gang(job);
         break;
@@ -122,6 +121,17 @@ static void log_action(struct job *job, uint64_t facts, enum reconcile_action ac
     mlt_text_release(&text);
 }
 
+/* A coordinator that has lost a message for want of memory is not to be trusted, nor is anything
+ * that comes after it: the next controller starts from what is stored. */
+static bool has_failed(struct job *job)
+{
+    struct controller *c = job->controller;
+    if (!job->coordinator || !coordinator_failed(job->coordinator))
+        return false;
+    leader_end_process(c, "memory is exhausted");
+    return true;
+}
+
 static void job_reconcile(struct job *job)
 {
     struct controller *c = job->controller;
@@ -134,6 +144,8 @@ static void job_reconcile(struct job *job)
             members_refresh(job);
         node_loss_check_job(job);
         gang_drain(job);
+        if (has_failed(job))
+            return;
         uint64_t facts = job_facts(job);
         enum reconcile_action action = reconcile(job->draft.phase, facts);
         if (action == RECONCILE_WAIT)
@@ -172,7 +184,8 @@ static void jobs_run(struct controller *c)
         job = reversed;
         reversed = job->next_touched;
         job->touched = false;
-        job_reconcile(job);
+        if (!c->exited)
+            job_reconcile(job);
     }
 }
 
@@ -230,6 +243,7 @@ static void take_event(struct controller *c, const struct controller_event *e)
         channels_closed(c, e->id);
         break;
     case CONTROLLER_TIMER:
+        effects_timer_came(&c->effects);
         break;
     case CONTROLLER_STOP:
         leader_give_up(c);
@@ -256,6 +270,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
     }
     take_event(c, event);
     int64_t wake = leader_pump(c);
+    channels_leave_to_leader(c);
     wake_jobs(c);
     for (int turn = 0; turn < TURNS_MAX && may_act(c); turn++) {
         channels_close_unknown(c);

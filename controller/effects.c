@@ -93,6 +93,11 @@ void effects_timer(struct effects *q, int64_t at_ms)
         effects_add(q, CONTROLLER_EFFECT_TIMER_SET)->effect.at_ms = at_ms;
 }
 
+void effects_timer_came(struct effects *q)
+{
+    q->timer_ms = INT64_MAX;
+}
+
 void effects_log(struct effects *q, enum mlt_log_level level, const char *text)
 {
     struct effect *e = effects_add(q, CONTROLLER_EFFECT_LOG);

@@ -23,6 +23,9 @@ void effects_channel_send(struct effects *q, uint64_t id, const void *bytes, siz
 void effects_channel_close(struct effects *q, uint64_t id);
 /* Sets the one timer (INT64_MAX: clears it); nothing is queued when it stands there already. */
 void effects_timer(struct effects *q, int64_t at_ms);
+/* The edge's timer has fired, perhaps a moment too early: it stands nowhere now, and the same time
+ * has to be set again. */
+void effects_timer_came(struct effects *q);
 void effects_log(struct effects *q, enum mlt_log_level level, const char *text);
 void effects_exited(struct effects *q, bool lost, const char *text);
 

@@ -60,7 +60,9 @@ static uint64_t wish_facts(const struct job *job)
            SET_IF(trainingjob_cancel(&job->tj) != NULL, CANCEL) |
            SET_IF(deadline_wall_ms(job) <= job->controller->wall_ms, DEADLINE) |
            SET_IF(stop_is_ordered(job), STOP_ORDERED) |
-           SET_IF(expiry_wall_ms(job) <= job->controller->wall_ms, EXPIRED);
+           SET_IF(expiry_wall_ms(job) <= job->controller->wall_ms &&
+                      job->delete_again_ms <= job->controller->now_ms,
+                  EXPIRED);
 }
 
 static uint64_t queue_facts(const struct job *job)
@@ -76,14 +78,14 @@ static uint64_t queue_facts(const struct job *job)
 static uint64_t pod_facts(const struct job *job)
 {
     uint64_t facts = SET_IF(job->creations, PODS_LEFT);
-    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
-         p = p->next_of_job) {
-        facts |= SET_IF(!view_pod_terminal(p), PODS_LEFT);
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
+        facts |=
+            SET_IF(!view_pod_terminal(p) && !node_loss_is_stranded(job->controller, p), PODS_LEFT);
         if (finish_pod_is_to_go(job, p))
             facts |= job_finished(job) ? RECONCILE_BIT(UNCLEAN) : RECONCILE_BIT(TO_DELETE);
     }
     for (uint32_t i = 0; i < job->members_count; i++)
-        facts |= SET_IF(job->members[i].dead, DEAD) |
+        facts |= SET_IF(job->members[i].dead, DEAD) | SET_IF(job->members[i].silent, SILENT) |
                  SET_IF(member_to_create(&job->members[i], job->controller->now_ms), TO_CREATE);
     return facts;
 }
@@ -144,13 +146,18 @@ static void wake_later(struct job *job, int64_t at_ms)
 void job_set_alarms(struct job *job)
 {
     job->wake_ms = INT64_MAX;
-    if (job->write_by_ms != INT64_MAX && !job->writing)
-        job_wake_at(job, job->write_by_ms);
+    /* Only what can be done then: a time that has passed would wake us again and again. */
+    if (job->write_by_ms != INT64_MAX && !job->writing && !job->deleting)
+        job_wake_at(job,
+                    job->write_by_ms > job->save_again_ms ? job->write_by_ms : job->save_again_ms);
     wake_later(job, job->next_attempt_ms);
     wake_later(job, job->probe_again_ms);
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);
     wake_later(job, job->settle_until_ms);
+    wake_later(job, job->delete_again_ms);
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        wake_later(job, p->delete_again_ms);
     for (uint32_t i = 0; i < job->members_count; i++)
         wake_later(job, job->members[i].create_after_ms);
     if (job->let_go && job_finished(job))

@@ -83,15 +83,15 @@ static bool member_pod_is_to_go(const struct job *job, const struct view_pod *po
     for (uint32_t i = 0; i < job->members_count; i++) {
         const struct member *m = &job->members[i];
         if (m->pod == pod)
-            return !view_pod_terminal(pod) &&
-                   (m->renew || pod->trainer_ended || strcmp(m->lost_uid, pod->uid) == 0);
+            return !view_pod_terminal(pod) && (m->renew || m->silent || pod->trainer_ended ||
+                                               strcmp(m->lost_uid, pod->uid) == 0);
     }
     return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
 }
 
 bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
-    if (pod->delete_asked || pod->deleting)
+    if (pod->delete_asked || pod->deleting || pod->delete_again_ms > job->controller->now_ms)
         return false;
     switch (job->draft.phase) {
     case TRAININGJOB_PHASE_QUEUED:
@@ -112,6 +112,17 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
     return false;
 }
 
+/* A webhook or a missing right: perhaps it will be allowed later. */
+static void deletion_refused(struct job *job, const char *name, const char *words)
+{
+    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (strcmp(p->name, name) == 0) {
+            p->delete_asked = false;
+            p->delete_again_ms = job->controller->now_ms + JOB_DELETE_AGAIN_MS;
+        }
+    event_record(job, true, "DeletionRefused", "pod %s: %s", name, words);
+}
+
 static void pod_deleted(struct controller *c, const struct apply_order *order,
                         const struct apply_answer *answer)
 {
@@ -123,8 +134,11 @@ static void pod_deleted(struct controller *c, const struct apply_order *order,
         view_pod_missing(c, namespace_, slash + 1);
     else if (answer->status < 300 && strcmp(json_string(answer->object, "kind", ""), "Pod") == 0)
         view_pod_answered(c, answer->object);
-    if (job)
-        job_touch(job);
+    if (!job)
+        return;
+    if (answer->status >= 400 && answer->status != 404 && answer->status != 409)
+        deletion_refused(job, slash + 1, answer->words);
+    job_touch(job);
 }
 
 static void delete_pod(struct job *job, struct view_pod *pod)
@@ -151,9 +165,11 @@ static void delete_pod(struct job *job, struct view_pod *pod)
 
 void finish_delete_pods(struct job *job)
 {
-    for (struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p; p = p->next_of_job)
+    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         if (finish_pod_is_to_go(job, p))
             delete_pod(job, p);
+    for (uint32_t i = 0; i < job->members_count; i++)
+        job->members[i].silent = false;
 }
 
 void finish_retire(struct job *job)
@@ -161,8 +177,7 @@ void finish_retire(struct job *job)
     int64_t let_go_ms = job->let_go_ms;
     if (!job->coordinator || !job->let_go || !job_finished(job) || job->creations)
         return;
-    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
-         p = p->next_of_job)
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         if (!view_pod_terminal(p))
             return;
     job_drop_gang(job);
@@ -176,9 +191,13 @@ static void job_deleted(struct controller *c, const struct apply_order *order,
                         const struct apply_answer *answer)
 {
     struct job *job = job_find(c, order->job_uid);
-    if (job && answer->status >= 300)
-        job_log(job, MLT_LOG_WARNING, "time to live is over, but deletion failed words=\"%s\"",
-                answer->words);
+    if (!job || answer->status < 300 || answer->status == 404)
+        return;
+    job_log(job, MLT_LOG_WARNING, "time to live is over, but deletion failed words=\"%s\"",
+            answer->words);
+    job->deleting_job = false;
+    job->delete_again_ms = c->now_ms + JOB_DELETE_AGAIN_MS;
+    job_touch(job);
 }
 
 void finish_delete_job(struct job *job)

@@ -22,6 +22,7 @@ static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
     job->verdict.v.tail = job->verdict.tail;
     job->adopting = false;
     job->stop_ordered = false;
+    members_stopping(job, false);
     job->sent_attempt = job->execed_attempt = 0;
 }
 
@@ -120,6 +121,7 @@ static void note_running(struct job *job, const struct coordinator_output *out)
 static void note_trigger(struct job *job, const struct coordinator_output *out)
 {
     job->trigger_ms = job->controller->now_ms;
+    members_stopping(job, true);
     job_log(job, MLT_LOG_WARNING, "failure attempt=%" PRIu64 " words=\"%s\"", out->attempt,
             out->words ? out->words : "");
 }
@@ -194,6 +196,7 @@ static void take(struct job *job, const struct coordinator_output *out)
         break;
     case COORDINATOR_DIVERGED:
         job_log(job, MLT_LOG_WARNING, "members disagree after a change of controller");
+        members_stopping(job, true);
         break;
     case COORDINATOR_TRIGGER:
         note_trigger(job, out);
@@ -204,6 +207,7 @@ static void take(struct job *job, const struct coordinator_output *out)
     case COORDINATOR_COMPLETED:
         job->completed = true;
         job->adopting = false;
+        members_stopping(job, false);
         break;
     case COORDINATOR_PROGRESS:
         note_progress(job, out);

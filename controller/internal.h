@@ -58,6 +58,8 @@ void job_set_alarms(struct job *job);
 
 /* ---- members.c: pods and members ---- */
 void members_refresh(struct job *job);
+/* The ranks have been told to stop, or have stopped. */
+void members_stopping(struct job *job, bool stopping);
 /* Launchers whose pods are being ended need not wait once their ranks have stopped. */
 void members_dismiss(struct job *job);
 /* Pods that have ended before this gang came to be are not its own. */
@@ -89,6 +91,8 @@ void channels_orphan(struct controller *c, const char *job_uid);
 /* Once all jobs are known: channels of others are refused. */
 void channels_close_unknown(struct controller *c);
 void channels_close_all(struct controller *c);
+/* Those that came before it was known that another controller leads. */
+void channels_leave_to_leader(struct controller *c);
 /* Gives frames that were held to a job that has got its coordinator. */
 void channels_replay(struct job *job);
 void channels_release(struct controller *c);
@@ -141,6 +145,8 @@ void finish_retire(struct job *job);
 void finish_delete_job(struct job *job);
 
 /* ---- node_loss.c ---- */
+/* A pod that is being deleted and whose node cannot say that it has ended. */
+bool node_loss_is_stranded(const struct controller *c, const struct view_pod *pod);
 void node_loss_check(struct controller *c, const char *node);
 void node_loss_check_job(struct job *job);
 

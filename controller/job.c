@@ -19,6 +19,11 @@ struct job *job_find(struct controller *c, const char *uid)
     return job;
 }
 
+struct view_pod *job_pods(const struct job *job)
+{
+    return view_pods_of(&job->controller->view, job->namespace_, job->uid);
+}
+
 void job_touch(struct job *job)
 {
     if (job->touched)
@@ -88,18 +93,37 @@ static void read_spec(struct job *job, const cJSON *object)
         job_ledger_none(job);
 }
 
-/* Another controller has written since we last looked: our memory is worth nothing. */
+static struct job_mark mark_of(const struct trainingjob_status *s)
+{
+    return (struct job_mark){s->phase, s->attempt, s->restarts};
+}
+
+static bool mark_equal(const struct job_mark *a, const struct job_mark *b)
+{
+    return a->phase == b->phase && a->attempt == b->attempt && a->restarts == b->restarts;
+}
+
+void job_mark_sent(struct job *job)
+{
+    job->sent = mark_of(&job->draft);
+}
+
+/* Another controller has written since we last looked: our memory is worth nothing. What we have
+ * sent comes back to us, by the watch or after an answer that was lost. */
 static bool is_foreign(const struct job *job, const struct trainingjob_status *stored)
 {
-    return stored->attempt != job->saved.attempt && stored->attempt != job->draft.attempt;
+    struct job_mark now = mark_of(stored), saved = mark_of(&job->saved);
+    return !mark_equal(&now, &saved) && !mark_equal(&now, &job->sent);
 }
 
 static void read_status(struct job *job, const cJSON *object, bool is_new)
 {
     struct trainingjob_status stored;
     trainingjob_status_read(json_member(object, "status"), &stored);
-    if (is_new || is_foreign(job, &stored)) {
-        if (!is_new) {
+    /* Who has not led yet has nothing of his own to write: he only follows. */
+    bool follows = is_new || !job->controller->leader.has_led;
+    if (follows || is_foreign(job, &stored)) {
+        if (!follows) {
             job_log(job, MLT_LOG_WARNING, "status was written by somebody else: starting anew");
             job_drop_gang(job);
             job_ledger_none(job);
@@ -107,6 +131,7 @@ static void read_status(struct job *job, const cJSON *object, bool is_new)
         trainingjob_status_release(&job->draft);
         trainingjob_status_copy(&stored, &job->draft);
         job->gate_seq = job->gate_saved = job->gate_sent = 0;
+        job_mark_sent(job);
     }
     trainingjob_status_release(&job->saved);
     job->saved = stored;
@@ -323,6 +348,9 @@ void job_drop_gang(struct job *job)
     job->reports_count = 0;
     job->has_report = false;
     verdict_release(&job->verdict);
+    free(steal_ptr(&job->undo_words));
+    job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */
+    job->stopping = false;
     job->placed = job->no_place = job->adopting = job->completed = false;
     job->stop_ordered = job->let_go = false;
     job->ready_attempt = job->sent_attempt = job->execed_attempt = job->step_attempt = 0;

@@ -25,9 +25,11 @@
     3 /* by one node, before it is avoided: a former pod may still be there */
 #define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
+#define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 
 struct controller;
+struct view_pod;
 
 /* One place in the gang. */
 struct member {
@@ -42,6 +44,7 @@ struct member {
     char *lost_uid;          /* the pod that was lost with its node, "" */
     bool creating;           /* a creation is under way */
     bool renew;              /* its pod is to be replaced */
+    bool silent;             /* its pod is to be deleted though ranks may run in it */
     unsigned rejections;     /* of its pods in a row, after the first START */
     int64_t create_after_ms; /* not before */
     bool dead;               /* it had a pod, which has ended or is gone */
@@ -53,6 +56,12 @@ struct member {
 };
 
 enum job_ledger { JOB_LEDGER_NONE, JOB_LEDGER_WAITS, JOB_LEDGER_HOLDS };
+
+/* What tells a status that somebody else has written from ours. */
+struct job_mark {
+    enum trainingjob_phase phase;
+    int64_t attempt, restarts;
+};
 
 /* A coordinator's verdict with memory of its own. */
 struct job_verdict {
@@ -74,6 +83,7 @@ struct job {
 
     struct trainingjob_status saved; /* what the API server holds */
     struct trainingjob_status draft; /* what it shall hold */
+    struct job_mark sent;            /* of the newest write, whether answered or not */
     bool writing;
     uint64_t gate_seq, gate_saved, gate_sent; /* changes that must be stored first */
     int64_t write_by_ms;                      /* lazy changes; INT64_MAX: none */
@@ -107,6 +117,8 @@ struct job {
     char *last_refusal;      /* logged */
     int64_t trigger_ms;      /* when the first failure came; for the time to restart */
     bool completed;
+    bool stopping; /* the ranks have been told to stop, and their verdict has not fallen */
+    int64_t stopping_since_ms;
     bool stop_ordered;
     int64_t stop_grace_ms; /* of that order */
     bool let_go;
@@ -123,6 +135,7 @@ struct job {
     int64_t waiting_since_ms; /* the gang waits for members since (monotonic), 0: it does not */
     int64_t next_attempt_ms;  /* monotonic; 0: at once */
     bool deleting_job;        /* the deletion of the object is under way */
+    int64_t delete_again_ms;  /* it, or that of a pod, was refused: not before */
 
     int64_t wake_ms;
     bool touched;
@@ -131,6 +144,7 @@ struct job {
 };
 
 struct job *job_find(struct controller *c, const char *uid); /* NULL: unknown */
+struct view_pod *job_pods(const struct job *job);            /* the first; follow next_of_job */
 
 /* An object from a list, a watch or an answer. */
 void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
@@ -153,6 +167,9 @@ void job_drop_gang(struct job *job);
 void job_gate(struct job *job);
 /* The draft has changed; it is written within `within_ms`, or with the next write. */
 void job_lazy(struct job *job, int64_t within_ms);
+
+/* Remembers what a write of the draft will look like when it comes back. */
+void job_mark_sent(struct job *job);
 
 void job_set_phase(struct job *job, enum trainingjob_phase phase);
 void job_wake_at(struct job *job, int64_t at_ms);

@@ -47,6 +47,18 @@ static void ended(struct controller *c, bool lost, const char *words)
     effects_exited(&c->effects, lost, words);
 }
 
+void leader_end_process(struct controller *c, const char *words)
+{
+    ended(c, true, words);
+}
+
+bool leader_is_another(const struct controller *c)
+{
+    const struct leader *l = &c->leader;
+    const char *holder = l->lease ? kube_lease_holder(l->lease) : "";
+    return !leader_leads(l) && *holder && strcmp(holder, c->config.identity) != 0;
+}
+
 static void look(struct controller *c)
 {
     struct leader *l = &c->leader;

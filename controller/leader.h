@@ -35,6 +35,10 @@ bool leader_body(struct controller *c, uint64_t id, const char *data, size_t len
 bool leader_end(struct controller *c, uint64_t id, const char *error);
 
 bool leader_leads(const struct leader *l);
+/* Whether the lease, as we last saw it, is somebody else's. */
+bool leader_is_another(const struct controller *c);
+/* Ends the controller as one that has lost its lease: what it knows is not to be trusted. */
+void leader_end_process(struct controller *c, const char *words);
 uint64_t leader_transitions(const struct leader *l);
 
 /* Gives the lease back; leader_pump() ends the controller when that is done. */

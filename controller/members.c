@@ -173,10 +173,9 @@ static void member_refresh(struct job *job, struct member *m)
 
 void members_leave_former(struct job *job)
 {
-    for (const struct view_pod *p = job_pods(job); p;
-         p = p->next_of_job) {
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
-        if (m && view_pod_terminal(p) && p->creation > m->former)
+        if (m && (view_pod_terminal(p) || p->deleting) && p->creation > m->former)
             m->former = p->creation;
     }
 }
@@ -188,8 +187,7 @@ void members_refresh(struct job *job)
         return;
     for (uint32_t i = 0; i < job->members_count; i++)
         job->members[i].pod = NULL;
-    for (struct view_pod *p = job_pods(job); p;
-         p = p->next_of_job) {
+    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
         if (!m || p->creation <= 0)
             continue;
@@ -200,6 +198,13 @@ void members_refresh(struct job *job)
     }
     for (uint32_t i = 0; i < job->members_count; i++)
         member_refresh(job, &job->members[i]);
+}
+
+void members_stopping(struct job *job, bool stopping)
+{
+    if (stopping && !job->stopping)
+        job->stopping_since_ms = job->controller->now_ms;
+    job->stopping = stopping;
 }
 
 void members_dismiss(struct job *job)

@@ -27,6 +27,7 @@
     XX(PODS_LEFT, "pods of the job run, or are being created")              \
     XX(TO_CREATE, "a member has a node and no pod")                         \
     XX(TO_DELETE, "a pod is to be deleted")                                 \
+    XX(SILENT, "a launcher that was told to stop is out of reach")          \
     XX(DEAD, "a member's pod has ended")                                    \
     XX(READY, "all members are ready for the next START")                   \
     XX(PAST, "the members are ready for a later attempt than the status's") \

@@ -29,6 +29,15 @@ static const char *cause_word(const struct coordinator_verdict *v)
                                                                         : "Unknown";
 }
 
+/* The exit code that people know: of what could not be executed, `code` is an errno, and a shell
+ * says it so. */
+static int32_t exit_code_of(const struct coordinator_verdict *v)
+{
+    if (v->cause != RENDEZVOUS_CAUSE_EXEC_FAILED)
+        return v->code;
+    return v->code == ENOENT ? 127 : 126;
+}
+
 static bool made_progress(const struct job *job, const struct coordinator_verdict *v)
 {
     return job->step_attempt == v->attempt || v->after_ms >= JOB_FRUITFUL_MS;
@@ -49,7 +58,7 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v)
         .attempt = (int64_t)v->attempt,
         .rank = v->rank >= 0 ? v->rank : TRAININGJOB_NONE,
         .node = job->verdict.node,
-        .exit_code = v->signal || v->rank < 0 ? TRAININGJOB_NONE : v->code,
+        .exit_code = v->signal || v->rank < 0 ? TRAININGJOB_NONE : exit_code_of(v),
         .signal = v->signal,
         .step = stepped ? s->progress.step : TRAININGJOB_NONE,
         .steps_lost = TRAININGJOB_NONE,
@@ -57,8 +66,6 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v)
     };
     if (v->rank < 0 && v->code > 0)
         f.exit_code = v->code;
-    if (v->cause == RENDEZVOUS_CAUSE_EXEC_FAILED) /* `code` is errno; a shell says it so */
-        f.exit_code = v->code == ENOENT ? 127 : 126;
     if (stepped) {
         int64_t kept = s->checkpoint.step >= 0 ? s->checkpoint.step : 0;
         f.steps_lost = f.step > kept ? f.step - kept : 0;
@@ -74,8 +81,8 @@ static struct failure_decision decide(struct job *job, const struct coordinator_
         .requested = v->requested,
         .diverged = v->diverged,
         .infrastructure = v->infrastructure,
-        .code = v->signal ? 0 : v->code,
-        .rule = trainingjob_match_rule(spec, v->code, v->signal),
+        .code = v->signal || v->rank < 0 ? 0 : exit_code_of(v),
+        .rule = trainingjob_match_rule(spec, exit_code_of(v), v->signal),
         .in_place = spec->failure_policy.in_place,
         .charged = job->draft.restarts_charged,
         .backoff_limit = spec->backoff_limit,

@@ -94,6 +94,7 @@ void status_save(struct job *job)
         return;
     }
     job->writing = true;
+    job_mark_sent(job);
     job->last_lazy_ms = c->now_ms;
     cleanup_free char *body = json_print(patch);
     cleanup_free char *key = mlt_asprintf("status/%s", job->uid);

@@ -40,6 +40,7 @@ void stop_order(struct job *job)
     }
     (void)snprintf(r->pending_stop, sizeof r->pending_stop, "%s", reason);
     job->stop_ordered = true;
+    members_stopping(job, true);
     job->stop_grace_ms = grace;
     coordinator_stop(job->coordinator, (uint32_t)grace, reason, c->now_ms);
     job_lazy(job, 0);

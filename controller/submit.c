@@ -88,8 +88,7 @@ static void probed(struct controller *c, const struct apply_order *order,
 static int64_t unused_creation(const struct job *job)
 {
     int64_t highest = 0;
-    for (const struct view_pod *p = view_pods_of(&job->controller->view, job->uid); p;
-         p = p->next_of_job)
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         if (p->slot == 0 && p->creation > highest)
             highest = p->creation;
     return highest + 1;

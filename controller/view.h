@@ -33,16 +33,17 @@ enum view_pod_phase { VIEW_PENDING, VIEW_RUNNING, VIEW_SUCCEEDED, VIEW_FAILED };
 struct view_pod {
     char *key; /* namespace/name */
     char *namespace_, *name, *uid, *node;
-    char *job_uid; /* "" for pods that are not ours */
+    char *job_uid; /* "" for pods that no TrainingJob owns */
     char *role;
     uint32_t slot;
     int64_t creation; /* 1, 2 ... of its member */
     uint64_t version; /* resourceVersion as a number, 0 when it is none */
     enum view_pod_phase phase;
     bool deleting;
-    bool delete_asked;  /* our deletion is under way or done */
-    bool trainer_ended; /* the trainer container has ended: its state decides, not the phase */
-    bool rejected;      /* the kubelet or the eviction manager, not the program, ended it */
+    bool delete_asked;       /* our deletion is under way or done */
+    int64_t delete_again_ms; /* it was refused: not before */
+    bool trainer_ended;      /* the trainer container has ended: its state decides, not the phase */
+    bool rejected;           /* the kubelet or the eviction manager, not the program, ended it */
     int32_t exit_code;
     char *reason, *message; /* why it ended, "" */
     unsigned list_seen;     /* the list in which it was last seen */
@@ -54,7 +55,7 @@ struct view_pod {
 
 /* The pods of one job, in no order. Kept for as long as there is one. */
 struct view_job_pods {
-    char *job_uid;
+    char *key; /* namespace/UID of the job: an owner counts in its own namespace only */
     struct view_pod *first;
     UT_hash_handle hh;
 };
@@ -104,8 +105,9 @@ bool view_end(struct controller *c, uint64_t id, const char *error);
 /* Whether every collection has been listed once. */
 bool view_synced(const struct view *v);
 
-/* The first pod of a job, NULL when it has none; follow next_of_job. */
-struct view_pod *view_pods_of(const struct view *v, const char *job_uid);
+/* The first pod of a job, NULL when it has none; follow next_of_job. Pods are a job's when it is
+ * their controller by their owner references: labels alone can be anybody's. */
+struct view_pod *view_pods_of(const struct view *v, const char *namespace_, const char *job_uid);
 
 /* Takes in a pod from the answer to our own request, ahead of the watch. */
 void view_pod_answered(struct controller *c, const cJSON *pod);

@@ -6,6 +6,7 @@
  */
 #include "controller/view_pods.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
@@ -15,6 +16,7 @@
 #include "lib/json/json.h"
 
 #define LAUNCHER_PATH "/mltrain/bin/mltrain-launcher"
+#define JOB_KEY_MAX 512 /* bytes of a namespace and a UID: 63 and, from any API server, 36 */
 
 static void pod_free(struct view_pod *p)
 {
@@ -30,10 +32,19 @@ static void pod_free(struct view_pod *p)
     free(p);
 }
 
-struct view_pod *view_pods_of(const struct view *v, const char *job_uid)
+static struct view_job_pods *set_find(const struct view *v, const char *namespace_,
+                                      const char *job_uid)
 {
+    char key[JOB_KEY_MAX];
     struct view_job_pods *set;
-    HASH_FIND_STR(v->job_pods, job_uid, set);
+    (void)snprintf(key, sizeof key, "%s/%s", namespace_, job_uid);
+    HASH_FIND_STR(v->job_pods, key, set);
+    return set;
+}
+
+struct view_pod *view_pods_of(const struct view *v, const char *namespace_, const char *job_uid)
+{
+    const struct view_job_pods *set = set_find(v, namespace_, job_uid);
     return set ? set->first : NULL;
 }
 
@@ -59,12 +70,11 @@ static void tell_job(struct controller *c, const char *job_uid)
 
 static void job_set_add(struct view *v, struct view_pod *p)
 {
-    struct view_job_pods *set;
-    HASH_FIND_STR(v->job_pods, p->job_uid, set);
+    struct view_job_pods *set = set_find(v, p->namespace_, p->job_uid);
     if (!set) {
         set = mlt_calloc(1, sizeof *set);
-        set->job_uid = mlt_strdup(p->job_uid);
-        HASH_ADD_KEYPTR(hh, v->job_pods, set->job_uid, strlen(set->job_uid), set);
+        set->key = mlt_asprintf("%s/%s", p->namespace_, p->job_uid);
+        HASH_ADD_KEYPTR(hh, v->job_pods, set->key, strlen(set->key), set);
     }
     p->next_of_job = set->first;
     if (set->first)
@@ -74,8 +84,7 @@ static void job_set_add(struct view *v, struct view_pod *p)
 
 static void job_set_remove(struct view *v, struct view_pod *p)
 {
-    struct view_job_pods *set;
-    HASH_FIND_STR(v->job_pods, p->job_uid, set);
+    struct view_job_pods *set = set_find(v, p->namespace_, p->job_uid);
     if (!set)
         return;
     if (p->next_of_job)
@@ -86,7 +95,7 @@ static void job_set_remove(struct view *v, struct view_pod *p)
         set->first = p->next_of_job;
     if (!set->first) {
         HASH_DEL(v->job_pods, set);
-        free(set->job_uid);
+        free(set->key);
         free(set);
     }
 }
@@ -219,6 +228,23 @@ static char *pod_key(const char *namespace_, const char *name)
     return mlt_asprintf("%s/%s", namespace_, name);
 }
 
+/* The job that controls the pod, "" when none does. A label with a job's UID can be put on any pod,
+ * in any namespace: such a pod holds no slot, and nothing is done to it. */
+static const char *owner_of(const cJSON *pod)
+{
+    const char *label = json_string(pod, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
+    const cJSON *owner;
+    if (strlen(label) > TRAININGJOB_WORD_MAX)
+        return "";
+    cJSON_ArrayForEach(owner, json_find(pod, "metadata.ownerReferences"))
+    {
+        if (json_bool(owner, "controller", false) &&
+            strcmp(json_string(owner, "uid", ""), label) == 0)
+            return label;
+    }
+    return "";
+}
+
 static struct view_pod *pod_new(struct view *v, const cJSON *object, const char *key)
 {
     struct view_pod *p = mlt_calloc(1, sizeof *p);
@@ -226,8 +252,7 @@ static struct view_pod *pod_new(struct view *v, const cJSON *object, const char 
     p->namespace_ = mlt_strdup(json_string(object, "metadata.namespace", ""));
     p->name = mlt_strdup(json_string(object, "metadata.name", ""));
     p->uid = mlt_strdup(json_string(object, "metadata.uid", ""));
-    p->job_uid =
-        mlt_strdup(json_string(object, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", ""));
+    p->job_uid = mlt_strdup(owner_of(object));
     p->role = mlt_strdup("");
     HASH_ADD_KEYPTR(hh, v->pods, p->key, strlen(p->key), p);
     if (*p->job_uid)

@@ -222,6 +222,8 @@ void trainingjob_avoid_node(struct trainingjob_status *status, const char *node,
         a = new_avoided(&status->recovery);
         a->node = mlt_strdup(node);
     }
+    if (now_ms - a->until_ms > max_ms)
+        a->faults = 0;
     int64_t wait = base_ms;
     for (int64_t i = 0; i < a->faults && i < AVOID_DOUBLINGS_MAX && wait < max_ms; i++)
         wait *= 2;

@@ -14,6 +14,7 @@
 #define TRAININGJOB_FAILURES_MAX 20
 #define TRAININGJOB_CONDITIONS_MAX 16
 #define TRAININGJOB_AVOID_MAX 64               /* nodes */
+#define TRAININGJOB_COUNT_MAX 100000000        /* attempts, restarts, faults */
 #define TRAININGJOB_SKIPPED_MAX 64             /* checkpoints */
 #define TRAININGJOB_WORD_MAX 64                /* bytes of a reason or a cause, with the NUL */
 #define TRAININGJOB_MESSAGE_MAX 4096           /* bytes of a message or an explanation */
@@ -181,8 +182,9 @@ bool trainingjob_condition_is_true(const struct trainingjob_status *status,
 void trainingjob_add_failure(struct trainingjob_status *status,
                              const struct trainingjob_failure *failure);
 
-/* Avoids a node: until now + base_ms, doubled for each earlier fault in a row, at most max_ms. The
- * entry that ends first goes above TRAININGJOB_AVOID_MAX. */
+/* Avoids a node: until now + base_ms, doubled for each earlier fault in a row, at most max_ms. A
+ * row ends when the node was not to be avoided for max_ms. The entry that ends first goes above
+ * TRAININGJOB_AVOID_MAX. */
 void trainingjob_avoid_node(struct trainingjob_status *status, const char *node, int64_t now_ms,
                             int64_t base_ms, int64_t max_ms);
 bool trainingjob_avoids(const struct trainingjob_status *status, const char *node, int64_t now_ms);

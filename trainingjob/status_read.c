@@ -30,6 +30,13 @@ static enum trainingjob_phase read_phase(const cJSON *from)
     return TRAININGJOB_PHASE_NONE;
 }
 
+/* A number that is counted up; what no counting can have reached is absent. */
+static int64_t read_count(const cJSON *from, const char *name)
+{
+    int64_t value = json_integer(from, name, 0);
+    return value < 0 || value > TRAININGJOB_COUNT_MAX ? 0 : value;
+}
+
 /* The objects of a list, at most `max`, the last ones when there are more; *ret_first is the first
  * of them. */
 static size_t items_of(const cJSON *from, const char *path, size_t max, const cJSON **ret_first)
@@ -90,7 +97,7 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
         struct trainingjob_avoided *a = &r->avoid[r->avoid_count++];
         read_text(item, "node", &a->node, 253);
         a->until_ms = trainingjob_time(item, "until");
-        a->faults = json_integer(item, "faults", 1);
+        a->faults = read_count(item, "faults");
     }
     count = items_of(from, "skippedCheckpoints", TRAININGJOB_SKIPPED_MAX, &item);
     r->skipped = mlt_calloc(count + 1, sizeof *r->skipped);
@@ -99,7 +106,7 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
             r->skipped_count++;
     }
     r->charged_at_step = json_integer(from, "chargedAtStep", TRAININGJOB_NONE);
-    r->in_place_failures = json_integer(from, "inPlaceFailures", 0);
+    r->in_place_failures = read_count(from, "inPlaceFailures");
     r->resume_step = json_integer(from, "resumeStep", TRAININGJOB_NONE);
     read_text(from, "resumePath", &r->resume_path, TRAININGJOB_PATH_MAX);
     r->next_attempt_ms = trainingjob_time(from, "nextAttemptTime");
@@ -135,9 +142,9 @@ void trainingjob_status_read(const cJSON *from, struct trainingjob_status *ret_s
     read_word(from, "queue.reason", s->queue.reason, sizeof s->queue.reason);
     read_text(from, "queue.explanation", &s->queue.explanation, TRAININGJOB_MESSAGE_MAX);
     read_text(from, "placement.workers", &s->placement, TRAININGJOB_PLACEMENT_MAX);
-    s->attempt = json_integer(from, "attempt", 0);
-    s->restarts = json_integer(from, "restarts", 0);
-    s->restarts_charged = json_integer(from, "restartsCharged", 0);
+    s->attempt = read_count(from, "attempt");
+    s->restarts = read_count(from, "restarts");
+    s->restarts_charged = read_count(from, "restartsCharged");
     read_text(from, "workers", &s->workers, TRAININGJOB_WORD_MAX);
     s->gpus = json_integer(from, "gpus", 0);
     s->replicas = json_integer(from, "replicas", 0);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "world.h"
+#include "world_internal.h"
 
 static void
 test_a_rank_that_dies_restarts_the_gang_in_the_same_pods_from_the_last_checkpoint(void **state)
@@ -246,7 +247,8 @@ static void test_a_gang_whose_lost_member_fits_nowhere_waits_as_a_whole(void **s
     world_node_ready(&w, "node002", false);
     world_advance(&w, 15000);
     assert_string_equal(world_phase(&w, "a"), "Queued");
-    assert_int_equal(world_count(&w, "pods"), 1); /* it has ended, and stays for its log */
+    /* One has ended, and stays for its log; of the other nobody says that it has. */
+    assert_int_equal(world_count(&w, "pods"), 2);
     assert_null(world_launcher(&w, "a", 0));
     world_node_ready(&w, "node002", true);
     world_advance(&w, 40000);
@@ -310,6 +312,83 @@ static void test_members_that_never_come_release_the_gang(void **state)
     world_release(&w);
 }
 
+static void test_a_gang_moves_on_though_its_pod_on_a_lost_node_never_ends(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 4, NULL);
+    world_advance(&w, 2000);
+    for (uint32_t slot = 2; slot < 4; slot++)
+        world_channel_breaks(&w, world_launcher(&w, "a", slot));
+    json_set_bool(world_object(&w, "pods/team/a-worker-2"), "lost", true);
+    json_set_bool(world_object(&w, "pods/team/a-worker-3"), "lost", true);
+    world_node_ready(&w, "node002", false);
+    world_advance(&w, 15000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_non_null(
+        json_find(world_object(&w, "pods/team/a-worker-2"), "metadata.deletionTimestamp"));
+    json_set_string(world_object(&w, "nodes//node001"), "status.allocatable[nvidia.com/gpu]", "4");
+    world_changed(&w, "nodes//node001");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,001,001,001]");
+    world_release(&w);
+}
+
+static void test_a_launcher_out_of_reach_does_not_hold_up_the_restart_for_ever(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_advance(&w, 50000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1); /* it may come back and stop */
+    assert_int_equal(w.pods_deleted, 0);
+    world_advance(&w, 15000);
+    assert_int_equal(w.pods_deleted, 1);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_true(world_has_event(&w, "LauncherSilent"));
+    world_release(&w);
+}
+
+static void test_a_deletion_that_is_refused_is_tried_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1,
+                 "{\"spec\":{\"cleanPodPolicy\":\"All\",\"ttlSecondsAfterFinished\":30}}");
+    w.refuse_delete = "not now";
+    world_job_ends_well(&w, "a");
+    world_advance(&w, 40000);
+    assert_int_equal(world_count(&w, "pods"), 1);
+    assert_true(world_has_event(&w, "DeletionRefused"));
+    w.refuse_delete = NULL;
+    world_advance(&w, 16000);
+    assert_int_equal(world_count(&w, "pods"), 0);
+    assert_int_equal(world_count(&w, "trainingjobs"), 0);
+    world_release(&w);
+}
+
+static void test_an_errno_of_exec_is_not_taken_for_an_exit_code(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1,
+                 "{\"spec\":{\"failurePolicy\":{\"rules\":[{\"action\":\"FailJob\","
+                 "\"onExitCodes\":{\"operator\":\"In\",\"values\":[2,93]}}]}}}");
+    w.cause = RENDEZVOUS_CAUSE_EXEC_FAILED;
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 2, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 127);
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +410,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exit_code_76_moves_the_member_to_another_node),
         cmocka_unit_test(test_a_rule_of_the_user_fails_the_job),
         cmocka_unit_test(test_members_that_never_come_release_the_gang),
+        cmocka_unit_test(test_a_gang_moves_on_though_its_pod_on_a_lost_node_never_ends),
+        cmocka_unit_test(test_a_launcher_out_of_reach_does_not_hold_up_the_restart_for_ever),
+        cmocka_unit_test(test_a_deletion_that_is_refused_is_tried_again),
+        cmocka_unit_test(test_an_errno_of_exec_is_not_taken_for_an_exit_code),
     };
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);

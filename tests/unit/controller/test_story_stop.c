@@ -190,6 +190,26 @@ static void test_a_queued_job_that_is_changed_is_planned_anew(void **state)
     world_release(&w);
 }
 
+static void test_a_secret_that_went_during_a_suspension_is_made_again(void **state)
+{
+    struct world w;
+    struct world_object *o, *next;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 5000);
+    HASH_ITER(hh, w.objects, o, next)
+    if (strncmp(o->key, "secrets/", 8) == 0)
+        world_delete(&w, o->key);
+    assert_int_equal(world_count(&w, "secrets"), 0);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_advance(&w, 1000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_count(&w, "secrets"), 1);
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +222,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_deleted_running_job_keeps_its_grace_to_save),
         cmocka_unit_test(test_a_queued_job_that_is_changed_is_planned_anew),
         cmocka_unit_test(test_a_conflict_reads_again_and_writes_again),
+        cmocka_unit_test(test_a_secret_that_went_during_a_suspension_is_made_again),
         cmocka_unit_test(test_requests_that_fail_for_a_while_are_sent_again),
     };
     if (argc > 1)

@@ -54,7 +54,8 @@ static cJSON *pod(const char *uid, int version, const char *status)
         "\"labels\":{\"mltrain.io/job-uid\":\"j\",\"mltrain.io/job-name\":\"a\",\"mltrain.io/"
         "role\":\"worker\","
         "\"mltrain.io/"
-        "index\":\"0\"}},\"spec\":{\"nodeName\":\"n1\",\"containers\":[{\"name\":\"mesh\"},"
+        "index\":\"0\"},\"ownerReferences\":[{\"uid\":\"j\",\"controller\":true}]},\"spec\":{"
+        "\"nodeName\":\"n1\",\"containers\":[{\"name\":\"mesh\"},"
         "{\"name\":\"main\",\"command\":[\"/mltrain/bin/mltrain-launcher\"]}]},\"status\":%s}",
         uid, version, status);
     assert_int_equal(json_parse(text, strlen(text), &json, NULL), 0);
@@ -63,7 +64,7 @@ static cJSON *pod(const char *uid, int version, const char *status)
 
 static const struct view_pod *only(void)
 {
-    return view_pods_of(&c->view, "j");
+    return view_pods_of(&c->view, "team", "j");
 }
 
 static void test_a_list_asked_for_before_an_answer_does_not_take_its_pod_away(void **state)

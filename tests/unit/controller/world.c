@@ -77,7 +77,7 @@ static void carry_out(struct world *w, const struct controller_effect *effect)
         if (w->verbose)
             printf("  [%d] %s\n", (int)effect->level, effect->text);
         /* A line at error level is a mistake that no story here should make. */
-        assert_true(effect->level != MLT_LOG_ERROR);
+        assert_true(effect->level != MLT_LOG_ERROR || w->refuse_status);
         break;
     case CONTROLLER_EFFECT_EXITED:
         w->exited = true;

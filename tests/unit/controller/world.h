@@ -77,6 +77,9 @@ struct world {
     bool slow_garbage;          /* pods outlive their job */
     const char *tail;           /* last output of a rank that fails; NULL: an ordinary one */
     const char *reject_on;      /* the kubelet of this node rejects pods */
+    const char *refuse_delete;  /* message of a 403 for deletions */
+    const char *refuse_status;  /* message of a 422 for status writes */
+    uint32_t cause;             /* of the next failures; 0: by exit code and signal */
     int conflicts;              /* so many status writes meet a 409 */
     int unavailable;            /* so many requests get a 503 */
     struct world_event *late;   /* requests of a dropped controller that are still on their way */

@@ -320,7 +320,9 @@ void world_rank_exits(struct world *w, struct world_launcher *l, uint32_t local_
         .local_rank = local_rank,
         .code = code,
         .signal = signal,
-        .cause = signal ? RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE : RENDEZVOUS_CAUSE_EXITED,
+        .cause = w->cause ? w->cause
+                 : signal ? RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE
+                          : RENDEZVOUS_CAUSE_EXITED,
         .after_ms = after_ms,
         .tail = !code     ? ""
                 : w->tail ? w->tail
@@ -376,11 +378,23 @@ void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step_nu
     world_run(w);
 }
 
+/* The kubelet is back: what was to end has ended. */
+static void end_terminating(struct world *w, const char *node)
+{
+    struct world_object *o, *next;
+    HASH_ITER(hh, w->objects, o, next)
+    if (json_find(o->json, "metadata.deletionTimestamp") && strncmp(o->key, "pods/", 5) == 0 &&
+        strcmp(json_string(o->json, "spec.nodeName", ""), node) == 0)
+        world_delete(w, o->key);
+}
+
 void world_node_ready(struct world *w, const char *node, bool ready)
 {
     cleanup_free char *key = mlt_asprintf("nodes//%s", node);
     cJSON *json = world_object(w, key);
     json_set_string(json_find(json, "status.conditions[0]"), "status", ready ? "True" : "Unknown");
+    if (ready)
+        end_terminating(w, node);
     world_changed(w, key);
     world_run(w);
 }
