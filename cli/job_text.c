@@ -204,7 +204,7 @@ void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *ce
         copy(json_string(job, "status.placement.workers", ""), cell);
         break;
     case JOB_COLUMN_WHY:
-        copy(why(job), cell);
+        job_failure_words(why(job), cell);
         break;
     case JOB_COLUMN_COUNT:
         break;
@@ -307,6 +307,26 @@ static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     }
 }
 
+void job_failure_words(const char *message, char *line)
+{
+    size_t length = strcspn(message, "\n");
+    (void)snprintf(line, JOB_CELL_MAX, "%.*s", (int)(length < JOB_CELL_MAX ? length : JOB_CELL_MAX),
+                   message);
+}
+
+/* The rest of a failure's message, each line behind a bar. */
+static void failure_tail(struct mlt_text *out, const char *message)
+{
+    const char *line = strchr(message, '\n');
+    while (line && line[1]) {
+        const char *end = strchr(line + 1, '\n');
+        mlt_text_puts(out, "      | ");
+        mlt_text_add(out, line + 1, end ? (size_t)(end - line - 1) : strlen(line + 1));
+        mlt_text_putc(out, '\n');
+        line = end;
+    }
+}
+
 static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
 {
     const cJSON *failure, *all = json_find(job, "status.failures");
@@ -314,15 +334,17 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
         mlt_text_puts(out, "Failures (the last 20):\n");
     cJSON_ArrayForEach(failure, all)
     {
-        char age[MLT_TIME_TEXT_MAX];
+        char age[MLT_TIME_TEXT_MAX], words[JOB_CELL_MAX];
+        const char *message = json_string(failure, "message", json_string(failure, "cause", "?"));
         age_text(time_at(failure, "time"), now_ms, age);
-        mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: ", json_integer(failure, "attempt", 0),
-                        age);
-        mlt_text_puts(out, json_string(failure, "message", json_string(failure, "cause", "?")));
+        job_failure_words(message, words);
+        mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: %s",
+                        json_integer(failure, "attempt", 0), age, words);
         int64_t lost = json_integer(failure, "stepsLost", -1);
         if (lost >= 0)
             mlt_text_printf(out, " (%" PRId64 " steps lost)", lost);
         mlt_text_putc(out, '\n');
+        failure_tail(out, message);
     }
 }
 

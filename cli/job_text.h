@@ -45,6 +45,10 @@ void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *ce
  * while it waits, why. `line` holds JOB_CELL_MAX bytes. */
 void job_progress_line(const cJSON *job, int64_t now_ms, char *line);
 
+/* What happened, from a failure's message: its first line. What follows is the end of the rank's
+ * own output. `line` holds JOB_CELL_MAX bytes. */
+void job_failure_words(const char *message, char *line);
+
 /* The page of `describe`; `events` is an EventList or NULL. */
 void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out);
 

@@ -24,7 +24,7 @@
 #include "ledger/ledger.h"
 #include "trainingjob/trainingjob.h"
 
-#define SECOND_INTERRUPT_MS 2000 /* for the pods to be killed before we leave */
+#define SECOND_INTERRUPT_MS 2500 /* for the pods to be killed, which agents do after 2 s */
 
 struct options {
     struct cli_target target;
@@ -280,6 +280,8 @@ static void on_job(void *arg, const cJSON *job)
 static void on_done(void *arg)
 {
     struct run *r = arg;
+    if (r->interrupts >= 2 && r->private_dir && uv_is_active((uv_handle_t *)&r->leave))
+        return; /* the agent is needed a moment longer: it kills the pods */
     uv_stop(&r->cli.loop);
 }
 

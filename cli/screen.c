@@ -19,8 +19,13 @@ void screen_init(struct screen *s, bool quiet)
     const char *term = getenv("TERM");
     s->is_terminal =
         isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+/* Each time, for a terminal may be made narrower, and a line that wraps cannot be wiped. */
+static void measure(struct screen *s)
+{
     struct winsize size;
-    if (s->is_terminal && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
         s->columns = size.ws_col;
 }
 
@@ -36,6 +41,7 @@ static void show(struct screen *s)
 {
     if (!s->is_terminal || s->quiet || !s->last[0])
         return;
+    measure(s);
     (void)fflush(stdout);
     (void)fprintf(stderr, "\r\033[K%.*s", s->columns - 1, s->last);
     (void)fflush(stderr);
@@ -80,13 +86,14 @@ static void tell_failures(struct screen *s, const cJSON *job)
     if (count > s->failures) {
         const cJSON *failure = cJSON_GetArrayItem(failures, (int)count - 1);
         int64_t lost = json_integer(failure, "stepsLost", -1);
+        char words[JOB_CELL_MAX]; /* the rank's last lines stand on the screen already */
+        job_failure_words(json_string(failure, "message", "?"), words);
         if (lost >= 0)
             screen_say(s, "attempt %" PRId64 " failed: %s (%" PRId64 " steps lost)",
-                       json_integer(failure, "attempt", 0), json_string(failure, "message", "?"),
-                       lost);
+                       json_integer(failure, "attempt", 0), words, lost);
         else
             screen_say(s, "attempt %" PRId64 " failed: %s", json_integer(failure, "attempt", 0),
-                       json_string(failure, "message", "?"));
+                       words);
     }
     s->failures = count;
     int64_t attempt = json_integer(job, "status.attempt", 0),

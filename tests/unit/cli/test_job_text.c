@@ -32,7 +32,7 @@ static const char running[] =
     "\"placement\":{\"workers\":\"node[001-004]\"},"
     "\"failures\":[{\"time\":\"2025-11-24T16:01:00Z\",\"attempt\":1,\"rank\":2,\"signal\":9,"
     "\"stepsLost\":7,"
-    "\"message\":\"rank 2 was killed\"}]}}";
+    "\"message\":\"rank 2 was killed\\nits last words\\nand more\\n\"}]}}";
 
 static void test_cells_say_how_a_running_job_stands(void **state)
 {
@@ -79,14 +79,15 @@ static void test_the_page_names_failures_and_checkpoint(void **state)
 {
     (void)state;
     cJSON *job cleanup_json = parse(running);
-    cJSON *events cleanup_json = parse(
-        "{\"items\":[{\"reason\":\"Later\",\"lastTimestamp\":\"2025-11-24T16:01:59Z\"},"
-        "{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
-        "\"lastTimestamp\":\"2025-11-24T16:01:00Z\"}]}");
+    cJSON *events cleanup_json =
+        parse("{\"items\":[{\"reason\":\"Later\",\"lastTimestamp\":\"2025-11-24T16:01:59Z\"},"
+              "{\"type\":\"Warning\",\"reason\":\"RankFailed\",\"message\":\"m\",\"count\":3,"
+              "\"lastTimestamp\":\"2025-11-24T16:01:00Z\"}]}");
     struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
     job_page(job, events, NOW_MS, &page);
     const char *text = mlt_text_string(&page);
-    assert_non_null(strstr(text, "attempt 1, 60s ago: rank 2 was killed (7 steps lost)\n"));
+    assert_non_null(strstr(text, "attempt 1, 60s ago: rank 2 was killed (7 steps lost)\n"
+                                 "      | its last words\n      | and more\n"));
     assert_non_null(strstr(text, "step 150 at /ckpt/150 (30s ago)\n"));
     assert_non_null(strstr(text, "1, 1 of 4 charged; attempt 2\n"));
     assert_non_null(strstr(text, "RankFailed             m (3 times)\n"));
