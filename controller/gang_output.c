@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "controller/pod_build.h"
 #include "controller/text_clean.h"
 #include "lib/base/alloc.h"
 
@@ -151,6 +152,10 @@ static void note_terminating(struct job *job, const struct coordinator_output *o
 static void note_notice(struct job *job, const struct coordinator_output *out)
 {
     char words[RENDEZVOUS_REASON_MAX + 1];
+    /* What the template says itself was told when the job came: ReservedVariable. */
+    if (strcmp(out->reason, "ReservedEnvironment") == 0 &&
+        pod_build_reserved(job->tj.spec.workers.template_))
+        return;
     (void)snprintf(words, sizeof words, "%s", out->words);
     text_clean(words);
     event_record(job, out->severity == RENDEZVOUS_SEVERITY_WARNING, out->reason, "%s", words);
@@ -227,19 +232,6 @@ static void take(struct job *job, const struct coordinator_output *out)
     }
 }
 
-/* "3/4", as people see it. */
-static void count_ready(struct job *job)
-{
-    char text[TRAININGJOB_WORD_MAX];
-    uint32_t ready = coordinator_ready_count(job->coordinator);
-    if (job_finished(job) || job->let_go || job->draft.ready_replicas == ready)
-        return;
-    (void)snprintf(text, sizeof text, "%u/%u", ready, job->members_count);
-    trainingjob_set_text(&job->draft.workers, text, sizeof text);
-    job->draft.ready_replicas = ready;
-    job_lazy(job, JOB_READY_WRITE_MS);
-}
-
 void gang_drain(struct job *job)
 {
     struct coordinator_output out;
@@ -247,5 +239,4 @@ void gang_drain(struct job *job)
         return;
     while (coordinator_next(job->coordinator, &out))
         take(job, &out);
-    count_ready(job);
 }

@@ -146,10 +146,10 @@ int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpo
     char before[PATH_MAX], after[PATH_MAX];
     struct candidates c = {0};
     cleanup_close int folder = open_folder(spec, before, after);
-    if (folder < 0 && folder != -ENOENT)
+    if (folder < 0)
         return folder;
     size_t count = 0, complete = 0;
-    int rc = folder < 0 ? 0 : list_candidates(tracker, spec->pattern, folder, &c);
+    int rc = list_candidates(tracker, spec->pattern, folder, &c);
     for (size_t i = 0; rc == 0 && i < c.count && count < max; i++) {
         struct tracker_result result;
         tracker->examine(spec->pattern, folder, c.list[i].name, &result);
@@ -173,7 +173,7 @@ int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpo
 
 static _Noreturn void be_child(const struct checkpoint_scan_spec *spec, int out, pid_t parent)
 {
-    struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX];
+    struct checkpoint_answer answer;
     size_t count = 0;
     sigset_t none;
     sigemptyset(&none);
@@ -188,16 +188,17 @@ static _Noreturn void be_child(const struct checkpoint_scan_spec *spec, int out,
         (void)sigaction(signal, &plain, NULL);
     }
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    int rc = checkpoint_scan_look(spec, found, CHECKPOINT_SCAN_FOUND_MAX, &count);
-    const char *at = (const char *)found;
-    for (size_t left = rc == 0 ? count * sizeof *found : 0; left;) {
+    answer.error = -checkpoint_scan_look(spec, answer.found, CHECKPOINT_SCAN_FOUND_MAX, &count);
+    const char *at = (const char *)&answer;
+    for (size_t left = offsetof(struct checkpoint_answer, found) + count * sizeof *answer.found;
+         left;) {
         ssize_t n = write(STDIN_FILENO, at, left);
         if (n < 0)
             _exit(1);
         at += n;
         left -= (size_t)n;
     }
-    _exit(rc == 0 ? 0 : 1);
+    _exit(0);
 }
 
 int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pid, int *ret_fd,
@@ -206,7 +207,7 @@ int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pi
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
         return mlt_fail(err, errno, "pipe for the checkpoint scan: %s", strerror(errno));
-    _Static_assert(sizeof(struct checkpoint_found) * CHECKPOINT_SCAN_FOUND_MAX < 65536,
+    _Static_assert(sizeof(struct checkpoint_answer) < 65536,
                    "the child's whole answer fits into the pipe, so that its write never waits");
     sigset_t all, mask;
     sigfillset(&all);

@@ -27,7 +27,7 @@ struct checkpoint_scan_spec {
     const char *path, *format, *pattern; /* as in WELCOME */
 };
 
-/* What the child writes into its pipe, newest step first. */
+/* One of them, newest step first. */
 struct checkpoint_found {
     int64_t step, wall_ms;
     uint64_t fingerprint;
@@ -36,17 +36,24 @@ struct checkpoint_found {
     char name[CHECKPOINT_SCAN_NAME_MAX]; /* under the folder, with what the pattern adds before */
 };
 
+/* What the child writes into its pipe, in one piece: 0 or errno of the folder, then what it found.
+ */
+struct checkpoint_answer {
+    int64_t error;
+    struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX];
+};
+
 /* Says what is wrong with a specification: -EINVAL. */
 int checkpoint_scan_check(const struct checkpoint_scan_spec *spec,
                           struct mlt_error *err) MLT_MUST_USE;
 
-/* Looks now, in this process: at most `max` results, counted in *ret_count. -errno of the folder;
- * a folder that does not exist yet holds nothing. */
+/* Looks now, in this process: at most `max` results, counted in *ret_count. -errno of the folder:
+ * -ENOENT when there is none (yet). */
 int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpoint_found *found,
                          size_t max, size_t *ret_count) MLT_MUST_USE;
 
-/* Forks the child: its pid, and the read end (non-blocking) of a pipe with whole records until end
- * of file. -errno. */
+/* Forks the child: its pid, and the read end (non-blocking) of a pipe with the answer (cut where no
+ * more was found) until end of file. -errno. */
 int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pid, int *ret_fd,
                           struct mlt_error *err) MLT_MUST_USE;
 

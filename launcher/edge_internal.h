@@ -18,6 +18,8 @@
 #include "rendezvous/channel/channel.h"
 
 #define EDGE_EVENTS_MAX 1024        /* waiting for the effects of the one before them */
+#define EDGE_NOTICES_MAX 8          /* of those, notices; one more overwrites the oldest's words */
+#define EDGE_NAMES_MAX 400          /* bytes of names told in one line */
 #define EDGE_STREAMS_MAX 2048       /* of this and former attempts whose output is not out yet */
 #define EDGE_DRAIN_BYTES (4u << 20) /* of a dead rank's pipe, read before its end is told */
 #define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
@@ -68,6 +70,9 @@ struct edge {
     uv_timer_t timers[SUPERVISOR_TIMERS];
     uv_signal_t on_child, on_term, on_int;
 
+    char notices[EDGE_NOTICES_MAX][RENDEZVOUS_REASON_MAX]; /* a ring: words of NOTICED */
+    unsigned notices_count;
+
     /* Events that arose while effects were being done. */
     struct supervisor_event events[EDGE_EVENTS_MAX];
     size_t events_first, events_count;
@@ -109,8 +114,10 @@ struct edge {
     pid_t scan_pid; /* not 0: a child looks, or has been killed and is not reaped yet */
     uv_poll_t *scan_poll;
     int scan_fd;
-    struct checkpoint_found scan_found[CHECKPOINT_SCAN_FOUND_MAX];
+    struct checkpoint_answer scan_answer;
     size_t scan_bytes;
+    int64_t scan_error; /* errno told last, 0 when it could be read; ETIMEDOUT: did not answer */
+    char *scan_told;    /* what was wrong with the specification, told last */
     bool scan_is_fresh, fresh_wanted;
     bool ranks_left; /* those of the ended attempt: see enum checkpoint_writers */
     struct checkpoint_memory checkpoint_memory;
@@ -120,6 +127,11 @@ struct edge {
 /* edge_uv.c */
 void edge_post(struct edge *e, const struct supervisor_event *event);
 void edge_log(struct edge *e, const char *format, ...) MLT_PRINTF(2, 3);
+/* Said in our log, and told to the controller, which makes an Event of it. `reason`: CamelCase. */
+void edge_notice(struct edge *e, enum rendezvous_severity severity, const char *reason,
+                 const char *format, ...) MLT_PRINTF(4, 5);
+/* Whether this member tells what is the same in every pod of the gang. */
+bool edge_speaks_for_all(const struct edge *e);
 int64_t edge_now_ms(const struct edge *e);
 /* A poll handle on the heap, freed when it is closed: its descriptor may be closed at once. */
 uv_poll_t *edge_poll_new(struct edge *e, int fd, void *data);

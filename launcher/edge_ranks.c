@@ -87,6 +87,19 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
         .start = supervisor_start(e->supervisor)};
 }
 
+/* What is the same in each pod and each attempt: an event of the job is enough once. */
+static void tell_once(struct edge *e, enum rendezvous_severity severity, const char *reason,
+                      const char *words, const struct mlt_text *names)
+{
+    const char *list = mlt_text_string(names), *more = names->failed ? " ..." : "";
+    if (names->length == 0)
+        return;
+    if (edge_speaks_for_all(e) && supervisor_attempt(e->supervisor) == 1)
+        edge_notice(e, severity, reason, "%s: %s%s", words, list, more);
+    else
+        edge_log(e, "%s: %s%s", words, list, more);
+}
+
 /* Says once what of the user's environment had to give way. */
 static void tell_overrides(struct edge *e)
 {
@@ -95,19 +108,25 @@ static void tell_overrides(struct edge *e)
     e->told_overrides = true;
     struct rank_env_input input = env_input(e, 0);
     struct rank_env env;
-    struct mlt_text names = MLT_TEXT_INIT(SUPERVISOR_WORDS_MAX / 2);
-    rank_env_build(&input, &env, &names);
-    if (names.length)
-        edge_log(e, "these names are reserved, the job's own values were overridden: %s",
-                 mlt_text_string(&names));
-    mlt_text_release(&names);
+    struct rank_env_notes notes = {.overridden = MLT_TEXT_INIT(EDGE_NAMES_MAX),
+                                   .removed = MLT_TEXT_INIT(EDGE_NAMES_MAX)};
+    rank_env_build(&input, &env, &notes);
+    tell_once(e, RENDEZVOUS_SEVERITY_WARNING, "ReservedEnvironment",
+              "these names are reserved, the job's own values were overridden", &notes.overridden);
+    tell_once(e, RENDEZVOUS_SEVERITY_NORMAL, "ForeignEnvironment",
+              "removed from the environment, so that no rank believes that it runs under another "
+              "system",
+              &notes.removed);
+    mlt_text_release(&notes.overridden);
+    mlt_text_release(&notes.removed);
     rank_env_release(&env);
     const char *asked = input.nproc_option;
     char given[16];
     (void)snprintf(given, sizeof given, "%u", input.welcome->nproc);
     if (input.once_per_pod && asked && strcmp(asked, given) != 0)
-        edge_log(e, "the command asks torchrun for %.32s processes, nprocPerNode is %s", asked,
-                 given);
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "TorchrunProcesses",
+                    "the command asks torchrun for %.32s processes, nprocPerNode is %s", asked,
+                    given);
 }
 
 /* One of a rank's pipes: the read end goes to the relay, the write end to the rank. */

@@ -30,6 +30,25 @@ void edge_log(struct edge *e, const char *format, ...)
     edge_output_say(e, text);
 }
 
+void edge_notice(struct edge *e, enum rendezvous_severity severity, const char *reason,
+                 const char *format, ...)
+{
+    char *words = e->notices[e->notices_count++ % EDGE_NOTICES_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(words, sizeof e->notices[0], format, args);
+    va_end(args);
+    edge_post(e, &(struct supervisor_event){
+                     .kind = SUPERVISOR_ON_NOTICED,
+                     .noticed = {.severity = (uint8_t)severity, .reason = reason, .words = words}});
+}
+
+bool edge_speaks_for_all(const struct edge *e)
+{
+    const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
+    return welcome && welcome->watch_checkpoints;
+}
+
 /* ---- poll handles ---- */
 
 static void free_handle(uv_handle_t *handle)

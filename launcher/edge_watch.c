@@ -26,8 +26,9 @@ static void report_progress(struct edge *e, bool at_once)
     if (progress_report(e->progress, edge_now_ms(e), at_once, &event.progress))
         edge_post(e, &event);
     if (progress_gave_up(e->progress))
-        edge_log(e, "the progress pattern needs too long for %d lines: it is given up",
-                 PROGRESS_LIMIT_HITS_MAX);
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "ProgressPatternGivenUp",
+                    "progress.pattern takes too long for %d lines of output: it is given up",
+                    PROGRESS_LIMIT_HITS_MAX);
 }
 
 void edge_watch_flush(struct edge *e)
@@ -44,8 +45,13 @@ static void set_pattern(struct edge *e, const struct rendezvous_welcome *welcome
     e->progress = NULL;
     free(e->progress_pattern);
     e->progress_pattern = strdup(welcome->progress_pattern);
-    if (welcome->progress_pattern[0] &&
-        progress_new(welcome->progress_pattern, welcome->total_steps, &e->progress, &err) < 0)
+    if (!welcome->progress_pattern[0] ||
+        progress_new(welcome->progress_pattern, welcome->total_steps, &e->progress, &err) == 0)
+        return;
+    if (edge_speaks_for_all(e))
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "InvalidProgressPattern",
+                    "%s: no progress is reported", err.text);
+    else
         edge_log(e, "%s: no progress is reported", err.text);
 }
 
@@ -69,8 +75,34 @@ void edge_watch(struct edge *e)
         return;
     struct checkpoint_scan_spec spec = spec_of(e);
     e->scan_valid = checkpoint_scan_check(&spec, &err) == 0;
-    if (!e->scan_valid)
-        edge_log(e, "%s: no checkpoint is reported", err.text);
+    if (e->scan_valid || (e->scan_told && strcmp(e->scan_told, err.text) == 0))
+        return;
+    free(e->scan_told);
+    e->scan_told = strdup(err.text); /* each WELCOME says the same */
+    edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointFormat", "%s: no checkpoint is reported",
+                err.text);
+}
+
+/* Each trouble with the folder is told when it begins, not at every look. */
+static void note_folder(struct edge *e, int64_t error)
+{
+    const char *path = supervisor_welcome(e->supervisor)->checkpoint_path;
+    if (error == e->scan_error)
+        return;
+    e->scan_error = error;
+    if (error == ENOENT) /* many programs make it themselves when they save first */
+        edge_notice(e, RENDEZVOUS_SEVERITY_NORMAL, "CheckpointFolder",
+                    "checkpoint.path `%s` does not exist in this pod yet: the job has to make it, "
+                    "or a volume "
+                    "is missing",
+                    path);
+    else if (error == ETIMEDOUT)
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointFolder",
+                    "checkpoint.path `%s` does not answer: the last known checkpoints stand", path);
+    else if (error)
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointFolder",
+                    "checkpoint.path `%s` cannot be read: %s: the last known checkpoints stand",
+                    path, strerror((int)error));
 }
 
 static void say_scanned(struct edge *e, const struct rendezvous_checkpoint_report *report,
@@ -103,16 +135,23 @@ static void close_scan(struct edge *e)
 /* The child has said all. Its zombie is reaped by SIGCHLD, and then the next look may begin. */
 static void finish_scan(struct edge *e)
 {
-    size_t record = sizeof e->scan_found[0];
+    const size_t head = offsetof(struct checkpoint_answer, found);
+    const size_t record = sizeof e->scan_answer.found[0];
     (void)uv_timer_stop(&e->scan_limit);
     close_scan(e);
-    bool whole = e->scan_bytes % record == 0;
-    for (size_t i = 0; i < e->scan_bytes / record; i++)
-        e->scan_found[i].name[CHECKPOINT_SCAN_NAME_MAX - 1] = '\0';
-    if (!whole)
+    if (e->scan_bytes < head || (e->scan_bytes - head) % record)
+        return; /* somebody has killed it: the next look tells */
+    note_folder(e, e->scan_answer.error);
+    if (e->scan_answer.error && e->scan_answer.error != ENOENT) {
+        if (e->scan_is_fresh)
+            say_scanned(e, NULL, true);
         return;
+    }
+    size_t count = (e->scan_bytes - head) / record;
+    for (size_t i = 0; i < count; i++)
+        e->scan_answer.found[i].name[CHECKPOINT_SCAN_NAME_MAX - 1] = '\0';
     struct checkpoint_scan_spec spec = spec_of(e);
-    checkpoint_scan_judge(&e->checkpoint_memory, &spec, e->scan_found, e->scan_bytes / record,
+    checkpoint_scan_judge(&e->checkpoint_memory, &spec, e->scan_answer.found, count,
                           !e->scan_is_fresh ? CHECKPOINT_WRITERS_ALIVE
                           : e->ranks_left   ? CHECKPOINT_WRITERS_LEFT
                                             : CHECKPOINT_WRITERS_KILLED,
@@ -125,9 +164,9 @@ static void scan_readable(uv_poll_t *poll, int status, int events)
     struct edge *e = poll->data;
     (void)status;
     (void)events;
-    char *to = (char *)e->scan_found;
+    char *to = (char *)&e->scan_answer;
     for (;;) {
-        size_t room = sizeof e->scan_found - e->scan_bytes;
+        size_t room = sizeof e->scan_answer - e->scan_bytes;
         ssize_t n = room ? read(e->scan_fd, to + e->scan_bytes, room) : 0;
         if (n < 0 && errno == EINTR)
             continue;
@@ -143,8 +182,7 @@ static void scan_readable(uv_poll_t *poll, int status, int events)
 static void scan_too_long(uv_timer_t *timer)
 {
     struct edge *e = timer->data;
-    edge_log(e, "looking at the checkpoints takes more than %d s: given up for now",
-             CHECKPOINT_SCAN_LIMIT_MS / 1000);
+    note_folder(e, ETIMEDOUT);
     close_scan(e);
     if (e->scan_pid)
         (void)kill(e->scan_pid, SIGKILL);
@@ -184,7 +222,7 @@ bool edge_watch_reaped(struct edge *e, pid_t pid)
 static void fresh_too_long(uv_timer_t *timer)
 {
     struct edge *e = timer->data;
-    edge_log(e, "the checkpoint folder does not answer: the last known checkpoints stand");
+    note_folder(e, ETIMEDOUT);
     say_scanned(e, NULL, true);
 }
 

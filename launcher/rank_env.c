@@ -92,16 +92,14 @@ void rank_env_release(struct rank_env *env)
 
 struct builder {
     struct rank_env *env;
-    struct mlt_text *overridden;
+    struct rank_env_notes *notes; /* NULL: nobody asks */
 };
 
-static void note_override(struct builder *b, const char *name)
+static void note_name(struct mlt_text *names, const char *name)
 {
-    if (!b->overridden)
-        return;
-    if (b->overridden->length)
-        mlt_text_putc(b->overridden, ' ');
-    mlt_text_puts(b->overridden, name);
+    if (names->length)
+        mlt_text_putc(names, ' ');
+    mlt_text_puts(names, name);
 }
 
 /* A reserved name: the user's value, if any, is replaced. */
@@ -120,8 +118,8 @@ static void set(struct builder *b, const char *name, const char *format, ...)
         return;
     }
     const char *old = rank_env_get(b->env, name);
-    if (old && strcmp(old, value) != 0)
-        note_override(b, name);
+    if (old && strcmp(old, value) != 0 && b->notes)
+        note_name(&b->notes->overridden, name);
     if (asprintf(&variable, "%s=%s", name, value) < 0)
         variable = NULL;
     put(b->env, variable, true);
@@ -148,7 +146,8 @@ static void remove_foreign(struct builder *b)
                        b->env->variables[i]);
         if (strcmp(name, foreign[0]) != 0 && strncmp(name, foreign[1], strlen(foreign[1])) != 0)
             continue;
-        note_override(b, name);
+        if (b->notes)
+            note_name(&b->notes->removed, name);
         drop(b->env, i);
     }
 }
@@ -288,10 +287,10 @@ static void expand_user_values(struct rank_env *env)
 }
 
 void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
-                    struct mlt_text *ret_overridden)
+                    struct rank_env_notes *notes)
 {
     *ret = (struct rank_env){0};
-    struct builder b = {.env = ret, .overridden = NULL};
+    struct builder b = {.env = ret, .notes = notes};
     if (!grow(ret)) {
         ret->failed = true;
         return;
@@ -299,7 +298,6 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
     ret->variables[0] = NULL;
     add_layers(&b, input);
     remove_own(&b);
-    b.overridden = ret_overridden;
     remove_foreign(&b);
     add_place(&b, input);
     add_mltrain(&b, input);

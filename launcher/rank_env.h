@@ -37,10 +37,15 @@ struct rank_env {
     bool failed;
 };
 
-/* Fills *ret, which rank_env_release() frees. When `ret_overridden` is not NULL, the reserved names
- * that the user had set to something else are appended to it, separated by spaces. */
+/* Names, separated by spaces, in texts of the caller. */
+struct rank_env_notes {
+    struct mlt_text overridden; /* reserved names that the user had set to something else */
+    struct mlt_text removed;    /* of somebody else under whom a rank would believe itself to run */
+};
+
+/* Fills *ret, which rank_env_release() frees. `notes` may be NULL. */
 void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
-                    struct mlt_text *ret_overridden);
+                    struct rank_env_notes *notes);
 void rank_env_release(struct rank_env *env);
 
 /* The value of a variable, NULL when it is not set. Owned by the environment. */

@@ -48,6 +48,7 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
     SAME(RECONNECT_TIME, reconnect),
     SAME(PING, pinged),
     SAME(JOIN_TIME, join_timeout),
+    SAME(NOTICED, noticed),
     ROW(WELCOME, welcomed, rewelcomed, rewelcomed, welcomed_running, welcomed_running,
         welcomed_running, welcomed_running, welcomed_running, welcomed_running, no),
     ROW(START, no, no, started, no, no,

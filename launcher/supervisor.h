@@ -69,6 +69,7 @@ enum supervisor_state {
     XX(PORT_HELD)   /* after HOLD_PORT; `port`, 0 when none could be had */      \
     XX(SCANNED)     /* what a scan found; `scanned` */                           \
     XX(PROGRESSED)  /* `progress` */                                             \
+    XX(NOTICED)     /* something that people should know; `noticed` */           \
     XX(TERMINATE)   /* SIGTERM to the launcher; `signal` */                      \
     XX(RECONNECT_TIME)                                                           \
     XX(JOIN_TIME)                                                                \
@@ -122,6 +123,7 @@ struct supervisor_event {
             bool fresh; /* began after the SCAN effect that asked for it */
         } scanned;
         struct rendezvous_progress progress;
+        struct rendezvous_notice noticed; /* copied into the effects of this step */
     };
 };
 

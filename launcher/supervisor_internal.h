@@ -72,7 +72,8 @@ void supervisor_prepare(struct supervisor *s);
 
 /* supervisor_run.c: START to the end of the ranks. */
 supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_running,
-    supervisor_exited_stopping, supervisor_exited_killing, supervisor_progressed;
+    supervisor_exited_stopping, supervisor_exited_killing, supervisor_progressed,
+    supervisor_noticed;
 
 /* supervisor_stop.c: STOP, SIGTERM, EXIT and the kill. */
 supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,

@@ -156,3 +156,14 @@ void supervisor_progressed(struct supervisor *s, const struct supervisor_event *
         .type = RENDEZVOUS_PROGRESS, .attempt = s->attempt, .progress = event->progress};
     supervisor_send(s, &message);
 }
+
+/* Said in our log in any case; told to the controller when it is there and takes it. */
+void supervisor_noticed(struct supervisor *s, const struct supervisor_event *event)
+{
+    supervisor_log(s, "%s", event->noticed.words);
+    if (!s->welcome_message.type || !s->welcome_message.welcome.takes_notices)
+        return;
+    struct rendezvous_message message = {
+        .type = RENDEZVOUS_NOTICE, .attempt = s->attempt, .notice = event->noticed};
+    supervisor_send(s, &message);
+}

@@ -139,16 +139,23 @@ void supervisor_terminate_idle(struct supervisor *s, const struct supervisor_eve
     end_with_pod(s);
 }
 
-/* The ranks may save for as long as the kubelet lets the pod live; STOP may shorten that. */
+/* The kubelet's SIGTERM is a requested stop as any other: the job's signal and grace, which the pod
+ * outlives (its terminationGracePeriodSeconds is longer). A controller that has not told them
+ * leaves SIGTERM and the kubelet's own end. STOP may shorten the grace. */
 void supervisor_terminate_running(struct supervisor *s, const struct supervisor_event *event)
 {
     supervisor_terminate_noted(s, event);
-    if (s->alive == 0) {
+    const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
+    if (s->alive == 0 || (welcome->stop_signal && welcome->stop_grace_ms == 0)) {
         supervisor_kill(s);
         return;
     }
     s->state = SUPERVISOR_STOPPING;
-    signal_ranks(s, SIGTERM);
+    signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
+    if (welcome->stop_signal) {
+        s->grace_until_ms = event->now_ms + welcome->stop_grace_ms;
+        supervisor_timer(s, SUPERVISOR_TIMER_GRACE, welcome->stop_grace_ms);
+    }
 }
 
 void supervisor_linger_over(struct supervisor *s, const struct supervisor_event *event)

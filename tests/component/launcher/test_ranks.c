@@ -240,6 +240,28 @@ static void test_sigterm_reaches_the_ranks_and_the_launcher_waits_for_its_orders
     harness_end(&h);
 }
 
+static void test_sigterm_gives_the_ranks_the_jobs_signal_and_grace(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_begin(&h);
+    h.welcome.stop_signal = SIGUSR1;
+    h.welcome.stop_grace_ms = 700;
+    harness_launch(&h, SH("trap 'echo saving' USR1; trap 'echo wrong' TERM; echo up;"
+                          "while :; do sleep 0.05; done"));
+    (void)harness_start_ranks(&h);
+    harness_await_text(&h, "out", "up\n");
+    int64_t began = harness_now_ms();
+    assert_int_equal(kill(h.pid, SIGTERM), 0);
+    (void)harness_expect(&h, RENDEZVOUS_TERMINATING);
+    harness_await_text(&h, "out", "saving\n");
+    (void)harness_expect(&h, RENDEZVOUS_STOPPED); /* it does not end by itself */
+    assert_in_range(harness_now_ms() - began, 690, 5000);
+    cleanup_free char *out = harness_file(&h, "out", NULL);
+    assert_null(strstr(out, "wrong"));
+    harness_end(&h);
+}
+
 static void test_signal_mask_dispositions_limits_and_descriptors_are_clean(void **state)
 {
     (void)state;
@@ -317,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_siblings_of_a_failed_rank_run_on_until_they_are_stopped),
         cmocka_unit_test(test_ranks_die_with_a_launcher_that_is_killed),
         cmocka_unit_test(test_sigterm_reaches_the_ranks_and_the_launcher_waits_for_its_orders),
+        cmocka_unit_test(test_sigterm_gives_the_ranks_the_jobs_signal_and_grace),
         cmocka_unit_test(test_signal_mask_dispositions_limits_and_descriptors_are_clean),
         cmocka_unit_test(test_torchrun_is_started_once_and_stands_for_all_ranks),
         cmocka_unit_test(test_references_the_kubelet_left_are_expanded),

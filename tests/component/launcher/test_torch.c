@@ -75,11 +75,64 @@ static void test_a_tutorials_launch_command_runs_once_per_pod(void **state)
     harness_end(&h);
 }
 
+/* Saved by PyTorch's own writer; the newest one is then torn as a kill in the middle tears it.
+ * Debian 12's PyTorch 1.13 cannot import its own module with Python 3.11, which wants defaults of
+ * dataclasses to be hashable. */
+static const char *const writer =
+    "import dataclasses, os, sys, torch\n"
+    "def hashable(c=None, plain=dataclasses.dataclass, **k):\n"
+    "    if c is None:\n"
+    "        return lambda c: hashable(c, **k)\n"
+    "    made = plain(c, **k)\n"
+    "    made.__hash__ = made.__hash__ or object.__hash__\n"
+    "    return made\n"
+    "dataclasses.dataclass = hashable\n"
+    "try:\n"
+    "    import torch.distributed.checkpoint as dcp\n"
+    "except ImportError:\n"
+    "    import torch.distributed._shard.checkpoint as dcp\n"
+    "for step in (10, 20, 30):\n"
+    "    folder = f'{sys.argv[1]}/step-{step}'\n"
+    "    os.makedirs(folder)\n"
+    "    dcp.save_state_dict({'w': torch.ones(1000) * step, 'step': step},\n"
+    "                        dcp.FileSystemWriter(folder), no_dist=True)\n"
+    "os.remove(folder + '/__0_1.distcp')\n";
+
+static void test_checkpoints_of_pytorchs_own_writer_are_known_without_a_format(void **state)
+{
+    (void)state;
+    struct harness h;
+    char folder[128], path[128], command[400];
+    harness_begin(&h);
+    (void)snprintf(folder, sizeof folder, "%s/ckpt", h.dir);
+    (void)snprintf(path, sizeof path, "%s/save.py", h.dir);
+    {
+        cleanup_file FILE *file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fputs(writer, file) >= 0);
+    }
+    (void)snprintf(command, sizeof command, "/usr/bin/python3 '%s' '%s' 2> /dev/null", path,
+                   folder);
+    assert_int_equal(system(command), 0);
+    h.welcome.checkpoint_path = folder;
+    h.welcome.checkpoint_format = "auto";
+    h.welcome.watch_checkpoints = true;
+    harness_launch(&h, (const char *const[]){"/bin/true", NULL});
+    const struct rendezvous_checkpoint_report *report =
+        &harness_expect(&h, RENDEZVOUS_CHECKPOINT)->checkpoint;
+    assert_int_equal(report->checkpoints_count, 2);
+    assert_int_equal(report->checkpoints[0].step, 20);
+    assert_int_equal(report->checkpoints[1].step, 10);
+    assert_int_equal(report->torn_step, 30);
+    harness_end(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks_find_each_other_over_the_held_port),
         cmocka_unit_test(test_a_tutorials_launch_command_runs_once_per_pod),
+        cmocka_unit_test(test_checkpoints_of_pytorchs_own_writer_are_known_without_a_format),
     };
     if (system("/usr/bin/python3 -c 'import torch.distributed' 2> /dev/null") != 0) {
         (void)printf("skipped: /usr/bin/python3 has no torch\n");

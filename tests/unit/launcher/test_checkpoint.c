@@ -353,14 +353,18 @@ static void test_a_file_that_is_open_for_writing_is_told(void **state)
     folder_release(&f);
 }
 
-static void test_a_folder_that_does_not_exist_holds_nothing(void **state)
+static void test_a_folder_that_cannot_be_read_is_told(void **state)
 {
     (void)state;
     struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX];
     struct checkpoint_scan_spec spec = {.path = "/no/such/folder", .format = "dcp", .pattern = ""};
     size_t count = 99;
-    assert_int_equal(checkpoint_scan_look(&spec, found, CHECKPOINT_SCAN_FOUND_MAX, &count), 0);
-    assert_int_equal(count, 0);
+    assert_int_equal(checkpoint_scan_look(&spec, found, CHECKPOINT_SCAN_FOUND_MAX, &count),
+                     -ENOENT);
+    spec.path = "/proc/self/status";
+    assert_int_equal(checkpoint_scan_look(&spec, found, CHECKPOINT_SCAN_FOUND_MAX, &count),
+                     -ENOTDIR);
+    assert_int_equal(count, 99);
 }
 
 static void test_wrong_specifications_are_named(void **state)
@@ -492,7 +496,7 @@ int main(void)
         cmocka_unit_test(test_auto_finds_dcp_folders_and_what_the_pattern_names),
         cmocka_unit_test(test_a_complete_checkpoint_is_found_behind_many_torn_ones),
         cmocka_unit_test(test_a_file_that_is_open_for_writing_is_told),
-        cmocka_unit_test(test_a_folder_that_does_not_exist_holds_nothing),
+        cmocka_unit_test(test_a_folder_that_cannot_be_read_is_told),
         cmocka_unit_test(test_wrong_specifications_are_named),
         cmocka_unit_test(test_a_plain_file_is_complete_once_it_has_rested),
         cmocka_unit_test(test_a_plain_file_of_a_writer_that_was_killed_never_counts),

@@ -603,6 +603,67 @@ static void test_a_stop_after_sigterm_sets_the_end_of_the_grace(void **state)
     world_release(&w);
 }
 
+static void make_running_with(struct world *w, uint32_t stop_signal, uint32_t stop_grace_ms)
+{
+    world_init(w);
+    make_running(w, 1);
+    struct rendezvous_message welcome = welcome_of(1);
+    welcome.welcome.stop_signal = stop_signal;
+    welcome.welcome.stop_grace_ms = stop_grace_ms;
+    receive(w, &welcome);
+}
+
+static void test_sigterm_gives_the_ranks_the_jobs_signal_and_grace(void **state)
+{
+    (void)state;
+    struct world w;
+    make_running_with(&w, SIGUSR1, 120000);
+    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    assert_int_equal(w.signal, SIGUSR1);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 120000);
+    stop(&w, 1, 500000, SIGUSR1); /* the earlier end holds */
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 120000);
+    happen(&w, SUPERVISOR_ON_GRACE_TIME);
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_KILLING);
+    world_release(&w);
+}
+
+static void test_sigterm_with_a_grace_of_nothing_kills_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    make_running_with(&w, SIGTERM, 0);
+    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_KILLING);
+    world_release(&w);
+}
+
+static void test_a_notice_goes_to_a_controller_that_takes_it(void **state)
+{
+    (void)state;
+    struct world w;
+    const struct supervisor_event notice = {.kind = SUPERVISOR_ON_NOTICED,
+                                            .noticed = {.severity = RENDEZVOUS_SEVERITY_WARNING,
+                                                        .reason = "CheckpointFolder",
+                                                        .words = "it does not answer"}};
+    world_init(&w);
+    step(&w, notice); /* no channel yet: only our log has it */
+    assert_int_equal(w.asked[SUPERVISOR_DO_LOG], 1);
+    make_running(&w, 1);
+    step(&w, notice);
+    assert_null(sent(&w, RENDEZVOUS_NOTICE)); /* its channel would be closed for it */
+    struct rendezvous_message welcome = welcome_of(1);
+    welcome.welcome.takes_notices = true;
+    receive(&w, &welcome);
+    step(&w, notice);
+    const struct rendezvous_message *m = sent(&w, RENDEZVOUS_NOTICE);
+    assert_non_null(m);
+    assert_int_equal(m->attempt, 1);
+    assert_string_equal(m->notice.reason, "CheckpointFolder");
+    assert_string_equal(m->notice.words, "it does not answer");
+    world_release(&w);
+}
+
 /* ---- anything in any order ---- */
 
 static void random_message(struct world *w, struct mlt_random *random)
@@ -653,6 +714,8 @@ static void random_event(struct world *w, struct mlt_random *random, bool *alive
         for (uint32_t i = 0; i < 8; i++)
             if (alive[i])
                 return;
+    } else if (event.kind == SUPERVISOR_ON_NOTICED) {
+        event.noticed = (struct rendezvous_notice){.reason = "Random", .words = "walk"};
     } else if (event.kind == SUPERVISOR_ON_SCANNED) {
         event.scanned.fresh = mlt_random_below(random, 2);
     } else if (event.kind == SUPERVISOR_ON_SPAWNED) {
@@ -718,6 +781,9 @@ int main(void)
         cmocka_unit_test(test_a_final_refusal_leaves_with_64_another_one_does_not),
         cmocka_unit_test(test_sigterm_lets_ranks_save_and_the_controller_decides),
         cmocka_unit_test(test_a_stop_after_sigterm_sets_the_end_of_the_grace),
+        cmocka_unit_test(test_sigterm_gives_the_ranks_the_jobs_signal_and_grace),
+        cmocka_unit_test(test_sigterm_with_a_grace_of_nothing_kills_at_once),
+        cmocka_unit_test(test_a_notice_goes_to_a_controller_that_takes_it),
         cmocka_unit_test(test_invariants_hold_whatever_comes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
