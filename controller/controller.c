@@ -162,6 +162,8 @@ static void job_reconcile(struct job *job)
     gang_drain(job);
     members_dismiss(job);
     finish_retire(job);
+    if (job->draft.phase != TRAININGJOB_PHASE_NONE && counts_refresh(job))
+        job_lazy(job, JOB_READY_WRITE_MS);
     job_set_alarms(job);
 }
 

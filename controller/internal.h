@@ -51,6 +51,10 @@ void controller_log(struct controller *c, enum mlt_log_level level, const char *
 void config_copy(struct controller_config *to, const struct controller_config *from);
 void config_release(struct controller_config *config);
 
+/* ---- counts.c ---- */
+/* Brings the draft's numbers of pods up to date; true when one has changed. */
+bool counts_refresh(struct job *job);
+
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
 /* Sets the time at which a fact of this job will change by itself. */

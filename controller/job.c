@@ -302,6 +302,11 @@ bool job_finished(const struct job *job)
            job->draft.phase == TRAININGJOB_PHASE_FAILED;
 }
 
+bool job_has_ended(const struct job *job)
+{
+    return job_finished(job) || job->draft.phase == TRAININGJOB_PHASE_SUSPENDED;
+}
+
 void job_make_gang(struct job *job)
 {
     if (job->coordinator || !job->has_tj)

@@ -159,6 +159,8 @@ void job_touch(struct job *job);
  */
 void job_make_gang(struct job *job);
 bool job_finished(const struct job *job); /* by the draft's phase */
+/* Finished or suspended: its launchers are to go, and nobody is to blame for that. */
+bool job_has_ended(const struct job *job);
 void job_forget_verdict(struct job *job);
 /* Forgets the gang: members, coordinator and what is known of the attempt. */
 void job_drop_gang(struct job *job);

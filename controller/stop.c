@@ -63,7 +63,6 @@ void stop_suspend(struct job *job)
     s->queue.position = 0;
     s->queue.reason[0] = 0;
     s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
-    s->ready_replicas = 0;
     s->recovery.pending_stop[0] = 0;
     s->recovery.pending_stop_ms = 0;
     s->recovery.in_place_failures = 0;

@@ -14,16 +14,12 @@
 static void fill_status(struct job *job)
 {
     struct trainingjob_status *s = &job->draft;
-    char selector[TRAININGJOB_SELECTOR_MAX], workers[TRAININGJOB_WORD_MAX];
+    char selector[TRAININGJOB_SELECTOR_MAX];
     trainingjob_selector(job->name, selector);
-    (void)snprintf(workers, sizeof workers, "0/%" PRId64, job->tj.spec.workers.replicas);
     trainingjob_set_text(&s->selector, selector, sizeof selector);
-    trainingjob_set_text(&s->workers, workers, sizeof workers);
     trainingjob_set_text(&s->launcher_image, job->controller->config.launcher_image,
                          TRAININGJOB_MESSAGE_MAX);
-    s->gpus = trainingjob_gpus(&job->tj);
-    s->replicas = job->tj.spec.workers.replicas;
-    s->ready_replicas = 0;
+    (void)counts_refresh(job);
 }
 
 void submit_accept(struct job *job)
@@ -49,6 +45,7 @@ void submit_accept(struct job *job)
 
 void submit_refuse(struct job *job)
 {
+    fill_status(job);
     const char *reason = strstr(job->refusal, "not supported yet") ? "NotSupported" : "InvalidSpec";
     finish_fail(job, reason, job->refusal);
 }

@@ -156,7 +156,8 @@ void trainingjob_status_read(const cJSON *status, struct trainingjob_status *ret
 /* status as JSON, absent fields left out; the caller frees it. */
 cJSON *trainingjob_status_json(const struct trainingjob_status *status);
 
-/* The merge patch that turns `old` into `new`: {"metadata": {"resourceVersion": ...}, "status":
+/* The merge patch that turns `old` into `new`, all of `new` when `old` has no phase yet:
+ * {"metadata": {"resourceVersion": ...}, "status":
  * ...}, our own fields only; NULL when nothing differs. The caller frees it. */
 cJSON *trainingjob_status_patch(const struct trainingjob_status *old_status,
                                 const struct trainingjob_status *new_status,

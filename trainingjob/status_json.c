@@ -114,9 +114,9 @@ cJSON *trainingjob_status_json(const struct trainingjob_status *s)
     write_recovery(&s->recovery, to);
     write_progress(s, to);
     json_set_string(to, "workers", s->workers);
-    set_integer(to, "gpus", s->gpus, 0);
+    json_set_integer(to, "gpus", s->gpus);
     json_set_integer(to, "replicas", s->replicas); /* read by the scale subresource */
-    set_integer(to, "readyReplicas", s->ready_replicas, 0);
+    json_set_integer(to, "readyReplicas", s->ready_replicas);
     json_set_string(to, "selector", s->selector);
     set_time(to, "startTime", s->start_ms);
     set_time(to, "completionTime", s->completion_ms);
@@ -129,7 +129,10 @@ cJSON *trainingjob_status_patch(const struct trainingjob_status *old_status,
                                 const struct trainingjob_status *new_status,
                                 const char *resource_version)
 {
-    cleanup_json cJSON *before = trainingjob_status_json(old_status);
+    /* Nobody has written yet: what is 0 is written too, for columns show what is there. */
+    bool is_first = old_status->phase == TRAININGJOB_PHASE_NONE;
+    cleanup_json cJSON *before =
+        is_first ? cJSON_CreateObject() : trainingjob_status_json(old_status);
     cleanup_json cJSON *after = trainingjob_status_json(new_status);
     cJSON *difference = json_merge_diff(before, after);
     if (!difference->child) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "world.h"
+#include "world_internal.h"
 
 static void test_a_job_runs_from_its_submission_to_success(void **state)
 {
@@ -31,6 +32,56 @@ static void test_a_job_runs_from_its_submission_to_success(void **state)
                         "Succeeded");
     assert_true(world_has_event(&w, "Completed"));
     assert_int_equal(w.secrets_read, 0);
+    world_release(&w);
+}
+
+/* What `kubectl get` shows, as text; "" when the column would be blank. */
+static void assert_columns(struct world *w, const char *job, const char *workers, int64_t gpus)
+{
+    const cJSON *status = json_member(world_job_object(w, job), "status");
+    assert_string_equal(json_string(status, "workers", ""), workers);
+    assert_int_equal(json_integer(status, "restarts", -1), 0);
+    assert_int_equal(json_integer(status, "gpus", -1), gpus);
+}
+
+static void test_columns_are_filled_from_the_first_write_on(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 2, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_columns(&w, "a", "0/2", 2);
+    world_submit(&w, "b", 1, "{\"spec\":{\"workers\":{\"replicas\":\"many\"}}}");
+    assert_string_equal(world_phase(&w, "b"), "Failed");
+    assert_columns(&w, "b", "0/0", 0);
+    world_submit(&w, "c", 3, "{\"spec\":{\"suspend\":true}}");
+    assert_columns(&w, "c", "0/3", 3);
+    world_release(&w);
+}
+
+static void test_replicas_are_the_pods_that_exist(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_submit(&w, "b", 2, NULL);
+    assert_int_equal(world_number(&w, "b", "replicas"), 0);
+    world_advance(&w, 1500);
+    assert_int_equal(world_number(&w, "a", "replicas"), 2);
+    assert_int_equal(world_number(&w, "a", "readyReplicas"), 2);
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    world_advance(&w, 1500);
+    assert_int_equal(world_number(&w, "a", "replicas"), 2);
+    assert_int_equal(world_number(&w, "a", "readyReplicas"), 1);
+    assert_string_equal(world_status(&w, "a", "workers"), "1/2");
+    world_launcher_connects(&w, world_launcher(&w, "a", 1));
+    world_advance(&w, 1500);
+    world_job_ends_well(&w, "a");
+    world_advance(&w, 1500);
+    assert_int_equal(world_number(&w, "a", "replicas"), 0);
+    assert_string_equal(world_status(&w, "a", "workers"), "2/2"); /* as it was in the end */
     world_release(&w);
 }
 
@@ -228,6 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_job_runs_from_its_submission_to_success),
+        cmocka_unit_test(test_columns_are_filled_from_the_first_write_on),
+        cmocka_unit_test(test_replicas_are_the_pods_that_exist),
         cmocka_unit_test(test_rank_0_may_decide_alone),
         cmocka_unit_test(test_the_last_checkpoint_is_taken_in_after_the_end),
         cmocka_unit_test(test_progress_is_written_at_once_and_then_every_ten_seconds),

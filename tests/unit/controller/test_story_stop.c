@@ -39,6 +39,29 @@ static void test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its
     world_release(&w);
 }
 
+static void test_a_suspended_job_that_is_scaled_shows_its_new_size(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 3);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 1500);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 1500);
+    assert_string_equal(world_status(&w, "a", "workers"), "0/2");
+    assert_int_equal(world_number(&w, "a", "replicas"), 0);
+    assert_int_equal(world_number(&w, "a", "readyReplicas"), 0);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"workers\":{\"replicas\":3}}}");
+    world_advance(&w, 1500);
+    assert_string_equal(world_status(&w, "a", "workers"), "0/3");
+    assert_int_equal(world_number(&w, "a", "gpus"), 3);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_advance(&w, 1500);
+    assert_string_equal(world_status(&w, "a", "workers"), "3/3");
+    assert_int_equal(world_number(&w, "a", "replicas"), 3);
+    world_release(&w);
+}
+
 static void test_a_job_submitted_suspended_waits_for_its_user(void **state)
 {
     struct world w;
@@ -214,6 +237,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its_step),
+        cmocka_unit_test(test_a_suspended_job_that_is_scaled_shows_its_new_size),
         cmocka_unit_test(test_a_job_submitted_suspended_waits_for_its_user),
         cmocka_unit_test(test_a_suspension_that_is_taken_back_restarts_in_place_uncharged),
         cmocka_unit_test(test_a_cancelled_job_gets_its_grace_and_stays_as_failed),
