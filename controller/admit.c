@@ -268,9 +268,9 @@ void admit_undo(struct job *job)
     job->draft.recovery.next_attempt_ms = 0;
     free(steal_ptr(&job->undo_words));
     job_ledger_none(job);
-    coordinator_exit(job->coordinator, job_exit_code(job), "the gang gives its nodes back");
-    gang_drain(job);
-    job_drop_gang(job);
+    finish_let_go(job); /* the gang is forgotten when its pods have ended */
+    job->no_place = job->adopting = false;
+    job_forget_verdict(job);
     c->metrics.count[METRIC_GANGS_UNDONE]++;
     job_gate(job);
 }

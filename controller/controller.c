@@ -99,6 +99,7 @@ static void make_gang_if_needed(struct job *job)
     case TRAININGJOB_PHASE_PREEMPTING:
         job_make_gang(job);
         break;
+    case TRAININGJOB_PHASE_SUSPENDED:
     case TRAININGJOB_PHASE_SUCCEEDED:
     case TRAININGJOB_PHASE_FAILED:
         for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
@@ -107,7 +108,6 @@ static void make_gang_if_needed(struct job *job)
         break;
     case TRAININGJOB_PHASE_NONE:
     case TRAININGJOB_PHASE_QUEUED:
-    case TRAININGJOB_PHASE_SUSPENDED:
         break;
     }
 }

@@ -160,7 +160,7 @@ void job_set_alarms(struct job *job)
         wake_later(job, p->delete_again_ms);
     for (uint32_t i = 0; i < job->members_count; i++)
         wake_later(job, job->members[i].create_after_ms);
-    if (job->let_go && job_finished(job))
+    if (job->let_go)
         wake_later(job, job->let_go_ms + JOB_EXIT_WAIT_MS);
     if (job->coordinator)
         job_wake_at(job, coordinator_wake_ms(job->coordinator));

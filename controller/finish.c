@@ -66,10 +66,19 @@ void finish_let_go(struct job *job)
 
 /* ---- pods ---- */
 
+/* Launchers that were told to exit end their pods by themselves, and the logs stay. Deleted is what
+ * does not end in time, and what no launcher answers from (an image that is still being pulled). */
+static bool has_had_its_time(const struct job *job, const struct view_pod *pod)
+{
+    const struct member *m = member_of_pod(job, pod);
+    bool waited = job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
+    bool answers = m && m->joined_once && strcmp(m->lost_uid, pod->uid) != 0;
+    return view_pod_ended(pod) || waited || !job->coordinator || !answers;
+}
+
 static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
-    bool waited = job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
-    bool ended = view_pod_ended(pod) || waited || !job->coordinator;
+    bool ended = has_had_its_time(job, pod);
     int policy = job->has_tj ? job->tj.spec.clean_pod_policy : TRAININGJOB_CLEAN_RUNNING;
     if (policy == TRAININGJOB_CLEAN_ALL)
         return ended;
@@ -93,10 +102,12 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
     if (pod->delete_asked || pod->deleting || pod->delete_again_ms > job->controller->now_ms)
         return false;
+    if (pod->surplus)
+        return true;
     switch (job->draft.phase) {
     case TRAININGJOB_PHASE_QUEUED:
     case TRAININGJOB_PHASE_SUSPENDED:
-        return !view_pod_terminal(pod);
+        return !view_pod_terminal(pod) && has_had_its_time(job, pod);
     case TRAININGJOB_PHASE_SUCCEEDED:
     case TRAININGJOB_PHASE_FAILED:
         return finished_pod_is_to_go(job, pod);
@@ -121,6 +132,36 @@ static void deletion_refused(struct job *job, const char *name, const char *word
             p->delete_again_ms = job->controller->now_ms + JOB_DELETE_AGAIN_MS;
         }
     event_record(job, true, "DeletionRefused", "pod %s: %s", name, words);
+}
+
+/* By member, the newest first. */
+static int by_member(const void *a, const void *b)
+{
+    const struct view_pod *x = *(struct view_pod *const *)a, *y = *(struct view_pod *const *)b;
+    int role = strcmp(x->role, y->role);
+    if (role || x->slot != y->slot)
+        return role ? role : x->slot < y->slot ? -1 : 1;
+    return x->creation > y->creation ? -1 : x->creation < y->creation;
+}
+
+void finish_mark_surplus(struct job *job)
+{
+    struct view_pod **ended = NULL;
+    size_t count = 0, capacity = 0, of_member = 0;
+    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (view_pod_terminal(p)) {
+            MLT_GROW(ended, count, capacity);
+            ended[count++] = p;
+        }
+    if (count > JOB_ENDED_PODS_MAX)
+        qsort(ended, count, sizeof(struct view_pod *), by_member);
+    for (size_t i = 0; i < count; i++) {
+        bool same = i && ended[i]->slot == ended[i - 1]->slot &&
+                    strcmp(ended[i]->role, ended[i - 1]->role) == 0;
+        of_member = same ? of_member + 1 : 1;
+        ended[i]->surplus = count > JOB_ENDED_PODS_MAX && of_member > JOB_ENDED_PODS_MAX;
+    }
+    free(ended);
 }
 
 static void pod_deleted(struct controller *c, const struct apply_order *order,

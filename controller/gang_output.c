@@ -33,6 +33,7 @@ static void member_channel(struct job *job, const struct coordinator_output *out
     if (!m)
         return;
     m->joined = joined;
+    m->joined_once |= joined;
     m->channel = joined ? out->channel : 0;
     m->absent_since_ms = job->controller->now_ms;
 }

@@ -69,6 +69,8 @@ void members_dismiss(struct job *job);
 /* Pods that have ended before this gang came to be are not its own. */
 void members_leave_former(struct job *job);
 struct member *member_find(struct job *job, const char *role, uint32_t slot);
+/* The member that a pod is the newest of; NULL: none. */
+const struct member *member_of_pod(const struct job *job, const struct view_pod *pod);
 /* Whether the member's pod can run ranks, now or soon. */
 bool member_has_pod(const struct member *m);
 /* Whether a pod is to be created for it: it has a node, and nothing of an earlier pod is left
@@ -142,6 +144,9 @@ void stop_time_out(struct job *job);
 void finish_complete(struct job *job);
 void finish_fail(struct job *job, const char *reason, const char *message);
 void finish_let_go(struct job *job);
+/* Finds the pods that have ended and are not worth keeping: older than JOB_ENDED_PODS_MAX others.
+ */
+void finish_mark_surplus(struct job *job);
 bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod);
 void finish_delete_pods(struct job *job);
 /* A finished job whose pods have all ended needs no members and no coordinator any more. */

@@ -315,7 +315,7 @@ void job_make_gang(struct job *job)
     if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
         members_leave_former(job);
     make_coordinator(job);
-    if (!job_finished(job))
+    if (!job_has_ended(job))
         job_ledger_holds(job);
     /* A HELLO from a pod that the coordinator does not expect would be refused. */
     members_refresh(job);

@@ -25,6 +25,7 @@
     3 /* by one node, before it is avoided: a former pod may still be there */
 #define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
+#define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 
@@ -49,6 +50,7 @@ struct member {
     int64_t create_after_ms; /* not before */
     bool dead;               /* it had a pod, which has ended or is gone */
     bool joined;             /* its channel is open */
+    bool joined_once;        /* it has been, since this pod is known */
     uint64_t channel;        /* that channel */
     bool terminating;        /* the kubelet ends its pod; its launcher waits for leave to go */
     int64_t absent_since_ms;

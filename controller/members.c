@@ -12,6 +12,14 @@ struct member *member_find(struct job *job, const char *role, uint32_t slot)
     return NULL;
 }
 
+const struct member *member_of_pod(const struct job *job, const struct view_pod *pod)
+{
+    bool known = pod->slot < job->members_count &&
+                 strcmp(job->members[pod->slot].role, pod->role) == 0 &&
+                 job->members[pod->slot].pod == pod;
+    return known ? &job->members[pod->slot] : NULL;
+}
+
 bool member_has_pod(const struct member *m)
 {
     return m->pod && !view_pod_ended(m->pod) && strcmp(m->pod->uid, m->lost_uid) != 0;
@@ -118,7 +126,7 @@ static void member_lost(struct job *job, struct member *m)
     int32_t code = same && m->pod->exit_code > 0 ? m->pod->exit_code : 0;
     m->dead = true;
     set_string(&m->pod_uid, "");
-    if (job->let_go || job_finished(job))
+    if (job->let_go || job_has_ended(job))
         return;
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
@@ -151,7 +159,7 @@ static void member_refresh(struct job *job, struct member *m)
         set_string(&m->pod_uid, m->pod->uid);
         set_string(&m->pod_name, m->pod->name);
         m->absent_since_ms = job->controller->now_ms;
-        m->terminating = false;
+        m->terminating = m->joined_once = false;
         coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod->uid);
         return;
     }
@@ -183,6 +191,7 @@ void members_leave_former(struct job *job)
 void members_refresh(struct job *job)
 {
     job->members_stale = false;
+    finish_mark_surplus(job);
     if (!job->coordinator)
         return;
     for (uint32_t i = 0; i < job->members_count; i++)

@@ -67,7 +67,7 @@ static void check_member(struct job *job, struct member *m)
 
 void node_loss_check_job(struct job *job)
 {
-    if (!job->coordinator || job->let_go || job_finished(job))
+    if (!job->coordinator || job->let_go || job_has_ended(job))
         return;
     for (uint32_t i = 0; i < job->members_count; i++)
         check_member(job, &job->members[i]);

@@ -40,6 +40,7 @@ struct view_pod {
     uint64_t version; /* resourceVersion as a number, 0 when it is none */
     enum view_pod_phase phase;
     bool deleting;
+    bool surplus;            /* it has ended, and so have enough newer ones of its member */
     bool delete_asked;       /* our deletion is under way or done */
     int64_t delete_again_ms; /* it was refused: not before */
     bool trainer_ended;      /* the trainer container has ended: its state decides, not the phase */

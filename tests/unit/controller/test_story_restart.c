@@ -249,6 +249,7 @@ static void test_a_gang_whose_lost_member_fits_nowhere_waits_as_a_whole(void **s
     assert_string_equal(world_phase(&w, "a"), "Queued");
     /* One has ended, and stays for its log; of the other nobody says that it has. */
     assert_int_equal(world_count(&w, "pods"), 2);
+    assert_int_equal(w.pods_deleted, 1);
     assert_null(world_launcher(&w, "a", 0));
     world_node_ready(&w, "node002", true);
     world_advance(&w, 40000);

@@ -39,6 +39,90 @@ static void test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its
     world_release(&w);
 }
 
+static void test_a_suspended_job_keeps_its_pods_for_their_logs(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 20000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_int_equal(w.pods_deleted, 0);
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-1"), "status.phase", ""),
+                        "Failed");
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_non_null(world_object(&w, "pods/team/a-worker-1"));
+    assert_non_null(world_object(&w, "pods/team/a-worker-1-r2"));
+    world_release(&w);
+}
+
+static void test_a_suspended_jobs_pod_that_does_not_end_is_deleted(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_launcher(&w, "a", 1)->ignores_exit = true;
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 9000);
+    assert_int_equal(w.pods_deleted, 0);
+    world_advance(&w, 2000);
+    assert_int_equal(w.pods_deleted, 1);
+    assert_null(world_object(&w, "pods/team/a-worker-1"));
+    world_release(&w);
+}
+
+static void test_a_suspension_goes_on_under_the_next_controller(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    for (uint32_t slot = 0; slot < 2; slot++)
+        world_launcher(&w, "a", slot)->ignores_exit = true;
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    for (uint32_t slot = 0; slot < 2; slot++)
+        world_launcher(&w, "a", slot)->ignores_exit = false;
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_null(world_launcher(&w, "a", 0));
+    assert_int_equal(w.pods_deleted, 0);
+    assert_int_equal(world_number(&w, "a", "replicas"), 0);
+    world_release(&w);
+}
+
+static void test_pods_kept_for_their_logs_are_bounded(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, "{\"spec\":{\"backoffLimit\":50}}");
+    for (int i = 0; i < 8; i++) {
+        world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+        world_advance(&w, 5000);
+        world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+        world_advance(&w, 1000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+    }
+    assert_int_equal(world_count(&w, "pods"), 2 * (5 + 1));
+    assert_null(world_object(&w, "pods/team/a-worker-1-r3"));
+    assert_non_null(world_object(&w, "pods/team/a-worker-1-r4"));
+    assert_non_null(world_object(&w, "pods/team/a-worker-1-r9"));
+    for (int i = 0; i < 8; i++) {
+        world_pod_ends(&w, world_launcher(&w, "a", 1), 137);
+        world_advance(&w, 120000);
+    }
+    world_replace_controller(&w);
+    world_advance(&w, 1000);
+    assert_true(world_count(&w, "pods") <= 2 * (5 + 1));
+    world_release(&w);
+}
+
 static void test_a_suspended_job_that_is_scaled_shows_its_new_size(void **state)
 {
     struct world w;
@@ -237,6 +321,10 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its_step),
+        cmocka_unit_test(test_a_suspended_job_keeps_its_pods_for_their_logs),
+        cmocka_unit_test(test_a_suspended_jobs_pod_that_does_not_end_is_deleted),
+        cmocka_unit_test(test_a_suspension_goes_on_under_the_next_controller),
+        cmocka_unit_test(test_pods_kept_for_their_logs_are_bounded),
         cmocka_unit_test(test_a_suspended_job_that_is_scaled_shows_its_new_size),
         cmocka_unit_test(test_a_job_submitted_suspended_waits_for_its_user),
         cmocka_unit_test(test_a_suspension_that_is_taken_back_restarts_in_place_uncharged),

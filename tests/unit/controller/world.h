@@ -52,6 +52,7 @@ struct world_launcher {
     bool hold_stop; /* its ranks do not end when told to stop */
     bool stopping;
     bool refused; /* comes back after a while */
+    bool ignores_exit;
     struct rendezvous_exit exits[8];
     uint32_t exits_count;
     struct rendezvous_checkpoint checkpoints[4]; /* newest first */

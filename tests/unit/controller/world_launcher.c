@@ -204,6 +204,8 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
         break;
     case RENDEZVOUS_EXIT:
         l->exit_code = m->exit.code;
+        if (l->ignores_exit)
+            break;
         world_pod_ends(w, l, m->exit.code);
         break;
     case RENDEZVOUS_PING:

@@ -345,6 +345,7 @@ static void serve_delete(struct world *w, uint64_t id, const struct target *t)
         answer_error(w, id, 403, "Forbidden", w->refuse_delete);
         return;
     }
+    w->pods_deleted += strcmp(t->plural, "pods") == 0 && world_object(w, key);
     if (is_stuck(w, t, key)) {
         json_set_string(world_object(w, key), "metadata.deletionTimestamp", "2026-01-01T00:00:00Z");
         world_changed(w, key);
@@ -355,7 +356,6 @@ static void serve_delete(struct world *w, uint64_t id, const struct target *t)
         answer_error(w, id, 404, "NotFound", "not found");
         return;
     }
-    w->pods_deleted += strcmp(t->plural, "pods") == 0;
     answer_json(w, id, 200, world_object(w, key));
     world_delete(w, key);
 }

@@ -43,7 +43,7 @@ static void test_an_empty_status_says_that_all_is_absent(void **state)
     assert_int_equal(status.recovery.resume_step, TRAININGJOB_NONE);
     cleanup_json cJSON *json = trainingjob_status_json(&status);
     cleanup_free char *text = json_print(json);
-    assert_string_equal(text, "{\"restarts\":0,\"replicas\":0}");
+    assert_string_equal(text, "{\"restarts\":0,\"gpus\":0,\"replicas\":0,\"readyReplicas\":0}");
 }
 
 static void test_a_broken_status_is_read_as_far_as_it_goes(void **state)
