@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/cluster_dir.h"
+#include "cli/supervise.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/name.h"
@@ -104,7 +105,9 @@ int cli_connect_cluster(struct cli *c, const char *dir, const char *namespace_,
                         struct mlt_error *err)
 {
     cleanup_free char *file = cluster_file(dir, "kubeconfig");
-    int rc = cli_connect_file(c, file, NULL, namespace_, err);
+    int rc = cluster_wait_ready(dir, SUPERVISE_READY_MS, err);
+    if (rc == 0)
+        rc = cli_connect_file(c, file, NULL, namespace_, err);
     if (rc == 0)
         c->cluster_dir = mlt_strdup(dir);
     return rc;

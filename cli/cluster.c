@@ -111,7 +111,8 @@ static int up_already(const struct options *o, const char *dir)
 {
     struct mlt_error err = {0};
     struct cluster_shape shape;
-    if (cluster_shape_read(dir, &shape, &err) < 0)
+    if (cluster_wait_ready(dir, SUPERVISE_READY_MS, &err) < 0 ||
+        cluster_shape_read(dir, &shape, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     bool differs = shape.nodes != o->shape.nodes || shape.gpus_per_node != o->shape.gpus_per_node;
     if (o->shape_given && differs)
@@ -132,8 +133,11 @@ static int up(struct options *o)
         return up_already(o, dir);
     double begin = seconds_now();
     if (cluster_make_dir(dir, &err) < 0 || settle_shape(dir, o, &err) < 0 ||
-        supervise_start(dir, o->name, false, &err) < 0)
+        supervise_start(dir, o->name, false, &err) < 0) {
+        if (cluster_is_up(dir)) /* somebody else started it at the same moment */
+            return up_already(o, dir);
         return cli_fail(CLI_FAILED, "%s", err.text);
+    }
     printf("cluster %s is up after %.2f s: %d node%s\n", o->name, seconds_now() - begin,
            o->shape.nodes, o->shape.nodes > 1 ? "s" : "");
     printf("  export KUBECONFIG=%s/kubeconfig\n  mltrain submit job.yaml, or kubectl apply -f "

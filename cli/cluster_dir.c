@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +19,8 @@
 #define SHAPE_FILE "cluster.json"
 #define LOCK_FILE "supervisor.pid"
 #define SMALL_FILE_MAX 4096
+#define READY_WORD "ready" /* behind the supervisor's process id */
+#define READY_LOOK_MS 10
 
 static char *state_home(void)
 {
@@ -71,20 +72,51 @@ static int read_small_file(const char *path, char *ret_text, size_t size)
     return 0;
 }
 
-pid_t cluster_supervisor(const char *dir)
+/* The supervisor of a folder and whether it has said that all its programs are ready. The lock is
+ * looked at without being taken: taken for a moment only, it would make a supervisor that starts
+ * just then believe in another one. */
+static pid_t read_supervisor(const char *dir, bool *ret_ready)
 {
     cleanup_free char *path = cluster_file(dir, LOCK_FILE);
     cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *ret_ready = false;
+    if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
         return 0;
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0) /* nobody holds it: the supervisor is gone */
-        return 0;
-    char text[32];
+    char text[64];
     int64_t pid;
     if (read_small_file(path, text, sizeof text) < 0)
         return 0;
-    text[strcspn(text, "\n")] = '\0';
+    size_t first = strcspn(text, "\n");
+    *ret_ready = strcmp(text + first, "\n" READY_WORD "\n") == 0;
+    text[first] = '\0';
     return mlt_parse_integer(text, 1, INT32_MAX, &pid, NULL) < 0 ? 0 : (pid_t)pid;
+}
+
+pid_t cluster_supervisor(const char *dir)
+{
+    bool ready;
+    return read_supervisor(dir, &ready);
+}
+
+int cluster_wait_ready(const char *dir, int64_t timeout_ms, struct mlt_error *err)
+{
+    for (int64_t waited_ms = 0;; waited_ms += READY_LOOK_MS) {
+        bool ready;
+        if (read_supervisor(dir, &ready) == 0)
+            return mlt_fail(err, ENOENT, "the cluster in %s is not up", dir);
+        if (ready)
+            return 0;
+        if (waited_ms >= timeout_ms)
+            return mlt_fail(err, ETIMEDOUT, "the cluster is coming up but is not ready; see %s/log",
+                            dir);
+        (void)usleep(READY_LOOK_MS * 1000);
+    }
+}
+
+void cluster_say_ready(int lock)
+{
+    (void)dprintf(lock, "%s\n", READY_WORD);
 }
 
 bool cluster_is_up(const char *dir)
@@ -98,7 +130,8 @@ int cluster_lock(const char *dir, struct mlt_error *err)
     cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return mlt_fail(err, errno, "%s: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
         return mlt_fail(err, EAGAIN, "another supervisor runs in %s", dir);
     if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
         return mlt_fail(err, errno, "%s: %s", path, strerror(errno));

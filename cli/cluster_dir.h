@@ -25,6 +25,10 @@ char *cluster_file(const char *dir, const char *name); /* DIR/NAME; the caller f
 bool cluster_is_up(const char *dir);
 pid_t cluster_supervisor(const char *dir);
 
+/* Waits until the programs of a cluster that is coming up have been ready once. -ENOENT: it is not
+ * up. */
+int cluster_wait_ready(const char *dir, int64_t timeout_ms, struct mlt_error *err) MLT_MUST_USE;
+
 /* Makes the folder and those above it, mode 0700. */
 int cluster_make_dir(const char *dir, struct mlt_error *err) MLT_MUST_USE;
 
@@ -39,6 +43,9 @@ char *cluster_node_name(const struct cluster_shape *shape, int index);
 
 /* Takes the lock for as long as the descriptor is open: -EAGAIN when another supervisor has it. */
 int cluster_lock(const char *dir, struct mlt_error *err) MLT_MUST_USE;
+
+/* For the supervisor that holds this lock: its programs are ready. */
+void cluster_say_ready(int lock);
 
 /* Removes a folder and all below it. Never follows links. */
 void cluster_remove_dir(const char *dir);

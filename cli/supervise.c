@@ -44,7 +44,7 @@ struct child {
 struct supervisor {
     const char *dir, *name;
     bool temporary;
-    int ready_fd;
+    int ready_fd, lock;
     struct cluster_shape shape;
     uv_loop_t loop;
     uv_signal_t on_child, on_term, on_int;
@@ -88,6 +88,7 @@ static void all_ready(struct supervisor *s)
             return;
     if (s->ready_fd < 0)
         return;
+    cluster_say_ready(s->lock);
     ssize_t written = write(s->ready_fd, "\n", 1);
     (void)written;
     (void)close(s->ready_fd);
@@ -391,6 +392,7 @@ int supervise_main(const char *dir, const char *name, bool temporary, int ready_
     mlt_log_start("mltrain-supervisor", MLT_LOG_INFO);
     cleanup_free char *log_dir = cluster_file(dir, "log");
     cleanup_close int lock = cluster_lock(dir, &err);
+    s.lock = lock;
     if (lock < 0 || cluster_shape_read(dir, &s.shape, &err) < 0 ||
         cluster_make_dir(log_dir, &err) < 0) {
         mlt_log(MLT_LOG_ERROR, "%s", err.text);

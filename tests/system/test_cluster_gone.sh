@@ -44,7 +44,7 @@ folder=$(tr '\0' '\n' <"/proc/$supervisor/cmdline" | grep '^/tmp/mltrain-run-')
 rank=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" 2>/dev/null | grep -qx RANK=0 && grep -qF "$folder/" "$d/mountinfo" && echo "${d#/proc/}"; done 2>/dev/null | head -1)
 [ -n "$rank" ] || fail "no rank found"
 kill -9 "$supervisor"
-eventually 20 ended $runner || { kill -9 $runner; fail "run waits for ever for its private cluster"; }
+eventually 40 ended $runner || { kill -9 $runner; fail "run waits for ever for its private cluster"; }
 wait $runner
 [ $? = 1 ] || fail "exit code without a cluster"
 grep -q "private cluster is gone" run.txt || { cat run.txt; fail "not told"; }
