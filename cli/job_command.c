@@ -76,7 +76,20 @@ static int cancel(struct cli *c, const char *name)
 
 static int set_suspend(struct cli *c, const char *name, bool suspend)
 {
-    cJSON *patch cleanup_json = cJSON_CreateObject();
+    struct mlt_error err = {0};
+    cleanup_free char *path = cli_job_path(c->namespace_, name, NULL, NULL);
+    struct trainingjob job cleanup_trainingjob = {0};
+    cJSON *object cleanup_json = NULL, *patch cleanup_json = cJSON_CreateObject();
+    if (cli_get(c, path, &object, &err) < 0)
+        return cli_fail(CLI_FAILED, "%s", err.text);
+    if (trainingjob_read(object, &job, NULL) == 0 && trainingjob_finished(&job))
+        return cli_fail(CLI_FAILED, "%s has finished already (%s)", name,
+                        json_string(object, "status.phase", "?"));
+    if (json_bool(object, "spec.suspend", false) == suspend) {
+        printf("trainingjob.mltrain.io/%s is %s\n", name,
+               suspend ? "suspended already" : "not suspended");
+        return CLI_OK;
+    }
     json_set_bool(patch, "spec.suspend", suspend);
     return patch_job(c, name, patch, suspend ? "suspended" : "resumed");
 }

@@ -31,6 +31,8 @@ bool job_column_is_wide(enum job_column column)
     return columns[column].wide;
 }
 
+#define TAIL_LINES_MAX 12 /* of a rank's last output, for each failure */
+
 /* ---- pieces ---- */
 
 static int64_t time_at(const cJSON *object, const char *path)
@@ -314,10 +316,15 @@ void job_failure_words(const char *message, char *line)
                    message);
 }
 
-/* The rest of a failure's message, each line behind a bar. */
+/* The rest of a failure's message, the end of it, each line behind a bar. */
 static void failure_tail(struct mlt_text *out, const char *message)
 {
     const char *line = strchr(message, '\n');
+    int64_t lines = 0;
+    for (const char *p = line; p && p[1]; p = strchr(p + 1, '\n'))
+        lines++;
+    for (; lines > TAIL_LINES_MAX; lines--)
+        line = strchr(line + 1, '\n');
     while (line && line[1]) {
         const char *end = strchr(line + 1, '\n');
         mlt_text_puts(out, "      | ");

@@ -166,6 +166,17 @@ static int by_time(const void *a, const void *b)
     return order ? order : x->sequence < y->sequence ? -1 : 1;
 }
 
+/* So that nobody takes a rank or an attempt that never was for a silent one. */
+static void say_nothing_found(const struct options *o)
+{
+    char rank[32] = "any rank", attempt[48] = "";
+    if (o->filter.rank != LOG_LINE_LAUNCHER)
+        (void)snprintf(rank, sizeof rank, "rank %" PRId64, o->filter.rank);
+    if (o->filter.attempt)
+        (void)snprintf(attempt, sizeof attempt, " in attempt %" PRId64, o->filter.attempt);
+    (void)cli_fail(0, "%s: no output of %s%s", o->name, rank, attempt);
+}
+
 static void print_collection(const struct options *o, struct collection *all)
 {
     if (all->count)
@@ -190,6 +201,8 @@ static void print_collection(const struct options *o, struct collection *all)
         }
         skip = o->tail >= 0 && wanted > (size_t)o->tail ? wanted - (size_t)o->tail : 0;
     }
+    if (wanted == 0 && all->waiting == 0)
+        say_nothing_found(o);
 }
 
 static int collect(struct cli *c, const struct options *o, const cJSON *pods)
@@ -293,6 +306,9 @@ static int logs(struct cli *c, struct options *o)
         return cli_fail(CLI_FAILED, "%s is in its first attempt; there is no earlier one", o->name);
     if (o->previous)
         o->filter.attempt = attempt - 1;
+    if (o->filter.attempt > attempt && !o->follow)
+        return cli_fail(CLI_FAILED, "%s has no attempt %" PRId64 "; its newest is %" PRId64,
+                        o->name, o->filter.attempt, attempt);
     if (o->follow)
         return follow(c, o, job);
     struct mlt_text pods_path cleanup_text = MLT_TEXT_INIT(KUBE_PATH_MAX),

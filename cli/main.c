@@ -90,6 +90,7 @@ static int check_output(int code)
 int main(int argc, char **argv)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    argp_err_exit_status = CLI_USAGE;
     if (argc < 2) {
         usage(stderr);
         return CLI_USAGE;

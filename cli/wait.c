@@ -10,6 +10,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 #include "lib/json/json.h"
+#include "trainingjob/status.h"
 
 struct options {
     struct cli_target target;
@@ -19,12 +20,23 @@ struct options {
 
 static const char *what_of(struct argp_state *state, const char *text)
 {
+    static const char *const words[] = {
+#define XX(name, text) text,
+        TRAININGJOB_PHASE_MAP(XX) TRAININGJOB_CONDITION_MAP(XX)
+#undef XX
+    };
     const char *word = strncmp(text, "condition=", 10) == 0 ? text + 10
                        : strncmp(text, "phase=", 6) == 0    ? text + 6
                                                             : text;
-    if (!*word)
-        argp_error(state, "--for `%s`: expected a phase or a condition, such as Running", text);
-    return word;
+    for (size_t i = 0; *word && i < MLT_ARRAY_LENGTH(words); i++)
+        if (strcasecmp(word, words[i]) == 0)
+            return words[i];
+    argp_error(state,
+               "--for `%s`: expected a phase or a condition: Queued, Admitted, Starting, Running, "
+               "Restarting, Preempting, Suspended, Succeeded, Failed, Complete or "
+               "CheckpointNotDurable",
+               text);
+    return text;
 }
 
 /* "90", "90s", "5m" or "2h". */

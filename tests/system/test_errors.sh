@@ -36,5 +36,14 @@ says 0 created mltrain submit twice.yaml
 says 1 'already exists' mltrain submit twice.yaml
 says 1 'already exists' mltrain run twice.yaml
 says 3 'timed out' mltrain wait twice --for Failed --timeout 1s
+says 2 'expected a phase or a condition: Queued' mltrain wait twice --for Ready
+says 0 'not suspended' mltrain resume twice
+says 1 'no attempt 7' mltrain logs twice --attempt 7
+mltrain wait twice --for Running --timeout 30s >/dev/null || fail "twice does not run"
+says 0 'no output of rank 99' mltrain logs twice --rank 99
+mltrain cancel twice >/dev/null
+mltrain wait twice --timeout 30s >/dev/null
+says 1 'has finished already' mltrain suspend twice
+says 1 'has finished already' mltrain cancel twice
 plain_job exec 1 1 true '  backoffLimit: 0' | sed 's/command: \[bash, -c, /command: [no-such-program, /' >exec.yaml
 says 127 'no-such-program' mltrain run exec.yaml
