@@ -117,6 +117,11 @@ void screen_job(struct screen *s, const cJSON *job, int64_t now_ms, int64_t wall
     if (s->quiet)
         return;
     tell_failures(s, job);
+    if (job_is_finished(job)) {
+        s->last[0] = '\0'; /* the closing line says it all */
+        wipe(s);
+        return;
+    }
     char line[JOB_CELL_MAX];
     job_progress_line(job, wall_ms, line);
     const char *phase = json_string(job, "status.phase", "Pending");
