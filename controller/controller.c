@@ -78,6 +78,7 @@ static void act(struct job *job, enum reconcile_action action)
         [RECONCILE_RESUME] = stop_resume,
         [RECONCILE_CANCEL] = stop_cancel,
         [RECONCILE_TIME_OUT] = stop_time_out,
+        [RECONCILE_NOTE_RESTARTING] = restart_note,
         [RECONCILE_JUDGE] = restart_judge,
         [RECONCILE_COMPLETE] = finish_complete,
         [RECONCILE_LET_GO] = finish_let_go,

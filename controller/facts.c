@@ -103,6 +103,11 @@ static bool is_settling(const struct job *job)
            coordinator_ready_count(job->coordinator) < joined;
 }
 
+static int64_t untold_at_ms(const struct job *job)
+{
+    return job->trigger_words ? job->trigger_ms + JOB_TRIGGER_SHOWN_MS : INT64_MAX;
+}
+
 static uint64_t gang_facts(const struct job *job)
 {
     const struct controller *c = job->controller;
@@ -115,7 +120,9 @@ static uint64_t gang_facts(const struct job *job)
            SET_IF(ready && job->ready_attempt > attempt, PAST) |
            SET_IF(attempt && job->sent_attempt == attempt, SENT) |
            SET_IF(attempt && job->execed_attempt == attempt, EXECED) |
-           SET_IF(job->verdict.is_set, VERDICT) | SET_IF(job->completed, COMPLETED) |
+           SET_IF(job->trigger_words != NULL, FAILING) |
+           SET_IF(untold_at_ms(job) <= c->now_ms, UNTOLD) | SET_IF(job->verdict.is_set, VERDICT) |
+           SET_IF(job->completed, COMPLETED) |
            SET_IF(job->next_attempt_ms > c->now_ms, BACKING_OFF) | SET_IF(job->no_place, NO_PLACE) |
            SET_IF(late_ms(job) <= c->now_ms, LATE) | SET_IF(is_settling(job), SETTLING) |
            SET_IF(job->let_go, LET_GO);
@@ -155,6 +162,8 @@ void job_set_alarms(struct job *job)
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);
     wake_later(job, job->settle_until_ms);
+    if (job->trigger_words)
+        wake_later(job, untold_at_ms(job));
     wake_later(job, job->delete_again_ms);
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         wake_later(job, p->delete_again_ms);

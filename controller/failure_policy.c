@@ -41,9 +41,12 @@ static const struct row *row_of(const struct failure_facts *facts)
 /* Where the next attempt runs: the longer nothing helps, the more is changed. */
 static enum failure_where where(const struct failure_facts *facts, bool new_node)
 {
+    bool asked_in_place = facts->rule == NO_RULE && facts->code == FAILURE_EXIT_IN_PLACE;
+    if (asked_in_place && facts->in_place)
+        return FAILURE_IN_PLACE; /* it knows: neither its pod nor its node is in the way */
     bool fresh = facts->fruitless > 0 && facts->fruitless % FAILURE_FRESH_PODS_AFTER == 0;
     bool elsewhere = facts->fruitless > 0 && facts->fruitless % (2 * FAILURE_FRESH_PODS_AFTER) == 0;
-    if (elsewhere)
+    if (elsewhere && !asked_in_place)
         return FAILURE_NEW_NODES;
     if (new_node)
         return facts->in_place ? FAILURE_NEW_NODE : FAILURE_NEW_NODES;

@@ -36,6 +36,10 @@ void finish_complete(struct job *job)
     struct controller *c = job->controller;
     job_set_phase(job, TRAININGJOB_PHASE_SUCCEEDED);
     end_conditions(job, "Completed");
+    (void)trainingjob_set_condition(
+        &job->draft, TRAININGJOB_CONDITION_SUCCESS_CRITERIA_MET, true,
+        job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0 ? "Rank0" : "AllRanks",
+        "what successPolicy asks for has come true", c->wall_ms);
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_COMPLETE, true, "Completed",
                                     "the ranks have ended with success", c->wall_ms);
     c->metrics.count[METRIC_JOBS_SUCCEEDED]++;

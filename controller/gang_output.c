@@ -8,6 +8,8 @@
 #include "controller/text_clean.h"
 #include "lib/base/alloc.h"
 
+#define TORN_REPORTS_TOLD 2 /* in a row */
+
 static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
 {
     job_forget_verdict(job);
@@ -17,7 +19,8 @@ static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
     job->verdict.node = mlt_strdup(v->node ? v->node : "");
     job->verdict.tail = mlt_strdup(v->tail ? v->tail : "");
     text_clean(job->verdict.node);
-    text_clean(job->verdict.v.words);
+    text_plain(job->verdict.v.words, false);
+    text_plain(job->verdict.tail, true);
     job->verdict.v.role = job->verdict.role;
     job->verdict.v.node = job->verdict.node;
     job->verdict.v.tail = job->verdict.tail;
@@ -73,6 +76,16 @@ static void note_progress(struct job *job, const struct coordinator_output *out)
     write_progress(job);
 }
 
+/* A checkpoint that is being written is torn for a moment: worth a word only when it stays so. */
+static void note_torn(struct job *job, int64_t step)
+{
+    bool same = step != RENDEZVOUS_NO_STEP && step == job->torn_step;
+    job->torn_reports = step == RENDEZVOUS_NO_STEP ? 0 : same ? job->torn_reports + 1 : 1;
+    job->torn_step = step == RENDEZVOUS_NO_STEP ? TRAININGJOB_NONE : step;
+    if (job->torn_reports == TORN_REPORTS_TOLD)
+        job_log(job, MLT_LOG_INFO, "torn checkpoint step=%" PRId64, step);
+}
+
 static void note_checkpoints(struct job *job, const struct coordinator_output *out)
 {
     /* Nothing seen is no news: a launcher that has just come may not have looked yet. */
@@ -90,8 +103,7 @@ static void note_checkpoints(struct job *job, const struct coordinator_output *o
                 .time_ms = out->checkpoints[i].wall_ms,
             };
     job->has_report = true;
-    if (out->torn_step != RENDEZVOUS_NO_STEP)
-        job_log(job, MLT_LOG_INFO, "torn checkpoint step=%" PRId64, out->torn_step);
+    note_torn(job, out->torn_step);
     restart_refill(job);
     write_progress(job);
 }
@@ -124,6 +136,8 @@ static void note_trigger(struct job *job, const struct coordinator_output *out)
 {
     job->trigger_ms = job->controller->now_ms;
     members_stopping(job, true);
+    trainingjob_set_text(&job->trigger_words, out->words ? out->words : "", RENDEZVOUS_REASON_MAX);
+    text_plain(job->trigger_words, false);
     job_log(job, MLT_LOG_WARNING, "failure attempt=%" PRIu64 " words=\"%s\"", out->attempt,
             out->words ? out->words : "");
 }

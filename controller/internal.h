@@ -131,6 +131,9 @@ void start_prepare(struct job *job);
 void start_send(struct job *job);
 void start_note_running(struct job *job);
 
+/* The status says that ranks are being stopped after a failure that has not been judged. */
+bool restart_is_stopping(const struct job *job);
+void restart_note(struct job *job);
 void restart_judge(struct job *job);
 void restart_refill(struct job *job);
 

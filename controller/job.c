@@ -61,6 +61,7 @@ static struct job *job_new(struct controller *c, const cJSON *object)
     job->uid = mlt_strdup(json_string(object, "metadata.uid", ""));
     job->namespace_ = mlt_strdup(json_string(object, "metadata.namespace", ""));
     job->name = mlt_strdup(json_string(object, "metadata.name", ""));
+    job->torn_step = TRAININGJOB_NONE;
     job->write_by_ms = INT64_MAX;
     job->wake_ms = INT64_MAX;
     job->last_lazy_ms = INT64_MIN / 2;
@@ -272,9 +273,10 @@ static void make_coordinator(struct job *job)
             .nproc = (uint32_t)trainingjob_nproc(&job->tj),
         };
     /* In these phases ranks may run that a former controller has started. In Restarting they have
-     * ended, and how they ended has been judged already. */
+     * ended, and how they ended has been judged already, unless they were still being stopped. */
     bool adopt = job->draft.attempt > 0 &&
-                 (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING);
+                 (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING ||
+                  (phase == TRAININGJOB_PHASE_RESTARTING && restart_is_stopping(job)));
     struct coordinator_config config = {
         .job = name,
         .lease_transitions = leader_transitions(&c->leader),
@@ -352,10 +354,13 @@ void job_drop_gang(struct job *job)
         free(job->reports[i].path);
     job->reports_count = 0;
     job->has_report = false;
+    job->torn_step = TRAININGJOB_NONE;
+    job->torn_reports = 0;
     verdict_release(&job->verdict);
     free(steal_ptr(&job->undo_words));
     job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */
     job->stopping = false;
+    free(steal_ptr(&job->trigger_words));
     job->placed = job->no_place = job->adopting = job->completed = false;
     job->stop_ordered = job->let_go = false;
     job->ready_attempt = job->sent_attempt = job->execed_attempt = job->step_attempt = 0;

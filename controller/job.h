@@ -11,6 +11,8 @@
 
 #define JOB_LAZY_WRITE_MS \
     10000 /* progress and queue position: at most one write per job in this time */
+#define JOB_TRIGGER_SHOWN_MS \
+    100 /* a failure whose verdict falls earlier is told together with it, by one write */
 #define JOB_PHASE_WRITE_MS \
     200 /* a restart that takes longer than this is written while it goes on */
 #define JOB_READY_WRITE_MS 1000 /* counts of ready members */
@@ -118,6 +120,7 @@ struct job {
     uint64_t step_attempt;   /* the attempt that has made a step or a checkpoint */
     char *last_refusal;      /* logged */
     int64_t trigger_ms;      /* when the first failure came; for the time to restart */
+    char *trigger_words;     /* of the failure for which the ranks are being stopped, NULL: none */
     bool completed;
     bool stopping; /* the ranks have been told to stop, and their verdict has not fallen */
     int64_t stopping_since_ms;
@@ -133,6 +136,8 @@ struct job {
     struct trainingjob_checkpoint reports[RENDEZVOUS_CHECKPOINTS_MAX];
     unsigned reports_count;
     bool has_report;
+    int64_t torn_step;     /* of the last report; TRAININGJOB_NONE: nothing newer is incomplete */
+    unsigned torn_reports; /* in a row that said so */
 
     int64_t waiting_since_ms; /* the gang waits for members since (monotonic), 0: it does not */
     int64_t next_attempt_ms;  /* monotonic; 0: at once */

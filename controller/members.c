@@ -4,6 +4,7 @@
 #include <string.h>
 #include "controller/internal.h"
 #include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
 
 struct member *member_find(struct job *job, const char *role, uint32_t slot)
 {
@@ -214,6 +215,8 @@ void members_stopping(struct job *job, bool stopping)
     if (stopping && !job->stopping)
         job->stopping_since_ms = job->controller->now_ms;
     job->stopping = stopping;
+    if (!stopping)
+        free(steal_ptr(&job->trigger_words));
 }
 
 void members_dismiss(struct job *job)

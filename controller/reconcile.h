@@ -34,6 +34,8 @@
     XX(SENT, "START of the status's attempt was sent")                      \
     XX(EXECED, "all ranks of the attempt run")                              \
     XX(ACTIVE, "ranks run, or may run")                                     \
+    XX(FAILING, "ranks are being stopped after a failure")                  \
+    XX(UNTOLD, "for so long that the status should say it")                 \
     XX(STOP_ORDERED, "the ranks have been told to stop")                    \
     XX(VERDICT, "the attempt has ended with a failure or by order")         \
     XX(COMPLETED, "the ranks have done the job")                            \
@@ -55,29 +57,30 @@ enum reconcile_fact_number {
 _Static_assert(RECONCILE_FACT_COUNT <= 64, "a set of facts is a uint64_t");
 
 /* XX(NAME, the verb's file and what it does) */
-#define RECONCILE_ACTION_MAP(XX)                            \
-    XX(WAIT, "nothing to do until something happens")       \
-    XX(SAVE, "write the status")                            \
-    XX(REFUSE, "fail the job: its spec cannot be accepted") \
-    XX(ACCEPT, "queue the job")                             \
-    XX(PROBE, "ask the API server with a dry run")          \
-    XX(ENQUEUE, "hand the job to the ledger")               \
-    XX(ADMIT, "write the placement")                        \
-    XX(MAKE_KEY, "create the Secret")                       \
-    XX(CREATE_PODS, "create the pods that are missing")     \
-    XX(DELETE_PODS, "delete the pods that are to go")       \
-    XX(UNDO, "give the whole gang back and queue again")    \
-    XX(PREPARE_START, "write the next attempt")             \
-    XX(START, "send START")                                 \
-    XX(NOTE_RUNNING, "write that the job runs")             \
-    XX(STOP, "order the ranks to stop, with grace")         \
-    XX(SUSPEND, "write that the job is suspended")          \
-    XX(RESUME, "queue the suspended job again")             \
-    XX(CANCEL, "write that the job was cancelled")          \
-    XX(TIME_OUT, "write that the deadline has passed")      \
-    XX(JUDGE, "apply the failure policy to the verdict")    \
-    XX(COMPLETE, "write that the job has succeeded")        \
-    XX(LET_GO, "tell the launchers to exit")                \
+#define RECONCILE_ACTION_MAP(XX)                              \
+    XX(WAIT, "nothing to do until something happens")         \
+    XX(SAVE, "write the status")                              \
+    XX(REFUSE, "fail the job: its spec cannot be accepted")   \
+    XX(ACCEPT, "queue the job")                               \
+    XX(PROBE, "ask the API server with a dry run")            \
+    XX(ENQUEUE, "hand the job to the ledger")                 \
+    XX(ADMIT, "write the placement")                          \
+    XX(MAKE_KEY, "create the Secret")                         \
+    XX(CREATE_PODS, "create the pods that are missing")       \
+    XX(DELETE_PODS, "delete the pods that are to go")         \
+    XX(UNDO, "give the whole gang back and queue again")      \
+    XX(PREPARE_START, "write the next attempt")               \
+    XX(START, "send START")                                   \
+    XX(NOTE_RUNNING, "write that the job runs")               \
+    XX(STOP, "order the ranks to stop, with grace")           \
+    XX(SUSPEND, "write that the job is suspended")            \
+    XX(RESUME, "queue the suspended job again")               \
+    XX(CANCEL, "write that the job was cancelled")            \
+    XX(TIME_OUT, "write that the deadline has passed")        \
+    XX(NOTE_RESTARTING, "write that ranks are being stopped") \
+    XX(JUDGE, "apply the failure policy to the verdict")      \
+    XX(COMPLETE, "write that the job has succeeded")          \
+    XX(LET_GO, "tell the launchers to exit")                  \
     XX(DELETE_JOB, "delete the job object")
 
 enum reconcile_action {

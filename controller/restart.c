@@ -9,7 +9,10 @@
 #include "controller/text_clean.h"
 #include "lib/json/json.h"
 
-#define TAIL_SHOWN_MAX 600 /* bytes of the culprit's last output in the failure's message */
+#define MESSAGE_MAX 300                                        /* bytes of a failure's message */
+#define MESSAGE_ROOM (RENDEZVOUS_REASON_MAX + MESSAGE_MAX + 8) /* before it is cut */
+#define TAIL_LINES_MAX 10          /* of the culprit's last output, in the event */
+#define REASON_STOPPING "Stopping" /* of Restarting: the verdict has not fallen */
 
 static const char *cause_word(const struct coordinator_verdict *v)
 {
@@ -43,16 +46,10 @@ static bool made_progress(const struct job *job, const struct coordinator_verdic
     return job->step_attempt == v->attempt || v->after_ms >= JOB_FRUITFUL_MS;
 }
 
-static void record_failure(struct job *job, const struct coordinator_verdict *v)
+static void record_failure(struct job *job, const struct coordinator_verdict *v, char *message)
 {
     struct trainingjob_status *s = &job->draft;
     bool stepped = job->step_attempt == v->attempt && s->progress.step >= 0;
-    size_t tail_length = strlen(v->tail);
-    const char *tail =
-        tail_length > TAIL_SHOWN_MAX ? v->tail + tail_length - TAIL_SHOWN_MAX : v->tail;
-    char message[RENDEZVOUS_REASON_MAX + TAIL_SHOWN_MAX + 16];
-    (void)snprintf(message, sizeof message, "%s%s%s", v->words, *tail ? ": " : "", tail);
-    text_clean(message); /* the tail is whatever the rank wrote, and is cut anywhere */
     struct trainingjob_failure f = {
         .time_ms = job->controller->wall_ms,
         .attempt = (int64_t)v->attempt,
@@ -142,6 +139,16 @@ static void skip_checkpoint(struct job *job)
                  step, FAILURE_POISONED_AFTER);
 }
 
+/* An event has room for more of the culprit's last words than a message of one line. */
+static void tell(struct job *job, bool warning, const char *reason)
+{
+    const char *words = job->verdict.v.words;
+    size_t length = strlen(words);
+    size_t room = length + 2 < EVENT_MESSAGE_MAX ? EVENT_MESSAGE_MAX - length - 2 : 0;
+    const char *tail = text_last_lines(job->verdict.tail, TAIL_LINES_MAX, room);
+    event_record(job, warning, reason, "%s%s%s", words, *tail ? "\n" : "", tail);
+}
+
 /* Marks what must be replaced before the next attempt. */
 static void replace_pods(struct job *job, enum failure_where where)
 {
@@ -157,7 +164,33 @@ static void replace_pods(struct job *job, enum failure_where where)
     }
 }
 
-static void go_on(struct job *job, const struct failure_decision *decision)
+bool restart_is_stopping(const struct job *job)
+{
+    const struct trainingjob_condition *c =
+        trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_RESTARTING);
+    return c && strcmp(c->status, "True") == 0 && strcmp(c->reason, REASON_STOPPING) == 0;
+}
+
+static void set_restarting(struct job *job, const char *reason, const char *message)
+{
+    struct trainingjob_status *s = &job->draft;
+    int64_t now_ms = job->controller->wall_ms;
+    job_set_phase(job, TRAININGJOB_PHASE_RESTARTING);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, true, reason, message,
+                                    now_ms);
+    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RUNNING, false, "Restarting", message,
+                                    now_ms);
+}
+
+/* The ranks take their time to stop (a process in the kernel, a launcher out of reach): people see
+ * already why. */
+void restart_note(struct job *job)
+{
+    set_restarting(job, REASON_STOPPING, job->trigger_words);
+    job_lazy(job, 0);
+}
+
+static void go_on(struct job *job, const struct failure_decision *decision, const char *message)
 {
     struct controller *c = job->controller;
     struct trainingjob_status *s = &job->draft;
@@ -173,16 +206,12 @@ static void go_on(struct job *job, const struct failure_decision *decision)
     s->recovery.next_attempt_ms = delay ? c->wall_ms + delay : 0;
     job->next_attempt_ms = delay ? c->now_ms + delay : 0;
     job->waiting_since_ms = c->now_ms + delay;
-    job_set_phase(job, TRAININGJOB_PHASE_RESTARTING);
-    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, true, cause_word(v),
-                                    v->words, c->wall_ms);
-    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RUNNING, false, "Restarting", v->words,
-                                    c->wall_ms);
+    set_restarting(job, cause_word(v), message);
     replace_pods(job, decision->where);
     /* In place it goes on within milliseconds, and the next START's write tells all of it. */
     bool at_once = !delay && decision->where == FAILURE_IN_PLACE && members_are_whole(job);
     job_lazy(job, at_once ? JOB_PHASE_WRITE_MS : 0);
-    event_record(job, !v->requested && !v->diverged, "Restarting", "%s", v->words);
+    tell(job, !v->requested && !v->diverged, "Restarting");
 }
 
 /* A rank that could not be started: the errno alone does not say what was to be started. */
@@ -196,20 +225,39 @@ static void name_command(struct job *job)
                        json_string(trainer, "command[0]", ""));
 }
 
+/* One line: what happened, and the last that the culprit said of it. */
+static void write_message(const struct coordinator_verdict *v, char message[MESSAGE_ROOM])
+{
+    const char *last = text_last_lines(v->tail, 1, MESSAGE_MAX);
+    (void)snprintf(message, MESSAGE_ROOM, "%s%s%s", v->words, *last ? ": " : "", last);
+    text_cut(message, MESSAGE_MAX);
+}
+
+/* Each attempt has one verdict. One that comes again, from a launcher's snapshot after a change of
+ * controller, has been recorded and charged. */
+static bool is_judged(const struct job *job, const struct coordinator_verdict *v)
+{
+    const struct trainingjob_status *s = &job->draft;
+    return s->failures_count && s->failures[s->failures_count - 1].attempt == (int64_t)v->attempt;
+}
+
 void restart_judge(struct job *job)
 {
-    const struct coordinator_verdict *v = &job->verdict.v;
-    char words[RENDEZVOUS_REASON_MAX];
+    struct coordinator_verdict *v = &job->verdict.v;
+    char message[MESSAGE_ROOM];
     name_command(job);
-    (void)snprintf(words, sizeof words, "%s", v->words);
+    v->diverged |= is_judged(job, v);
+    write_message(v, message);
     struct failure_decision decision = decide(job, v);
     if (!v->requested && !v->diverged) {
-        record_failure(job, v);
+        record_failure(job, v, message);
         job->controller->metrics.count[METRIC_FAILURES]++;
     }
-    if (decision.fail)
-        finish_fail(job, decision.reason, words); /* it forgets the verdict */
-    else
-        go_on(job, &decision);
+    if (decision.fail) {
+        tell(job, true, "AttemptFailed");
+        finish_fail(job, decision.reason, message); /* it forgets the verdict */
+    } else {
+        go_on(job, &decision, message);
+    }
     job_forget_verdict(job);
 }

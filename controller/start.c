@@ -8,6 +8,11 @@ void start_prepare(struct job *job)
     struct trainingjob_status *s = &job->draft;
     const struct trainingjob_checkpoint *from =
         checkpoint_choose(s, job->reports, job->reports_count, job->has_report);
+    if (job->torn_step > (from ? from->step : TRAININGJOB_NONE))
+        event_record(job, true, "CheckpointTorn",
+                     "the checkpoint of step %" PRId64 " is not complete: attempt %" PRId64
+                     " does not go on from it",
+                     job->torn_step, s->attempt + 1);
     int64_t next = s->attempt + 1;
     if ((int64_t)job->ready_attempt > next)
         next = (int64_t)job->ready_attempt;

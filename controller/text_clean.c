@@ -1,7 +1,7 @@
 /* UTF-8, checked: see text_clean.h. PURE. */
 #include "controller/text_clean.h"
 
-#include <stddef.h>
+#include <string.h>
 
 /* Bytes of the well-formed character at `s`; 0 when there is none. */
 static size_t character(const unsigned char *s)
@@ -49,4 +49,66 @@ void text_clean(char *text)
             *s = '?';
         s += length ? length : 1;
     }
+}
+
+/* Behind an escape sequence: "ESC [ parameters letter" (ECMA-48) or ESC and one character. */
+static const unsigned char *skip_escape(const unsigned char *s)
+{
+    if (*++s != '[')
+        return *s ? s + 1 : s;
+    for (s++; *s >= 0x20 && *s <= 0x3F; s++)
+        continue;
+    return *s >= 0x40 && *s <= 0x7E ? s + 1 : s;
+}
+
+void text_plain(char *text, bool keep_lines)
+{
+    const unsigned char *from = (const unsigned char *)text;
+    char *to = text;
+    while (*from) {
+        unsigned char c = *from;
+        if (c == 0x1B) {
+            from = skip_escape(from);
+            continue;
+        }
+        from++;
+        if (c == '\n' || c == '\r')
+            *to++ = keep_lines ? '\n' : ' ';
+        else if (c == '\t')
+            *to++ = ' ';
+        else if (c >= 0x20 && c != 0x7F)
+            *to++ = (char)c;
+    }
+    while (to > text && (to[-1] == ' ' || to[-1] == '\n'))
+        to--;
+    *to = 0;
+    text_clean(text);
+}
+
+static bool is_inside_character(char c)
+{
+    return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+const char *text_last_lines(const char *text, size_t lines, size_t bytes)
+{
+    size_t length = strlen(text);
+    const char *from = text + length;
+    while (from > text && (size_t)(text + length - from) < bytes) {
+        if (from[-1] == '\n' && --lines == 0)
+            break;
+        from--;
+    }
+    while (is_inside_character(*from))
+        from++;
+    return from;
+}
+
+void text_cut(char *text, size_t bytes)
+{
+    if (strlen(text) <= bytes)
+        return;
+    while (bytes > 0 && is_inside_character(text[bytes]))
+        bytes--;
+    text[bytes] = 0;
 }

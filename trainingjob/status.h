@@ -38,14 +38,15 @@ enum trainingjob_phase {
 #undef XX
 };
 
-#define TRAININGJOB_CONDITION_MAP(XX)                                                   \
-    XX(QUEUED, "Queued")                                                                \
-    XX(ADMITTED, "Admitted")                                                            \
-    XX(RUNNING, "Running")                                                              \
-    XX(RESTARTING, "Restarting")                                                        \
-    XX(SUSPENDED, "Suspended")                                                          \
-    XX(COMPLETE, "Complete") /* Complete and Failed as in batch/v1: they end the job */ \
-    XX(FAILED, "Failed")                                                                \
+#define TRAININGJOB_CONDITION_MAP(XX)                                                    \
+    XX(QUEUED, "Queued")                                                                 \
+    XX(ADMITTED, "Admitted")                                                             \
+    XX(RUNNING, "Running")                                                               \
+    XX(RESTARTING, "Restarting")                                                         \
+    XX(SUSPENDED, "Suspended")                                                           \
+    XX(SUCCESS_CRITERIA_MET, "SuccessCriteriaMet") /* as in batch/v1: before Complete */ \
+    XX(COMPLETE, "Complete") /* Complete and Failed as in batch/v1: they end the job */  \
+    XX(FAILED, "Failed")                                                                 \
     XX(CHECKPOINT_NOT_DURABLE, "CheckpointNotDurable")
 
 enum trainingjob_condition_type {

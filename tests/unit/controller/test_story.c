@@ -26,6 +26,7 @@ static void test_a_job_runs_from_its_submission_to_success(void **state)
     world_job_ends_well(&w, "a");
     assert_string_equal(world_phase(&w, "a"), "Succeeded");
     assert_string_equal(world_condition(&w, "a", "Complete"), "True");
+    assert_string_equal(world_condition(&w, "a", "SuccessCriteriaMet"), "True");
     assert_string_equal(world_condition(&w, "a", "Running"), "False");
     assert_true(*world_status(&w, "a", "completionTime") != 0);
     assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),

@@ -127,6 +127,28 @@ test_a_controller_that_is_stopped_gives_its_lease_back_and_leaves_ranks_alone(vo
     world_release(&w);
 }
 
+static void test_a_failure_whose_ranks_are_still_being_stopped_is_judged_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 2000);
+    world_launcher(&w, "a", 1)->hold_stop = true;
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 7, 0, 10);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    world_replace_controller(&w);
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 7);
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
 /* One life with a failure in it; the controller is dropped before its n-th effect. */
 static void live(struct world *w, int drop_after)
 {
@@ -216,6 +238,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(
             test_a_controller_that_is_stopped_gives_its_lease_back_and_leaves_ranks_alone),
         cmocka_unit_test(test_a_failure_that_was_judged_is_not_judged_again_by_the_next_controller),
+        cmocka_unit_test(test_a_failure_whose_ranks_are_still_being_stopped_is_judged_once),
         cmocka_unit_test(test_a_creation_of_a_former_controller_that_arrives_late_doubles_nothing),
         cmocka_unit_test(
             test_a_controller_dropped_before_any_effect_neither_doubles_pods_nor_loses_the_job),

@@ -267,6 +267,11 @@ static void test_exit_code_93_fails_the_job_at_once(void **state)
     world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 93, 0, 10);
     assert_string_equal(world_phase(&w, "a"), "Failed");
     assert_string_equal(world_reason(&w, "a", "Failed"), "RankAskedToFail");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 93);
+    const cJSON *pod = world_object(&w, "pods/team/a-worker-0");
+    assert_int_equal(json_integer(pod, "status.containerStatuses[0].state.terminated.exitCode", -1),
+                     93);
     world_release(&w);
 }
 
@@ -281,6 +286,8 @@ static void test_exit_code_76_moves_the_member_to_another_node(void **state)
     assert_string_equal(world_phase(&w, "a"), "Running");
     assert_string_equal(world_status(&w, "a", "placement.workers"), "node[003,002]");
     assert_int_equal(w.pods_created, 3);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_non_null(world_object(&w, "pods/team/a-worker-0-r2"));
     world_release(&w);
 }
 
@@ -390,6 +397,108 @@ static void test_an_errno_of_exec_is_not_taken_for_an_exit_code(void **state)
     world_release(&w);
 }
 
+static void test_a_failure_is_one_line_and_its_event_has_the_last_ten(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, "{\"spec\":{\"backoffLimit\":1}}");
+    w.tail = "l1\nl2\nl3\nl4\nl5\nl6\nl7\nl8\nl9\nTraceback:\n  File x\n"
+             "\x1b[31mAttributeError: no\tsuch thing\x1b[0m\n\n";
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    const char *line = "rank 0 (worker 0 on node001) exited with code 1: AttributeError: no such "
+                       "thing";
+    assert_string_equal(world_status(&w, "a", "failures[0].message"), line);
+    assert_string_equal(
+        world_event_message(&w, "Restarting"),
+        "rank 0 (worker 0 on node001) exited with code 1\nl3\nl4\nl5\nl6\nl7\nl8\nl9"
+        "\nTraceback:\n  File x\nAttributeError: no such thing");
+    char huge[3000];
+    memset(huge, 'x', sizeof huge - 1);
+    huge[sizeof huge - 1] = 0;
+    w.tail = huge;
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_int_equal(strlen(world_status(&w, "a", "failures[1].message")), 300);
+    assert_true(strlen(world_event_message(&w, "AttemptFailed")) > 900);
+    assert_true(strlen(world_event_message(&w, "AttemptFailed")) < 1024);
+    world_release(&w);
+}
+
+static void test_ranks_that_take_their_time_to_stop_are_shown_as_restarting(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 12000);
+    world_launcher(&w, "a", 1)->hold_stop = true;
+    world_channel_breaks(&w, world_launcher(&w, "a", 1));
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 150);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    assert_string_equal(world_reason(&w, "a", "Restarting"), "Stopping");
+    assert_string_equal(world_condition(&w, "a", "Running"), "False");
+    assert_int_equal(world_number(&w, "a", "restarts"), 0);
+    world_launcher_connects(&w, world_launcher(&w, "a", 1));
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_condition(&w, "a", "Restarting"), "False");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    world_release(&w);
+}
+
+static void test_a_verdict_that_comes_at_once_costs_one_write(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 12000);
+    unsigned writes = w.status_writes, starts = w.starts;
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_int_equal(w.starts, starts + 2);
+    assert_true(w.status_writes - writes <= 2); /* before START, and that it runs */
+    world_release(&w);
+}
+
+static void test_exit_code_75_stays_in_its_pods_however_often_it_comes(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 1);
+    world_submit(&w, "a", 2, NULL);
+    for (int i = 0; i < 5; i++) {
+        world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 75, 0, 10);
+        world_advance(&w, 20000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+    }
+    assert_int_equal(w.pods_created, 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 5);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001-002]");
+    world_release(&w);
+}
+
+static void test_a_checkpoint_that_stays_torn_is_told_when_a_restart_passes_it_over(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 10, 20);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 20, -1); /* it was only young */
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
+    assert_false(world_has_event(&w, "CheckpointTorn"));
+    world_checkpoint(&w, world_launcher(&w, "a", 0), -1, 30);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_advance(&w, 2000);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
+    assert_non_null(strstr(world_event_message(&w, "CheckpointTorn"), "step 30"));
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -411,6 +520,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_exit_code_76_moves_the_member_to_another_node),
         cmocka_unit_test(test_a_rule_of_the_user_fails_the_job),
         cmocka_unit_test(test_members_that_never_come_release_the_gang),
+        cmocka_unit_test(test_a_failure_is_one_line_and_its_event_has_the_last_ten),
+        cmocka_unit_test(test_ranks_that_take_their_time_to_stop_are_shown_as_restarting),
+        cmocka_unit_test(test_a_verdict_that_comes_at_once_costs_one_write),
+        cmocka_unit_test(test_exit_code_75_stays_in_its_pods_however_often_it_comes),
+        cmocka_unit_test(test_a_checkpoint_that_stays_torn_is_told_when_a_restart_passes_it_over),
         cmocka_unit_test(test_a_gang_moves_on_though_its_pod_on_a_lost_node_never_ends),
         cmocka_unit_test(test_a_launcher_out_of_reach_does_not_hold_up_the_restart_for_ever),
         cmocka_unit_test(test_a_deletion_that_is_refused_is_tried_again),

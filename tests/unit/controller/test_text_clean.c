@@ -37,8 +37,57 @@ static void test_each_row_is_cleaned(void **state)
     }
 }
 
+static const struct {
+    const char *sentence, *text, *lines, *line;
+} plain_rows[] = {
+    {"newlines at the end go", "boom\n\n", "boom", "boom"},
+    {"colours go", "\x1b[1;31mboom\x1b[0m", "boom", "boom"},
+    {"an escape that is cut goes", "boom\x1b[3", "boom", "boom"},
+    {"a lone escape goes with its letter", "\x1b(x", "x", "x"},
+    {"bells and deletes go, tabs are spaces", "a\tb\a\x7f", "a b", "a b"},
+    {"a progress bar is lines", "10%\r20%\r", "10%\n20%", "10% 20%"},
+    {"bytes that are no text are marked", "x\xff", "x?", "x?"},
+    {"nothing stays nothing", "", "", ""},
+};
+
+static void test_each_row_is_made_plain(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof plain_rows / sizeof plain_rows[0]; i++) {
+        char lines[64], line[64];
+        (void)snprintf(lines, sizeof lines, "%s", plain_rows[i].text);
+        (void)snprintf(line, sizeof line, "%s", plain_rows[i].text);
+        text_plain(lines, true);
+        text_plain(line, false);
+        if (strcmp(lines, plain_rows[i].lines) != 0 || strcmp(line, plain_rows[i].line) != 0)
+            fail_msg("%s: got `%s` and `%s`", plain_rows[i].sentence, lines, line);
+    }
+}
+
+static void test_the_end_of_a_text_has_whole_characters(void **state)
+{
+    char text[] = "a\xe2\x82\xac";
+    (void)state;
+    assert_string_equal(text_last_lines("one\ntwo\nthree", 2, 100), "two\nthree");
+    assert_string_equal(text_last_lines("one\ntwo\nthree", 9, 100), "one\ntwo\nthree");
+    assert_string_equal(text_last_lines("one\ntwo\nthree", 1, 3), "ree");
+    assert_string_equal(text_last_lines("a\xe2\x82\xacz", 1, 3), "z");
+    assert_string_equal(text_last_lines("", 1, 3), "");
+    assert_string_equal(text_last_lines("abc", 1, 0), "");
+    text_cut(text, 4);
+    assert_string_equal(text, "a\xe2\x82\xac");
+    text_cut(text, 3);
+    assert_string_equal(text, "a");
+    text_cut(text, 0);
+    assert_string_equal(text, "");
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_each_row_is_cleaned)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_row_is_cleaned),
+        cmocka_unit_test(test_each_row_is_made_plain),
+        cmocka_unit_test(test_the_end_of_a_text_has_whole_characters),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

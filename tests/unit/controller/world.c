@@ -377,12 +377,17 @@ unsigned world_count(struct world *w, const char *plural)
     return count;
 }
 
-bool world_has_event(struct world *w, const char *reason)
+const char *world_event_message(struct world *w, const char *reason)
 {
     struct world_object *o, *next;
     HASH_ITER(hh, w->objects, o, next)
     if (strncmp(o->key, "events/", 7) == 0 &&
         strcmp(json_string(o->json, "reason", ""), reason) == 0)
-        return true;
-    return false;
+        return json_string(o->json, "message", "");
+    return "";
+}
+
+bool world_has_event(struct world *w, const char *reason)
+{
+    return *world_event_message(w, reason) != 0;
 }

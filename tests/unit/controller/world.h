@@ -128,6 +128,8 @@ const char *world_condition(struct world *w, const char *job, const char *type);
 const char *world_reason(struct world *w, const char *job, const char *type);
 unsigned world_count(struct world *w, const char *plural);
 bool world_has_event(struct world *w, const char *reason);
+/* The message of an event with this reason; "" when there is none. */
+const char *world_event_message(struct world *w, const char *reason);
 
 /* ---- launchers and pods ---- */
 
