@@ -12,6 +12,8 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 
+#define ELF_MAGIC "\177ELF"
+
 static const char *get(char *const *environment, const char *name)
 {
     size_t length = strlen(name);
@@ -89,7 +91,10 @@ static bool script_calls_torchrun(const char *const *words)
     cleanup_free char *text = fd >= 0 ? malloc(TORCHRUN_SCRIPT_MAX) : NULL;
     if (!text)
         return false;
-    ssize_t n = read(fd, text, TORCHRUN_SCRIPT_MAX);
+    ssize_t n = read(fd, text, sizeof ELF_MAGIC - 1);
+    if (n > 0 && memcmp(text, ELF_MAGIC, (size_t)n) == 0)
+        return false;
+    n = pread(fd, text, TORCHRUN_SCRIPT_MAX, 0);
     return n > 0 && torchrun_is_script(text, (size_t)n, torchrun_is_shell(words));
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "launcher/edge_internal.h"
+#include "launcher/tls_provider.h"
 
 int64_t edge_now_ms(const struct edge *e)
 {
@@ -257,6 +258,7 @@ static int open_channel(struct edge *e, struct mlt_error *err)
                                OPENSSL_INIT_NO_ADD_ALL_CIPHERS | OPENSSL_INIT_NO_ADD_ALL_DIGESTS |
                                OPENSSL_INIT_NO_ATEXIT,
                            NULL);
+    (void)tls_provider_load();
     return channel_client_new(&e->loop, e->config->channel_address, e->config->channel_port,
                               e->config->job_uid, e->config->key, &ops, e, &e->channel, err);
 }

@@ -116,15 +116,6 @@ int channel_client_new(uv_loop_t *loop, const char *address, uint16_t port, cons
     struct channel_client *c = calloc(1, sizeof *c);
     if (!c)
         return mlt_fail(err, ENOMEM, "out of memory");
-    c->context = channel_key_context(TLS_client_method());
-    if (!c->context) {
-        free(c);
-        return mlt_fail(err, ENOMEM, "OpenSSL could not be set up for TLS 1.3");
-    }
-    SSL_CTX_set_psk_use_session_callback(c->context, use_session);
-    /* No certificate is trusted: should a server ever show one instead of using the key, the
-     * handshake fails. */
-    SSL_CTX_set_verify(c->context, SSL_VERIFY_PEER, NULL);
     c->loop = loop;
     c->address = parsed;
     c->ops = ops;
@@ -137,6 +128,22 @@ int channel_client_new(uv_loop_t *loop, const char *address, uint16_t port, cons
     return 0;
 }
 
+/* OpenSSL takes 1 ms to start: it does so while the first connection is made. */
+static int make_tls(struct channel_client *c, struct link *l)
+{
+    if (!c->context)
+        c->context = channel_key_context(TLS_client_method());
+    if (!c->context) {
+        link_abort(l);
+        return -ENOMEM;
+    }
+    SSL_CTX_set_psk_use_session_callback(c->context, use_session);
+    /* No certificate is trusted: should a server ever show one instead of using the key, the
+     * handshake fails. */
+    SSL_CTX_set_verify(c->context, SSL_VERIFY_PEER, NULL);
+    return link_make_tls(l, c->context);
+}
+
 void channel_client_connect(struct channel_client *c)
 {
     if (c->link || c->closing)
@@ -147,12 +154,13 @@ void channel_client_connect(struct channel_client *c)
         return;
     }
     c->links++;
-    if (link_init(l, c->loop, c->context, RENDEZVOUS_DOWN, &link_ops, c, c->read_buffer) < 0) {
-        (void)uv_timer_start(&c->report, report_no_memory, 0, 0);
-        return;
-    }
     c->link = l;
+    link_init(l, c->loop, RENDEZVOUS_DOWN, &link_ops, c, c->read_buffer);
     link_connect(l, (struct sockaddr *)&c->address);
+    if (l->state == LINK_CLOSING || make_tls(c, l) == 0)
+        return;
+    c->link = NULL;
+    (void)uv_timer_start(&c->report, report_no_memory, 0, 0);
 }
 
 void channel_client_send(struct channel_client *c, const void *data, size_t length)

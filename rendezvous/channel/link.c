@@ -225,9 +225,7 @@ static void shake_hands(struct link *l)
             fail(l, true, "the handshake ended without the pre-shared key");
             return;
         }
-        flush(l);
-        if (l->state != LINK_HANDSHAKE)
-            return;
+        /* What ends the handshake is sent with the owner's first words, at the latest by pump(). */
         l->state = LINK_OPEN;
         (void)uv_timer_stop(&l->timer);
         l->ops->opened(l);
@@ -275,7 +273,7 @@ static void on_read(uv_stream_t *stream, ssize_t length, const uv_buf_t *buffer)
 
 /* ---- the beginning ---- */
 
-static int make_tls(struct link *l, SSL_CTX *context)
+int link_make_tls(struct link *l, SSL_CTX *context)
 {
     l->from_peer = BIO_new(BIO_s_mem());
     l->to_peer = BIO_new(BIO_s_mem());
@@ -284,6 +282,7 @@ static int make_tls(struct link *l, SSL_CTX *context)
         BIO_free(l->from_peer);
         BIO_free(l->to_peer);
         l->from_peer = l->to_peer = NULL;
+        link_abort(l);
         return -ENOMEM;
     }
     /* An empty buffer means "later", not "end". */
@@ -294,9 +293,8 @@ static int make_tls(struct link *l, SSL_CTX *context)
     return 0;
 }
 
-int link_init(struct link *l, uv_loop_t *loop, SSL_CTX *context,
-              enum rendezvous_direction peer_sends, const struct link_ops *ops, void *owner,
-              char *read_buffer)
+void link_init(struct link *l, uv_loop_t *loop, enum rendezvous_direction peer_sends,
+               const struct link_ops *ops, void *owner, char *read_buffer)
 {
     *l = (struct link){
         .ops = ops, .owner = owner, .read_buffer = read_buffer, .state = LINK_HANDSHAKE};
@@ -305,10 +303,6 @@ int link_init(struct link *l, uv_loop_t *loop, SSL_CTX *context,
     (void)uv_timer_init(loop, &l->timer);
     l->tcp.data = l->timer.data = l;
     l->handles = 2;
-    int rc = make_tls(l, context);
-    if (rc < 0)
-        link_abort(l);
-    return rc;
 }
 
 static void begin(struct link *l)
@@ -337,13 +331,14 @@ static void on_connect(uv_connect_t *request, int status)
         return;
     if (status < 0)
         fail_errno(l, status);
-    else
+    else {
+        SSL_set_connect_state(l->ssl);
         begin(l);
+    }
 }
 
 void link_connect(struct link *l, const struct sockaddr *address)
 {
-    SSL_set_connect_state(l->ssl);
     (void)uv_timer_start(&l->timer, on_timer, CHANNEL_HANDSHAKE_MS, 0);
     l->connect.data = l;
     int rc = uv_tcp_connect(&l->connect, &l->tcp, address, on_connect);

@@ -50,14 +50,16 @@ struct link {
     char reason[LINK_REASON_MAX];
 };
 
-/* Prepares handles and TLS (context decides the side). On failure the link is closing all the same,
- * and `gone` follows. */
-int link_init(struct link *l, uv_loop_t *loop, SSL_CTX *context,
-              enum rendezvous_direction peer_sends, const struct link_ops *ops, void *owner,
-              char *read_buffer) MLT_MUST_USE;
+/* Prepares the handles. TLS comes with link_make_tls(). */
+void link_init(struct link *l, uv_loop_t *loop, enum rendezvous_direction peer_sends,
+               const struct link_ops *ops, void *owner, char *read_buffer);
 
-/* The server's side, after uv_accept() on l->tcp; the client's side. Results arrive in callbacks.
- */
+/* Before the loop runs again. `context` decides the side. -ENOMEM: the link is closing then, and
+ * `gone` follows. */
+int link_make_tls(struct link *l, SSL_CTX *context) MLT_MUST_USE;
+
+/* The server's side, after uv_accept() on l->tcp; the client's side, which may come before TLS is
+ * made, so that the network works meanwhile. Results arrive in callbacks. */
 void link_accepted(struct link *l);
 void link_connect(struct link *l, const struct sockaddr *address);
 

@@ -199,9 +199,9 @@ static void on_connection(uv_stream_t *stream, int status)
     if (!connection)
         return; /* libuv keeps listening; the peer tries again */
     s->connections++;
-    int rc = link_init(&connection->link, s->loop, s->context, RENDEZVOUS_UP, &link_ops, s,
-                       s->read_buffer);
-    if (rc < 0 || uv_accept(stream, (uv_stream_t *)&connection->link.tcp) < 0) {
+    link_init(&connection->link, s->loop, RENDEZVOUS_UP, &link_ops, s, s->read_buffer);
+    if (link_make_tls(&connection->link, s->context) < 0 ||
+        uv_accept(stream, (uv_stream_t *)&connection->link.tcp) < 0) {
         link_abort(&connection->link);
         return;
     }
