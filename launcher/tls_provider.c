@@ -6,6 +6,7 @@
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <openssl/provider.h>
 
 #include "lib/base/cleanup.h"
@@ -38,6 +39,7 @@ static const struct {
 
 static struct {
     OSSL_FUNC_provider_query_operation_fn *query; /* the default provider's */
+    OSSL_FUNC_provider_get_capabilities_fn *get_capabilities;
     OSSL_DISPATCH dispatch[DISPATCH_MAX + 1];
     OSSL_ALGORITHM algorithms[MLT_ARRAY_LENGTH(needed)][ALGORITHMS_MAX + 1];
 } slim;
@@ -68,6 +70,30 @@ static const OSSL_ALGORITHM *query(void *context, int operation, int *ret_no_sto
     return NULL;
 }
 
+struct capability_filter {
+    OSSL_CALLBACK *callback;
+    void *arg;
+};
+
+/* A group of another key exchange would only be looked for in vain. */
+static int pass_capability(const OSSL_PARAM params[], void *arg)
+{
+    const struct capability_filter *filter = arg;
+    const OSSL_PARAM *algorithm = OSSL_PARAM_locate_const(params, OSSL_CAPABILITY_TLS_GROUP_ALG);
+    const char *name = NULL;
+    if (algorithm && OSSL_PARAM_get_utf8_string_ptr(algorithm, &name) &&
+        strcmp(name, "X25519") != 0)
+        return 1;
+    return filter->callback(params, filter->arg);
+}
+
+static int get_capabilities(void *context, const char *capability, OSSL_CALLBACK *callback,
+                            void *arg)
+{
+    struct capability_filter filter = {.callback = callback, .arg = arg};
+    return slim.get_capabilities(context, capability, pass_capability, &filter);
+}
+
 static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out,
                 void **ret_context)
 {
@@ -80,6 +106,9 @@ static int init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const O
         if (all->function_id == OSSL_FUNC_PROVIDER_QUERY_OPERATION) {
             slim.query = OSSL_FUNC_provider_query_operation(all);
             slim.dispatch[count].function = (void (*)(void))query;
+        } else if (all->function_id == OSSL_FUNC_PROVIDER_GET_CAPABILITIES) {
+            slim.get_capabilities = OSSL_FUNC_provider_get_capabilities(all);
+            slim.dispatch[count].function = (void (*)(void))get_capabilities;
         }
         count++;
     }
