@@ -108,19 +108,26 @@ void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
 
 /* ---- refusals ---- */
 
+/* Counts a refusal and says why; `reason` holds RENDEZVOUS_REASON_MAX bytes. */
+static void count_refusal(struct coordinator *c, uint64_t channel, char *reason, const char *format,
+                          va_list args)
+{
+    (void)vsnprintf(reason, RENDEZVOUS_REASON_MAX, format, args);
+    c->refusals++;
+    output_words(c, COORDINATOR_REFUSED, channel, "%s", reason);
+}
+
 void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const char *format, ...)
 {
     char reason[RENDEZVOUS_REASON_MAX];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(reason, sizeof reason, format, args);
+    count_refusal(c, channel, reason, format, args);
     va_end(args);
-    c->refusals++;
     struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
                                          .attempt = c->attempt,
                                          .refused = {.reason = reason, .final = final}};
     output_send(c, channel, &refused);
-    output_words(c, COORDINATOR_REFUSED, channel, "%s", reason);
     output_words(c, COORDINATOR_CLOSE, channel, "%s", reason);
 }
 
@@ -129,10 +136,8 @@ void message_refuse(struct coordinator *c, uint64_t channel, const char *format,
     char reason[RENDEZVOUS_REASON_MAX];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(reason, sizeof reason, format, args);
+    count_refusal(c, channel, reason, format, args);
     va_end(args);
-    c->refusals++;
-    output_words(c, COORDINATOR_REFUSED, channel, "%s", reason);
 }
 
 /* ---- time ---- */

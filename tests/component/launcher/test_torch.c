@@ -42,16 +42,21 @@ static void check_ranks(struct harness *h, const char *format, int ranks, int su
     }
 }
 
+static void begin(struct harness *h, uint32_t nproc, char *path, size_t size)
+{
+    harness_begin(h);
+    h->wait_ms = 100000; /* importing torch five times on a busy machine */
+    h->welcome.framework = "pytorch";
+    h->welcome.nproc = nproc;
+    write_script(h, path, size);
+}
+
 static void test_ranks_find_each_other_over_the_held_port(void **state)
 {
     (void)state;
     struct harness h;
     char path[128];
-    harness_begin(&h);
-    h.wait_ms = 100000; /* importing torch five times on a busy machine */
-    h.welcome.framework = "pytorch";
-    h.welcome.nproc = 2;
-    write_script(&h, path, sizeof path);
+    begin(&h, 2, path, sizeof path);
     harness_launch(&h, (const char *const[]){"/usr/bin/python3", path, NULL});
     (void)harness_start_ranks(&h);
     check_ranks(&h, "ranks", 2, 3);
@@ -63,11 +68,7 @@ static void test_a_tutorials_launch_command_runs_once_per_pod(void **state)
     (void)state;
     struct harness h;
     char path[128];
-    harness_begin(&h);
-    h.wait_ms = 100000; /* importing torch five times on a busy machine */
-    h.welcome.framework = "pytorch";
-    h.welcome.nproc = 4;
-    write_script(&h, path, sizeof path);
+    begin(&h, 4, path, sizeof path);
     harness_launch(&h, (const char *const[]){"/usr/bin/python3", "-m", "torch.distributed.launch",
                                              "--nproc_per_node=4", path, NULL});
     (void)harness_start_ranks(&h);
