@@ -1,0 +1,108 @@
+/* What launchers and the kubelet know better than the controller: notices, and containers that ran
+ * out of memory. */
+#include "world_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+
+static void say_notice(struct world *w, const struct world_launcher *l,
+                       enum rendezvous_severity severity, const char *reason, const char *words)
+{
+    const struct rendezvous_message m = {
+        .type = RENDEZVOUS_NOTICE,
+        .attempt = l->attempt,
+        .notice = {.severity = (uint8_t)severity, .reason = reason, .words = words}};
+    struct mlt_text text = MLT_TEXT_INIT(RENDEZVOUS_PAYLOAD_MAX);
+    rendezvous_message_write(&text, &m);
+    assert_false(text.failed);
+    struct world_event *e = world_push(w, CONTROLLER_CHANNEL_FRAME, l->channel);
+    e->data = mlt_memdup(text.data + RENDEZVOUS_HEADER_SIZE, text.length);
+    e->frame =
+        (struct rendezvous_frame){.version = RENDEZVOUS_VERSION,
+                                  .type = RENDEZVOUS_NOTICE,
+                                  .attempt = l->attempt,
+                                  .payload = (const unsigned char *)e->data,
+                                  .length = (uint32_t)(text.length - RENDEZVOUS_HEADER_SIZE)};
+    mlt_text_release(&text);
+    world_run(w);
+}
+
+static void test_a_notice_becomes_an_event_of_the_job(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 2, NULL);
+    const struct world_launcher *l = world_launcher(&w, "a", 1);
+    say_notice(&w, l, RENDEZVOUS_SEVERITY_WARNING, "CheckpointFolder", "\xff does not answer");
+    world_advance(&w, 100);
+    assert_string_equal(world_event_message(&w, "CheckpointFolder"), "? does not answer");
+    say_notice(&w, l, RENDEZVOUS_SEVERITY_NORMAL, "no word", "refused");
+    world_advance(&w, 100);
+    assert_false(world_has_event(&w, "no word"));
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_reserved_names_of_the_template_are_told_once(void **state)
+{
+    static const struct {
+        const char *sentence, *patch, *reason, *other;
+    } rows[] = {
+        {"in the template",
+         "{\"spec\":{\"workers\":{\"template\":{\"spec\":{\"containers\":[{\"name\":"
+         "\"trainer\",\"image\":\"i\",\"command\":[\"c\"],\"env\":[{\"name\":\"RANK\","
+         "\"value\":\"7\"}],\"resources\":{\"limits\":{\"nvidia.com/gpu\":1}}}]}}}}}",
+         "ReservedVariable", "ReservedEnvironment"},
+        {"in the image", NULL, "ReservedEnvironment", "ReservedVariable"},
+    };
+    (void)state;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        struct world w;
+        world_init(&w, 2, 2);
+        world_submit(&w, "a", 1, rows[i].patch);
+        say_notice(&w, world_launcher(&w, "a", 0), RENDEZVOUS_SEVERITY_WARNING,
+                   "ReservedEnvironment", "overridden: RANK");
+        world_advance(&w, 100);
+        if (!world_has_event(&w, rows[i].reason) || world_has_event(&w, rows[i].other))
+            fail_msg("%s", rows[i].sentence);
+        world_release(&w);
+    }
+}
+
+/* As the kubelet reports it on cgroup v2: the launcher was killed with its ranks. */
+static void test_a_container_that_was_oom_killed_is_out_of_memory_and_charged(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 3, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 1);
+    cleanup_free char *key = mlt_strdup(l->pod);
+    world_launcher_dies(&w, l);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 70); /* the echo comes first */
+    world_run(&w);
+    world_patch(&w, key,
+                "{\"status\":{\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"trainer\","
+                "\"state\":{\"terminated\":{\"exitCode\":137,\"reason\":\"OOMKilled\"}}}]}}");
+    world_run(&w);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "failures[0].cause"), "OutOfMemory");
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 137);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_notice_becomes_an_event_of_the_job),
+        cmocka_unit_test(test_reserved_names_of_the_template_are_told_once),
+        cmocka_unit_test(test_a_container_that_was_oom_killed_is_out_of_memory_and_charged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
