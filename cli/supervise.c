@@ -124,7 +124,7 @@ static void ready_readable(uv_poll_t *poll, int status, int events)
         return;
     bool first = !child->ready;
     child->ready = true;
-    if (child == s->children && first)
+    if (child == s->children && first && s->stopping < 0 && !s->ended)
         for (int i = 1; i < s->count; i++)
             child_start(&s->children[i]);
     all_ready(s);
@@ -404,6 +404,9 @@ int supervise_main(const char *dir, const char *name, bool temporary, int ready_
     watch_signal(&s, &s.on_child, reap, SIGCHLD);
     watch_signal(&s, &s.on_term, terminate, SIGTERM);
     watch_signal(&s, &s.on_int, terminate, SIGINT);
+    sigset_t none;
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
     child_start(&s.children[0]);
     while (!s.ended)
         (void)uv_run(&s.loop, UV_RUN_DEFAULT);
@@ -416,10 +419,18 @@ int supervise_main(const char *dir, const char *name, bool temporary, int ready_
 
 /* ---- from outside ---- */
 
-static void exec_supervisor(const char *dir, const char *name, bool temporary, int ready_write)
+static void exec_supervisor(const char *dir, const char *name, bool temporary, pid_t parent,
+                            int ready_write)
 {
+    /* What ends the supervisor of a private cluster waits until it can clean up. */
+    sigset_t wait;
+    (void)sigemptyset(&wait);
+    (void)sigaddset(&wait, SIGTERM);
+    (void)sigprocmask(SIG_BLOCK, &wait, NULL);
     if (temporary)
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (temporary && getppid() != parent)
+        (void)raise(SIGTERM); /* it died before we could ask to be told */
     (void)setsid();
     cleanup_free char *log_path = cluster_file(dir, "log/supervisor.log"),
                       *program = mlt_asprintf("%s/mltrain", cli_program_folder());
@@ -468,9 +479,9 @@ pid_t supervise_start(const char *dir, const char *name, bool temporary, struct 
     if (pipe2(ready, O_CLOEXEC) < 0)
         return mlt_fail(err, errno, "pipe: %s", strerror(errno));
     cleanup_close int ready_read = ready[0];
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        exec_supervisor(dir, name, temporary, ready[1]);
+        exec_supervisor(dir, name, temporary, parent, ready[1]);
     (void)close(ready[1]);
     if (pid < 0)
         return mlt_fail(err, errno, "fork: %s", strerror(errno));

@@ -38,9 +38,11 @@ tells 'did not come up|Too many open files|cannot' sh -c "ulimit -n 8; mltrain r
 
 if [ "$(id -u)" = 0 ] && mkdir small && mount -t tmpfs -o size=40m,mode=700 tmpfs small 2>/dev/null; then
   umount_all() {
+    local rc=$?
     MLTRAIN_HOME=$work/small/home mltrain cluster down >/dev/null 2>&1
     mltrain cluster down >/dev/null 2>&1
     umount -l "$work/small" "$work/checkpoints" 2>/dev/null
+    (exit $rc)
     finish
   }
   trap umount_all EXIT

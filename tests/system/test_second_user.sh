@@ -14,7 +14,9 @@ as_stranger() {
     env -i PATH="$bin:/usr/bin:/bin" HOME="$stranger_home" LANG=C TMPDIR=/tmp "$@")
 }
 stranger_ends() {
+  local rc=$?
   as_stranger mltrain cluster down >/dev/null 2>&1
+  (exit $rc)
   finish
 }
 trap stranger_ends EXIT
@@ -26,6 +28,28 @@ as_stranger mltrain run job.yaml >out.txt 2>err.txt || { cat out.txt err.txt; fa
 as_stranger mltrain cluster up --nodes 2 --gpus-per-node 2 >/dev/null || fail "an ordinary user's cluster"
 as_stranger mltrain run job.yaml >out.txt 2>err.txt || { cat out.txt err.txt; fail "an ordinary user's run on his cluster"; }
 [ "$(grep -c '^\[rank [0-3]\] hello from rank' out.txt)" = 4 ] || { cat out.txt; fail "hello on an ordinary user's cluster"; }
+
+# Killed at any moment of its start, a private cluster leaves nothing: no folder (his are known by their owner), no process.
+as_stranger mltrain cluster down >/dev/null || fail "an ordinary user's cluster does not go down"
+for wait in 0.01 0.02 0.04 0.07 0.1 0.2; do
+  for signal in TERM KILL; do
+    (cd "$stranger_home" && exec setpriv --reuid $uid --regid $uid --clear-groups --no-new-privs \
+      env -i PATH="$bin:/usr/bin:/bin" HOME="$stranger_home" mltrain run --framework plain -- sleep 1000) >/dev/null 2>&1 &
+    runner=$!
+    sleep $wait
+    kill -$signal $runner
+    if [ $signal = TERM ]; then # once the job is followed, the first one asks for a graceful end, and such a sleep has none
+      eventually 15 sh -c "! kill -0 $runner" || fail "SIGTERM after $wait s does not end it"
+    fi
+    wait $runner 2>/dev/null
+  done
+done
+# (In the first millisecond there is a folder and nobody yet who could remove it; nothing is in it then.)
+his_folders() { find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec sh -c 'ls "$0" | grep -vxE "cluster.json|log" && echo "$0"' {} \; ; }
+his_processes() { ps -o pid=,stat=,args= -u $uid | awk '$2 !~ /^Z/'; }
+nothing_left() { [ -z "$(his_folders)$(his_processes)" ]; }
+eventually 15 nothing_left || { his_folders; his_processes; fail "a killed start left something"; }
+find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec rm -r {} +
 
 # Root's cluster with a job that has something to hide.
 mltrain cluster up >/dev/null || fail "up"

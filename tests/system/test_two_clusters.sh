@@ -5,7 +5,12 @@
 
 other_home=$work/home2
 in_other() { MLTRAIN_HOME=$other_home mltrain "$@"; }
-other_down() { in_other cluster down >/dev/null 2>&1; finish; }
+other_down() {
+  local rc=$?
+  in_other cluster down >/dev/null 2>&1
+  (exit $rc)
+  finish
+}
 trap other_down EXIT
 
 mltrain cluster up --name red --gpus-per-node 2 >/dev/null || fail "up red"
