@@ -201,7 +201,7 @@ static void create_pod(struct job *job, struct member *m)
 void admit_create_pods(struct job *job)
 {
     for (uint32_t i = 0; i < job->members_count; i++)
-        if (member_to_create(&job->members[i], job->controller->now_ms))
+        if (member_to_create(job, &job->members[i]))
             create_pod(job, &job->members[i]);
 }
 

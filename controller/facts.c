@@ -68,7 +68,8 @@ static uint64_t wish_facts(const struct job *job)
 static uint64_t queue_facts(const struct job *job)
 {
     bool probed = job->effective && job->probed_generation == job->tj.metadata.generation;
-    bool probing = job->probing || job->probe_again_ms > job->controller->now_ms;
+    int64_t now_ms = job->controller->now_ms;
+    bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
            SET_IF(job->ledger == JOB_LEDGER_WAITS, IN_QUEUE) | SET_IF(job->placed, PLACED) |
            SET_IF(job->key_asked || job->key_again_ms > job->controller->now_ms, KEY_ASKED) |
@@ -86,7 +87,7 @@ static uint64_t pod_facts(const struct job *job)
     }
     for (uint32_t i = 0; i < job->members_count; i++)
         facts |= SET_IF(job->members[i].dead, DEAD) | SET_IF(job->members[i].silent, SILENT) |
-                 SET_IF(member_to_create(&job->members[i], job->controller->now_ms), TO_CREATE);
+                 SET_IF(member_to_create(job, &job->members[i]), TO_CREATE);
     return facts;
 }
 
@@ -159,6 +160,7 @@ void job_set_alarms(struct job *job)
                     job->write_by_ms > job->save_again_ms ? job->write_by_ms : job->save_again_ms);
     wake_later(job, job->next_attempt_ms);
     wake_later(job, job->probe_again_ms);
+    wake_later(job, job->queue_again_ms);
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);
     wake_later(job, job->settle_until_ms);

@@ -102,6 +102,12 @@ static bool member_pod_is_to_go(const struct job *job, const struct view_pod *po
     return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
 }
 
+static bool member_is_silent(const struct job *job, const struct view_pod *pod)
+{
+    const struct member *m = member_of_pod(job, pod);
+    return m && m->silent && !view_pod_terminal(pod);
+}
+
 bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
     if (pod->delete_asked || pod->deleting || pod->delete_again_ms > job->controller->now_ms)
@@ -120,8 +126,9 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
     case TRAININGJOB_PHASE_RESTARTING:
     case TRAININGJOB_PHASE_PREEMPTING:
         return member_pod_is_to_go(job, pod);
-    case TRAININGJOB_PHASE_NONE:
     case TRAININGJOB_PHASE_ADMITTED:
+        return member_is_silent(job, pod);
+    case TRAININGJOB_PHASE_NONE:
         break;
     }
     return false;

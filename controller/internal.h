@@ -75,13 +75,15 @@ const struct member *member_of_pod(const struct job *job, const struct view_pod 
 bool member_has_pod(const struct member *m);
 /* Whether a pod is to be created for it: it has a node, and nothing of an earlier pod is left
  * there. */
-bool member_to_create(const struct member *m, int64_t now_ms);
+bool member_to_create(const struct job *job, const struct member *m);
 /* Whether every member has a pod that is to stay. */
 bool members_are_whole(const struct job *job);
 /* Takes the member's node away: the ledger finds another. */
 void member_unplace(struct job *job, struct member *m);
 /* The same, and the job keeps away from the node for a while. */
 void member_avoid_node(struct job *job, struct member *m);
+/* It has no pod, and the node that it shall have one on is not ready. */
+void member_give_up_node(struct job *job, struct member *m);
 void member_lost_with_node(struct job *job, struct member *m, const char *words);
 
 /* ---- channels.c ---- */

@@ -20,9 +20,11 @@
     64 /* actions of one job in one step; more is a mistake in the table */
 #define JOB_NODE_AVOID_BASE_MS 30000 /* a node to blame is avoided for so long, doubling */
 #define JOB_NODE_AVOID_MAX_MS (60 * 60 * 1000)
-#define JOB_PROBE_RETRY_MS 15000 /* a refused dry run is tried again */
-#define JOB_UNBOUND_MS 60000     /* the scheduler has not bound a pod by then: the gang is undone */
-#define JOB_SETTLE_MS 3000       /* for the last look at the checkpoints */
+#define JOB_NODE_AVOID_ALONE_MS 5000 /* the same, doubling, while the job fits nowhere else */
+#define JOB_UNDONE_WAIT_MS 2000      /* a gang whose node shut down is placed again after it */
+#define JOB_PROBE_RETRY_MS 15000     /* a refused dry run is tried again */
+#define JOB_UNBOUND_MS 60000 /* the scheduler has not bound a pod by then: the gang is undone */
+#define JOB_SETTLE_MS 3000   /* for the last look at the checkpoints */
 #define JOB_REJECTIONS_MAX \
     3 /* by one node, before it is avoided: a former pod may still be there */
 #define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
@@ -106,6 +108,7 @@ struct job {
     int64_t probed_generation;
     bool probing;
     int64_t probe_again_ms; /* 0: no */
+    int64_t queue_again_ms; /* the gang was undone by a shutdown: not before */
     bool key_asked, has_key;
     int64_t key_again_ms;
     char *undo_words;   /* what the API server said against a pod, NULL */

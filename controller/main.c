@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <uv.h>
 #include "controller/edge_uv.h"
 #include "controller/state_file.h"
@@ -14,6 +15,10 @@
 #include "lib/base/log.h"
 #include "lib/base/number.h"
 #include "lib/kube/transport/transport.h"
+
+/* How long the last port is waited for: 5 s in all. */
+#define PORT_RETRIES 20
+#define PORT_RETRY_MS 250
 
 struct arguments {
     const char *kubeconfig, *context;
@@ -156,20 +161,37 @@ static int load_key(const struct arguments *a, unsigned char key[CHANNEL_KEY_SIZ
     return random_bytes(key, CHANNEL_KEY_SIZE, err);
 }
 
+/* Running pods know this port for life: whoever holds it may let it go again soon. */
+static int open_last_port(uv_loop_t *loop, struct edge_config *config, uint16_t port,
+                          struct edge **ret, struct mlt_error *err)
+{
+    const struct timespec pause = {.tv_nsec = PORT_RETRY_MS * 1000000L};
+    int r = -EADDRINUSE;
+    config->listen_port = port;
+    for (int i = 0; i < PORT_RETRIES && r == -EADDRINUSE; i++) {
+        if (i)
+            (void)nanosleep(&pause, NULL);
+        r = edge_new(loop, config, ret, err);
+    }
+    return r;
+}
+
 /* The port that running pods know, if it can be had; another one otherwise. */
 static int open_edge(uv_loop_t *loop, struct edge_config *config, struct state_file *state,
                      struct edge **ret, struct mlt_error *err)
 {
-    bool remembered = config->listen_port == 0 && state->port != 0;
     int r = -EADDRINUSE;
-    if (remembered) {
-        config->listen_port = state->port;
-        r = edge_new(loop, config, ret, err);
+    if (config->listen_port)
+        return edge_new(loop, config, ret, err);
+    if (state->port) {
+        r = open_last_port(loop, config, state->port, ret, err);
         if (r == -EADDRINUSE)
-            mlt_log(MLT_LOG_WARNING, "the last port is taken, running pods are lost port=%u",
+            mlt_log(MLT_LOG_ERROR,
+                    "the port that running pods know is taken by another program: their launchers "
+                    "cannot come back, their jobs restart in new pods port=%u",
                     state->port);
-        config->listen_port = r == -EADDRINUSE ? 0 : config->listen_port;
     }
+    config->listen_port = r == -EADDRINUSE ? 0 : config->listen_port;
     if (r == -EADDRINUSE)
         r = edge_new(loop, config, ret, err);
     return r < 0 ? r : state_file_keep(state, edge_port(*ret), err);

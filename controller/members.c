@@ -26,10 +26,14 @@ bool member_has_pod(const struct member *m)
     return m->pod && !view_pod_ended(m->pod) && strcmp(m->pod->uid, m->lost_uid) != 0;
 }
 
-bool member_to_create(const struct member *m, int64_t now_ms)
+bool member_to_create(const struct job *job, const struct member *m)
 {
-    if (!m->node || m->create_after_ms > now_ms || m->creating || member_has_pod(m))
+    const struct controller *c = job->controller;
+    if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))
         return false;
+    const struct view_node *node = view_node(&c->view, m->node);
+    if (!node || !node->ready)
+        return false; /* it comes back soon, or is given up: node_loss.c */
     return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;
 }
 
@@ -91,7 +95,12 @@ static bool explain_end(const struct member *m, char *words, size_t size)
         return true;
     }
     const char *colon = *p->message ? ": " : "";
-    if (p->rejected) {
+    if (p->rejected && p->blameless && !p->deleting) {
+        (void)snprintf(words, size, "pod %s was stopped on node %s (%s)%s%s", p->name, p->node,
+                       *p->reason ? p->reason : "no reason given", colon, p->message);
+        return true;
+    }
+    if (p->rejected && !p->deleting) {
         (void)snprintf(words, size, "pod %s was refused or thrown out by node %s (%s)%s%s", p->name,
                        p->node, *p->reason ? p->reason : "no reason given", colon, p->message);
         return true;
@@ -106,13 +115,23 @@ static bool explain_end(const struct member *m, char *words, size_t size)
     return false;
 }
 
-/* A node that has just lost this member's pod may still be busy with its end (a pod that was
- * deleted by force): it is asked again before it is blamed. */
+/* Whether the same node is asked again before it is blamed. One that has just lost this member's
+ * pod may still be busy with its end (a pod that was deleted by force), so a few refusals pass; one
+ * that shuts down or made way for somebody is never blamed. Before the first START nothing passes:
+ * the gang goes elsewhere, and only a shutdown is waited for, a moment. */
 static bool is_passing_rejection(struct job *job, struct member *m)
 {
-    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED || m->rejections >= JOB_REJECTIONS_MAX)
+    int64_t now_ms = job->controller->now_ms;
+    bool thrown_out = m->joined_once; /* not refused: it was at work there */
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED) {
+        if (m->pod->blameless)
+            job->queue_again_ms = now_ms + JOB_UNDONE_WAIT_MS;
+        return m->pod->blameless;
+    }
+    if (!m->pod->blameless && (thrown_out || m->rejections >= JOB_REJECTIONS_MAX))
         return false;
-    m->create_after_ms = job->controller->now_ms + (JOB_REJECTED_WAIT_MS << m->rejections);
+    unsigned doublings = m->rejections < JOB_REJECTIONS_MAX ? m->rejections : JOB_REJECTIONS_MAX;
+    m->create_after_ms = now_ms + (JOB_REJECTED_WAIT_MS << doublings);
     m->rejections++;
     return true;
 }
@@ -234,6 +253,17 @@ void members_dismiss(struct job *job)
 
 /* A pod whose node is lost: its ranks are taken for dead, and it is deleted so that it ends when
  * the node comes back. */
+void member_give_up_node(struct job *job, struct member *m)
+{
+    char *node = mlt_strdup(m->node);
+    m->dead = true;
+    event_record(job, true, "NodeLost", "node %s of %s %u does not come back", node, m->role,
+                 m->slot);
+    blame_node(job, m, node);
+    free(node);
+    job_touch(job);
+}
+
 void member_lost_with_node(struct job *job, struct member *m, const char *words)
 {
     if (!member_has_pod(m))

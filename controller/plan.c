@@ -66,8 +66,20 @@ static void take_replacement(struct job *job, const struct decision *d)
     job_gate(job);
 }
 
+/* Without the nodes that it avoids there is no place: they are tried again sooner. */
+static void shorten_avoidance(struct job *job)
+{
+    struct controller *c = job->controller;
+    if (!trainingjob_avoid_at_most(&job->draft, c->wall_ms, JOB_NODE_AVOID_ALONE_MS))
+        return;
+    plan_tell_avoided(job);
+    job_lazy(job, JOB_READY_WRITE_MS);
+}
+
 static void take_wait(struct job *job, const struct decision *d)
 {
+    if (d->d.nodes_avoided)
+        shorten_avoidance(job);
     if (job->ledger == JOB_LEDGER_WAITS) {
         submit_note(job, d->d.kind == GANG_NEVER, d->reason, d->d.position,
                     d->d.estimated_start_ms);

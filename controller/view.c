@@ -52,9 +52,12 @@ static void node_seen(struct view_source *s, const cJSON *object)
         HASH_ADD_KEYPTR(hh, c->view.nodes, n->name, strlen(n->name), n);
     }
     n->list_seen = s->list_round;
-    n->ready = node_is_ready(object);
+    bool ready = node_is_ready(object), changed = ready != n->ready;
+    if (!ready && (changed || !n->unready_since_ms))
+        n->unready_since_ms = c->now_ms;
+    n->ready = ready;
     ledger_node(c->ledger, object, c->now_ms);
-    if (!n->ready)
+    if (changed || !ready)
         node_loss_check(c, name);
 }
 

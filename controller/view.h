@@ -45,6 +45,9 @@ struct view_pod {
     int64_t delete_again_ms; /* it was refused: not before */
     bool trainer_ended;      /* the trainer container has ended: its state decides, not the phase */
     bool rejected;           /* the kubelet or the eviction manager, not the program, ended it */
+    bool blameless; /* that had nothing to do with the node's health: a shutdown, a preemption, a
+                       deletion */
+    bool elsewhere; /* its launcher knows another channel than ours: it can never come */
     int32_t exit_code;
     char *reason, *message; /* why it ended, "" */
     unsigned list_seen;     /* the list in which it was last seen */
@@ -64,6 +67,7 @@ struct view_job_pods {
 struct view_node {
     char *name;
     bool ready;
+    int64_t unready_since_ms; /* while it is not */
     unsigned list_seen;
     UT_hash_handle hh;
 };

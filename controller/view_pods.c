@@ -165,6 +165,45 @@ static bool read_failed(struct view_pod *p, const cJSON *statuses)
     return false;
 }
 
+/* A shutdown of the node, somebody more important, a taint, an eviction through the API: the
+ * DisruptionTarget condition says who (k8s.io/api/core/v1, PodReason...). The kubelet's own
+ * evictions, for want of memory or disk, are the node's fault. */
+static bool is_blameless(const struct view_pod *p, const cJSON *pod)
+{
+    static const char *const reasons[] = {"Terminated", "NodeShutdown", "Shutdown", "Preempting"};
+    const char *reason = json_string(pod, "status.reason", "");
+    const cJSON *condition;
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (strcmp(reason, reasons[i]) == 0)
+            return true;
+    cJSON_ArrayForEach(condition, json_find(pod, "status.conditions"))
+    {
+        if (strcmp(json_string(condition, "type", ""), "DisruptionTarget") == 0 &&
+            strcmp(json_string(condition, "status", ""), "True") == 0 &&
+            strcmp(json_string(condition, "reason", ""), "TerminationByKubelet") != 0)
+            return true;
+    }
+    return p->deleting;
+}
+
+/* Whether its launcher was told another address than ours: the channel has moved since. */
+static bool is_elsewhere(const struct controller *c, const cJSON *pod)
+{
+    const char *trainer = trainer_name(pod);
+    const cJSON *container, *variable;
+    cJSON_ArrayForEach(container, json_find(pod, "spec.containers"))
+    {
+        if (strcmp(json_string(container, "name", ""), trainer) != 0)
+            continue;
+        cJSON_ArrayForEach(variable, json_find(container, "env"))
+        {
+            if (strcmp(json_string(variable, "name", ""), "MLTRAIN_CHANNEL") == 0)
+                return strcmp(json_string(variable, "value", ""), c->config.channel_address) != 0;
+        }
+    }
+    return false;
+}
+
 /* How it ended, if it has. A pod that failed without any container having failed was refused by the
  * kubelet or thrown out; then the pod's own reason says why (OutOfcpu, Evicted, Shutdown ...). */
 static void read_end(struct view_pod *p, const cJSON *pod)
@@ -174,6 +213,7 @@ static void read_end(struct view_pod *p, const cJSON *pod)
     const char *reason = json_string(pod, "status.reason", "");
     p->trainer_ended = false;
     p->rejected = false;
+    p->blameless = is_blameless(p, pod);
     p->exit_code = TRAININGJOB_NONE;
     set_why(p, reason, json_string(pod, "status.message", ""));
     cJSON_ArrayForEach(status, json_find(pod, "status.containerStatuses"))
@@ -210,15 +250,17 @@ static void read_ours(struct view_pod *p, const cJSON *pod)
     read_end(p, pod);
 }
 
-static void pod_read(struct view_pod *p, const cJSON *pod)
+static void pod_read(const struct controller *c, struct view_pod *p, const cJSON *pod)
 {
     free(p->node);
     p->node = mlt_strdup(json_string(pod, "spec.nodeName", ""));
     p->version = view_version(pod);
     p->phase = phase_of(json_string(pod, "status.phase", "Pending"));
     p->deleting = json_find(pod, "metadata.deletionTimestamp") != NULL;
-    if (*p->job_uid)
-        read_ours(p, pod);
+    if (!*p->job_uid)
+        return;
+    read_ours(p, pod);
+    p->elsewhere = is_elsewhere(c, pod);
 }
 
 /* ---- table ---- */
@@ -275,7 +317,7 @@ static struct view_pod *pod_take(struct controller *c, const cJSON *object)
         p = pod_new(&c->view, object, key);
     else if (view_version(object) && view_version(object) < p->version)
         return NULL;
-    pod_read(p, object);
+    pod_read(c, p, object);
     ledger_pod(c->ledger, object, c->now_ms);
     tell_job(c, p->job_uid);
     return p;

@@ -160,7 +160,8 @@ struct gang_why {
         int64_t amount;
     } holders[GANG_HOLDERS_MAX];
     uint32_t nodes, nodes_allowed, nodes_unschedulable,
-        nodes_avoided; /* all; of all; of the allowed; of the rest */
+        nodes_avoided;  /* all; of all; of the allowed; of the rest */
+    int64_t avoided_ms; /* until the first of those may be used again; 0: none is avoided */
 };
 
 struct gang_decision {

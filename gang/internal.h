@@ -142,6 +142,8 @@ uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
 int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
                    int64_t now_ms) MLT_MUST_USE;
 bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms);
+/* For how much longer; 0: it does not. */
+int64_t gang_job_avoids_ms(const struct gang_job *job, uint32_t node, int64_t now_ms);
 void gang_avoid_forget_node(struct gang *g, uint32_t node);
 
 /* ---- node.c ---- */

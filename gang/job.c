@@ -274,12 +274,17 @@ int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t 
     return 0;
 }
 
-bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms)
+int64_t gang_job_avoids_ms(const struct gang_job *job, uint32_t node, int64_t now_ms)
 {
     for (uint32_t i = 0; i < job->avoid_count; i++)
         if (job->avoid[i].node == node && job->avoid[i].until_ms > now_ms)
-            return true;
-    return false;
+            return job->avoid[i].until_ms - now_ms;
+    return 0;
+}
+
+bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms)
+{
+    return gang_job_avoids_ms(job, node, now_ms) > 0;
 }
 
 void gang_avoid_forget_node(struct gang *g, uint32_t node)

@@ -46,11 +46,15 @@ static void count_nodes(const struct gang *g, const struct gang_question *q, uin
 {
     if (!gang_role_allows(&q->shape->roles[q->role], g->classes[n]))
         return;
+    int64_t avoided_ms = q->job ? gang_job_avoids_ms(q->job, n, q->now_ms) : 0;
     ret->nodes_allowed++;
-    if (g->open[n] == GANG_CLASS_NONE)
+    if (g->open[n] == GANG_CLASS_NONE) {
         ret->nodes_unschedulable++;
-    else
-        ret->nodes_avoided += q->job && gang_job_avoids(q->job, n, q->now_ms);
+    } else if (avoided_ms) {
+        ret->nodes_avoided++;
+        if (!ret->avoided_ms || avoided_ms < ret->avoided_ms)
+            ret->avoided_ms = avoided_ms;
+    }
 }
 
 /* The resource of which the fewest pods could be made; devices win ties. */

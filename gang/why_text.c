@@ -112,14 +112,26 @@ static void say_holders(struct sentence *s, const struct gang_why *why, gang_job
     }
 }
 
+/* "1 avoided after trouble for 12 s more" */
+static void say_avoided(struct sentence *s, const struct gang_why *why)
+{
+    int64_t seconds = (why->avoided_ms + 999) / 1000;
+    say(s, "avoided after trouble");
+    if (why->nodes_avoided == 1)
+        say(s, " for %" PRId64 " s more", seconds);
+    else if (why->nodes_avoided)
+        say(s, ", the first for %" PRId64 " s more", seconds);
+}
+
 static void say_nodes(struct sentence *s, const struct gang_why *why)
 {
     if (why->nodes_unschedulable)
         say(s, "; %u of its %u nodes %s not schedulable now", why->nodes_unschedulable,
             why->nodes_allowed, why->nodes_unschedulable == 1 ? "is" : "are");
-    if (why->nodes_avoided)
-        say(s, "; %u node%s avoided for a while after trouble", why->nodes_avoided,
-            plural(why->nodes_avoided));
+    if (why->nodes_avoided) {
+        say(s, "; %u node%s ", why->nodes_avoided, plural(why->nodes_avoided));
+        say_avoided(s, why);
+    }
 }
 
 static void say_no_room(struct sentence *s, const struct gang *g, const struct gang_why *why,
@@ -127,10 +139,10 @@ static void say_no_room(struct sentence *s, const struct gang *g, const struct g
 {
     say_need(s, g, why);
     if (why->nodes_unschedulable + why->nodes_avoided >= why->nodes_allowed) {
-        say(s,
-            "; no node can be used now (of %u: %u not schedulable, %u avoided for a while after "
-            "trouble)",
-            why->nodes_allowed, why->nodes_unschedulable, why->nodes_avoided);
+        say(s, "; no node can be used now (of %u: %u not schedulable, %u ", why->nodes_allowed,
+            why->nodes_unschedulable, why->nodes_avoided);
+        say_avoided(s, why);
+        say(s, ")");
         return;
     }
     say(s, "; ");

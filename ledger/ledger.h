@@ -65,7 +65,8 @@ struct ledger_decision {
     uint32_t nodes_count;
     uint32_t position;
     int64_t estimated_start_ms;
-    const char *reason; /* one sentence with numbers */
+    uint32_t nodes_avoided; /* WAIT: nodes that it could use, did it not avoid them */
+    const char *reason;     /* one sentence with numbers */
 };
 
 /* Whether anything changed since the last plan. */

@@ -114,6 +114,7 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
             .nodes_count = d.nodes_count,
             .position = d.position,
             .estimated_start_ms = d.estimated_start_ms,
+            .nodes_avoided = d.why && d.why->kind != GANG_WHY_BEHIND ? d.why->nodes_avoided : 0,
             .reason = d.why ? l->reason : NULL,
         };
         return true;

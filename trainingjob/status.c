@@ -231,6 +231,21 @@ void trainingjob_avoid_node(struct trainingjob_status *status, const char *node,
     a->until_ms = now_ms + (wait < max_ms ? wait : max_ms);
 }
 
+bool trainingjob_avoid_at_most(struct trainingjob_status *status, int64_t now_ms, int64_t base_ms)
+{
+    bool changed = false;
+    for (size_t i = 0; i < status->recovery.avoid_count; i++) {
+        struct trainingjob_avoided *a = &status->recovery.avoid[i];
+        int64_t doublings = a->faults > AVOID_DOUBLINGS_MAX ? AVOID_DOUBLINGS_MAX : a->faults - 1;
+        int64_t until_ms = now_ms + (base_ms << (doublings > 0 ? doublings : 0));
+        if (a->until_ms <= until_ms)
+            continue;
+        a->until_ms = until_ms;
+        changed = true;
+    }
+    return changed;
+}
+
 bool trainingjob_avoids(const struct trainingjob_status *status, const char *node, int64_t now_ms)
 {
     const struct trainingjob_avoided *a = find_avoided(status, node);

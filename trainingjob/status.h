@@ -189,6 +189,9 @@ void trainingjob_add_failure(struct trainingjob_status *status,
  * TRAININGJOB_AVOID_MAX. */
 void trainingjob_avoid_node(struct trainingjob_status *status, const char *node, int64_t now_ms,
                             int64_t base_ms, int64_t max_ms);
+/* Cuts what is left of each node's time to base_ms, doubled for each fault but the first. Returns
+ * whether anything changed. */
+bool trainingjob_avoid_at_most(struct trainingjob_status *status, int64_t now_ms, int64_t base_ms);
 bool trainingjob_avoids(const struct trainingjob_status *status, const char *node, int64_t now_ms);
 
 /* Marks a checkpoint as not to be resumed from; the lowest step goes above TRAININGJOB_SKIPPED_MAX.

@@ -190,11 +190,126 @@ static void test_an_undone_gang_waits_until_its_node_may_be_tried_again(void **s
     assert_string_equal(world_phase(&w, "a"), "Queued");
     assert_int_equal(w.pods_created, 1);
     w.reject_on = NULL;
-    world_advance(&w, 29000);
+    assert_non_null(strstr(world_status(&w, "a", "queue.explanation"),
+                           "1 avoided after trouble for 30 s more"));
+    /* There is no other node: it is tried again sooner. */
+    world_advance(&w, 4000);
     assert_string_equal(world_phase(&w, "a"), "Queued");
-    world_advance(&w, 2500);
+    world_advance(&w, 1500);
     assert_string_equal(world_phase(&w, "a"), "Running");
     assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
+static void test_a_node_is_avoided_for_longer_when_another_one_takes_the_gang(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    w.reject_on = "node001";
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 20000);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node002");
+    w.reject_on = NULL;
+    world_delete(&w, "nodes//node002");
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_advance(&w, 10000);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node001");
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_a_node_that_shuts_down_is_not_blamed(void **state)
+{
+    static const char *const reasons[] = {"Terminated", "NodeShutdown"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct world w;
+        world_init(&w, 1, 2);
+        world_submit(&w, "a", 2, NULL);
+        world_pod_stopped(&w, world_launcher(&w, "a", 1), reasons[i]);
+        world_advance(&w, 2000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+        assert_int_equal(world_number(&w, "a", "attempt"), 2);
+        assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+        assert_null(json_find(world_job_object(&w, "a"), "status.recovery.avoidNodes"));
+        assert_false(world_has_event(&w, "Requeued"));
+        world_release(&w);
+    }
+}
+
+static void test_a_node_that_throws_pods_out_for_its_own_trouble_is_blamed(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_pod_stopped(&w, world_launcher(&w, "a", 0), "Evicted");
+    world_advance(&w, 1000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "recovery.avoidNodes[0].node"), "node001");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node002");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    world_release(&w);
+}
+
+static void test_a_cluster_that_was_stopped_and_started_has_its_job_back_at_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 2000);
+    world_pod_stopped(&w, world_launcher(&w, "a", 0), "Terminated");
+    world_pod_stopped(&w, world_launcher(&w, "a", 1), "Terminated");
+    json_set_string(json_find(world_object(&w, "nodes//node001"), "status.conditions[0]"), "status",
+                    "Unknown");
+    world_changed(&w, "nodes//node001");
+    world_replace_controller(&w);
+    world_advance(&w, 4000);
+    assert_int_equal(w.pods_created, 2); /* it would only wait there */
+    world_node_ready(&w, "node001", true);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_false(world_has_event(&w, "Requeued"));
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    world_release(&w);
+}
+
+static void test_a_node_that_does_not_come_back_is_given_up(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 2000);
+    world_pod_stopped(&w, world_launcher(&w, "a", 0), "Terminated");
+    world_node_ready(&w, "node001", false);
+    world_advance(&w, 9000);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    world_advance(&w, 3000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node002");
+    world_release(&w);
+}
+
+static void test_pods_that_know_another_channel_are_replaced(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 2000);
+    w.channel_address = "127.0.0.1:8888";
+    world_replace_controller(&w);
+    world_advance(&w, 5000);
+    assert_int_equal(w.pods_deleted, 0);
+    world_advance(&w, 7000);
+    assert_int_equal(w.pods_deleted, 2);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
     world_release(&w);
 }
 
@@ -525,6 +640,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_verdict_that_comes_at_once_costs_one_write),
         cmocka_unit_test(test_exit_code_75_stays_in_its_pods_however_often_it_comes),
         cmocka_unit_test(test_a_checkpoint_that_stays_torn_is_told_when_a_restart_passes_it_over),
+        cmocka_unit_test(test_a_node_is_avoided_for_longer_when_another_one_takes_the_gang),
+        cmocka_unit_test(test_a_node_that_shuts_down_is_not_blamed),
+        cmocka_unit_test(test_a_node_that_throws_pods_out_for_its_own_trouble_is_blamed),
+        cmocka_unit_test(test_a_cluster_that_was_stopped_and_started_has_its_job_back_at_once),
+        cmocka_unit_test(test_a_node_that_does_not_come_back_is_given_up),
+        cmocka_unit_test(test_pods_that_know_another_channel_are_replaced),
         cmocka_unit_test(test_a_gang_moves_on_though_its_pod_on_a_lost_node_never_ends),
         cmocka_unit_test(test_a_launcher_out_of_reach_does_not_hold_up_the_restart_for_ever),
         cmocka_unit_test(test_a_deletion_that_is_refused_is_tried_again),

@@ -131,7 +131,7 @@ static void new_controller(struct world *w)
     struct controller_config config = {
         .identity = "tester",
         .lease_namespace = "mltrain-system",
-        .channel_address = "127.0.0.1:7777",
+        .channel_address = w->channel_address ? w->channel_address : WORLD_CHANNEL,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",
         .version = "1",

@@ -72,20 +72,21 @@ struct world {
     } watches[WORLD_WATCHES_MAX];
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
-    bool no_kubelet;            /* pods stay pending */
-    const char *refuse_dry_run; /* message of a 422 */
-    const char *refuse_pod;     /* message of a 403 for real creations */
-    bool slow_garbage;          /* pods outlive their job */
-    const char *tail;           /* last output of a rank that fails; NULL: an ordinary one */
-    const char *reject_on;      /* the kubelet of this node rejects pods */
-    const char *refuse_delete;  /* message of a 403 for deletions */
-    const char *refuse_status;  /* message of a 422 for status writes */
-    uint32_t cause;             /* of the next failures; 0: by exit code and signal */
-    int conflicts;              /* so many status writes meet a 409 */
-    int unavailable;            /* so many requests get a 503 */
-    struct world_event *late;   /* requests of a dropped controller that are still on their way */
-    int late_steps;             /* they arrive after so many steps of the next one */
-    int late_choice;            /* that number when above 0; else it varies */
+    bool no_kubelet;             /* pods stay pending */
+    const char *refuse_dry_run;  /* message of a 422 */
+    const char *refuse_pod;      /* message of a 403 for real creations */
+    const char *channel_address; /* of the next controllers, NULL: the usual one */
+    bool slow_garbage;           /* pods outlive their job */
+    const char *tail;            /* last output of a rank that fails; NULL: an ordinary one */
+    const char *reject_on;       /* the kubelet of this node rejects pods */
+    const char *refuse_delete;   /* message of a 403 for deletions */
+    const char *refuse_status;   /* message of a 422 for status writes */
+    uint32_t cause;              /* of the next failures; 0: by exit code and signal */
+    int conflicts;               /* so many status writes meet a 409 */
+    int unavailable;             /* so many requests get a 503 */
+    struct world_event *late;    /* requests of a dropped controller that are still on their way */
+    int late_steps;              /* they arrive after so many steps of the next one */
+    int late_choice;             /* that number when above 0; else it varies */
     int drop_after; /* the controller is dropped before its n-th effect from now on; 0: never */
     bool dropped;
     bool stop_at_drop;       /* world_run() comes back then */
@@ -146,6 +147,8 @@ void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step, i
 void world_stopped(struct world *w, struct world_launcher *l);
 /* The trainer container ends with this code, launcher and all. */
 void world_pod_ends(struct world *w, struct world_launcher *l, int code);
+/* The kubelet ends a pod for a reason of its own (status.reason). */
+void world_pod_stopped(struct world *w, struct world_launcher *l, const char *reason);
 void world_node_ready(struct world *w, const char *node, bool ready);
 void world_channel_breaks(struct world *w, struct world_launcher *l);
 void world_launcher_connects(struct world *w, struct world_launcher *l);

@@ -4,6 +4,8 @@
 
 #include "world.h"
 
+#define WORLD_CHANNEL "127.0.0.1:7777"
+
 /* Queues an event for the controller. */
 struct world_event *world_push(struct world *w, enum controller_event_kind kind, uint64_t id);
 

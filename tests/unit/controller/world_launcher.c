@@ -86,8 +86,25 @@ static void say_hello(struct world *w, struct world_launcher *l)
     say(w, l, &m);
 }
 
+/* Pods know the channel's address for life. */
+static bool knows_channel(struct world *w, const struct world_launcher *l)
+{
+    const char *address = w->channel_address ? w->channel_address : WORLD_CHANNEL;
+    const cJSON *variable;
+    cJSON_ArrayForEach(variable, json_find(world_object(w, l->pod), "spec.containers[0].env"))
+    {
+        if (strcmp(json_string(variable, "name", ""), "MLTRAIN_CHANNEL") == 0)
+            return strcmp(json_string(variable, "value", ""), address) == 0;
+    }
+    return false;
+}
+
 void world_launcher_connects(struct world *w, struct world_launcher *l)
 {
+    if (!knows_channel(w, l)) {
+        l->channel = 0;
+        return;
+    }
     l->channel = ++w->channels;
     world_push(w, CONTROLLER_CHANNEL_OPENED, l->channel)->uid = mlt_strdup(l->job_uid);
     say_hello(w, l);
@@ -182,6 +199,12 @@ void world_pod_ends(struct world *w, struct world_launcher *l, int code)
     cleanup_free char *key = mlt_strdup(l->pod);
     world_launcher_dies(w, l);
     set_trainer(w, key, code ? "Failed" : "Succeeded", code);
+}
+
+void world_pod_stopped(struct world *w, struct world_launcher *l, const char *reason)
+{
+    json_set_string(world_object(w, l->pod), "status.reason", reason);
+    world_pod_ends(w, l, 143);
 }
 
 static void hear(struct world *w, struct world_launcher *l, const struct rendezvous_message *m)

@@ -119,9 +119,8 @@ static void test_a_node_that_is_not_schedulable_makes_a_job_wait_not_never(void 
     small_submit(g, 1, small_request(1, 8, 0, 1));
     small_plan(g, 0);
     assert_string_equal(small_next(g), "wait 1 at 1");
-    assert_string_equal(small_reason(),
-                        "needs 1 pod x 8 nvidia.com/gpu; no node can be used now "
-                        "(of 1: 1 not schedulable, 0 avoided for a while after trouble)");
+    assert_string_equal(small_reason(), "needs 1 pod x 8 nvidia.com/gpu; no node can be used now "
+                                        "(of 1: 1 not schedulable, 0 avoided after trouble)");
     node.schedulable = true;
     small_feed(g, node);
     small_plan(g, 0);
@@ -242,7 +241,7 @@ static void test_an_avoided_node_is_left_out_until_its_time(void **state)
     assert_string_equal(small_next(g), "wait 1 at 1");
     assert_string_equal(small_reason(), "needs 1 pod x 8 nvidia.com/gpu; no node can be used now "
                                         "(of 1: 0 not schedulable, 1 avoided "
-                                        "for a while after trouble)");
+                                        "after trouble for 1 s more)");
     small_plan(g, 500);
     assert_string_equal(small_next(g), "place 1: 0");
     assert_true(gang_next_wake_ms(g, 500) == INT64_MAX);
