@@ -201,7 +201,7 @@ static int status(const struct options *o)
     }
     printf("cluster %s is up: supervisor %d, folder %s\n", o->name, (int)pid, dir);
     struct cli c;
-    if (cli_connect_file(&c, kubeconfig, NULL, NULL, &err) < 0)
+    if (cli_connect_cluster(&c, dir, NULL, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     printf("  API server %s\n  kubeconfig %s\n", c.config.server, kubeconfig);
     print_nodes(&c);

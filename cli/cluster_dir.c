@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #define SMALL_FILE_MAX 4096
 #define READY_WORD "ready" /* behind the supervisor's process id */
 #define READY_LOOK_MS 10
+#define NAME_LOOKS_MAX 100 /* for a supervisor to write its process id */
+#define NAME_LOOK_MS 2
 
 static char *state_home(void)
 {
@@ -72,25 +75,36 @@ static int read_small_file(const char *path, char *ret_text, size_t size)
     return 0;
 }
 
+static bool is_locked(const char *path)
+{
+    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 /* The supervisor of a folder and whether it has said that all its programs are ready. The lock is
  * looked at without being taken: taken for a moment only, it would make a supervisor that starts
- * just then believe in another one. */
+ * just then believe in another one. One that has just locked has yet to write who it is: until then
+ * the file is empty, or tells of one that is dead. */
 static pid_t read_supervisor(const char *dir, bool *ret_ready)
 {
     cleanup_free char *path = cluster_file(dir, LOCK_FILE);
-    cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     *ret_ready = false;
-    if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
-        return 0;
-    char text[64];
-    int64_t pid;
-    if (read_small_file(path, text, sizeof text) < 0)
-        return 0;
-    size_t first = strcspn(text, "\n");
-    *ret_ready = strcmp(text + first, "\n" READY_WORD "\n") == 0;
-    text[first] = '\0';
-    return mlt_parse_integer(text, 1, INT32_MAX, &pid, NULL) < 0 ? 0 : (pid_t)pid;
+    for (int i = 0; i < NAME_LOOKS_MAX && is_locked(path); i++) {
+        char text[64];
+        int64_t pid;
+        if (read_small_file(path, text, sizeof text) < 0)
+            return 0;
+        size_t first = strcspn(text, "\n");
+        *ret_ready = strcmp(text + first, "\n" READY_WORD "\n") == 0;
+        text[first] = '\0';
+        if (mlt_parse_integer(text, 1, INT32_MAX, &pid, NULL) == 0 &&
+            (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+            return (pid_t)pid;
+        (void)usleep(NAME_LOOK_MS * 1000);
+    }
+    *ret_ready = false;
+    return 0;
 }
 
 pid_t cluster_supervisor(const char *dir)
