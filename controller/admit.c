@@ -58,17 +58,13 @@ void admit_make_key(struct job *job)
     cleanup_json cJSON *secret = job_key_secret(&job->tj, key);
     explicit_bzero(key, sizeof key);
     cleanup_free char *body = json_print(secret);
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    kube_path(&path, KUBE_SECRET, job->namespace_, NULL, NULL, NULL);
     job->key_asked = true;
-    apply_send(c, &(struct apply_order){
+    apply_for_job(job, (struct apply_target){.resource = KUBE_SECRET},
+                  (struct apply_order){
                       .verb = "POST",
-                      .path = mlt_text_string(&path),
                       .body = body,
-                      .job_uid = job->uid,
                       .done = key_made,
                   });
-    mlt_text_release(&path);
 }
 
 /* ---- pods ---- */
@@ -104,18 +100,16 @@ static void taken_read(struct controller *c, const struct apply_order *order,
 static void read_taken(struct job *job, struct member *m)
 {
     char name[TRAININGJOB_POD_NAME_MAX];
-    if (trainingjob_pod_name(job->name, m->role, m->slot, m->tried, name, NULL) < 0)
+    if (trainingjob_pod_name(job->name, m->role, m->slot, m->tried, name, NULL) < 0) {
+        creation_ended(job, m); /* cannot be: the pod was made with this name */
         return;
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    kube_path(&path, KUBE_POD, job->namespace_, name, NULL, NULL);
-    apply_send(job->controller, &(struct apply_order){
-                                    .verb = "GET",
-                                    .path = mlt_text_string(&path),
-                                    .job_uid = job->uid,
-                                    .index = m->slot,
-                                    .done = taken_read,
-                                });
-    mlt_text_release(&path);
+    }
+    apply_for_job(job, (struct apply_target){.resource = KUBE_POD, .name = name},
+                  (struct apply_order){
+                      .verb = "GET",
+                      .index = m->slot,
+                      .done = taken_read,
+                  });
 }
 
 static void pod_created(struct controller *c, const struct apply_order *order,
@@ -181,21 +175,17 @@ static void create_pod(struct job *job, struct member *m)
                     &(struct apply_answer){.status = 422, .words = err.text, .reason = "Invalid"});
         return;
     }
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    kube_path(&path, KUBE_POD, job->namespace_, NULL, NULL, NULL);
     cleanup_free char *body = json_print(pod);
     cleanup_free char *key =
         mlt_asprintf("pod/%s/%s", job->namespace_, json_string(pod, "metadata.name", ""));
-    apply_send(c, &(struct apply_order){
+    apply_for_job(job, (struct apply_target){.resource = KUBE_POD},
+                  (struct apply_order){
                       .verb = "POST",
-                      .path = mlt_text_string(&path),
                       .body = body,
                       .key = key,
-                      .job_uid = job->uid,
                       .index = m->slot,
                       .done = pod_created,
                   });
-    mlt_text_release(&path);
 }
 
 void admit_create_pods(struct job *job)

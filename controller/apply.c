@@ -72,6 +72,17 @@ void apply_send(struct controller *c, const struct apply_order *order)
     waiting_add(&c->apply, r);
 }
 
+void apply_for_job(struct job *job, struct apply_target target, struct apply_order order)
+{
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, target.resource, job->namespace_, target.name, target.subresource,
+              target.query);
+    order.path = mlt_text_string(&path);
+    order.job_uid = job->uid;
+    apply_send(job->controller, &order);
+    mlt_text_release(&path);
+}
+
 void apply_drop_job(struct controller *c, const char *job_uid)
 {
     struct apply_request *next;

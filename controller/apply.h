@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "lib/kube/backoff.h"
+#include "lib/kube/resource.h"
 
 #define APPLY_BACKOFF_BASE_MS 100
 #define APPLY_BACKOFF_MAX_MS (30 * 1000)
@@ -50,6 +51,15 @@ struct apply {
 };
 
 void apply_send(struct controller *c, const struct apply_order *order);
+
+/* What a request is about: an object in the job's namespace, or (name NULL) a new one there. */
+struct apply_target {
+    enum kube_resource resource;
+    const char *name, *subresource, *query; /* NULL: none */
+};
+/* The same for a job: `path` and `job_uid` of the order are filled in. */
+struct job;
+void apply_for_job(struct job *job, struct apply_target target, struct apply_order order);
 
 /* Forgets what still waits for this job; what is in flight goes on, and its `done` finds no job. */
 void apply_drop_job(struct controller *c, const char *job_uid);

@@ -81,21 +81,17 @@ static bool spend(struct controller *c, const char *job_uid)
 
 static void event_send(struct job *job, const char *verb, const char *name, const cJSON *body)
 {
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     bool create = strcmp(verb, "POST") == 0;
-    kube_path(&path, KUBE_EVENT, job->namespace_, create ? NULL : name, NULL, NULL);
     cleanup_free char *text = json_print(body);
     cleanup_free char *key = mlt_asprintf("event/%s/%s", job->namespace_, name);
-    apply_send(job->controller, &(struct apply_order){
-                                    .verb = verb,
-                                    .path = mlt_text_string(&path),
-                                    .content_type = create ? NULL : "application/merge-patch+json",
-                                    .body = text,
-                                    .key = key,
-                                    .job_uid = job->uid,
-                                    .try_once = true,
-                                });
-    mlt_text_release(&path);
+    apply_for_job(job, (struct apply_target){.resource = KUBE_EVENT, .name = create ? NULL : name},
+                  (struct apply_order){
+                      .verb = verb,
+                      .content_type = create ? NULL : "application/merge-patch+json",
+                      .body = text,
+                      .key = key,
+                      .try_once = true,
+                  });
 }
 
 static cJSON *event_object(const struct job *job, const char *name, bool warning,

@@ -193,26 +193,29 @@ static void pod_deleted(struct controller *c, const struct apply_order *order,
     job_touch(job);
 }
 
-static void delete_pod(struct job *job, struct view_pod *pod)
+/* This object and no other of its name; what it owns goes after it. */
+static char *delete_options(const char *uid)
 {
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
     cleanup_json cJSON *options = cJSON_CreateObject();
     json_set_string(options, "kind", "DeleteOptions");
     json_set_string(options, "apiVersion", "v1");
-    json_set_string(options, "preconditions.uid", pod->uid);
-    cleanup_free char *body = json_print(options);
+    json_set_string(options, "propagationPolicy", "Background");
+    json_set_string(options, "preconditions.uid", uid);
+    return json_print(options);
+}
+
+static void delete_pod(struct job *job, struct view_pod *pod)
+{
+    cleanup_free char *body = delete_options(pod->uid);
     cleanup_free char *key = mlt_asprintf("pod/%s/%s", pod->namespace_, pod->name);
-    kube_path(&path, KUBE_POD, pod->namespace_, pod->name, NULL, NULL);
     pod->delete_asked = true;
-    apply_send(job->controller, &(struct apply_order){
-                                    .verb = "DELETE",
-                                    .path = mlt_text_string(&path),
-                                    .body = body,
-                                    .key = key,
-                                    .job_uid = job->uid,
-                                    .done = pod_deleted,
-                                });
-    mlt_text_release(&path);
+    apply_for_job(job, (struct apply_target){.resource = KUBE_POD, .name = pod->name},
+                  (struct apply_order){
+                      .verb = "DELETE",
+                      .body = body,
+                      .key = key,
+                      .done = pod_deleted,
+                  });
 }
 
 void finish_delete_pods(struct job *job)
@@ -254,21 +257,12 @@ static void job_deleted(struct controller *c, const struct apply_order *order,
 
 void finish_delete_job(struct job *job)
 {
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    cleanup_json cJSON *options = cJSON_CreateObject();
-    json_set_string(options, "kind", "DeleteOptions");
-    json_set_string(options, "apiVersion", "v1");
-    json_set_string(options, "propagationPolicy", "Background");
-    json_set_string(options, "preconditions.uid", job->uid);
-    cleanup_free char *body = json_print(options);
-    kube_path(&path, KUBE_TRAININGJOB, job->namespace_, job->name, NULL, NULL);
+    cleanup_free char *body = delete_options(job->uid);
     job->deleting_job = true;
-    apply_send(job->controller, &(struct apply_order){
-                                    .verb = "DELETE",
-                                    .path = mlt_text_string(&path),
-                                    .body = body,
-                                    .job_uid = job->uid,
-                                    .done = job_deleted,
-                                });
-    mlt_text_release(&path);
+    apply_for_job(job, (struct apply_target){.resource = KUBE_TRAININGJOB, .name = job->name},
+                  (struct apply_order){
+                      .verb = "DELETE",
+                      .body = body,
+                      .done = job_deleted,
+                  });
 }

@@ -11,11 +11,6 @@
 
 #define SAVE_RETRY_MS 5000 /* after a refusal that a second try will hardly change */
 
-static void job_path(const struct job *job, const char *subresource, struct mlt_text *path)
-{
-    kube_path(path, KUBE_TRAININGJOB, job->namespace_, job->name, subresource, NULL);
-}
-
 static void read_again(struct controller *c, const struct apply_order *order,
                        const struct apply_answer *answer)
 {
@@ -35,15 +30,11 @@ static void read_again(struct controller *c, const struct apply_order *order,
 
 static void ask_again(struct job *job)
 {
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    job_path(job, NULL, &path);
-    apply_send(job->controller, &(struct apply_order){
-                                    .verb = "GET",
-                                    .path = mlt_text_string(&path),
-                                    .job_uid = job->uid,
-                                    .done = read_again,
-                                });
-    mlt_text_release(&path);
+    apply_for_job(job, (struct apply_target){.resource = KUBE_TRAININGJOB, .name = job->name},
+                  (struct apply_order){
+                      .verb = "GET",
+                      .done = read_again,
+                  });
 }
 
 static void saved(struct controller *c, const struct apply_order *order,
@@ -98,16 +89,14 @@ void status_save(struct job *job)
     job->last_lazy_ms = c->now_ms;
     cleanup_free char *body = json_print(patch);
     cleanup_free char *key = mlt_asprintf("status/%s", job->uid);
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    job_path(job, "status", &path);
-    apply_send(c, &(struct apply_order){
+    apply_for_job(job,
+                  (struct apply_target){
+                      .resource = KUBE_TRAININGJOB, .name = job->name, .subresource = "status"},
+                  (struct apply_order){
                       .verb = "PATCH",
-                      .path = mlt_text_string(&path),
                       .content_type = "application/merge-patch+json",
                       .body = body,
                       .key = key,
-                      .job_uid = job->uid,
                       .done = saved,
                   });
-    mlt_text_release(&path);
 }

@@ -108,18 +108,16 @@ void submit_probe(struct job *job)
         show_refusal(job, "PodRefused", err.text);
         return;
     }
-    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    kube_path(&path, KUBE_POD, job->namespace_, NULL, NULL, "dryRun=All&fieldValidation=Strict");
     cleanup_free char *body = json_print(pod);
     job->probing = true;
-    apply_send(c, &(struct apply_order){
-                      .verb = "POST",
-                      .path = mlt_text_string(&path),
-                      .body = body,
-                      .job_uid = job->uid,
-                      .done = probed,
-                  });
-    mlt_text_release(&path);
+    apply_for_job(
+        job,
+        (struct apply_target){.resource = KUBE_POD, .query = "dryRun=All&fieldValidation=Strict"},
+        (struct apply_order){
+            .verb = "POST",
+            .body = body,
+            .done = probed,
+        });
 }
 
 /* ---- waiting ---- */
