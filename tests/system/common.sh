@@ -80,6 +80,9 @@ rank_pids() {
   done 2>/dev/null | sort -n
 }
 
+no_ranks() { [ -z "$(rank_pids "$1")" ]; }
+ranks_are() { [ "$(rank_pids "$1" | awk '{print $1}' | sort -u | wc -l)" = "$2" ]; }
+
 # plain_job NAME REPLICAS NPROC SCRIPT [extra spec lines]: a manifest on standard output
 plain_job() {
   cat <<YAML

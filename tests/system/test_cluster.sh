@@ -13,7 +13,7 @@ dir=$MLTRAIN_HOME/clusters/default
 gpus=4 plain_job steady 2 2 'trap "exit 0" TERM; i=0; while :; do echo "step $i"; i=$((i+1)); sleep 0.2; done' >steady.yaml
 mltrain submit steady.yaml || fail "submit"
 mltrain wait steady --for Running --timeout 30s || fail "not running"
-eventually 10 test "$(rank_pids steady | awk '{print $1}' | sort -u | wc -l)" = 4
+eventually 10 ranks_are steady 4 || fail "not four ranks"
 before=$(rank_pids steady)
 [ -n "$before" ] || fail "no ranks found"
 

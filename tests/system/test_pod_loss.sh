@@ -12,7 +12,8 @@ api() { curl -s --cacert "$MLTRAIN_HOME/clusters/default/ca.crt" -H "Authorizati
 pods() { api "$server/api/v1/namespaces/default/pods?labelSelector=mltrain.io/job-name=steady" |
   jq -r '.items[] | select(.status.phase=="Running" and .metadata.deletionTimestamp==null) | .metadata.labels["mltrain.io/index"] + " " + .metadata.uid' | sort; }
 
-eventually 10 test "$(pods | wc -l)" = 3
+three_pods() { [ "$(pods | wc -l)" = 3 ]; }
+eventually 10 three_pods || fail "not three pods"
 before=$(pods)
 api -X DELETE "$server/api/v1/namespaces/default/pods/steady-worker-1?gracePeriodSeconds=0" >/dev/null
 eventually 30 job_is steady .status.attempt 2 || fail "no second attempt"

@@ -9,14 +9,14 @@ mltrain submit stops.yaml >/dev/null
 mltrain wait stops --for Running --timeout 30s >/dev/null || fail "not running"
 mltrain suspend stops >/dev/null || fail "suspend"
 eventually 20 job_is stops .status.phase Suspended || fail "not suspended"
-eventually 20 test -z "$(rank_pids stops)" || fail "ranks run on"
+eventually 20 no_ranks stops || fail "ranks run on"
 mltrain resume stops >/dev/null || fail "resume"
 eventually 20 job_is stops .status.phase Running || fail "not running after resume"
 job_is stops '.status.restartsCharged // 0' 0 || fail "a suspension was charged"
 mltrain cancel stops >/dev/null
 mltrain wait stops --timeout 20s >/dev/null
 job_is stops '.status.conditions[] | select(.type=="Failed") | .reason' Cancelled || fail "not cancelled"
-mltrain logs stops | grep -q saved || fail "no time to save"
+mltrain logs stops >logs.txt; grep -q saved logs.txt || fail "no time to save"
 
 plain_job deadline 1 1 'sleep 1000' '  activeDeadlineSeconds: 1' >deadline.yaml
 mltrain submit deadline.yaml >/dev/null
@@ -45,4 +45,4 @@ begin=$SECONDS
 kill -INT $runner; sleep 0.5; kill -INT $runner
 wait $runner
 [ $((SECONDS - begin)) -lt 10 ] || fail "the second Ctrl-C took $((SECONDS - begin)) s"
-eventually 10 test -z "$(rank_pids stubborn)" || fail "the stubborn rank lives"
+eventually 10 no_ranks stubborn || fail "the stubborn rank lives"

@@ -59,7 +59,7 @@ eventually 10 test -s deaf.rc || { cat deaf.raw; fail "the second Ctrl-C does no
 hang_up
 [ $((SECONDS - begin)) -lt 8 ] || fail "the second Ctrl-C took $((SECONDS - begin)) s"
 [ "$(cat deaf.rc)" = 130 ] || fail "exit code after two Ctrl-C: $(cat deaf.rc)"
-eventually 5 test -z "$(rank_pids deaf)" || fail "the rank lives"
+eventually 5 no_ranks deaf || fail "the rank lives"
 
 # The terminal is closed under a private cluster: nothing of it stays.
 plain_job closed 1 1 'echo begun; sleep 1000' >closed.yaml
