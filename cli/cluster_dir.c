@@ -176,7 +176,7 @@ int cluster_shape_read(const char *dir, struct cluster_shape *ret, struct mlt_er
 int cluster_shape_write(const char *dir, const struct cluster_shape *shape, struct mlt_error *err)
 {
     cleanup_free char *path = cluster_file(dir, SHAPE_FILE),
-                      *next = cluster_file(dir, SHAPE_FILE ".tmp");
+                      *next = mlt_asprintf("%s.%d", path, (int)getpid()); /* others write theirs */
     cleanup_file FILE *file = fopen(next, "we");
     if (!file)
         return mlt_fail(err, errno, "%s: %s", next, strerror(errno));
