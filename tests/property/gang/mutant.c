@@ -30,6 +30,7 @@
 #define gang_job_role mutant_job_role
 #define gang_job_avoid mutant_job_avoid
 #define gang_job_avoids mutant_job_avoids
+#define gang_job_avoids_ms mutant_job_avoids_ms
 #define gang_avoid_forget_node mutant_avoid_forget_node
 #define gang_node_reserve mutant_node_reserve
 #define gang_node_set mutant_node_set
