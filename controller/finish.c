@@ -76,7 +76,8 @@ static bool has_had_its_time(const struct job *job, const struct view_pod *pod)
 {
     const struct member *m = member_of_pod(job, pod);
     bool waited = job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
-    bool answers = m && m->joined_once && strcmp(m->lost_uid, pod->uid) != 0;
+    bool comes = m && (m->joined_once || pod->phase == VIEW_RUNNING); /* or comes again */
+    bool answers = comes && strcmp(m->lost_uid, pod->uid) != 0;
     return view_pod_ended(pod) || waited || !job->coordinator || !answers;
 }
 
@@ -155,23 +156,42 @@ static int by_member(const void *a, const void *b)
     return x->creation > y->creation ? -1 : x->creation < y->creation;
 }
 
-void finish_mark_surplus(struct job *job)
+/* Whether any slot has too many of them: nearly never, so that nothing needs to be sorted. */
+static bool has_surplus(struct view_pod *const *ended, size_t count)
 {
-    struct view_pod **ended = NULL;
-    size_t count = 0, capacity = 0, of_member = 0;
-    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job)
-        if (view_pod_terminal(p)) {
-            MLT_GROW(ended, count, capacity);
-            ended[count++] = p;
-        }
-    if (count > JOB_ENDED_PODS_MAX)
-        qsort(ended, count, sizeof(struct view_pod *), by_member);
+    uint32_t *of_slot = mlt_calloc(TRAININGJOB_REPLICAS_MAX + 1, sizeof *of_slot);
+    bool found = false;
+    for (size_t i = 0; i < count && !found; i++)
+        found = ++of_slot[ended[i]->slot] > JOB_ENDED_PODS_MAX;
+    free(of_slot);
+    return found;
+}
+
+static void mark_surplus(struct view_pod **ended, size_t count)
+{
+    size_t of_member = 0;
+    qsort(ended, count, sizeof(struct view_pod *), by_member);
     for (size_t i = 0; i < count; i++) {
         bool same = i && ended[i]->slot == ended[i - 1]->slot &&
                     strcmp(ended[i]->role, ended[i - 1]->role) == 0;
         of_member = same ? of_member + 1 : 1;
-        ended[i]->surplus = count > JOB_ENDED_PODS_MAX && of_member > JOB_ENDED_PODS_MAX;
+        ended[i]->surplus = of_member > JOB_ENDED_PODS_MAX;
     }
+}
+
+void finish_mark_surplus(struct job *job)
+{
+    struct view_pod **ended = NULL;
+    size_t count = 0, capacity = 0;
+    for (struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
+        p->surplus = false;
+        if (!view_pod_terminal(p))
+            continue;
+        MLT_GROW(ended, count, capacity);
+        ended[count++] = p;
+    }
+    if (count > JOB_ENDED_PODS_MAX && has_surplus(ended, count))
+        mark_surplus(ended, count);
     free(ended);
 }
 

@@ -257,7 +257,9 @@ static void set_welcome(struct job *job)
         .progress_pattern = spec->progress.pattern ? spec->progress.pattern : "",
         .total_steps = spec->progress.total_steps,
     };
-    coordinator_set_welcome(job->coordinator, &welcome);
+    /* The validator's limits are those of the messages (a test compares them). */
+    if (!coordinator_set_welcome(job->coordinator, &welcome))
+        job_log(job, MLT_LOG_ERROR, "the launchers cannot be told what to run: over a maximum");
 }
 
 static void make_coordinator(struct job *job)
@@ -291,6 +293,8 @@ static void make_coordinator(struct job *job)
     };
     job->coordinator = coordinator_new(&config, c->now_ms);
     free(members);
+    if (!job->coordinator)
+        abort(); /* no memory: as lib/base/alloc.h does */
     job->adopting = adopt;
     job->waiting_since_ms = c->now_ms;
     if (job->draft.recovery.next_attempt_ms > c->wall_ms)

@@ -254,6 +254,29 @@ static void test_a_deleted_job_lets_its_launchers_go_and_frees_its_place(void **
     world_release(&w);
 }
 
+static void test_the_longest_fields_that_are_accepted_reach_the_launchers(void **state)
+{
+    struct world w;
+    char path[1025], pattern[1025], progress[1025], patch[4096];
+    (void)state;
+    memset(path, 'p', 1024);
+    path[0] = '/';
+    memset(pattern, 'c', 1024);
+    memcpy(pattern, "{step}", 6);
+    memset(progress, 'x', 1024);
+    memcpy(progress, "(?<step>[0-9]+)", 15);
+    path[1024] = pattern[1024] = progress[1024] = 0;
+    (void)snprintf(patch, sizeof patch,
+                   "{\"spec\":{\"checkpoint\":{\"path\":\"%s\",\"format\":\"pattern\","
+                   "\"pattern\":\"%s\"},\"progress\":{\"pattern\":\"%s\"},"
+                   "\"backoffLimit\":1000000}}",
+                   path, pattern, progress);
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, patch);
+    assert_string_equal(world_phase(&w, "a"), "Running"); /* and nothing was logged as an error */
+    world_release(&w);
+}
+
 static void test_the_pod_carries_what_the_contract_says(void **state)
 {
     struct world w;
@@ -292,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_a_finished_job_is_deleted_when_its_time_to_live_is_over),
         cmocka_unit_test(test_pods_are_cleaned_up_by_policy),
         cmocka_unit_test(test_a_deleted_job_lets_its_launchers_go_and_frees_its_place),
+        cmocka_unit_test(test_the_longest_fields_that_are_accepted_reach_the_launchers),
         cmocka_unit_test(test_the_pod_carries_what_the_contract_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

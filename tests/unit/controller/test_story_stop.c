@@ -88,7 +88,12 @@ static void test_a_suspension_goes_on_under_the_next_controller(void **state)
     assert_string_equal(world_phase(&w, "a"), "Suspended");
     for (uint32_t slot = 0; slot < 2; slot++)
         world_launcher(&w, "a", slot)->ignores_exit = false;
+    w.channel_address = "127.0.0.1:1"; /* they need a while to come back */
     world_replace_controller(&w);
+    world_advance(&w, 4000);
+    w.channel_address = NULL;
+    for (uint32_t slot = 0; slot < 2; slot++)
+        world_launcher_connects(&w, world_launcher(&w, "a", slot));
     world_advance(&w, 2000);
     assert_null(world_launcher(&w, "a", 0));
     assert_int_equal(w.pods_deleted, 0);

@@ -190,9 +190,28 @@ static void test_texts_are_cut_between_characters(void **state)
     assert_null(text);
 }
 
+static void test_a_row_of_faults_ends_and_a_time_can_be_cut(void **state)
+{
+    struct trainingjob_status s;
+    (void)state;
+    trainingjob_status_init(&s);
+    trainingjob_avoid_node(&s, "n", 0, 30000, 100000);
+    trainingjob_avoid_node(&s, "n", 30000, 30000, 100000);
+    assert_int_equal(s.recovery.avoid[0].until_ms, 90000);
+    assert_true(trainingjob_avoid_at_most(&s, 30000, 5000)); /* two faults: doubled once */
+    assert_int_equal(s.recovery.avoid[0].until_ms, 40000);
+    assert_false(trainingjob_avoid_at_most(&s, 35000, 5000)); /* never longer */
+    assert_int_equal(s.recovery.avoid[0].until_ms, 40000);
+    trainingjob_avoid_node(&s, "n", 140001, 30000, 100000);
+    assert_int_equal(s.recovery.avoid[0].faults, 1);
+    assert_int_equal(s.recovery.avoid[0].until_ms, 170001);
+    trainingjob_status_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_row_of_faults_ends_and_a_time_can_be_cut),
         cmocka_unit_test(test_a_status_is_read_written_and_copied_without_loss),
         cmocka_unit_test(test_an_empty_status_says_that_all_is_absent),
         cmocka_unit_test(test_a_broken_status_is_read_as_far_as_it_goes),
