@@ -25,7 +25,7 @@ static void trouble(struct world *w, struct mlt_random *r)
     const char *job = names[mlt_random_below(r, JOBS)];
     struct world_launcher *l = any_launcher(w, r, job);
     char text[128];
-    switch (mlt_random_below(r, 9)) {
+    switch (mlt_random_below(r, 12)) {
     case 0:
     case 1:
         if (l && l->state == LAUNCHER_RUNNING && !l->exits_count)
@@ -58,6 +58,20 @@ static void trouble(struct world *w, struct mlt_random *r)
         if (l && l->state == LAUNCHER_RUNNING)
             world_checkpoint(w, l, w->now_ms / 100, -1);
         break;
+    case 9: /* until all is quiet, or its pod ends */
+        if (l && l->channel)
+            world_channel_breaks(w, l);
+        break;
+    case 10:
+        if (l && l->state == LAUNCHER_RUNNING) {
+            world_pod_stopped(w, l, mlt_random_below(r, 2) ? "Terminated" : "Evicted");
+        }
+        break;
+    case 11:
+        world_node_ready(w, "node002", false);
+        world_advance(w, mlt_random_between(r, 0, 20000));
+        world_node_ready(w, "node002", true);
+        break;
     case 8:
         w->conflicts = (int)mlt_random_between(r, 0, 2);
         w->unavailable = (int)mlt_random_between(r, 0, 3);
@@ -70,6 +84,9 @@ static void quieten(struct world *w)
 {
     char key[64];
     w->drop_after = w->conflicts = w->unavailable = 0;
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
+        if (w->launchers[i].used && !w->launchers[i].channel)
+            world_launcher_connects(w, &w->launchers[i]);
     for (int i = 0; i < JOBS; i++) {
         (void)snprintf(key, sizeof key, "trainingjobs/team/%s", names[i]);
         world_patch(w, key, "{\"spec\":{\"suspend\":false}}");

@@ -18,6 +18,7 @@ void world_launcher_dies(struct world *w, struct world_launcher *l);
 void world_kubelet_sees(struct world *w, const char *key);
 void world_channel_send(struct world *w, const struct controller_effect *effect);
 cJSON *world_job_object(struct world *w, const char *job);
+bool world_is_on_lost_node(struct world *w, const cJSON *pod);
 void world_check_slots(struct world *w, const cJSON *pod);
 
 #endif

@@ -288,6 +288,14 @@ static struct world_launcher *launcher_new(struct world *w, const char *key, con
     return NULL;
 }
 
+/* What runs on a node that nobody hears of is taken for dead. */
+bool world_is_on_lost_node(struct world *w, const cJSON *pod)
+{
+    cleanup_free char *key = mlt_asprintf("nodes//%s", json_string(pod, "spec.nodeName", ""));
+    return strcmp(json_string(world_object(w, key), "status.conditions[0].status", "True"),
+                  "True") != 0;
+}
+
 /* No two living pods of one slot. */
 void world_check_slots(struct world *w, const cJSON *pod)
 {
@@ -303,7 +311,7 @@ void world_check_slots(struct world *w, const cJSON *pod)
                         json_string(pod, "metadata.labels[mltrain.io/job-uid]", "")) == 0 &&
                  strcmp(json_string(o->json, "metadata.labels[mltrain.io/index]", "-"),
                         json_string(pod, "metadata.labels[mltrain.io/index]", "")) == 0 &&
-                 json_bool(o->json, "lost", false) == false;
+                 json_bool(o->json, "lost", false) == false && !world_is_on_lost_node(w, o->json);
     }
     assert_int_equal(alive, 1);
 }

@@ -328,16 +328,6 @@ static void serve_patch(struct world *w, uint64_t id, const struct target *t, co
     answer_json(w, id, 200, o->json);
 }
 
-/* Nobody on the node says that the pod has ended: it stays, Terminating. */
-static bool is_stuck(struct world *w, const struct target *t, const char *key)
-{
-    const char *node = json_string(world_object(w, key), "spec.nodeName", "");
-    cleanup_free char *node_key = mlt_asprintf("nodes//%s", node);
-    return strcmp(t->plural, "pods") == 0 &&
-           strcmp(json_string(world_object(w, node_key), "status.conditions[0].status", "True"),
-                  "True") != 0;
-}
-
 static void serve_delete(struct world *w, uint64_t id, const struct target *t)
 {
     cleanup_free char *key = key_of(t, t->name);
@@ -346,7 +336,8 @@ static void serve_delete(struct world *w, uint64_t id, const struct target *t)
         return;
     }
     w->pods_deleted += strcmp(t->plural, "pods") == 0 && world_object(w, key);
-    if (is_stuck(w, t, key)) {
+    /* Nobody on a lost node says that the pod has ended: it stays, Terminating. */
+    if (strcmp(t->plural, "pods") == 0 && world_is_on_lost_node(w, world_object(w, key))) {
         json_set_string(world_object(w, key), "metadata.deletionTimestamp", "2026-01-01T00:00:00Z");
         world_changed(w, key);
         answer_json(w, id, 200, world_object(w, key));
