@@ -98,8 +98,7 @@ struct edge {
     bool told_overrides, told_error_files;
 
     /* edge_output.c */
-    struct edge_sink sinks[2];    /* stdout, stderr */
-    struct edge_sink *sink_of[2]; /* both are one when they are one file */
+    struct edge_sink sink; /* our standard output, for both streams of all ranks */
     struct edge_stream *streams;
     size_t streams_count;
     bool leaving;
@@ -150,7 +149,7 @@ void edge_clean_up(struct edge *e);
 int edge_output_init(struct edge *e, struct mlt_error *err);
 /* Takes over the read end. -errno. */
 int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_t attempt);
-/* Reads and relays what a dead rank has left in its pipes, as far as the sinks take it. */
+/* Reads and relays what a dead rank has left in its pipes, as far as the sink takes it. */
 void edge_output_drain(struct edge *e, uint32_t process, uint64_t attempt);
 /* The streams of former attempts no longer count as output of ranks. */
 void edge_output_detach(struct edge *e);

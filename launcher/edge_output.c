@@ -45,11 +45,6 @@ static void set_polling(struct edge_stream *s, bool on)
         (void)uv_poll_stop(&s->poll);
 }
 
-static struct edge_sink *sink_of(const struct edge_stream *s)
-{
-    return (struct edge_sink *)((char *)s->stream.sink - offsetof(struct edge_sink, sink));
-}
-
 /* The reader is slow: its streams rest until it has taken what waits. */
 static void block(struct edge_sink *sink)
 {
@@ -58,8 +53,7 @@ static void block(struct edge_sink *sink)
         return;
     sink->blocked = true;
     for (struct edge_stream *s = e->streams; s; s = s->next)
-        if (sink_of(s) == sink)
-            set_polling(s, false);
+        set_polling(s, false);
     (void)uv_poll_start(&sink->poll, UV_WRITABLE, sink_writable);
 }
 
@@ -78,7 +72,7 @@ static bool pump(struct edge_stream *s)
     bool relayed;
     do {
         relayed = output_stream_relay(&s->stream);
-        if (!flush(sink_of(s)))
+        if (!flush(&s->edge->sink))
             return false;
     } while (!relayed); /* an empty sink takes any line */
     return true;
@@ -106,13 +100,11 @@ static void sink_writable(uv_poll_t *poll, int status, int events)
     sink->blocked = false;
     for (struct edge_stream *s = e->streams, *next; s && !sink->blocked; s = next) {
         next = s->next;
-        if (sink_of(s) != sink)
-            continue;
         if (pump(s) && s->stream.ended)
             forget(s);
     }
     for (struct edge_stream *s = e->streams; s && !sink->blocked; s = s->next)
-        if (sink_of(s) == sink && !s->stream.ended)
+        if (!s->stream.ended)
             set_polling(s, true);
     if (e->leaving)
         edge_output_leave(e);
@@ -124,7 +116,7 @@ int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_
     struct edge_stream *s = calloc(1, sizeof *s);
     if (!s)
         return -ENOMEM;
-    int rc = output_stream_init(&s->stream, fd, &e->sink_of[which]->sink, NULL);
+    int rc = output_stream_init(&s->stream, fd, &e->sink.sink, NULL);
     if (rc == 0)
         rc = uv_poll_init(&e->loop, &s->poll, fd);
     if (rc < 0) {
@@ -145,7 +137,7 @@ int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_
     s->next = e->streams;
     e->streams = s;
     e->streams_count++;
-    set_polling(s, !e->sink_of[which]->blocked);
+    set_polling(s, !e->sink.blocked);
     return 0;
 }
 
@@ -193,22 +185,27 @@ void edge_output_detach(struct edge *e)
 
 void edge_output_say(struct edge *e, const char *text)
 {
-    struct edge_sink *sink = e->sink_of[1];
+    struct edge_sink *sink = &e->sink;
     /* When the reader is so slow that there is no room, our words are the ones to lose. */
     if (output_sink_line(&sink->sink, "[launcher] ", text, strlen(text)))
         (void)flush(sink);
 }
 
-/* ---- sinks ---- */
+/* ---- the sink ---- */
 
-static int init_sink(struct edge *e, int which, struct mlt_error *err)
+/* One sink for all, our standard output; the prefix tells the streams apart. With two, a line of
+ * standard error could come into the middle of a long line of standard output: container logs hold
+ * long lines in pieces, and whoever puts them together again, kubelet included, does so in the
+ * order of the file. */
+int edge_output_init(struct edge *e, struct mlt_error *err)
 {
-    struct edge_sink *sink = &e->sinks[which];
+    struct edge_sink *sink = &e->sink;
+    (void)uv_timer_init(&e->loop, &e->leave_timer);
+    e->leave_timer.data = e;
     sink->edge = e;
-    int rc = output_sink_init(&sink->sink, which ? STDERR_FILENO : STDOUT_FILENO, err);
+    int rc = output_sink_init(&sink->sink, STDOUT_FILENO, err);
     if (rc < 0)
         return rc;
-    e->sink_of[which] = sink;
     if (sink->sink.kind == OUTPUT_SINK_FILE || sink->sink.broken)
         return 0; /* never waits */
     if (uv_poll_init(&e->loop, &sink->poll, sink->sink.fd) < 0)
@@ -216,20 +213,6 @@ static int init_sink(struct edge *e, int which, struct mlt_error *err)
     sink->poll.data = sink;
     sink->has_poll = true;
     return 0;
-}
-
-int edge_output_init(struct edge *e, struct mlt_error *err)
-{
-    (void)uv_timer_init(&e->loop, &e->leave_timer);
-    e->leave_timer.data = e;
-    int rc = init_sink(e, 0, err);
-    if (rc < 0)
-        return rc;
-    if (output_same_file(STDOUT_FILENO, STDERR_FILENO)) {
-        e->sink_of[1] = e->sink_of[0];
-        return 0;
-    }
-    return init_sink(e, 1, err);
 }
 
 /* ---- the end ---- */
@@ -245,17 +228,15 @@ void edge_output_leave(struct edge *e)
     bool waits = false;
     for (struct edge_stream *s = e->streams, *next; s; s = next) {
         next = s->next;
-        if (!sink_of(s)->blocked)
+        if (!e->sink.blocked)
             edge_output_drain(e, s->process, s->attempt);
-        if (sink_of(s)->blocked)
+        if (e->sink.blocked)
             waits = true;
     }
-    for (int i = 0; i < 2; i++)
-        if (e->sink_of[i] && output_sink_pending(&e->sink_of[i]->sink) > 0 &&
-            !output_sink_flush(&e->sink_of[i]->sink)) {
-            block(e->sink_of[i]);
-            waits = true;
-        }
+    if (output_sink_pending(&e->sink.sink) > 0 && !output_sink_flush(&e->sink.sink)) {
+        block(&e->sink);
+        waits = true;
+    }
     if (!waits)
         uv_stop(&e->loop);
     else if (!uv_is_active((uv_handle_t *)&e->leave_timer))

@@ -47,9 +47,6 @@ struct output_sink {
 int output_sink_init(struct output_sink *sink, int fd, struct mlt_error *err) MLT_MUST_USE;
 void output_sink_release(struct output_sink *sink);
 
-/* Does a write to one come out of the other? Then one sink must serve both. */
-bool output_same_file(int fd, int other);
-
 /* Appends prefix, text and a newline; false, and nothing is added, when there is no room. */
 bool output_sink_line(struct output_sink *sink, const char *prefix, const char *text,
                       size_t length);

@@ -57,13 +57,6 @@ void output_sink_release(struct output_sink *sink)
     *sink = (struct output_sink){.fd = -1, .broken = true};
 }
 
-bool output_same_file(int fd, int other)
-{
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
-}
-
 size_t output_sink_pending(const struct output_sink *sink)
 {
     return sink->length - sink->first;

@@ -78,6 +78,8 @@ def main():
         except UnicodeDecodeError:
             continue
         count += 1
+        if text.startswith("#!") and not os.access(os.path.join(ROOT, name), os.X_OK):
+            wrong.append(f"{name}: a script that cannot be run (mode)")
         if name.endswith((".c", ".h")):
             wrong += check_source(name, text)
         if not name.startswith("tests/fuzz/corpus/") and name not in ("LICENSE", "tests/structure/test_house_rules.py"):

@@ -44,9 +44,7 @@ printf 'binary \000\001\033[31m\377\376 end\n'
 printf 'größe 大 🙂\n'
 printf '[r7 a9] a rank that pretends to be another\n'
 printf '[launcher] a rank that pretends to be the launcher\n'
-sleep 0.5
 echo "to stderr" >&2
-sleep 0.5
 exec 2>&-
 printf 'no newline at the end'
 exec >&-

@@ -86,7 +86,7 @@ static void test_a_stale_start_is_refused_and_the_ranks_stay(void **state)
     harness_send_start(&h, 1); /* another START for the same attempt */
     assert_false(harness_sees(&h, RENDEZVOUS_STARTED, 300));
     assert_false(harness_sees(&h, RENDEZVOUS_RANK_EXIT, 0));
-    cleanup_free char *err = harness_file(&h, "err", NULL);
+    cleanup_free char *err = harness_file(&h, "out", NULL);
     const char *first = strstr(err, "refused START");
     assert_non_null(first);
     assert_null(strstr(first + 1, "refused")); /* told once, counted afterwards */

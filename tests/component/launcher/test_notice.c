@@ -27,7 +27,7 @@ static void expect_notice(struct harness *h, enum rendezvous_severity severity, 
     const struct rendezvous_notice *n = &harness_expect(h, RENDEZVOUS_NOTICE)->notice;
     if (n->severity != severity || strcmp(n->reason, reason) != 0 || !strstr(n->words, words))
         fail_msg("expected %s with `%s`, got %s: %s", reason, words, n->reason, n->words);
-    harness_await_text(h, "err", n->words); /* our own log has it too */
+    harness_await_text(h, "out", n->words); /* our own log has it too */
 }
 
 static void test_what_is_wrong_with_the_job_is_told_when_it_is_known(void **state)
@@ -109,8 +109,8 @@ static void test_what_is_the_same_everywhere_is_told_by_one_member(void **state)
     h.extra_environment[0] = "RANK=99";
     launch_sleeper(&h);
     (void)harness_start_ranks(&h);
-    harness_await_text(&h, "err", "closing parenthesis");
-    harness_await_text(&h, "err", "overridden: RANK");
+    harness_await_text(&h, "out", "closing parenthesis");
+    harness_await_text(&h, "out", "overridden: RANK");
     assert_false(harness_sees(&h, RENDEZVOUS_NOTICE, 200));
     harness_end(&h);
 }
