@@ -88,6 +88,10 @@ static int read_quantity(const cJSON *item, const char *where, struct pod_reques
     } else if (strcmp(item->string, "ephemeral-storage") == 0) {
         r->ephemeral_storage = value;
     } else if (strchr(item->string, '/')) {
+        int64_t milli = 0;
+        if (mlt_quantity_parse_milli(text, &milli, NULL) < 0 || milli % 1000 != 0)
+            return mlt_fail(err, EINVAL, "%s[%.100s]: `%.40s` must be a whole number", where,
+                            item->string, text);
         struct pod_request_extended *extended = find_extended(r, item->string);
         if (!extended)
             return mlt_fail(err, EINVAL, "%s[%.100s]: more than %d extended resources", where,

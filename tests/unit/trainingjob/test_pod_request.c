@@ -89,6 +89,8 @@ static void test_bad_quantities_are_named(void **state)
         {"{containers: [{}, {" R("cpu: two") "}]}", "spec.containers[1].resources.requests[cpu]: "},
         {"{containers: [{" R("cpu: 0.5") "}]}",
          "requests[cpu]: expected a quantity such as \"500m\""},
+        {"{containers: [{" R("nvidia.com/gpu: \"1.5\"") "}]}",
+         "requests[nvidia.com/gpu]: `1.5` must be a whole number"},
         {"{initContainers: [{" R("memory: [1]") "}]}",
          "spec.initContainers[0].resources.requests[memory]: expected a quantity"},
         {"{containers: [{resources: {limits: 5}}]}",
