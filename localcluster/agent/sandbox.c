@@ -359,8 +359,8 @@ static int plan_mounts(const struct sandbox_pod *pod, size_t container, struct m
             return rc;
         }
         words_add(&wanted, open);
-        plan->bounds[plan->count++] =
-            (struct bound){mlt_strdup(resolved), mlt_strdup(source), c->mounts[i].read_only};
+        plan->bounds[plan->count++] = (struct bound){mlt_strdup(resolved), mlt_strdup(source),
+                                                     volume_is_read_only(pod->spec, &c->mounts[i])};
     }
     for (size_t i = 0; i < wanted.count; i++)
         plan_open(plan, wanted.list[i]);

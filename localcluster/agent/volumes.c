@@ -185,6 +185,14 @@ static int sub_path(const char *volume, const char *sub, char *path, struct mlt_
     return 0;
 }
 
+bool volume_is_read_only(const struct pod_spec *spec, const struct pod_mount *mount)
+{
+    for (size_t i = 0; i < spec->volume_count; i++)
+        if (strcmp(spec->volumes[i].name, mount->volume) == 0)
+            return mount->read_only || spec->volumes[i].kind == POD_VOLUME_FILES;
+    return mount->read_only;
+}
+
 int volume_source(const struct pod_spec *spec, const char *pod_folder,
                   const struct pod_mount *mount, char *path, struct mlt_error *err)
 {

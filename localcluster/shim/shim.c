@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,11 +33,13 @@
 #include "localcluster/shim/wire.h"
 
 #define EXIT_BAD_ARGUMENTS 64
+#define LOOK_MS 20000 /* between two looks at the pod's folder */
 
 struct shim {
     uv_loop_t loop;
     uv_signal_t children;
     uv_poll_t listener;
+    uv_timer_t look; /* whether the pod's folder is still there */
     int listen_fd;
     struct shim_channel *agent;
     bool named, leaving;
@@ -149,6 +152,17 @@ static void do_leave(struct shim *s)
 
 static int listen_here(struct shim *s);
 
+/* Somebody removed the cluster's folder under a pod: no agent can ever come back for it. */
+static void look(uv_timer_t *timer)
+{
+    struct shim *s = timer->data;
+    struct stat here;
+    if (stat(".", &here) == 0 && here.st_nlink > 0)
+        return;
+    mlt_log(MLT_LOG_ERROR, "the pod's folder was removed: its containers are ended");
+    do_leave(s);
+}
+
 static void do_pod(struct shim *s, const cJSON *message)
 {
     const char *dir = json_string(message, "dir", "");
@@ -159,6 +173,7 @@ static void do_pod(struct shim *s, const cJSON *message)
         mlt_log(MLT_LOG_ERROR, "cannot work in %s: %s", dir, strerror(errno));
         uv_stop(&s->loop);
     }
+    (void)uv_timer_start(&s->look, look, LOOK_MS, LOOK_MS);
 }
 
 static void on_message(void *arg, const cJSON *message)
@@ -291,6 +306,8 @@ static int run(struct shim *s, int fd)
         mlt_log(MLT_LOG_ERROR, "cannot talk to the agent: %s", err.text);
         return 1;
     }
+    (void)uv_timer_init(&s->loop, &s->look);
+    s->look.data = s;
     (void)uv_signal_init(&s->loop, &s->children);
     s->children.data = s;
     (void)uv_signal_start(&s->children, on_child, SIGCHLD);
