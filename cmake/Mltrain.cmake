@@ -40,15 +40,21 @@ function(mltrain_program name folder)
 endfunction()
 
 # mltrain_tests(label folder DEPENDS libs...) -> one program and one ctest entry for each
-# tests/<label>/<folder>/test_*.c. Other .c files there are helpers linked into each of them.
+# tests/<label>/<folder>/test_*.c. Other .c files there are helpers linked into each of them, and those of the folder
+# tests/<HELPERS> too.
 function(mltrain_tests label folder)
-  cmake_parse_arguments(arg "" "TIMEOUT" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;HELPERS" "DEPENDS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
   set(dir ${CMAKE_SOURCE_DIR}/tests/${label}/${folder})
   file(GLOB tests CONFIGURE_DEPENDS ${dir}/test_*.c)
   file(GLOB helpers CONFIGURE_DEPENDS ${dir}/*.c)
+  if(arg_HELPERS)
+    file(GLOB more CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${arg_HELPERS}/*.c)
+    list(FILTER more EXCLUDE REGEX "/test_[^/]*$")
+    list(APPEND helpers ${more})
+  endif()
   foreach(test ${tests})
     list(REMOVE_ITEM helpers ${test})
   endforeach()
