@@ -224,7 +224,7 @@ static void test_a_creation_of_a_former_controller_that_arrives_late_doubles_not
                 break;
         }
     }
-    assert_true(tried > 12);
+    assert_true(tried > 8);
     assert_true(met > 0);
 }
 
