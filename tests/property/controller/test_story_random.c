@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/random.h"
-#include "world.h"
+#include "tests/unit/controller/world.h"
 
 #define STORIES 6 /* a seed as argument tells one story; hundreds were tried by hand */
 #define TROUBLES 14

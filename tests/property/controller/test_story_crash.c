@@ -3,7 +3,7 @@
  * pods. */
 #include <stdio.h>
 #include <string.h>
-#include "world.h"
+#include "tests/unit/controller/world.h"
 
 static void test_a_new_controller_adopts_running_ranks_as_they_are(void **state)
 {
