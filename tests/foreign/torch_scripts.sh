@@ -23,7 +23,7 @@ passed=0 failed=0
 # gang SCRIPT PODS RANKS
 gang() {
   local script=$folder/accelerate/test_utils/scripts/$1
-  cd "$work"
+  cd "$folder" # a pod has a /tmp of its own; its working directory it shares with us
   if ACCELERATE_USE_CPU=true PYTHONPATH=$folder OMP_NUM_THREADS=1 timeout 400 \
     mltrain run --nnodes "$2" --nproc "$3" -- /usr/bin/python3 "$script" >"$work/out" 2>&1; then
     passed=$((passed + 1)); echo "ok: $1 as $2 x $3"
