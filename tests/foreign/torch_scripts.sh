@@ -31,7 +31,7 @@ gang() {
     failed=$((failed + 1)); echo "FAILED: $1 as $2 x $3"; tail -n 20 "$work/out"
   fi
 }
-gang test_script.py 2 2
+gang test_script.py 2 1 # it is written for two processes: with four it fails under any launcher
 gang test_sync.py 1 2
 echo "$passed passed, $failed failed, 0 skipped"
 [ "$failed" = 0 ]
