@@ -19,7 +19,7 @@ static void say_notice(struct world *w, const struct world_launcher *l,
     rendezvous_message_write(&text, &m);
     assert_false(text.failed);
     struct world_event *e = world_push(w, CONTROLLER_CHANNEL_FRAME, l->channel);
-    e->data = mlt_memdup(text.data + RENDEZVOUS_HEADER_SIZE, text.length);
+    e->data = mlt_memdup(text.data + RENDEZVOUS_HEADER_SIZE, text.length - RENDEZVOUS_HEADER_SIZE);
     e->frame =
         (struct rendezvous_frame){.version = RENDEZVOUS_VERSION,
                                   .type = RENDEZVOUS_NOTICE,
