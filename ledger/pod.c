@@ -145,21 +145,35 @@ void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name,
     free(key);
 }
 
-/* One pod per member is covered, where the placement says that the member stands. */
+static uint32_t member_of(const struct ledger_job *job, const struct ledger_pod *pod)
+{
+    uint32_t member = LEDGER_NO_NUMBER;
+    if (job->state == LEDGER_HOLDS && pod->node)
+        member = ledger_request_pod(&job->request, pod->role, pod->index);
+    return member != LEDGER_NO_NUMBER && job->nodes[member] == pod->node ? member
+                                                                         : LEDGER_NO_NUMBER;
+}
+
+/* One pod per member is covered, where the placement says that the member stands. While a member's
+ * former pod still ends there, two do: the one with the smaller key, so that a rebuilt ledger
+ * covers the same one in whatever order it was told. */
 void ledger_job_cover(struct ledger *l, struct ledger_job *job)
 {
-    bool *taken = mlt_calloc(job->request.pods + 1, sizeof *taken);
+    struct ledger_pod **chosen = mlt_calloc(job->request.pods + 1, sizeof(struct ledger_pod *));
     for (uint32_t i = 0; i < job->pods_count; i++) {
         struct ledger_pod *pod = job->pods[i];
-        bool covered = false;
-        uint32_t member = LEDGER_NO_NUMBER;
-        if (job->state == LEDGER_HOLDS && pod->node)
-            member = ledger_request_pod(&job->request, pod->role, pod->index);
-        if (member != LEDGER_NO_NUMBER && job->nodes[member] == pod->node && !taken[member])
-            covered = taken[member] = true;
+        uint32_t member = member_of(job, pod);
+        if (member != LEDGER_NO_NUMBER &&
+            (!chosen[member] || strcmp(pod->key, chosen[member]->key) < 0))
+            chosen[member] = pod;
+    }
+    for (uint32_t i = 0; i < job->pods_count; i++) {
+        struct ledger_pod *pod = job->pods[i];
+        uint32_t member = member_of(job, pod);
+        bool covered = member != LEDGER_NO_NUMBER && chosen[member] == pod;
         if (covered != pod->covered && pod->node)
             ledger_node_mark(l, pod->node);
         pod->covered = covered;
     }
-    free(taken);
+    free(chosen);
 }

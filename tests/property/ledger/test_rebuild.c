@@ -1,5 +1,5 @@
 /* A ledger that has lived long, and one filled a moment ago from the same objects in any order, say
- * the same: of each node, and in each decision, words included. MLT_SEED and MLT_EVENTS choose
+ * the same: of each node, and in each decision, words included. MLT_SEED and MLT_REBUILDS choose
  * another run. */
 #include "ledger/internal.h"
 #include "lib/base/number.h"
@@ -209,7 +209,12 @@ static void views_are_equal(struct ledger *a, struct ledger *b, int step)
         for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
             if (va.capacity[r] != vb.capacity[r] || va.used_by_others[r] != vb.used_by_others[r] ||
                 va.used_by_gangs[r] != vb.used_by_gangs[r])
-                fail_msg("step %d: %s: resource %u differs", step, node_name(n), r);
+                fail_msg("step %d: %s: resource %u: capacity %lld and %lld, others %lld and %lld, "
+                         "gangs %lld and %lld",
+                         step, node_name(n), r, (long long)va.capacity[r],
+                         (long long)vb.capacity[r], (long long)va.used_by_others[r],
+                         (long long)vb.used_by_others[r], (long long)va.used_by_gangs[r],
+                         (long long)vb.used_by_gangs[r]);
     }
 }
 
@@ -269,7 +274,7 @@ static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
 {
     (void)state;
     struct cluster c = {0};
-    int64_t seed = from_environment("MLT_SEED", 3), steps = from_environment("MLT_EVENTS", 600);
+    int64_t seed = from_environment("MLT_SEED", 3), steps = from_environment("MLT_REBUILDS", 600);
     int decided = 0;
     mlt_random_init(&c.random, (uint64_t)seed);
     struct ledger *old = objects_ledger();

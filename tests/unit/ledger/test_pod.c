@@ -94,6 +94,28 @@ static void test_a_pod_counts_from_binding_to_its_end(void **state)
     ledger_free(l);
 }
 
+static void test_two_pods_of_one_member_count_the_same_in_any_order(void **state)
+{
+    (void)state;
+    static const char labels[] =
+        "mltrain.io/job-uid: a, mltrain.io/role: worker, mltrain.io/index: '0'";
+    static const char *const names[] = {"p", "q"};
+    static const char *const containers[] = {
+        "{name: c, resources: {limits: {nvidia.com/gpu: 1}}}",
+        "{name: c, resources: {limits: {nvidia.com/gpu: 2}}}"};
+    int64_t seen[2];
+    for (int first = 0; first < 2; first++) {
+        struct ledger *l = objects_ledger();
+        objects_node(l, "n1", 8, NULL, NULL);
+        objects_holds(l, "a", 1, 4, 1, "n1");
+        objects_pod(l, names[first], "n1", "Running", labels, containers[first]);
+        objects_pod(l, names[1 - first], "n1", "Running", labels, containers[1 - first]);
+        seen[first] = others(l, "n1", GANG_DEVICE_0);
+        ledger_free(l);
+    }
+    assert_int_equal(seen[0], seen[1]);
+}
+
 static void test_a_member_of_a_placed_gang_is_counted_once(void **state)
 {
     (void)state;
@@ -169,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pod_asks_for_what_kubernetes_says_it_does),
         cmocka_unit_test(test_a_pod_counts_from_binding_to_its_end),
+        cmocka_unit_test(test_two_pods_of_one_member_count_the_same_in_any_order),
         cmocka_unit_test(test_a_member_of_a_placed_gang_is_counted_once),
         cmocka_unit_test(test_a_member_that_is_left_behind_counts_until_it_is_gone),
         cmocka_unit_test(test_two_pods_of_one_member_on_its_node_count_as_two),
