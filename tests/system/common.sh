@@ -69,8 +69,8 @@ eventually() {
 job() { mltrain get "$1" -o json | jq -r "$2"; }
 job_is() { [ "$(job "$1" "$2")" = "$3" ]; }
 
-# rank_pids JOB: the process ids of a job's ranks on this machine, by rank
-rank_pids() {
+# rank_processes JOB: rank and process id of everything that a job's ranks run on this machine, their children included
+rank_processes() {
   local dir rank
   for dir in /proc/[0-9]*; do
     if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qx "MLTRAIN_JOB=$1" && grep -qF "$work" "$dir/mountinfo" 2>/dev/null; then
@@ -80,7 +80,16 @@ rank_pids() {
   done 2>/dev/null | sort -n
 }
 
-no_ranks() { [ -z "$(rank_pids "$1")" ]; }
+# rank_pids JOB: only the ranks themselves, which are children of a launcher
+rank_pids() {
+  local rank pid parent
+  rank_processes "$1" | while read -r rank pid; do
+    parent=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$pid/status" 2>/dev/null)
+    [ "$(cat "/proc/${parent:-0}/comm" 2>/dev/null)" = mltrain-launche ] && echo "$rank $pid"
+  done
+}
+
+no_ranks() { [ -z "$(rank_processes "$1")" ]; }
 ranks_are() { [ "$(rank_pids "$1" | awk '{print $1}' | sort -u | wc -l)" = "$2" ]; }
 
 # plain_job NAME REPLICAS NPROC SCRIPT [extra spec lines]: a manifest on standard output
