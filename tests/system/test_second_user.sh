@@ -45,7 +45,7 @@ for wait in 0.01 0.02 0.04 0.07 0.1 0.2; do
   done
 done
 # (In the first millisecond there is a folder and nobody yet who could remove it; nothing is in it then.)
-his_folders() { find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec sh -c 'ls "$0" | grep -vxE "cluster.json|log" && echo "$0"' {} \; ; }
+his_folders() { find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec sh -c 'ls "$0" | grep -vxE "cluster.json(\.[0-9]+)?|log" && echo "$0"' {} \; ; }
 his_processes() { ps -o pid=,stat=,args= -u $uid | awk '$2 !~ /^Z/'; }
 nothing_left() { [ -z "$(his_folders)$(his_processes)" ]; }
 eventually 15 nothing_left || { his_folders; his_processes; fail "a killed start left something"; }

@@ -16,7 +16,8 @@ on_terminal() {
 type_key() { printf '%b' "$1" >&"$keys"; }
 hang_up() { exec {keys}>&-; }
 # What a person sees in the end, line by line: what stands after the last "go to column 0 and wipe".
-seen() { tr -d '\000' <"$1.raw" | sed '1d; $d; s/\r$//; s/^.*\r\x1b\[K//; s/\^C//g'; }
+# script(1) closes its file with a line of its own, which comes after the program's exit code.
+seen() { eventually 5 wrote "$1" '^Script done'; tr -d '\000' <"$1.raw" | sed '1d; $d; s/\r$//; s/^.*\r\x1b\[K//; s/\^C//g'; }
 wrote() { grep -qE -- "$2" "$1.raw"; }
 
 plain_job shown 1 2 'for i in 1 2 3 4 5 6; do echo "step $i of rank $RANK"; sleep 0.2; done; exit 4' '  backoffLimit: 0
