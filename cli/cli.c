@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 
 #include "cli/cluster_dir.h"
 #include "cli/supervise.h"
@@ -222,6 +223,13 @@ error_t cli_take_job_name(int key, char *arg, struct argp_state *state, const ch
     default:
         return ARGP_ERR_UNKNOWN;
     }
+}
+
+int64_t cli_wall_ms(void)
+{
+    struct timeval now;
+    (void)gettimeofday(&now, NULL);
+    return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
 const char *cli_program_folder(void)

@@ -75,6 +75,9 @@ int64_t cli_number(struct argp_state *state, const char *arg, int64_t min, int64
 /* Takes exactly one job's name: 0 when `key` was about it, else ARGP_ERR_UNKNOWN. */
 error_t cli_take_job_name(int key, char *arg, struct argp_state *state, const char **ret_name);
 
+/* The wall clock, in ms since 1970: what ages are counted from. */
+int64_t cli_wall_ms(void);
+
 /* The folder of the programs beside this one. Owned by the callee, set once. */
 const char *cli_program_folder(void);
 

@@ -1,6 +1,5 @@
 /* mltrain describe: all about one job. */
 #include <stdio.h>
-#include <sys/time.h>
 
 #include "cli/cli.h"
 #include "cli/job_command.h"
@@ -23,10 +22,8 @@ static int describe(struct cli *c, const char *name)
     kube_path(&event_path, KUBE_EVENT, c->namespace_, NULL, NULL, mlt_text_string(&query));
     if (cli_get(c, mlt_text_string(&event_path), &events, &err) < 0)
         (void)cli_fail(0, "events: %s", err.text);
-    struct timeval now;
-    (void)gettimeofday(&now, NULL);
     struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
-    job_page(job, events, (int64_t)now.tv_sec * 1000, &page);
+    job_page(job, events, cli_wall_ms(), &page);
     (void)fputs(mlt_text_string(&page), stdout);
     return CLI_OK;
 }

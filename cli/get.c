@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 #include "cli/cli.h"
 #include "cli/job_text.h"
@@ -76,13 +75,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static int64_t wall_ms(void)
-{
-    struct timeval now;
-    (void)gettimeofday(&now, NULL);
-    return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
-
 /* ---- the table ---- */
 
 static void add_columns(struct libscols_table *table, const struct options *o)
@@ -106,7 +98,7 @@ static void add_row(struct libscols_table *table, const struct options *o, const
     for (int column = 0; column < JOB_COLUMN_COUNT; column++) {
         if (job_column_is_wide((enum job_column)column) && o->format != FORMAT_WIDE)
             continue;
-        job_cell(job, (enum job_column)column, wall_ms(), cell);
+        job_cell(job, (enum job_column)column, cli_wall_ms(), cell);
         (void)scols_line_set_data(line, place++, cell);
     }
 }

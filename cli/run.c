@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -255,13 +254,6 @@ static int check_fit(struct run *r, const cJSON *object, struct mlt_error *err)
 
 /* ---- following ---- */
 
-static int64_t wall_ms(void)
-{
-    struct timeval now;
-    (void)gettimeofday(&now, NULL);
-    return (int64_t)now.tv_sec * 1000 + now.tv_usec / 1000;
-}
-
 static void on_line(void *arg, const char *pod, const struct log_line *line)
 {
     struct run *r = arg;
@@ -274,7 +266,7 @@ static void on_job(void *arg, const cJSON *job)
     struct run *r = arg;
     r->gone = !job;
     if (job)
-        screen_job(&r->screen, job, (int64_t)uv_now(&r->cli.loop), wall_ms());
+        screen_job(&r->screen, job, (int64_t)uv_now(&r->cli.loop), cli_wall_ms());
 }
 
 static void on_done(void *arg)

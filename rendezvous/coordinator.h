@@ -55,9 +55,6 @@ struct coordinator_config {
     uint32_t stop_grace_ms,
         stop_signal;    /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
     bool rank0_decides; /* successPolicy Rank0 */
-    bool (*ignore_exit)(void *arg, int32_t code,
-                        int32_t signal); /* reserved for failurePolicy: not called yet, NULL */
-    void *arg;
 };
 
 /* `config` and what it points to are copied. NULL when memory is exhausted. */
