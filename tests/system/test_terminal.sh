@@ -5,12 +5,12 @@
 command -v script >/dev/null || skip "no script(1) here"
 
 # on_terminal NAME COMMAND...: the command on a terminal of its own; what is typed comes from the fifo NAME.keys, the screen's bytes
-# go to NAME.raw, the exit code to NAME.rc
+# go to NAME.raw, the exit code to NAME.rc. The shell in between catches Ctrl-C: a shell that it kills would not write the exit code.
 on_terminal() {
   local name=$1
   shift
   mkfifo "$name.keys"
-  (TERM=xterm script -qefc "stty cols 80 rows 24; $*; echo \$? >$name.rc" "$name.raw" <"$name.keys" >/dev/null 2>&1) &
+  (TERM=xterm script -qefc "trap : INT; stty cols 80 rows 24; $*; echo \$? >$name.rc" "$name.raw" <"$name.keys" >/dev/null 2>&1) &
   exec {keys}>"$name.keys"
 }
 type_key() { printf '%b' "$1" >&"$keys"; }
