@@ -157,6 +157,15 @@ void edge_output_say(struct edge *e, const char *text);
 /* Ends the loop when everything is written, or EDGE_LEAVE_MS have passed. */
 void edge_output_leave(struct edge *e);
 
+/* edge_save.c */
+/* To the topmost process that catches the signal in the tree of each rank that has no bit in
+ * `except` (RENDEZVOUS_RANKS_PER_MEMBER_MAX bits); CAUGHT tells how many ranks got it. */
+void edge_signal_catching(struct edge *e, int signal, const uint64_t *except);
+/* Looks at what each living rank does, for a second; then EXAMINED. */
+void edge_look(struct edge *e);
+/* The answer to a rank that asked by libmltrain whether to save. */
+void edge_answer(struct edge *e, uint32_t rank, bool save);
+
 /* edge_watch.c */
 void edge_watch_init(struct edge *e);
 void edge_watch(struct edge *e);

@@ -156,6 +156,15 @@ static void do_effect(struct edge *e, const struct supervisor_effect *effect)
     case SUPERVISOR_DO_SIGNAL:
         edge_signal(e, effect->signal);
         break;
+    case SUPERVISOR_DO_SIGNAL_CATCHING:
+        edge_signal_catching(e, effect->signal, effect->except);
+        break;
+    case SUPERVISOR_DO_LOOK:
+        edge_look(e);
+        break;
+    case SUPERVISOR_DO_ANSWER:
+        edge_answer(e, effect->rank, effect->save);
+        break;
     case SUPERVISOR_DO_KILL_ALL:
         edge_kill_all(e);
         break;

@@ -76,6 +76,14 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
     ROW(TERMINATE, terminate_idle, terminate_idle, terminate_idle,
         terminate_running, terminate_running,
         terminate_noted, terminate_noted, terminate_noted, terminate_noted, no),
+    SAME(CHECKPOINT_NOW, no),
+    SAME(EXAMINE, no),
+    SAME(REPORTED, no),
+    SAME(ASKED, no),
+    SAME(UNASKED, no),
+    SAME(CAUGHT, no),
+    SAME(EXAMINED, no),
+    SAME(HOLD_TIME, no),
     ROW(GRACE_TIME, no, no, no, no, no,
         grace_over, no, no, no, no),
     ROW(KILL_TIME, no, no, no, no, no,
@@ -186,6 +194,12 @@ static bool event_of(enum rendezvous_type type, enum supervisor_event_kind *ret)
         return true;
     case RENDEZVOUS_PING:
         *ret = SUPERVISOR_ON_PING;
+        return true;
+    case RENDEZVOUS_CHECKPOINT_NOW:
+        *ret = SUPERVISOR_ON_CHECKPOINT_NOW;
+        return true;
+    case RENDEZVOUS_EXAMINE:
+        *ret = SUPERVISOR_ON_EXAMINE;
         return true;
     default:
         return false;

@@ -52,29 +52,37 @@ enum supervisor_state {
         SUPERVISOR_STATES
 };
 
-/* The first six come out of a FRAME; the owner sends the others. XX(NAME) */
-#define SUPERVISOR_EVENT_MAP(XX)                                                 \
-    XX(WELCOME)                                                                  \
-    XX(START)                                                                    \
-    XX(STOP)                                                                     \
-    XX(EXIT)                                                                     \
-    XX(REFUSED)                                                                  \
-    XX(PING)                                                                     \
-    XX(OPENED)      /* the channel is open */                                    \
-    XX(CLOSED)      /* the channel is closed, or could not be opened; `words` */ \
-    XX(SPAWNED)     /* every rank was exec'd or could not be; `spawned` */       \
-    XX(RANK_EXITED) /* `rank_exited` */                                          \
-    XX(GONE)        /* after KILL_ALL: no descendant is left */                  \
-    XX(CLEANED)     /* after CLEAN_UP */                                         \
-    XX(PORT_HELD)   /* after HOLD_PORT; `port`, 0 when none could be had */      \
-    XX(SCANNED)     /* what a scan found; `scanned` */                           \
-    XX(PROGRESSED)  /* `progress` */                                             \
-    XX(NOTICED)     /* something that people should know; `noticed` */           \
-    XX(TERMINATE)   /* SIGTERM to the launcher; `signal` */                      \
-    XX(RECONNECT_TIME)                                                           \
-    XX(JOIN_TIME)                                                                \
-    XX(GRACE_TIME)                                                               \
-    XX(KILL_TIME)                                                                \
+/* The first eight come out of a FRAME; the owner sends the others. XX(NAME) */
+#define SUPERVISOR_EVENT_MAP(XX)                                                              \
+    XX(WELCOME)                                                                               \
+    XX(START)                                                                                 \
+    XX(STOP)                                                                                  \
+    XX(EXIT)                                                                                  \
+    XX(REFUSED)                                                                               \
+    XX(PING)                                                                                  \
+    XX(CHECKPOINT_NOW)                                                                        \
+    XX(EXAMINE)                                                                               \
+    XX(OPENED)      /* the channel is open */                                                 \
+    XX(CLOSED)      /* the channel is closed, or could not be opened; `words` */              \
+    XX(SPAWNED)     /* every rank was exec'd or could not be; `spawned` */                    \
+    XX(RANK_EXITED) /* `rank_exited` */                                                       \
+    XX(GONE)        /* after KILL_ALL: no descendant is left */                               \
+    XX(CLEANED)     /* after CLEAN_UP */                                                      \
+    XX(PORT_HELD)   /* after HOLD_PORT; `port`, 0 when none could be had */                   \
+    XX(SCANNED)     /* what a scan found; `scanned` */                                        \
+    XX(PROGRESSED)  /* `progress` */                                                          \
+    XX(NOTICED)     /* something that people should know; `noticed` */                        \
+    XX(REPORTED)    /* a rank has told its step by libmltrain; `asked` */                     \
+    XX(ASKED)       /* a rank asks whether to save; `asked`; ANSWER follows, perhaps later */ \
+    XX(UNASKED)     /* the rank that asked is gone; `asked.rank` */                           \
+    XX(CAUGHT)      /* after SIGNAL_CATCHING: so many ranks have got it; `caught` */          \
+    XX(EXAMINED)    /* after LOOK; `examined` */                                              \
+    XX(TERMINATE)   /* SIGTERM to the launcher; `signal` */                                   \
+    XX(RECONNECT_TIME)                                                                        \
+    XX(JOIN_TIME)                                                                             \
+    XX(GRACE_TIME)                                                                            \
+    XX(KILL_TIME)                                                                             \
+    XX(HOLD_TIME)                                                                             \
     XX(LINGER_TIME)
 
 enum supervisor_event_kind {
@@ -84,11 +92,12 @@ enum supervisor_event_kind {
         SUPERVISOR_EVENTS
 };
 
-#define SUPERVISOR_TIMER_MAP(XX) \
-    XX(RECONNECT)                \
-    XX(JOIN)                     \
-    XX(GRACE)                    \
-    XX(KILL)                     \
+#define SUPERVISOR_TIMER_MAP(XX)                         \
+    XX(RECONNECT)                                        \
+    XX(JOIN)                                             \
+    XX(GRACE)                                            \
+    XX(KILL)                                             \
+    XX(HOLD) /* ranks wait for a save to be confirmed */ \
     XX(LINGER)
 
 enum supervisor_timer {
@@ -124,25 +133,35 @@ struct supervisor_event {
         } scanned;
         struct rendezvous_progress progress;
         struct rendezvous_notice noticed; /* copied into the effects of this step */
+        struct {
+            uint32_t rank; /* local */
+            int64_t step;  /* 0 or more */
+        } asked;
+        uint32_t caught;
+        struct rendezvous_evidence_report examined; /* copied into the effects of this step */
     };
 };
 
 /* XX(NAME) */
-#define SUPERVISOR_EFFECT_MAP(XX)                                                            \
-    XX(CONNECT)                                                                              \
-    XX(DISCONNECT)                                                                           \
-    XX(SEND)      /* `bytes`, `length` */                                                    \
-    XX(TIMER)     /* start `timer` anew with `delay_ms`; negative: stop it */                \
-    XX(WATCH)     /* a WELCOME was obeyed: patterns and folders to watch may have changed */ \
-    XX(CLEAN_UP)  /* remove the last attempt's leftovers, then CLEANED */                    \
-    XX(HOLD_PORT) /* take another port, then PORT_HELD */                                    \
-    XX(RELEASE_PORT)                                                                         \
-    XX(SCAN)     /* look at the checkpoints afresh, then SCANNED */                          \
-    XX(SPAWN)    /* start the processes of supervisor_start() */                             \
-    XX(SIGNAL)   /* `signal` to the process group of every rank */                           \
-    XX(KILL_ALL) /* SIGKILL to every descendant until none is left, then GONE */             \
-    XX(LOG)      /* `words` */                                                               \
-    XX(LEAVE)    /* exit with `code` */
+#define SUPERVISOR_EFFECT_MAP(XX)                                                               \
+    XX(CONNECT)                                                                                 \
+    XX(DISCONNECT)                                                                              \
+    XX(SEND)      /* `bytes`, `length` */                                                       \
+    XX(TIMER)     /* start `timer` anew with `delay_ms`; negative: stop it */                   \
+    XX(WATCH)     /* a WELCOME was obeyed: patterns and folders to watch may have changed */    \
+    XX(CLEAN_UP)  /* remove the last attempt's leftovers, then CLEANED */                       \
+    XX(HOLD_PORT) /* take another port, then PORT_HELD */                                       \
+    XX(RELEASE_PORT)                                                                            \
+    XX(SCAN)            /* look at the checkpoints afresh, then SCANNED */                      \
+    XX(SPAWN)           /* start the processes of supervisor_start() */                         \
+    XX(SIGNAL)          /* `signal` to the process group of every rank */                       \
+    XX(SIGNAL_CATCHING) /* `signal` to the topmost process that catches it in the tree of every \
+                           rank that is not in `except`; then CAUGHT */                         \
+    XX(LOOK)            /* what does each rank do? then EXAMINED */                             \
+    XX(ANSWER)          /* to local rank `rank`, which asked: `save` or not */                  \
+    XX(KILL_ALL)        /* SIGKILL to every descendant until none is left, then GONE */         \
+    XX(LOG)             /* `words` */                                                           \
+    XX(LEAVE)           /* exit with `code` */
 
 enum supervisor_effect_kind {
 #define XX(name) SUPERVISOR_DO_##name,
@@ -155,6 +174,9 @@ struct supervisor_effect {
     enum supervisor_timer timer;
     int64_t delay_ms;
     int signal, code;
+    uint32_t rank;
+    bool save;
+    uint64_t except[RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64]; /* a bit for each local rank */
     bool ranks_left; /* SCAN: all ranks of the ended attempt exited with code 0 */
     char *bytes;     /* owned by the supervisor until the next call */
     size_t length;

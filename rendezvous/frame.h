@@ -31,23 +31,27 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
 /* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused. PUT,
  * GET, GATHER, VALUE, GATHERED, CHECKPOINT_NOW have their numbers reserved and are refused until
  * they exist. */
-#define RENDEZVOUS_TYPE_MAP(XX)                   \
-    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)       \
-    XX(READY, 2, RENDEZVOUS_UP, 256)              \
-    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)      \
-    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)     \
-    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)     \
-    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)        \
-    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)           \
-    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)   \
-    XX(PONG, 9, RENDEZVOUS_UP, 64)                \
-    XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)       \
-    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024) \
-    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)     \
-    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)       \
-    XX(PING, 35, RENDEZVOUS_DOWN, 64)             \
-    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)       \
-    XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)
+#define RENDEZVOUS_TYPE_MAP(XX)                       \
+    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)           \
+    XX(READY, 2, RENDEZVOUS_UP, 256)                  \
+    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)          \
+    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)         \
+    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)         \
+    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)            \
+    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)               \
+    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)       \
+    XX(PONG, 9, RENDEZVOUS_UP, 64)                    \
+    XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)           \
+    XX(SAVE_STEP, 11, RENDEZVOUS_UP, 256)             \
+    XX(EVIDENCE, 12, RENDEZVOUS_UP, 64 * 1024)        \
+    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)     \
+    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)         \
+    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)           \
+    XX(PING, 35, RENDEZVOUS_DOWN, 64)                 \
+    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)           \
+    XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)        \
+    XX(CHECKPOINT_NOW, 38, RENDEZVOUS_DOWN, 4 * 1024) \
+    XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)
 
 enum rendezvous_type {
 #define XX(name, number, direction, max) RENDEZVOUS_##name = number,

@@ -65,6 +65,11 @@ enum member_decision member_consider(struct member *m, const struct rendezvous_m
         if (m->started_attempt == 0 || message->attempt != m->started_attempt)
             return refuse(m, why, "STOP for an attempt that does not run here");
         return MEMBER_OBEY;
+    case RENDEZVOUS_CHECKPOINT_NOW:
+    case RENDEZVOUS_EXAMINE:
+        if (m->started_attempt == 0 || message->attempt != m->started_attempt)
+            return refuse(m, why, "an order for an attempt that does not run here");
+        return MEMBER_OBEY;
     case RENDEZVOUS_PING:
     case RENDEZVOUS_EXIT:
     case RENDEZVOUS_REFUSED:

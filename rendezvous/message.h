@@ -23,6 +23,7 @@
 #define RENDEZVOUS_PATTERN_MAX 4096     /* bytes of a regular expression or file pattern */
 #define RENDEZVOUS_ENVIRONMENT_MAX 1024 /* variables in WELCOME */
 #define RENDEZVOUS_VARIABLE_MAX 32768   /* bytes of one NAME=value */
+#define RENDEZVOUS_WAIT_CHANNEL_MAX 64  /* bytes of a kernel function's name */
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 
 /* Why a rank ended, as far as its launcher can know. XX(NAME, wire number, words) */
@@ -32,7 +33,8 @@
     XX(KILLED_BY_US, 3, "stopped by mltrain")    /* after STOP */                              \
     XX(OUT_OF_MEMORY, 4, "out of memory")        /* cgroup says so */                          \
     XX(EXEC_FAILED, 5, "could not be started")   /* `code` is errno */                         \
-    XX(LAUNCHER_LOST, 6, "lost with its launcher")
+    XX(LAUNCHER_LOST, 6, "lost with its launcher")                                             \
+    XX(HUNG, 7, "hung") /* no step for too long; never said by a launcher */
 
 enum rendezvous_cause {
 #define XX(name, number, words) RENDEZVOUS_CAUSE_##name = number,
@@ -91,7 +93,8 @@ struct rendezvous_hello {
     uint32_t exits_count;
     struct rendezvous_checkpoint *checkpoints; /* newest first */
     uint32_t checkpoints_count;
-    int64_t step; /* progress so far in this attempt, or RENDEZVOUS_NO_STEP */
+    int64_t step;      /* progress so far in this attempt, or RENDEZVOUS_NO_STEP */
+    bool takes_orders; /* appended: it knows CHECKPOINT_NOW and EXAMINE */
 };
 
 /* up. The frame's attempt is the one it is ready for: what it ran last + 1, at least WELCOME's
@@ -160,6 +163,35 @@ struct rendezvous_notice {
  * RENDEZVOUS_NOTICE_MAX bytes. */
 bool rendezvous_is_reason(const char *word);
 
+/* up. The answer to a CHECKPOINT_NOW that is not confirmed. */
+struct rendezvous_save_step {
+    int64_t proposed; /* the step of that CHECKPOINT_NOW */
+    bool passed;      /* a rank of this pod has been asked at this step or a later one already: it
+                         cannot be saved any more, and nothing was saved */
+    int64_t reached;  /* the highest step that a rank of this pod has reached, or
+                         RENDEZVOUS_NO_STEP */
+    uint32_t asking;  /* ranks that save when libmltrain tells them so */
+    uint32_t caught;  /* other ranks with a process that catches the job's signal, which it got */
+};
+
+/* What one rank was doing when EXAMINE came: of the topmost process of its tree that is not a
+ * shell waiting for its child. From /proc/PID/stat and /proc/PID/wchan, see proc(5). */
+struct rendezvous_evidence {
+    uint32_t local_rank;
+    uint8_t state;            /* R S D T t Z, '?' when it could not be read */
+    const char *wait_channel; /* kernel function that it sleeps in; "" : none or not told */
+    uint64_t cpu_ms;          /* of its whole tree since START */
+    uint32_t busy_permille; /* of one CPU, its whole tree, while it was examined; may exceed 1000 */
+    int64_t step;           /* the last that it told, or RENDEZVOUS_NO_STEP */
+    uint64_t silent_ms;     /* since its last line of output or step */
+};
+
+/* up. The answer to EXAMINE. */
+struct rendezvous_evidence_report {
+    struct rendezvous_evidence *ranks; /* those alive */
+    uint32_t ranks_count;
+};
+
 /* down. What to run and watch; the same for each member of a role but for `watch_checkpoints`. */
 struct rendezvous_welcome {
     uint64_t lease_transitions;
@@ -169,7 +201,7 @@ struct rendezvous_welcome {
     uint32_t max_restarts;   /* backoffLimit, for TORCHELASTIC_MAX_RESTARTS and PET_MAX_RESTARTS */
     int64_t cpu_limit_milli; /* of the container; 0: none */
     const char *checkpoint_path;    /* "" : none */
-    const char *checkpoint_format;  /* auto | dcp | pattern */
+    const char *checkpoint_format;  /* a TrainingJob's spec.checkpoint.format */
     const char *checkpoint_pattern; /* "" : none; of format pattern, or what auto looks for too */
     bool watch_checkpoints;         /* this member scans the folder and reports */
     const char *progress_pattern;   /* PCRE2, "" : none */
@@ -179,7 +211,9 @@ struct rendezvous_welcome {
     /* Appended: for a stop that the kubelet asks for. stop_signal 0: SIGTERM, and no end of the
      * grace. */
     uint32_t stop_signal, stop_grace_ms;
-    bool takes_notices; /* appended */
+    bool takes_notices;     /* appended */
+    bool checkpoint_repair; /* appended: torn checkpoints are renamed before a start */
+    uint32_t fence_ms; /* appended: without a channel for so long, the ranks are stopped; 0: off */
 };
 
 /* down. The frame's attempt is the one to start. */
@@ -200,6 +234,19 @@ struct rendezvous_stop {
     const char *reason;
     uint32_t grace_ms; /* from the signal to SIGKILL; 0: SIGKILL at once */
     uint32_t signal;   /* the job's checkpoint.signal; ignored when grace_ms is 0 */
+};
+
+/* down. Save, a stop follows. First a proposal goes to all members; each answers SAVE_STEP, and a
+ * rank that reaches the step waits there until the proposal is confirmed or replaced by a later
+ * one. So all ranks save the same step, and none saves one that another has passed. Ranks without
+ * libmltrain get the signal, once per stop, if they catch it. Only to members that take orders
+ * (HELLO). */
+struct rendezvous_checkpoint_now {
+    int64_t step;         /* that all ranks save; 0 or more */
+    bool confirmed;       /* all members have agreed: save it */
+    uint32_t deadline_ms; /* from now until the ranks are stopped in any case */
+    uint32_t signal;      /* the job's checkpoint.signal */
+    const char *reason;
 };
 
 struct rendezvous_exit_order {
@@ -227,11 +274,14 @@ struct rendezvous_message {
         struct rendezvous_checkpoint_report checkpoint;
         struct rendezvous_ping ping; /* PING and PONG */
         struct rendezvous_notice notice;
+        struct rendezvous_save_step save_step;
+        struct rendezvous_evidence_report evidence;
         struct rendezvous_welcome welcome;
         struct rendezvous_start start;
         struct rendezvous_stop stop;
         struct rendezvous_exit_order exit;
         struct rendezvous_refused refused;
+        struct rendezvous_checkpoint_now checkpoint_now; /* EXAMINE has no fields */
     };
     char *storage; /* owned; strings point into it */
 };

@@ -87,6 +87,7 @@ static const struct message_field hello_fields[] = {
     LIST(rendezvous_hello, exits, RENDEZVOUS_RANKS_PER_MEMBER_MAX, exit_schema),
     LIST(rendezvous_hello, checkpoints, RENDEZVOUS_CHECKPOINTS_MAX, checkpoint_schema),
     STEP(rendezvous_hello, step),
+    APPENDED(rendezvous_hello, BOOL, takes_orders, 0, 1),
 };
 
 static const struct message_field ready_fields[] = {
@@ -146,6 +147,8 @@ static const struct message_field welcome_fields[] = {
     APPENDED(rendezvous_welcome, U32, stop_signal, 0, SIGNAL_MAX),
     APPENDED(rendezvous_welcome, U32, stop_grace_ms, 0, UINT32_MAX),
     APPENDED(rendezvous_welcome, BOOL, takes_notices, 0, 1),
+    APPENDED(rendezvous_welcome, BOOL, checkpoint_repair, 0, 1),
+    APPENDED(rendezvous_welcome, U32, fence_ms, 0, UINT32_MAX),
 };
 
 static const struct message_field start_fields[] = {
@@ -167,6 +170,40 @@ static const struct message_field stop_fields[] = {
     NUMBER(rendezvous_stop, U32, grace_ms, 0, UINT32_MAX),
     NUMBER(rendezvous_stop, U32, signal, 0, SIGNAL_MAX),
 };
+
+static const struct message_field checkpoint_now_fields[] = {
+    NUMBER(rendezvous_checkpoint_now, I64, step, 0, INT64_MAX),
+    BOOLEAN(rendezvous_checkpoint_now, confirmed),
+    NUMBER(rendezvous_checkpoint_now, U32, deadline_ms, 0, UINT32_MAX),
+    NUMBER(rendezvous_checkpoint_now, U32, signal, 0, SIGNAL_MAX),
+    WORDS(rendezvous_checkpoint_now, reason),
+};
+
+static const struct message_field save_step_fields[] = {
+    NUMBER(rendezvous_save_step, I64, proposed, 0, INT64_MAX),
+    BOOLEAN(rendezvous_save_step, passed),
+    STEP(rendezvous_save_step, reached),
+    NUMBER(rendezvous_save_step, U32, asking, 0, RENDEZVOUS_RANKS_PER_MEMBER_MAX),
+    NUMBER(rendezvous_save_step, U32, caught, 0, RENDEZVOUS_RANKS_PER_MEMBER_MAX),
+};
+
+static const struct message_field evidence_fields[] = {
+    NUMBER(rendezvous_evidence, U32, local_rank, 0, LOCAL_RANK_MAX),
+    NUMBER(rendezvous_evidence, U8, state, 0, UINT8_MAX),
+    STRING(rendezvous_evidence, wait_channel, RENDEZVOUS_WAIT_CHANNEL_MAX),
+    U64(rendezvous_evidence, cpu_ms),
+    NUMBER(rendezvous_evidence, U32, busy_permille, 0, UINT32_MAX),
+    STEP(rendezvous_evidence, step),
+    U64(rendezvous_evidence, silent_ms),
+};
+static const struct message_schema evidence_schema = SCHEMA(rendezvous_evidence, evidence_fields);
+
+static const struct message_field evidence_report_fields[] = {
+    LIST(rendezvous_evidence_report, ranks, RENDEZVOUS_RANKS_PER_MEMBER_MAX, evidence_schema),
+};
+
+/* EXAMINE says nothing but its type. */
+static const struct message_field examine_fields[1];
 
 static const struct message_field exit_order_fields[] = {
     NUMBER(rendezvous_exit_order, I32, code, 0, 255),
@@ -193,12 +230,16 @@ static const struct message_schema schemas[] = {
     [RENDEZVOUS_CHECKPOINT] = SCHEMA(rendezvous_checkpoint_report, checkpoint_report_fields),
     [RENDEZVOUS_PONG] = SCHEMA(rendezvous_ping, ping_fields),
     [RENDEZVOUS_NOTICE] = SCHEMA(rendezvous_notice, notice_fields),
+    [RENDEZVOUS_SAVE_STEP] = SCHEMA(rendezvous_save_step, save_step_fields),
+    [RENDEZVOUS_EVIDENCE] = SCHEMA(rendezvous_evidence_report, evidence_report_fields),
     [RENDEZVOUS_WELCOME] = SCHEMA(rendezvous_welcome, welcome_fields),
     [RENDEZVOUS_START] = SCHEMA(rendezvous_start, start_fields),
     [RENDEZVOUS_STOP] = SCHEMA(rendezvous_stop, stop_fields),
     [RENDEZVOUS_PING] = SCHEMA(rendezvous_ping, ping_fields),
     [RENDEZVOUS_EXIT] = SCHEMA(rendezvous_exit_order, exit_order_fields),
     [RENDEZVOUS_REFUSED] = SCHEMA(rendezvous_refused, refused_fields),
+    [RENDEZVOUS_CHECKPOINT_NOW] = SCHEMA(rendezvous_checkpoint_now, checkpoint_now_fields),
+    [RENDEZVOUS_EXAMINE] = {.fields = examine_fields},
 };
 
 const struct message_schema *message_schema(uint8_t type)

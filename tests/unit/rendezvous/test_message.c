@@ -46,6 +46,16 @@ static struct rendezvous_checkpoint checkpoints[2] = {
     {.step = 4000, .path = "/c/4000", .wall_ms = 1732406400000},
     {.step = 0, .path = "", .wall_ms = -1}};
 static uint32_t pids[3] = {17, 0, INT32_MAX};
+static struct rendezvous_evidence evidence[2] = {
+    {.local_rank = 0,
+     .state = 'D',
+     .wait_channel = "io_schedule",
+     .cpu_ms = 1234,
+     .busy_permille = 1000,
+     .step = 12,
+     .silent_ms = 30000},
+    {.local_rank = 255, .state = '?', .wait_channel = "", .step = RENDEZVOUS_NO_STEP},
+};
 static const char *environment[2] = {"NCCL_DEBUG=INFO", "EMPTY="};
 
 static const struct rendezvous_message samples[] = {
@@ -68,7 +78,8 @@ static const struct rendezvous_message samples[] = {
                .exits_count = 2,
                .checkpoints = checkpoints,
                .checkpoints_count = 2,
-               .step = RENDEZVOUS_NO_STEP}},
+               .step = RENDEZVOUS_NO_STEP,
+               .takes_orders = true}},
     {.type = RENDEZVOUS_READY, .attempt = UINT64_MAX, .ready = {.port = 29500}},
     {.type = RENDEZVOUS_STARTED,
      .attempt = 1,
@@ -110,7 +121,9 @@ static const struct rendezvous_message samples[] = {
                  .environment_count = 2,
                  .stop_signal = 10,
                  .stop_grace_ms = UINT32_MAX,
-                 .takes_notices = true}},
+                 .takes_notices = true,
+                 .checkpoint_repair = true,
+                 .fence_ms = 60000}},
     {.type = RENDEZVOUS_START,
      .attempt = 3,
      .start = {.lease_transitions = 1,
@@ -129,6 +142,18 @@ static const struct rendezvous_message samples[] = {
      .stop = {.reason = "rank 3 failed", .grace_ms = 30000, .signal = 15}},
     {.type = RENDEZVOUS_EXIT, .attempt = 3, .exit = {.code = 93, .reason = "done"}},
     {.type = RENDEZVOUS_REFUSED, .refused = {.reason = "wrong pod", .final = true}},
+    {.type = RENDEZVOUS_CHECKPOINT_NOW,
+     .attempt = 3,
+     .checkpoint_now = {.step = 122,
+                        .confirmed = true,
+                        .deadline_ms = 30000,
+                        .signal = 10,
+                        .reason = "the job was suspended"}},
+    {.type = RENDEZVOUS_SAVE_STEP,
+     .attempt = 3,
+     .save_step = {.proposed = 122, .passed = true, .reached = 124, .asking = 8, .caught = 1}},
+    {.type = RENDEZVOUS_EXAMINE, .attempt = 3},
+    {.type = RENDEZVOUS_EVIDENCE, .attempt = 3, .evidence = {.ranks = evidence, .ranks_count = 2}},
     {.type = RENDEZVOUS_NOTICE,
      .attempt = 1,
      .notice = {.severity = RENDEZVOUS_SEVERITY_WARNING,
@@ -139,7 +164,7 @@ static const struct rendezvous_message samples[] = {
 /* Bytes at the payload's end that an earlier release did not send. */
 static size_t appended_bytes(enum rendezvous_type type)
 {
-    return type == RENDEZVOUS_WELCOME ? 4 + 4 + 1 : 0;
+    return type == RENDEZVOUS_WELCOME ? 4 + 4 + 1 + 1 + 4 : type == RENDEZVOUS_HELLO ? 1 : 0;
 }
 
 /* Equal bytes after a second writing mean equal fields, as every field is written. */
