@@ -141,9 +141,22 @@ static double speed_of(const cJSON *job)
     return speed;
 }
 
+/* Words of a status or an event may be anybody's: a terminal must not obey them. A tab becomes a
+ * blank, another control character `?`, also one of C1 (U+0080 to U+009F: bytes C2 80 to C2 9F). */
+static void make_harmless(char *text)
+{
+    for (unsigned char *p = (unsigned char *)text; *p; p++) {
+        if (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
+            p[0] = p[1] = '?';
+        else if ((*p < 0x20 && *p != '\n') || *p == 0x7F)
+            *p = *p == '\t' ? ' ' : '?';
+    }
+}
+
 static void copy(const char *text, char *cell)
 {
-    (void)snprintf(cell, JOB_CELL_MAX, "%s", text);
+    (void)snprintf(cell, JOB_CELL_MAX, "%.*s", (int)strcspn(text, "\n"), text);
+    make_harmless(cell);
 }
 
 static void left_text(const cJSON *job, char *cell)
@@ -206,7 +219,7 @@ void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *ce
         copy(json_string(job, "status.placement.workers", ""), cell);
         break;
     case JOB_COLUMN_WHY:
-        job_failure_words(why(job), cell);
+        copy(why(job), cell);
         break;
     case JOB_COLUMN_COUNT:
         break;
@@ -311,9 +324,7 @@ static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
 
 void job_failure_words(const char *message, char *line)
 {
-    size_t length = strcspn(message, "\n");
-    (void)snprintf(line, JOB_CELL_MAX, "%.*s", (int)(length < JOB_CELL_MAX ? length : JOB_CELL_MAX),
-                   message);
+    copy(message, line);
 }
 
 /* The rest of a failure's message, the end of it, each line behind a bar. */
@@ -420,4 +431,6 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     conditions(out, job, now_ms);
     failures(out, job, now_ms);
     event_lines(out, events, now_ms);
+    if (out->data)
+        make_harmless(out->data);
 }

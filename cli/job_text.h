@@ -1,6 +1,6 @@
 /* A TrainingJob object in words: the columns of `get`, the progress line of `run`, the page of
  * `describe`. Pure: the time comes in. Reads the JSON as it is, so that an object of another
- * version is shown too. */
+ * version is shown too. Control characters in it are shown as `?`: a terminal would obey them. */
 #ifndef CLI_JOB_TEXT_H
 #define CLI_JOB_TEXT_H
 

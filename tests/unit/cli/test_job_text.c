@@ -118,6 +118,27 @@ static void test_the_exit_code_is_the_culprits(void **state)
     }
 }
 
+static void test_a_terminal_is_not_commanded_by_words_of_strangers(void **state)
+{
+    (void)state;
+    cJSON *job cleanup_json =
+        parse("{\"metadata\":{\"name\":\"a\\u001b[2Jb\"},\"status\":{\"phase\":\"Failed\","
+              "\"conditions\":[{\"type\":\"Failed\",\"status\":\"True\",\"message\":"
+              "\"one\\ttwo\\u009b31m\\u00e9\\u0007\\nthree\"}]}}");
+    cJSON *events cleanup_json =
+        parse("{\"items\":[{\"reason\":\"R\",\"message\":\"x\\u001b]0;title\\u0007\\r\"}]}");
+    char cell[JOB_CELL_MAX];
+    job_cell(job, JOB_COLUMN_NAME, NOW_MS, cell);
+    assert_string_equal(cell, "a?[2Jb");
+    job_cell(job, JOB_COLUMN_WHY, NOW_MS, cell);
+    assert_string_equal(cell, "one two??31m\xC3\xA9?");
+    struct mlt_text page = MLT_TEXT_INIT(JOB_PAGE_MAX);
+    job_page(job, events, NOW_MS, &page);
+    assert_null(strpbrk(mlt_text_string(&page), "\033\007\r\t"));
+    assert_non_null(strstr(mlt_text_string(&page), "x?]0;title??"));
+    mlt_text_release(&page);
+}
+
 static void test_an_object_without_status_is_pending(void **state)
 {
     (void)state;
@@ -136,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_a_waiting_job_says_why_in_numbers),
         cmocka_unit_test(test_the_page_names_failures_and_checkpoint),
         cmocka_unit_test(test_the_exit_code_is_the_culprits),
+        cmocka_unit_test(test_a_terminal_is_not_commanded_by_words_of_strangers),
         cmocka_unit_test(test_an_object_without_status_is_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
