@@ -59,6 +59,7 @@ void finish_fail(struct job *job, const char *reason, const char *message)
 
 void finish_let_go(struct job *job)
 {
+    stop_tell_saved(job);
     job->let_go = true;
     job->let_go_ms = job->controller->now_ms;
     if (!job->coordinator)

@@ -155,6 +155,23 @@ static void note_unkillable(struct job *job, const struct coordinator_output *ou
     member_avoid_node(job, m);
 }
 
+static void note_save_ordered(struct job *job, const struct coordinator_output *out)
+{
+    event_record(job, false, "CheckpointNow", "all ranks save step %" PRId64 " before the stop",
+                 out->step);
+}
+
+static void note_save_ended(struct job *job, const struct coordinator_output *out)
+{
+    job_log(job, MLT_LOG_INFO, "save ended step=%" PRId64 " words=\"%s\"", out->step,
+            out->words ? out->words : "");
+    if (out->step == RENDEZVOUS_NO_STEP)
+        return;
+    job->stop_saved = true;
+    event_record(job, false, "CheckpointSaved", "step %" PRId64 " is saved: the ranks are stopped",
+                 out->step);
+}
+
 static void note_terminating(struct job *job, const struct coordinator_output *out)
 {
     struct member *m = member_find(job, out->role, out->slot);
@@ -243,6 +260,16 @@ static void take(struct job *job, const struct coordinator_output *out)
         break;
     case COORDINATOR_NOTICE:
         note_notice(job, out);
+        break;
+    case COORDINATOR_SAVE_ORDERED:
+        note_save_ordered(job, out);
+        break;
+    case COORDINATOR_SAVE_ENDED:
+        note_save_ended(job, out);
+        break;
+    case COORDINATOR_EXAMINING:
+        job_log(job, MLT_LOG_WARNING, "%s: the launchers are asked what their ranks do",
+                out->words ? out->words : "");
         break;
     }
 }

@@ -141,6 +141,8 @@ void restart_refill(struct job *job);
 
 void stop_order(struct job *job);
 int64_t stop_grace_ms(const struct job *job);
+/* An event of what a stop by order has saved or lost; once, when the launchers have looked again. */
+void stop_tell_saved(struct job *job);
 void stop_suspend(struct job *job);
 void stop_resume(struct job *job);
 void stop_cancel(struct job *job);

@@ -256,6 +256,7 @@ static void set_welcome(struct job *job)
         .checkpoint_pattern = spec->checkpoint.pattern ? spec->checkpoint.pattern : "",
         .progress_pattern = spec->progress.pattern ? spec->progress.pattern : "",
         .total_steps = spec->progress.total_steps,
+        .checkpoint_repair = spec->checkpoint.repair,
     };
     /* The validator's limits are those of the messages (a test compares them). */
     if (!coordinator_set_welcome(job->coordinator, &welcome))
@@ -289,6 +290,9 @@ static void make_coordinator(struct job *job)
         .rejoin_ms = c->config.rejoin_ms ? c->config.rejoin_ms : COORDINATOR_REJOIN_MS_DEFAULT,
         .stop_grace_ms = (uint32_t)(job->tj.spec.checkpoint.grace_period_seconds * 1000),
         .stop_signal = (uint32_t)job->tj.spec.checkpoint.signal,
+        .has_checkpoints = job->tj.spec.checkpoint.path != NULL,
+        .stall_ms = job->tj.spec.progress.stall_timeout_seconds * 1000,
+        .startup_ms = job->tj.spec.progress.startup_timeout_seconds * 1000,
         .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
     };
     job->coordinator = coordinator_new(&config, c->now_ms);

@@ -40,10 +40,31 @@ void stop_order(struct job *job)
     }
     (void)snprintf(r->pending_stop, sizeof r->pending_stop, "%s", reason);
     job->stop_ordered = true;
+    job->stop_saved = false;
+    job->stop_untold = true;
     members_stopping(job, true);
     job->stop_grace_ms = grace;
     coordinator_stop(job->coordinator, (uint32_t)grace, reason, c->now_ms);
     job_lazy(job, 0);
+}
+
+void stop_tell_saved(struct job *job)
+{
+    const struct trainingjob_status *s = &job->draft;
+    int64_t kept = s->checkpoint.step >= 0 ? s->checkpoint.step : 0;
+    if (!job->stop_untold)
+        return;
+    job->stop_untold = false;
+    if (job->stop_saved || s->progress.step < 0)
+        return;
+    if (s->progress.step > kept)
+        event_record(job, true, "StepsLost",
+                     "stopped at step %" PRId64 ", the newest complete checkpoint is of step %" PRId64
+                     ": %" PRId64 " steps are lost",
+                     s->progress.step, kept, s->progress.step - kept);
+    else
+        event_record(job, false, "CheckpointSaved", "stopped at step %" PRId64 ", which is saved",
+                     kept);
 }
 
 void stop_suspend(struct job *job)

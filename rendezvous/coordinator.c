@@ -135,6 +135,11 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->stop_grace_ms = config->stop_grace_ms;
     c->stop_signal = config->stop_signal;
     c->rank0_decides = config->rank0_decides;
+    c->has_checkpoints = config->has_checkpoints;
+    c->stall_ms = config->stall_ms;
+    c->startup_ms = config->startup_ms;
+    c->step_ms = now_ms;
+    c->newest_checkpoint = RENDEZVOUS_NO_STEP;
     c->attempt = config->attempt;
     c->next_attempt = config->attempt + 1;
     c->phase = config->adopt ? PHASE_ADOPTING : PHASE_GATHERING;
@@ -155,6 +160,7 @@ void coordinator_free(struct coordinator *c)
         free(s->pod_uid);
         free(s->node);
         free(s->address);
+        rendezvous_message_release(&s->evidence);
     }
     for (size_t i = 0; i < c->outputs_count; i++)
         output_release(&c->outputs[(c->outputs_first + i) % c->outputs_capacity]);

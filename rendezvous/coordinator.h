@@ -10,6 +10,14 @@
  *
  * Each started attempt ends with exactly one VERDICT, or with COMPLETED (then no VERDICT comes).
  *
+ * A requested stop saves first: CHECKPOINT_NOW proposes a step to all members, is confirmed when
+ * all agree (output SAVE_ORDERED), and STOP follows when a newer checkpoint is complete, when
+ * nobody is left who could save, or when the grace is over (output SAVE_ENDED).
+ *
+ * An attempt that makes no step for too long is examined: EXAMINE asks every member what its ranks
+ * do, then the rank most likely at fault is the cause of the verdict, and the ranks get SIGABRT, so
+ * that Python's faulthandler prints where they hang.
+ *
  * A new leader creates a coordinator with the status's attempt and adopt set. Members that report
  * the same START of that attempt, all of them, within rejoin_ms are adopted (output ADOPTED). At
  * the first sign that this cannot be (a member that never got this START, another digest, a member
@@ -53,8 +61,11 @@ struct coordinator_config {
     bool adopt;       /* the status says that this attempt may be running */
     int64_t rejoin_ms;
     uint32_t stop_grace_ms,
-        stop_signal;    /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
-    bool rank0_decides; /* successPolicy Rank0 */
+        stop_signal;      /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
+    bool rank0_decides;   /* successPolicy Rank0 */
+    bool has_checkpoints; /* checkpoint.path is set: a newer one may come by itself */
+    int64_t stall_ms;     /* without a newer step, after the attempt's first; 0: for ever */
+    int64_t startup_ms;   /* from START to the first step; 0: for ever */
 };
 
 /* `config` and what it points to are copied. NULL when memory is exhausted. */
@@ -62,7 +73,8 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
 void coordinator_free(struct coordinator *c);
 
 /* The WELCOME of this job: everything but lease_transitions, next_attempt, nproc,
- * watch_checkpoints, stop_signal, stop_grace_ms and takes_notices, which the coordinator fills in.
+ * watch_checkpoints, stop_signal, stop_grace_ms, takes_notices and orders_saves, which the
+ * coordinator fills in.
  * Copied. Must be set before the first frame. False, and nothing changed, when something in it is
  * over its maximum (message.h). */
 bool coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welcome *welcome);
@@ -105,9 +117,9 @@ int64_t coordinator_wake_ms(const struct coordinator *c); /* INT64_MAX: never */
  * again. */
 bool coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_step,
                        const char *resume_path, int64_t now_ms);
-/* A requested stop (suspend, cancel, deadline): STOP with the job's signal and `grace_ms` to all;
- * VERDICT follows with `requested` set unless a failure came first. Nothing happens when no attempt
- * is under way. Idempotent; a shorter grace may follow a longer one. */
+/* A requested stop (suspend, cancel, deadline): the ranks have `grace_ms` to save, 0: none; then
+ * STOP to all. VERDICT follows with `requested` set unless a failure came first. Nothing happens
+ * when no attempt is under way. Idempotent; a shorter grace may follow a longer one. */
 void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms);
 /* EXIT to all members, with `code` (0 to 255). They close. Members that are being stopped get it
  * when they have stopped, members that are away with their next HELLO. Final: GANG_READY never
@@ -134,6 +146,9 @@ void coordinator_exit(struct coordinator *c, int32_t code, const char *reason);
     XX(CHECKPOINT)   /* `checkpoints` complete, newest first; torn_step */                         \
     XX(TERMINATING)  /* role, slot: the kubelet ends this pod */                                   \
     XX(UNKILLABLE)   /* role, slot: the pod must be replaced on another node */                    \
+    XX(SAVE_ORDERED) /* all ranks with libmltrain save `step` */                                   \
+    XX(SAVE_ENDED)   /* no longer waited for; `words` say why; `step`: saved, or no step */        \
+    XX(EXAMINING)    /* no step for too long: members are asked what their ranks do; `words` */    \
     XX(NOTICE)       /* role, slot, severity, reason, words: for people, as an Event */
 
 enum coordinator_output_kind {
@@ -142,9 +157,9 @@ enum coordinator_output_kind {
 #undef XX
 };
 
-/* What ended an attempt. Precedence: node or pod lost > out of memory > signal from outside > exit
- * code; then the earliest in ms since that launcher's START. An exit that follows our STOP is never
- * the cause. */
+/* What ended an attempt. Precedence: node or pod lost > out of memory > signal from outside > hung
+ * > exit code; then the earliest in ms since that launcher's START. An exit that follows our STOP
+ * is never the cause. */
 struct coordinator_verdict {
     uint64_t attempt;
     bool requested;      /* a stop was asked for, and no failure came before it */

@@ -144,12 +144,13 @@ void message_refuse(struct coordinator *c, uint64_t channel, const char *format,
 
 void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms)
 {
-    (void)now_ms;
+    c->now_ms = now_ms;
     struct seat *s = channel_seat(c, channel);
     if (!s)
         return;
     output_member(c, COORDINATOR_MEMBER_ABSENT, s);
     channel_unbind(c, s);
+    stall_restart(c); /* what it does is not heard: no stall is seen before it is back */
 }
 
 static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
@@ -174,6 +175,7 @@ void coordinator_timer(struct coordinator *c, int64_t now_ms)
         check_silent(c, &c->seats[c->check_first], now_ms);
     if (c->phase == PHASE_ADOPTING && now_ms >= c->adopt_until_ms)
         gang_diverge(c, "not every member came back in time after the change of leader");
+    stall_check(c);
     gang_check_end(c);
     gang_check_ready(c);
 }
@@ -185,5 +187,8 @@ int64_t coordinator_wake_ms(const struct coordinator *c)
                  (c->counts[SEAT_UNKNOWN] > 0 && c->now_ms < c->adopt_until_ms);
     if (waits && c->adopt_until_ms < wake)
         wake = c->adopt_until_ms;
-    return wake;
+    if (c->save.active && c->save.deadline_ms < wake)
+        wake = c->save.deadline_ms;
+    int64_t stall_ms = stall_wake_ms(c);
+    return stall_ms < wake ? stall_ms : wake;
 }

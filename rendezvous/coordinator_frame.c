@@ -10,6 +10,8 @@ static void take_progress(struct coordinator *c, const struct seat *s,
     /* Every member counts the same steps; the one that is ahead speaks for all. */
     if (p->step < c->step || (p->step == c->step && c->progress_seat != seat_index(c, s)))
         return;
+    if (p->step > c->step)
+        stall_restart(c);
     c->step = p->step;
     c->total_steps = p->total_steps;
     c->steps_per_kilosecond = p->steps_per_kilosecond;
@@ -24,6 +26,8 @@ static void take_progress(struct coordinator *c, const struct seat *s,
 
 static void take_checkpoints(struct coordinator *c, struct rendezvous_message *m)
 {
+    c->newest_checkpoint =
+        m->checkpoint.checkpoints_count ? m->checkpoint.checkpoints[0].step : RENDEZVOUS_NO_STEP;
     struct output *o = output_add(c, COORDINATOR_CHECKPOINT);
     if (!o)
         return;
@@ -54,6 +58,7 @@ static void take_terminating(struct coordinator *c, struct seat *s)
     if (s->state ==
         SEAT_READY) /* the next attempt must not be started on a pod that is being ended */
         seat_set_state(c, s, SEAT_JOINED);
+    seat_take_terminating(c, s);
 }
 
 /* The reason becomes an Event's, which is a word; the words may be anything that people read. */
@@ -80,7 +85,8 @@ static void take_notice(struct coordinator *c, const struct seat *s, struct rend
 static bool is_fenced(enum rendezvous_type type)
 {
     return type == RENDEZVOUS_STARTED || type == RENDEZVOUS_RANK_EXIT ||
-           type == RENDEZVOUS_STOPPED || type == RENDEZVOUS_PROGRESS;
+           type == RENDEZVOUS_STOPPED || type == RENDEZVOUS_PROGRESS ||
+           type == RENDEZVOUS_SAVE_STEP || type == RENDEZVOUS_EVIDENCE;
 }
 
 static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_message *m)
@@ -118,6 +124,12 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         break;
     case RENDEZVOUS_NOTICE:
         take_notice(c, s, m);
+        break;
+    case RENDEZVOUS_SAVE_STEP:
+        save_take_answer(c, s, &m->save_step);
+        break;
+    case RENDEZVOUS_EVIDENCE:
+        stall_take_evidence(c, s, m);
         break;
     default:
         break; /* PONG: that something was heard is all it says */

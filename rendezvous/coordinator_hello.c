@@ -37,6 +37,7 @@ static void send_welcome(struct coordinator *c, const struct seat *s)
     welcome.welcome.stop_signal = c->stop_signal;
     welcome.welcome.stop_grace_ms = c->stop_grace_ms;
     welcome.welcome.takes_notices = true;
+    welcome.welcome.orders_saves = true;
     output_send(c, s->channel, &welcome);
 }
 
@@ -46,6 +47,7 @@ static void take_snapshot(struct coordinator *c, struct seat *s, const struct re
     if (!s->seen)
         seat_take_started(c, s, 0);
     if (m->hello.step > c->step) {
+        stall_restart(c);
         c->step = m->hello.step;
         c->progress_seat = seat_index(c, s);
         struct output *o = output_add(c, COORDINATOR_PROGRESS);
@@ -206,6 +208,7 @@ static void report_checkpoints(struct coordinator *c, struct rendezvous_message 
 {
     if (m->hello.checkpoints_count == 0)
         return;
+    c->newest_checkpoint = m->hello.checkpoints[0].step;
     struct output *o = output_add(c, COORDINATOR_CHECKPOINT);
     if (!o)
         return;
@@ -250,6 +253,8 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
         return;
     }
     take_channel(c, s, channel, now_ms);
+    s->takes_orders = m->hello.takes_orders;
+    stall_restart(c); /* what it did meanwhile was not heard */
     bool told = s->terminating;
     s->terminating = m->hello.terminating;
     if (s->terminating && !told)
@@ -261,6 +266,8 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
     send_welcome(c, s);
     compare(c, s, m, now_ms);
     report_checkpoints(c, m);
+    if (s->terminating)
+        seat_take_terminating(c, s);
     gang_check_end(c);
     gang_check_ready(c);
 }

@@ -41,6 +41,7 @@ struct seat {
     enum seat_state state;
     bool terminating;        /* the kubelet has sent SIGTERM: it will not be ready again */
     bool seen;               /* it is known to have started c->attempt */
+    bool takes_orders;       /* its launcher knows CHECKPOINT_NOW and EXAMINE */
     uint64_t channel;        /* 0: none */
     uint64_t newest_channel; /* a HELLO that was read late must not pass for news */
     uint64_t ready_attempt;
@@ -48,6 +49,12 @@ struct seat {
     char *pod_uid, *node, *address; /* owned, NULL for "" */
     uint32_t exited, zero;          /* ranks of c->attempt that ended; that ended with code 0 */
     uint64_t exited_bits[EXITED_WORDS];
+    /* Its answer to the CHECKPOINT_NOW under way. */
+    int64_t agreed_step; /* or RENDEZVOUS_NO_STEP */
+    uint32_t asking, caught;
+    /* Its answer to the EXAMINE under way. */
+    bool examined;
+    struct rendezvous_message evidence; /* owned; type 0: none */
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
     unsigned pings; /* unanswered */
@@ -59,6 +66,7 @@ enum failure_class {
     FAILURE_NONE,
     FAILURE_STOPPED_ALONE, /* ranks stopped by their own launcher, nobody told it to */
     FAILURE_EXIT,
+    FAILURE_HUNG,
     FAILURE_SIGNAL,
     FAILURE_OUT_OF_MEMORY,
     FAILURE_LOST,
@@ -93,8 +101,9 @@ struct coordinator {
     uint64_t lease_transitions;
     int64_t now_ms, adopt_until_ms;      /* now: the latest that was told */
     uint32_t stop_grace_ms, stop_signal; /* of requested stops */
-    bool rank0_decides;
-    bool failed; /* memory ran out for something that must not be lost */
+    bool rank0_decides, has_checkpoints;
+    int64_t stall_ms, startup_ms; /* 0: for ever */
+    bool failed;                  /* memory ran out for something that must not be lost */
 
     struct seat *seats; /* sorted by (role_order, role, slot) */
     uint32_t seats_count, world_size;
@@ -128,6 +137,20 @@ struct coordinator {
     bool exiting;
     int32_t exit_code;
     char exit_reason[RENDEZVOUS_REASON_MAX];
+
+    struct {
+        bool active;           /* STOPPING, and the ranks still have time to save */
+        bool confirmed;        /* all members agreed to `step` */
+        bool told;             /* a rank has got the signal, or was told to save */
+        unsigned rounds;       /* of proposals */
+        int64_t step;          /* proposed */
+        int64_t newest_before; /* checkpoint, when the order came; or RENDEZVOUS_NO_STEP */
+        int64_t deadline_ms;
+    } save;
+    int64_t newest_checkpoint; /* complete, as last told; or RENDEZVOUS_NO_STEP */
+    int64_t step_ms;           /* when the attempt started, was adopted, or made its last step */
+    bool examining;
+    int64_t examine_until_ms;
 
     int64_t step, total_steps;
     uint64_t steps_per_kilosecond;
@@ -203,6 +226,34 @@ void gang_check_end(struct coordinator *c);
 
 /* coordinator_verdict.c: EXIT to one seat. */
 void seat_send_exit(struct coordinator *c, const struct seat *s);
+
+/* coordinator_save.c: the time to save before a requested stop. */
+/* STOPPING begins; STOP follows by itself when the time is over. */
+void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms);
+/* CHECKPOINT_NOW to one seat. */
+void save_send(struct coordinator *c, const struct seat *s);
+void save_take_answer(struct coordinator *c, struct seat *s,
+                      const struct rendezvous_save_step *answer);
+/* A rank has ended, and not well. */
+void save_note_failure(struct coordinator *c);
+/* Ends the waiting when there is nothing to wait for any more. */
+void save_check(struct coordinator *c);
+
+/* coordinator_stall.c */
+int64_t stall_wake_ms(const struct coordinator *c);
+void stall_check(struct coordinator *c);
+void stall_take_evidence(struct coordinator *c, struct seat *s, struct rendezvous_message *m);
+/* A step, or a reason to count anew. */
+void stall_restart(struct coordinator *c);
+void stall_forget(struct coordinator *c);
+
+/* coordinator_verdict.c: a failure that no member has told; the ranks get `signal` first. */
+void gang_take_hung(struct coordinator *c, const struct failure *f, uint32_t grace_ms,
+                    uint32_t signal);
+void gang_send_stops(struct coordinator *c);
+/* The kubelet ends this member's pod: all save, then the attempt ends. */
+void seat_take_terminating(struct coordinator *c, struct seat *s);
+void gang_set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason);
 
 /* coordinator_words.c */
 void failure_words(const struct coordinator *c, struct failure *f, const char *lost_words);

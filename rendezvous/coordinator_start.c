@@ -86,6 +86,8 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->requested = c->diverged = c->ending_saves = false;
     c->failure = (struct failure){.rank = -1};
     c->step = RENDEZVOUS_NO_STEP;
+    stall_forget(c);
+    stall_restart(c);
     c->steps_per_kilosecond = 0;
     c->progress_seat = SEAT_NONE;
 }
@@ -138,7 +140,11 @@ void gang_check_adopted(struct coordinator *c)
         return;
     c->phase = PHASE_STARTED;
     c->started_told = true; /* by the leader before us */
+    stall_restart(c);
     (void)output_add(c, COORDINATOR_ADOPTED);
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].terminating)
+            seat_take_terminating(c, &c->seats[i]);
 }
 
 void gang_diverge(struct coordinator *c, const char *words)

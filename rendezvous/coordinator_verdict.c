@@ -15,6 +15,8 @@ void seat_begin_running(struct coordinator *c, struct seat *s)
     s->seen = false;
     s->exited = s->zero = 0;
     memset(s->exited_bits, 0, sizeof s->exited_bits);
+    s->agreed_step = RENDEZVOUS_NO_STEP;
+    s->asking = s->caught = 0;
     c->alive_ranks += s->nproc;
 }
 
@@ -33,6 +35,10 @@ void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attemp
 {
     bool ours =
         attempt == c->attempt && (c->phase == PHASE_STOPPING || c->phase == PHASE_COMPLETED);
+    if (ours && c->save.active && s->takes_orders) {
+        save_send(c, s);
+        return;
+    }
     struct rendezvous_message m = {.type = RENDEZVOUS_STOP, .attempt = attempt};
     m.stop.reason = ours ? c->order_reason : "an attempt that is no longer the job's";
     m.stop.grace_ms = ours ? c->order_grace_ms : 0;
@@ -46,14 +52,14 @@ void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attemp
     output_send(c, s->channel, &m);
 }
 
-static void send_stops(struct coordinator *c)
+void gang_send_stops(struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->seats_count; i++)
         if (c->seats[i].state == SEAT_RUNNING)
             seat_send_stop(c, &c->seats[i], c->attempt);
 }
 
-static void set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
+void gang_set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
 {
     c->order_grace_ms = grace_ms;
     c->order_signal = signal;
@@ -63,34 +69,39 @@ static void set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal,
 void gang_stop(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
 {
     c->phase = PHASE_STOPPING;
-    set_order(c, grace_ms, signal, reason);
-    send_stops(c);
+    gang_set_order(c, grace_ms, signal, reason);
+    gang_send_stops(c);
 }
 
 void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms)
 {
-    (void)now_ms;
+    c->now_ms = now_ms;
     switch (c->phase) {
     case PHASE_GATHERING:
         return;
     case PHASE_ADOPTING:
     case PHASE_STARTED:
         c->requested = true;
-        gang_stop(c, grace_ms, c->stop_signal, reason);
+        save_begin(c, grace_ms, reason, now_ms);
         break;
     case PHASE_STOPPING:
         if (c->failure.class == FAILURE_NONE)
             c->requested = true;
         if (c->ending_saves && grace_ms == 0) {
             c->ending_saves = false;
-            send_stops(c);
+            gang_send_stops(c);
         }
         /* fall through */
     case PHASE_COMPLETED:
+        if (c->save.active && now_ms + grace_ms < c->save.deadline_ms) {
+            c->save.deadline_ms = now_ms + grace_ms;
+            save_check(c);
+            break;
+        }
         if (grace_ms >= c->order_grace_ms)
             return;
-        set_order(c, grace_ms, c->stop_signal, reason);
-        send_stops(c);
+        gang_set_order(c, grace_ms, c->stop_signal, reason);
+        gang_send_stops(c);
         break;
     }
     gang_check_end(c);
@@ -123,6 +134,14 @@ static void take_failure(struct coordinator *c, struct failure *f)
         return;
     output_words(c, COORDINATOR_TRIGGER, 0, "%s", f->words);
     gang_stop(c, 0, 0, f->words);
+}
+
+void gang_take_hung(struct coordinator *c, const struct failure *f, uint32_t grace_ms,
+                    uint32_t signal)
+{
+    c->failure = *f;
+    output_words(c, COORDINATOR_TRIGGER, 0, "%s", f->words);
+    gang_stop(c, grace_ms, signal, f->words);
 }
 
 static enum failure_class class_of(uint32_t cause)
@@ -186,14 +205,16 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         take_stopped_alone(c, s, &f);
     else
         take_failure(c, &f);
+    save_note_failure(c);
 }
 
 static void complete(struct coordinator *c)
 {
     c->phase = PHASE_COMPLETED;
+    c->save.active = false;
     (void)output_add(c, COORDINATOR_COMPLETED);
-    set_order(c, c->stop_grace_ms, c->stop_signal, "the job is complete");
-    send_stops(c);
+    gang_set_order(c, c->stop_grace_ms, c->stop_signal, "the job is complete");
+    gang_send_stops(c);
 }
 
 /* By the success policy. An attempt that was given up for a change of leader may turn out to have
@@ -203,7 +224,9 @@ static void gang_check_completed(struct coordinator *c)
     bool done = c->zero_exits == c->world_size || (c->rank0_decides && c->rank0_done);
     bool given_up = c->phase == PHASE_STOPPING && c->diverged && !c->requested &&
                     c->failure.class == FAILURE_NONE;
-    if (done && (c->phase == PHASE_STARTED || given_up))
+    /* The order to save has reached nobody: the ranks have ended because they were done. */
+    bool unmoved = c->save.active && !c->save.told;
+    if (done && (c->phase == PHASE_STARTED || given_up || unmoved))
         complete(c);
 }
 
@@ -259,6 +282,24 @@ void seat_take_stopped(struct coordinator *c, struct seat *s)
 static bool has_finished(const struct seat *s)
 {
     return s->state == SEAT_RUNNING && s->zero == s->nproc;
+}
+
+void seat_take_terminating(struct coordinator *c, struct seat *s)
+{
+    if (c->phase != PHASE_STARTED || s->state != SEAT_RUNNING || !s->takes_orders ||
+        has_finished(s))
+        return;
+    struct failure f = {.class = FAILURE_LOST,
+                        .infrastructure = true,
+                        .seat = seat_index(c, s),
+                        .rank = -1,
+                        .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
+                        .after_ms = (uint64_t)(c->now_ms - c->started_ms)};
+    copy_node(&f, s->node);
+    failure_words(c, &f, "its pod is being terminated");
+    c->failure = f;
+    output_words(c, COORDINATOR_TRIGGER, 0, "%s", f.words);
+    save_begin(c, c->stop_grace_ms, f.words, c->now_ms);
 }
 
 static void lose(struct coordinator *c, struct seat *s, struct failure *f, enum seat_state state)
@@ -328,6 +369,7 @@ static void give_verdict(struct coordinator *c)
     const struct seat *s = failed ? &c->seats[f->seat] : NULL;
     struct output *o = output_add(c, COORDINATOR_VERDICT);
     c->phase = PHASE_GATHERING;
+    c->save.active = false;
     c->ready_told = false;
     if (!o)
         return;
@@ -373,6 +415,7 @@ uint32_t gang_at_work(const struct coordinator *c)
 void gang_check_end(struct coordinator *c)
 {
     gang_check_completed(c); /* an attempt that was adopted may have ended well before */
+    save_check(c);
     if (c->phase != PHASE_STOPPING || gang_at_work(c) > 0)
         return;
     for (uint32_t i = 0; i < c->seats_count; i++)

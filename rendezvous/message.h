@@ -214,6 +214,7 @@ struct rendezvous_welcome {
     bool takes_notices;     /* appended */
     bool checkpoint_repair; /* appended: torn checkpoints are renamed before a start */
     uint32_t fence_ms; /* appended: without a channel for so long, the ranks are stopped; 0: off */
+    bool orders_saves; /* appended: TERMINATING is answered with CHECKPOINT_NOW or STOP */
 };
 
 /* down. The frame's attempt is the one to start. */

@@ -149,6 +149,7 @@ static const struct message_field welcome_fields[] = {
     APPENDED(rendezvous_welcome, BOOL, takes_notices, 0, 1),
     APPENDED(rendezvous_welcome, BOOL, checkpoint_repair, 0, 1),
     APPENDED(rendezvous_welcome, U32, fence_ms, 0, UINT32_MAX),
+    APPENDED(rendezvous_welcome, BOOL, orders_saves, 0, 1),
 };
 
 static const struct message_field start_fields[] = {

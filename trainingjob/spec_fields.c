@@ -231,8 +231,7 @@ static const struct field failure_policy_list[] = {
      .kind = FIELD_BOOL,
      FIELD_AT(struct trainingjob_failure_policy, in_place),
      .absent = true,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
     {.name = "fenceSeconds",
      .kind = FIELD_INTEGER,
      .min = 0,
@@ -246,8 +245,7 @@ static const struct field failure_policy_list[] = {
      .max = TRAININGJOB_SECONDS_MAX,
      FIELD_AT(struct trainingjob_failure_policy, start_timeout_seconds),
      .absent = 600,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
 };
 static const struct field_table failure_policy_fields =
     FIELD_TABLE(struct trainingjob_failure_policy, failure_policy_list);
@@ -269,14 +267,12 @@ static const struct field progress_list[] = {
      .kind = FIELD_INTEGER,
      .min = 1,
      .max = TRAININGJOB_SECONDS_MAX,
-     FIELD_AT(struct trainingjob_progress_spec, stall_timeout_seconds),
-     .unsupported = true},
+     FIELD_AT(struct trainingjob_progress_spec, stall_timeout_seconds)},
     {.name = "startupTimeoutSeconds",
      .kind = FIELD_INTEGER,
      .min = 1,
      .max = TRAININGJOB_SECONDS_MAX,
-     FIELD_AT(struct trainingjob_progress_spec, startup_timeout_seconds),
-     .unsupported = true},
+     FIELD_AT(struct trainingjob_progress_spec, startup_timeout_seconds)},
 };
 static const struct field_table progress_fields =
     FIELD_TABLE(struct trainingjob_progress_spec, progress_list);

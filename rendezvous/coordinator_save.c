@@ -1,0 +1,178 @@
+/* The time to save before a stop that was asked for. One step is proposed to all members; those
+ * with libmltrain agree to it or say that they have passed it, and only what all agree to is
+ * confirmed, because a save is often a collective that hangs where one rank takes no part. */
+#include "rendezvous/coordinator_internal.h"
+
+#include <string.h>
+
+#define LEAD_MIN 2          /* steps between the highest one known and the one proposed */
+#define LEAD_ROUNDS_MAX 20u /* the lead doubles with each round that came too late */
+#define SAVED_GRACE_MS 5000 /* after the save, for ranks that end by themselves when signalled */
+
+static bool takes_part(const struct seat *s)
+{
+    return s->state == SEAT_RUNNING && s->takes_orders;
+}
+
+void save_send(struct coordinator *c, const struct seat *s)
+{
+    int64_t left = c->save.deadline_ms - c->now_ms;
+    struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT_NOW, .attempt = c->attempt};
+    m.checkpoint_now.step = c->save.step;
+    m.checkpoint_now.confirmed = c->save.confirmed && s->agreed_step == c->save.step;
+    m.checkpoint_now.deadline_ms = left > 0 ? (uint32_t)left : 0;
+    m.checkpoint_now.signal = c->stop_signal;
+    m.checkpoint_now.reason = c->order_reason;
+    output_send(c, s->channel, &m);
+}
+
+static void send_to_all(struct coordinator *c)
+{
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (takes_part(&c->seats[i]))
+            save_send(c, &c->seats[i]);
+}
+
+/* A later step than any that a rank has reached, as far as we know; what we know is old by the way
+ * here, so the lead grows until it suffices. */
+static void propose(struct coordinator *c, int64_t reached)
+{
+    unsigned rounds = c->save.rounds < LEAD_ROUNDS_MAX ? c->save.rounds : LEAD_ROUNDS_MAX;
+    int64_t lead = (int64_t)LEAD_MIN << rounds;
+    int64_t highest = reached > c->step ? reached : c->step;
+    if (highest < 0)
+        highest = 0;
+    c->save.step = highest < INT64_MAX - lead ? highest + lead : INT64_MAX;
+    c->save.confirmed = false;
+    c->save.rounds++;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        c->seats[i].agreed_step = RENDEZVOUS_NO_STEP;
+    send_to_all(c);
+}
+
+void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, int64_t now_ms)
+{
+    bool somebody = false;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        somebody |= takes_part(&c->seats[i]) || c->seats[i].state == SEAT_UNKNOWN;
+    if (grace_ms == 0 || !somebody) {
+        gang_stop(c, grace_ms, c->stop_signal, reason);
+        return;
+    }
+    c->phase = PHASE_STOPPING;
+    c->examining = false;
+    gang_set_order(c, grace_ms, c->stop_signal, reason);
+    c->save.active = true;
+    c->save.told = false;
+    c->save.rounds = 0;
+    c->save.newest_before = c->newest_checkpoint;
+    c->save.deadline_ms = now_ms + grace_ms;
+    propose(c, RENDEZVOUS_NO_STEP);
+    /* Launchers of an earlier release know only STOP. */
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].state == SEAT_RUNNING && !c->seats[i].takes_orders)
+            seat_send_stop(c, &c->seats[i], c->attempt);
+}
+
+/* ---- what the members say ---- */
+
+struct answers {
+    uint32_t missing; /* members that have not agreed */
+    uint32_t asking, caught;
+};
+
+static struct answers count_answers(const struct coordinator *c)
+{
+    struct answers a = {0};
+    for (uint32_t i = 0; i < c->seats_count; i++) {
+        const struct seat *s = &c->seats[i];
+        if (s->state == SEAT_UNKNOWN)
+            a.missing++; /* it has not come back to this leader */
+        if (!takes_part(s) || s->exited == s->nproc)
+            continue;
+        a.missing += s->agreed_step != c->save.step;
+        a.asking += s->asking;
+        a.caught += s->caught;
+    }
+    return a;
+}
+
+void save_take_answer(struct coordinator *c, struct seat *s,
+                      const struct rendezvous_save_step *answer)
+{
+    if (!c->save.active || !takes_part(s))
+        return;
+    s->asking = answer->asking;
+    s->caught = answer->caught;
+    c->save.told |= answer->caught > 0;
+    if (answer->proposed != c->save.step)
+        return; /* of a proposal that has been replaced */
+    if (answer->passed) {
+        propose(c, answer->reached);
+        return;
+    }
+    s->agreed_step = c->save.step;
+    struct answers a = count_answers(c);
+    if (a.missing > 0 || a.asking == 0)
+        return;
+    if (c->save.confirmed) {
+        save_send(c, s); /* it has come back, or has ranks that ask by now */
+        return;
+    }
+    c->save.confirmed = c->save.told = true;
+    send_to_all(c);
+    struct output *o = output_add(c, COORDINATOR_SAVE_ORDERED);
+    if (o)
+        o->out.step = c->save.step;
+}
+
+/* ---- the end ---- */
+
+static void end(struct coordinator *c, uint32_t grace_ms, const char *words, int64_t saved)
+{
+    struct output *o = output_add(c, COORDINATOR_SAVE_ENDED);
+    if (o) {
+        o->out.step = saved;
+        o->words = strdup(words); /* NULL: the fact matters more than its words */
+    }
+    c->save.active = false;
+    c->order_grace_ms = grace_ms;
+    gang_send_stops(c);
+}
+
+/* The checkpoint that is waited for: of ranks with libmltrain the agreed one, else any newer one.
+ */
+static bool is_saved(const struct coordinator *c, const struct answers *a)
+{
+    if (c->newest_checkpoint <= c->save.newest_before)
+        return false;
+    if (a->asking == 0)
+        return true;
+    return c->save.confirmed && c->newest_checkpoint >= c->save.step;
+}
+
+void save_note_failure(struct coordinator *c)
+{
+    /* Who was signalled ends as it likes. Anybody else who fails takes no part in a save. */
+    if (c->save.active && count_answers(c).caught == 0)
+        end(c, 0, "a rank has failed", RENDEZVOUS_NO_STEP);
+}
+
+void save_check(struct coordinator *c)
+{
+    if (!c->save.active || c->phase != PHASE_STOPPING)
+        return;
+    struct answers a = count_answers(c);
+    int64_t left = c->save.deadline_ms - c->now_ms;
+    bool able = a.asking > 0 || a.caught > 0 || c->has_checkpoints;
+    if (is_saved(c, &a)) {
+        uint32_t grace = left < SAVED_GRACE_MS ? (left > 0 ? (uint32_t)left : 0) : SAVED_GRACE_MS;
+        end(c, a.caught > 0 ? grace : 0, "a newer checkpoint is complete", c->newest_checkpoint);
+    } else if (left <= 0) {
+        end(c, 0, "the grace is over", RENDEZVOUS_NO_STEP);
+    } else if (c->alive_ranks == 0 && c->counts[SEAT_UNKNOWN] == 0) {
+        end(c, 0, "all ranks have ended", RENDEZVOUS_NO_STEP);
+    } else if (a.missing == 0 && !able) {
+        end(c, 0, "no rank saves", RENDEZVOUS_NO_STEP);
+    }
+}

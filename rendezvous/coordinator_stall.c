@@ -1,0 +1,257 @@
+/* An attempt that makes no step for too long: every member is asked what its ranks do, and the rank
+ * that stands out is named. */
+#include "rendezvous/coordinator_internal.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EXAMINE_MS 10000      /* for the answers; a launcher looks for about a second */
+#define HUNG_GRACE_MS 5000    /* from SIGABRT to SIGKILL: for faulthandler's stacks */
+#define HUNG_EXIT_CODE 124    /* as timeout(1) */
+#define IDLE_PERMILLE 100     /* a rank that uses less than a tenth of a CPU waits */
+#define BUSY_PERMILLE 500     /* one that uses more than half of a CPU computes */
+#define SILENT_MARGIN_MS 2000 /* more silent than all others by this much */
+
+void stall_restart(struct coordinator *c)
+{
+    c->step_ms = c->now_ms;
+    c->examining = false;
+}
+
+void stall_forget(struct coordinator *c)
+{
+    c->examining = false;
+    for (uint32_t i = 0; i < c->seats_count; i++) {
+        c->seats[i].examined = false;
+        rendezvous_message_release(&c->seats[i].evidence);
+    }
+}
+
+/* A member that is away may have made steps that we were not told. */
+static bool is_heard(const struct coordinator *c)
+{
+    return c->phase == PHASE_STARTED && c->connected == c->seats_count;
+}
+
+static int64_t due_ms(const struct coordinator *c)
+{
+    int64_t limit_ms = c->step == RENDEZVOUS_NO_STEP ? c->startup_ms : c->stall_ms;
+    return limit_ms && is_heard(c) ? c->step_ms + limit_ms : INT64_MAX;
+}
+
+int64_t stall_wake_ms(const struct coordinator *c)
+{
+    return c->examining ? c->examine_until_ms : due_ms(c);
+}
+
+/* ---- whose fault it is ---- */
+
+/* One rank's evidence, with whose it is. */
+struct suspect {
+    const struct rendezvous_evidence *e;
+    uint32_t seat;
+};
+
+struct suspects {
+    struct suspect *list;
+    uint32_t count;
+};
+
+static struct suspects gather(const struct coordinator *c)
+{
+    struct suspects all = {.list = calloc(c->alive_ranks + 1u, sizeof *all.list)};
+    for (uint32_t i = 0; all.list && i < c->seats_count; i++) {
+        const struct seat *s = &c->seats[i];
+        const struct rendezvous_evidence_report *r = &s->evidence.evidence;
+        for (uint32_t k = 0; s->evidence.type && k < r->ranks_count; k++)
+            if (r->ranks[k].local_rank < s->nproc && all.count < c->alive_ranks)
+                all.list[all.count++] = (struct suspect){.e = &r->ranks[k], .seat = i};
+    }
+    return all;
+}
+
+typedef bool trait(const struct rendezvous_evidence *e, int64_t limit);
+
+static bool is_stopped(const struct rendezvous_evidence *e, int64_t limit)
+{
+    (void)limit;
+    return e->state == 'T' || e->state == 't';
+}
+
+static bool is_uninterruptible(const struct rendezvous_evidence *e, int64_t limit)
+{
+    (void)limit;
+    return e->state == 'D';
+}
+
+static bool is_behind(const struct rendezvous_evidence *e, int64_t limit)
+{
+    return e->step != RENDEZVOUS_NO_STEP && e->step < limit;
+}
+
+static bool is_idle(const struct rendezvous_evidence *e, int64_t limit)
+{
+    (void)limit;
+    return e->busy_permille < IDLE_PERMILLE;
+}
+
+static bool is_busy(const struct rendezvous_evidence *e, int64_t limit)
+{
+    (void)limit;
+    return e->busy_permille > BUSY_PERMILLE;
+}
+
+static bool is_silent(const struct rendezvous_evidence *e, int64_t limit)
+{
+    return e->silent_ms >= (uint64_t)limit;
+}
+
+static uint32_t count_with(const struct suspects *all, trait *has, int64_t limit,
+                           const struct suspect **ret_first)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all->count; i++)
+        if (has(all->list[i].e, limit) && count++ == 0)
+            *ret_first = &all->list[i];
+    return count;
+}
+
+static int64_t highest_step(const struct suspects *all)
+{
+    int64_t highest = RENDEZVOUS_NO_STEP;
+    for (uint32_t i = 0; i < all->count; i++)
+        if (all->list[i].e->step > highest)
+            highest = all->list[i].e->step;
+    return highest;
+}
+
+static uint64_t second_most_silent(const struct suspects *all)
+{
+    uint64_t first = 0, second = 0;
+    for (uint32_t i = 0; i < all->count; i++) {
+        uint64_t silent_ms = all->list[i].e->silent_ms;
+        if (silent_ms > first) {
+            second = first;
+            first = silent_ms;
+        } else if (silent_ms > second) {
+            second = silent_ms;
+        }
+    }
+    return second;
+}
+
+/* The rank most likely at fault, with the reason; NULL: none stands out. A peer that waits in a
+ * collective looks like any other peer; the one they wait for is stopped, behind, or does something
+ * else. Busy or idle says it only where it is one against several: waiting is a sleep in gloo and a
+ * spin in NCCL. */
+static const struct suspect *blame(const struct suspects *all, char *words, size_t size)
+{
+    const struct suspect *who = NULL;
+    int64_t highest = highest_step(all);
+    if (count_with(all, is_stopped, 0, &who) > 0) {
+        (void)snprintf(words, size, "it is stopped (state %c)", who->e->state);
+    } else if (count_with(all, is_behind, highest, &who) > 0) {
+        (void)snprintf(words, size, "its last step is %" PRId64 ", others have made %" PRId64,
+                       who->e->step, highest);
+    } else if (count_with(all, is_uninterruptible, 0, &who) > 0) {
+        (void)snprintf(words, size, "it waits in the kernel (state D%s%s)",
+                       who->e->wait_channel[0] ? ", in " : "", who->e->wait_channel);
+    } else if (all->count > 2 && count_with(all, is_idle, 0, &who) == 1 &&
+               count_with(all, is_busy, 0, &(const struct suspect *){NULL}) == all->count - 1) {
+        (void)snprintf(words, size, "it waits while all others compute");
+    } else if (all->count > 1 && count_with(all, is_busy, 0, &who) == 1 &&
+               count_with(all, is_idle, 0, &(const struct suspect *){NULL}) == all->count - 1) {
+        (void)snprintf(words, size, "it computes while all others wait");
+    } else if (all->count > 1 &&
+               count_with(all, is_silent, (int64_t)second_most_silent(all) + SILENT_MARGIN_MS,
+                          &who) == 1) {
+        (void)snprintf(words, size, "it has been silent the longest, for %" PRIu64 " s",
+                       who->e->silent_ms / 1000);
+    } else {
+        return NULL;
+    }
+    return who;
+}
+
+static void give_up(struct coordinator *c)
+{
+    struct suspects all = gather(c);
+    char why[256] = "";
+    const struct suspect *who = blame(&all, why, sizeof why);
+    struct failure f = {.class = FAILURE_HUNG,
+                        .seat = who ? who->seat : 0,
+                        .rank = -1,
+                        .code = HUNG_EXIT_CODE,
+                        .cause = RENDEZVOUS_CAUSE_HUNG,
+                        .after_ms = (uint64_t)(c->now_ms - c->started_ms)};
+    const struct seat *s = &c->seats[f.seat];
+    char what[128];
+    int64_t seconds = (c->now_ms - c->step_ms) / 1000;
+    if (c->step == RENDEZVOUS_NO_STEP)
+        (void)snprintf(what, sizeof what, "no first step within %" PRId64 " s", seconds);
+    else
+        (void)snprintf(what, sizeof what, "no step for %" PRId64 " s after step %" PRId64, seconds,
+                       c->step);
+    if (who) {
+        f.rank = (int64_t)s->rank_base + who->e->local_rank;
+        (void)snprintf(f.node, sizeof f.node, "%s", text_of(s->node));
+        (void)snprintf(f.words, sizeof f.words,
+                       "hung: %s; rank %" PRId64 " (%s %u on %s) is most likely at fault: %s", what,
+                       f.rank, s->role, s->slot, text_of(s->node), why);
+    } else {
+        (void)snprintf(f.words, sizeof f.words, "hung: %s; no rank stands out", what);
+    }
+    free(all.list);
+    stall_forget(c);
+    gang_take_hung(c, &f, HUNG_GRACE_MS, SIGABRT);
+}
+
+/* ---- the examination ---- */
+
+static void examine(struct coordinator *c)
+{
+    stall_forget(c);
+    c->examining = true;
+    c->examine_until_ms = c->now_ms + EXAMINE_MS;
+    output_words(c, COORDINATOR_EXAMINING, 0, "no step for %" PRId64 " s",
+                 (c->now_ms - c->step_ms) / 1000);
+    for (uint32_t i = 0; i < c->seats_count; i++) {
+        const struct seat *s = &c->seats[i];
+        struct rendezvous_message m = {.type = RENDEZVOUS_EXAMINE, .attempt = c->attempt};
+        if (s->state == SEAT_RUNNING && s->takes_orders)
+            output_send(c, s->channel, &m);
+    }
+}
+
+static bool all_examined(const struct coordinator *c)
+{
+    for (uint32_t i = 0; i < c->seats_count; i++) {
+        const struct seat *s = &c->seats[i];
+        if (s->state == SEAT_RUNNING && s->takes_orders && s->exited < s->nproc && !s->examined)
+            return false;
+    }
+    return true;
+}
+
+void stall_take_evidence(struct coordinator *c, struct seat *s, struct rendezvous_message *m)
+{
+    if (!c->examining)
+        return;
+    rendezvous_message_release(&s->evidence);
+    s->evidence = *m;
+    *m = (struct rendezvous_message){0};
+    s->examined = true;
+    stall_check(c);
+}
+
+void stall_check(struct coordinator *c)
+{
+    if (c->examining && !is_heard(c))
+        stall_restart(c);
+    if (c->examining && (all_examined(c) || c->now_ms >= c->examine_until_ms))
+        give_up(c);
+    else if (!c->examining && c->now_ms >= due_ms(c))
+        examine(c);
+}
