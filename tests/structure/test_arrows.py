@@ -18,13 +18,14 @@ ALLOWED = {
     "lib/kube/transport": (("lib/base", "lib/json", "lib/kube"), ("cjson", "curl", "uv")),
     "lib/httpd": (("lib/base",), ("microhttpd", "uv")),
     "gang": (("lib/base",), ()),
+    "sdk": ((), ()),
     "rendezvous": (("lib/base",), ()),
     "rendezvous/channel": (("lib/base", "rendezvous"), ("uv", "openssl")),
     "trainingjob": (("lib/base", "lib/json"), ("cjson",)),
     "ledger": (("lib/base", "lib/json", "lib/kube", "trainingjob", "gang"), ("cjson",)),
     "controller": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "rendezvous", "rendezvous/channel",
                     "trainingjob", "gang", "ledger"), ("cjson", "uv")),
-    "launcher": (("lib/base", "rendezvous", "rendezvous/channel", "launcher/trackers"), ("uv", "pcre2", "openssl")),
+    "launcher": (("lib/base", "rendezvous", "rendezvous/channel", "sdk", "launcher/trackers"), ("uv", "pcre2", "openssl")),
     "launcher/trackers": (("lib/base", "launcher"), ()),
     "localcluster": (("lib/base", "localcluster/api", "localcluster/agent", "localcluster/shim"), ()),
     "localcluster/api": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "lib/httpd", "trainingjob"),
@@ -86,7 +87,7 @@ def main():
     wrong, files = [], 0
     for folder, _, names in os.walk(ROOT):
         relative = os.path.relpath(folder, ROOT)
-        if relative.split(os.sep)[0] in ("build", ".git", "tests", "docs", "examples", "sdk"):
+        if relative.split(os.sep)[0] in ("build", ".git", "tests", "docs", "examples"):
             continue
         sources = [n for n in names if n.endswith((".c", ".h"))]
         if sources and relative not in ALLOWED:

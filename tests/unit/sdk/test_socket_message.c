@@ -1,0 +1,151 @@
+/* Lines between a training program and its launcher. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sdk/socket_message.h"
+
+static void feed(struct sdk_reader *r, const char *bytes, size_t length)
+{
+    size_t room;
+    char *to = sdk_reader_space(r, &room);
+    assert_true(length <= room);
+    memcpy(to, bytes, length);
+    r->length += length;
+}
+
+static int read_one(const char *text, struct sdk_message *ret)
+{
+    static struct sdk_reader r;
+    r = (struct sdk_reader){0};
+    feed(&r, text, strlen(text));
+    return sdk_reader_next(&r, ret);
+}
+
+static void test_each_message_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    const struct sdk_message messages[] = {
+        {.kind = SDK_HELLO, .version = 1, .rank = 255, .attempt = 7},
+        {.kind = SDK_REPORT, .step = INT64_MAX, .total = 0},
+        {.kind = SDK_REPORT, .step = 0, .total = 1000},
+        {.kind = SDK_ASK, .step = 12},
+        {.kind = SDK_COMMITTED, .step = 12, .path = "with spaces/step 12"},
+    };
+    static struct sdk_reader r;
+    char line[SDK_LINE_MAX + 1];
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        int length = sdk_message_write(&messages[i], line, sizeof line);
+        assert_true(length > 0);
+        feed(&r, line, (size_t)length);
+    }
+    struct sdk_message got;
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        assert_int_equal(sdk_reader_next(&r, &got), 1);
+        assert_int_equal(got.kind, messages[i].kind);
+        assert_int_equal(got.version, messages[i].version);
+        assert_int_equal(got.rank, messages[i].rank);
+        assert_int_equal(got.attempt, messages[i].attempt);
+        assert_int_equal(got.step, messages[i].step);
+        assert_int_equal(got.total, messages[i].total);
+        if (messages[i].path)
+            assert_string_equal(got.path, messages[i].path);
+    }
+    assert_int_equal(sdk_reader_next(&r, &got), 0);
+}
+
+static void test_lines_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    const char *const lines[] = {
+        "\n",
+        "hello\n",
+        "hello 1 0\n",
+        "hello 1 0 1 \n",
+        "hello 1  0 1\n",
+        "hello 1 -1 1\n",
+        "report 5\n",
+        "report 5 x\n",
+        "report 9223372036854775808 0\n",
+        "report 99999999999999999999999999 0\n",
+        "ask\n",
+        "ask \n",
+        "ask 1 2\n",
+        "asks 1\n",
+        "committed 5\n",
+        "committed 5 \n",
+        "HELLO 1 0 1\n",
+        "ask 1\r\n",
+    };
+    struct sdk_message got;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        if (read_one(lines[i], &got) != -EPROTO)
+            fail_msg("not refused: %s", lines[i]);
+    static struct sdk_reader r;
+    feed(&r, "ask 1\0002\n", 8);
+    assert_int_equal(sdk_reader_next(&r, &got), -EPROTO);
+}
+
+static void test_a_line_may_come_byte_by_byte_and_has_a_maximum(void **state)
+{
+    (void)state;
+    static struct sdk_reader r;
+    struct sdk_message got;
+    const char *text = "ask 7\n";
+    for (size_t i = 0; text[i]; i++) {
+        assert_int_equal(sdk_reader_next(&r, &got), 0);
+        feed(&r, text + i, 1);
+    }
+    assert_int_equal(sdk_reader_next(&r, &got), 1);
+    assert_int_equal(got.step, 7);
+    for (size_t i = 0; i < SDK_LINE_MAX; i++) {
+        assert_int_equal(sdk_reader_next(&r, &got), 0);
+        feed(&r, "x", 1);
+    }
+    assert_int_equal(sdk_reader_next(&r, &got), -EPROTO);
+}
+
+static void test_what_would_not_be_read_is_not_written(void **state)
+{
+    (void)state;
+    char line[SDK_LINE_MAX + 1], path[SDK_PATH_MAX + 2];
+    struct sdk_message message = {.kind = SDK_ASK, .step = -1};
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message = (struct sdk_message){.kind = SDK_COMMITTED, .step = INT64_MAX, .path = path};
+    memset(path, 'p', sizeof path);
+    path[SDK_PATH_MAX + 1] = '\0';
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    path[SDK_PATH_MAX] = '\0';
+    assert_true(sdk_message_write(&message, line, sizeof line) > SDK_PATH_MAX);
+    assert_int_equal(sdk_message_write(&message, line, 100), -ENOBUFS);
+    path[5] = '\n';
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.path = "";
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+}
+
+static void test_answers_are_known_by_their_first_word(void **state)
+{
+    (void)state;
+    assert_int_equal(sdk_answer_of("save"), SDK_ANSWER_SAVE);
+    assert_int_equal(sdk_answer_of("go"), SDK_ANSWER_GO);
+    assert_int_equal(sdk_answer_of("refused because"), SDK_ANSWER_REFUSED);
+    assert_int_equal(sdk_answer_of("gone"), SDK_ANSWER_NONE);
+    assert_int_equal(sdk_answer_of(""), SDK_ANSWER_NONE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_message_is_read_as_it_was_written),
+        cmocka_unit_test(test_lines_that_are_none_are_refused),
+        cmocka_unit_test(test_a_line_may_come_byte_by_byte_and_has_a_maximum),
+        cmocka_unit_test(test_what_would_not_be_read_is_not_written),
+        cmocka_unit_test(test_answers_are_known_by_their_first_word),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
