@@ -68,6 +68,9 @@ void channels_send_exit(struct controller *c, uint64_t id, const char *reason)
 static void deliver(struct job *job, uint64_t id, const struct rendezvous_frame *frame)
 {
     coordinator_frame(job->coordinator, id, frame, job->controller->now_ms);
+    /* In a large gang many a second come, and nearly none says anything. */
+    if (frame->type == RENDEZVOUS_PONG && !coordinator_has_output(job->coordinator))
+        return;
     /* Whoever comes late to a job that has been let go is told so too. */
     if (job->let_go && frame->type == RENDEZVOUS_HELLO)
         coordinator_exit(job->coordinator, job_exit_code(job), "the job has ended");

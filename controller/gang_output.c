@@ -38,7 +38,18 @@ static void member_channel(struct job *job, const struct coordinator_output *out
     m->joined = joined;
     m->joined_once |= joined;
     m->channel = joined ? out->channel : 0;
+    m->suspect = false;
     m->absent_since_ms = job->controller->now_ms;
+}
+
+static void note_suspect(struct job *job, const struct coordinator_output *out)
+{
+    struct member *m = member_find(job, out->role, out->slot);
+    if (!m)
+        return;
+    m->suspect = out->kind == COORDINATOR_SUSPECT;
+    job_log(job, MLT_LOG_INFO, "launcher is %s role=%s index=%u",
+            m->suspect ? "silent" : "heard again", m->role, m->slot);
 }
 
 /* Remaining time by the speed of the last minute. */
@@ -223,6 +234,10 @@ static void take(struct job *job, const struct coordinator_output *out)
         break;
     case COORDINATOR_MEMBER_ABSENT:
         member_channel(job, out, false);
+        break;
+    case COORDINATOR_SUSPECT:
+    case COORDINATOR_CLEARED:
+        note_suspect(job, out);
         break;
     case COORDINATOR_GANG_READY:
         note_ready(job, out);

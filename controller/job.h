@@ -56,6 +56,7 @@ struct member {
     bool joined;             /* its channel is open */
     bool joined_once;        /* it has been, since this pod is known */
     uint64_t channel;        /* that channel */
+    bool suspect;            /* it is open, and nothing is heard on it */
     bool terminating;        /* the kubelet ends its pod; its launcher waits for leave to go */
     int64_t absent_since_ms;
     struct view_pod *pod; /* newest pod; refreshed by members_refresh() */

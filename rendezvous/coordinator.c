@@ -96,6 +96,7 @@ static bool make_seats(struct coordinator *c, const struct coordinator_config *c
                                     .role_order = m->role_order,
                                     .slot = m->slot,
                                     .nproc = m->nproc,
+                                    .heard_ms = INT64_MIN,
                                     .state = config->adopt ? SEAT_UNKNOWN : SEAT_AWAY};
         if (!c->seats[i].role)
             return false;
@@ -158,6 +159,7 @@ void coordinator_free(struct coordinator *c)
         struct seat *s = &c->seats[i];
         free(s->role);
         free(s->pod_uid);
+        free(s->former_uid);
         free(s->node);
         free(s->address);
         rendezvous_message_release(&s->evidence);
@@ -212,10 +214,20 @@ void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t sl
     if (s->pod_uid)
         seat_take_lost(c, s, &replaced, c->now_ms);
     (void)seat_set_string(c, &s->pod_uid, pod_uid);
+    if (strcmp(text_of(s->former_uid), pod_uid) == 0) /* it was missing in a list, and is back */
+        (void)seat_set_string(c, &s->former_uid, "");
     if (s->state == SEAT_LOST)
         seat_set_state(c, s, SEAT_AWAY);
     gang_check_end(c);
     gang_check_ready(c);
+}
+
+void coordinator_former_pod(struct coordinator *c, const char *role, uint32_t slot,
+                            const char *pod_uid)
+{
+    struct seat *s = seat_find(c, role, slot);
+    if (s && strcmp(text_of(s->pod_uid), pod_uid) != 0)
+        (void)seat_set_string(c, &s->former_uid, pod_uid);
 }
 
 void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot,
@@ -231,6 +243,12 @@ void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot
 }
 
 /* ---- looking ---- */
+
+int64_t coordinator_heard_ms(const struct coordinator *c, const char *role, uint32_t slot)
+{
+    const struct seat *s = seat_find(c, role, slot);
+    return s ? s->heard_ms : INT64_MIN;
+}
 
 uint64_t coordinator_attempt(const struct coordinator *c)
 {

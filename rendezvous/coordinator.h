@@ -39,8 +39,12 @@
 #include "rendezvous/message.h"
 
 #define COORDINATOR_MEMBERS_MAX 65536
-#define COORDINATOR_PING_MS \
-    10000 /* a silent channel is pinged; silent for three of these it is closed */
+/* Each open channel is looked at so often. Without a word since the last look its peer is pinged,
+ * after two looks it is suspected (SUSPECT, 3.0 to 4.5 s after the last word), after so many the
+ * channel is closed. */
+#define COORDINATOR_CHECK_MS 1500
+#define COORDINATOR_CHECKS_MAX 20
+#define COORDINATOR_CHECK_EARLY_MS 200 /* checks are done early, so that many are done at once */
 #define COORDINATOR_REJOIN_MS_DEFAULT 30000
 #define COORDINATOR_ATTEMPT_MAX 1000000000 /* READY for a later one is refused */
 
@@ -85,6 +89,10 @@ bool coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welc
  * changed UID means that the former pod is lost. */
 void coordinator_expect_pod(struct coordinator *c, const char *role, uint32_t slot,
                             const char *pod_uid);
+/* A pod that held this slot once and never will again: its HELLO is REFUSED for good, so that it
+ * stops what it may still run. Pods that were lost, or replaced by _expect_pod(), are known. */
+void coordinator_former_pod(struct coordinator *c, const char *role, uint32_t slot,
+                            const char *pod_uid);
 /* How a pod was lost. */
 struct coordinator_loss {
     bool infrastructure; /* not the job's fault: node lost, evicted, deleted, rejected */
@@ -96,7 +104,8 @@ struct coordinator_loss {
     int32_t exit_code;  /* of the container; 0: none */
 };
 
-/* The pod is gone, or its container ended: its ranks are lost with it. */
+/* The pod is gone, or its container ended: its ranks are lost with it. Should its launcher be heard
+ * all the same, now or later, it is REFUSED for good. */
 void coordinator_pod_lost(struct coordinator *c, const char *role, uint32_t slot,
                           const struct coordinator_loss *loss, int64_t now_ms);
 /* `channel`: not 0; ids grow in the order in which channels were opened (as channel_server gives
@@ -134,6 +143,8 @@ void coordinator_exit(struct coordinator *c, int32_t code, const char *reason);
     XX(REFUSED)       /* a message was refused and counted; `words` */                             \
     XX(MEMBER_JOINED) /* role, slot */                                                             \
     XX(MEMBER_ABSENT) /* role, slot: its channel is closed, its ranks may run on */                \
+    XX(SUSPECT)       /* role, slot: nothing is heard on its open channel, not even a PONG */      \
+    XX(CLEARED)       /* role, slot: it is heard again */                                          \
     XX(GANG_READY)    /* all members are ready for `attempt` */                                    \
     XX(GANG_STARTED) /* all ranks of `attempt` were exec'd; start_us: the slowest START to exec */ \
     XX(ADOPTED)      /* all members run `attempt`, same digest */                                  \
@@ -197,7 +208,12 @@ struct coordinator_output {
  * coordinator. */
 bool coordinator_next(struct coordinator *c, struct coordinator_output *ret);
 
+bool coordinator_has_output(const struct coordinator *c);
+
 /* ---- looking ---- */
+
+/* When a member was last heard; INT64_MIN: never, or there is no such member. */
+int64_t coordinator_heard_ms(const struct coordinator *c, const char *role, uint32_t slot);
 
 uint64_t coordinator_attempt(const struct coordinator *c);
 uint32_t coordinator_ready_count(const struct coordinator *c); /* members ready or running */

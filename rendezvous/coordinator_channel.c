@@ -5,8 +5,6 @@
 
 #include <stdio.h>
 
-#define SILENT_MAX 3 /* checks without a word until a channel is closed */
-
 /* ---- the table ---- (open addressing, linear probing, removal by shifting back: Knuth, TAOCP
  * 3, 6.4 R) */
 
@@ -69,7 +67,7 @@ static void unlist(struct coordinator *c, struct seat *s)
 static void list_last(struct coordinator *c, struct seat *s, int64_t now_ms)
 {
     uint32_t index = seat_index(c, s);
-    s->check_ms = now_ms + COORDINATOR_PING_MS;
+    s->check_ms = now_ms + COORDINATOR_CHECK_MS;
     s->before = c->check_last;
     s->after = SEAT_NONE;
     if (c->check_last == SEAT_NONE)
@@ -84,9 +82,9 @@ void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64
     uint32_t slot = find_slot(c, channel);
     c->channels[slot] = (struct channel_slot){.channel = channel, .seat = seat_index(c, s)};
     s->channel = s->newest_channel = channel;
-    s->pings = 0;
     c->connected++;
     list_last(c, s, now_ms);
+    channel_heard(c, s, now_ms);
 }
 
 void channel_unbind(struct coordinator *c, struct seat *s)
@@ -101,9 +99,12 @@ void channel_unbind(struct coordinator *c, struct seat *s)
 
 void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
 {
-    s->pings = 0;
-    unlist(c, s);
-    list_last(c, s, now_ms);
+    s->heard = true;
+    s->heard_ms = now_ms;
+    s->silent = 0;
+    if (s->suspect)
+        output_member(c, COORDINATOR_CLEARED, s);
+    s->suspect = false;
 }
 
 /* ---- refusals ---- */
@@ -131,6 +132,17 @@ void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const c
     output_words(c, COORDINATOR_CLOSE, channel, "%s", reason);
 }
 
+void channel_dismiss(struct coordinator *c, struct seat *s, const char *words)
+{
+    struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
+                                         .attempt = c->attempt,
+                                         .refused = {.reason = words, .final = true}};
+    output_send(c, s->channel, &refused);
+    output_words(c, COORDINATOR_CLOSE, s->channel, "%s", words);
+    output_member(c, COORDINATOR_MEMBER_ABSENT, s);
+    channel_unbind(c, s);
+}
+
 void message_refuse(struct coordinator *c, uint64_t channel, const char *format, ...)
 {
     char reason[RENDEZVOUS_REASON_MAX];
@@ -153,17 +165,32 @@ void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms)
     stall_restart(c); /* what it does is not heard: no stall is seen before it is back */
 }
 
-static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
+static void send_ping(struct coordinator *c, const struct seat *s)
 {
-    if (++s->pings >= SILENT_MAX) {
-        output_words(c, COORDINATOR_CLOSE, s->channel, "nothing was heard of %s %u for %d s",
-                     s->role, s->slot, SILENT_MAX * COORDINATOR_PING_MS / 1000);
-        coordinator_closed(c, s->channel, now_ms);
-        return;
-    }
     struct rendezvous_message ping = {
         .type = RENDEZVOUS_PING, .attempt = c->attempt, .ping = {.nonce = ++c->nonce}};
     output_send(c, s->channel, &ping);
+}
+
+/* Counted in checks and not in time: when we were held up ourselves, its words wait to be read. A
+ * launcher with a fence has to hear from us, however much it says itself. */
+static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    bool fenced = c->welcome.welcome.fence_ms > 0;
+    s->silent = s->heard ? 0 : s->silent + 1;
+    s->heard = false;
+    if (s->silent >= COORDINATOR_CHECKS_MAX) {
+        output_words(c, COORDINATOR_CLOSE, s->channel, "nothing was heard of %s %u for %d s",
+                     s->role, s->slot, COORDINATOR_CHECKS_MAX * COORDINATOR_CHECK_MS / 1000);
+        coordinator_closed(c, s->channel, now_ms);
+        return;
+    }
+    if (s->silent == 1 || (s->silent == 0 && fenced))
+        send_ping(c, s);
+    if (s->silent == 2) {
+        s->suspect = true;
+        output_member(c, COORDINATOR_SUSPECT, s);
+    }
     unlist(c, s);
     list_last(c, s, now_ms);
 }
@@ -171,7 +198,8 @@ static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
 void coordinator_timer(struct coordinator *c, int64_t now_ms)
 {
     c->now_ms = now_ms;
-    while (c->check_first != SEAT_NONE && c->seats[c->check_first].check_ms <= now_ms)
+    int64_t until_ms = now_ms + COORDINATOR_CHECK_EARLY_MS;
+    while (c->check_first != SEAT_NONE && c->seats[c->check_first].check_ms <= until_ms)
         check_silent(c, &c->seats[c->check_first], now_ms);
     if (c->phase == PHASE_ADOPTING && now_ms >= c->adopt_until_ms)
         gang_diverge(c, "not every member came back in time after the change of leader");

@@ -190,10 +190,12 @@ static struct seat *admit(struct coordinator *c, uint64_t channel, const struct 
                        c->lease_transitions);
         return NULL;
     }
-    /* Not final: our view of the pods may lag behind this very pod. */
+    /* Final when it is known to be a former pod, or the slot's own is here. Otherwise our view of
+     * the pods may lag behind this very pod. */
     if (strcmp(text_of(s->pod_uid), h->pod_uid) != 0 || !s->pod_uid) {
-        channel_refuse(c, channel, false, "pod %s does not hold %s %u", h->pod_uid, h->role,
-                       h->slot);
+        bool final = strcmp(text_of(s->former_uid), h->pod_uid) == 0 || s->channel != 0;
+        channel_refuse(c, channel, final, "pod %s does not hold %s %u%s", h->pod_uid, h->role,
+                       h->slot, final ? " any more" : "");
         return NULL;
     }
     if (channel < s->newest_channel) {

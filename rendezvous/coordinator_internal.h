@@ -47,6 +47,7 @@ struct seat {
     uint64_t ready_attempt;
     uint16_t port;
     char *pod_uid, *node, *address; /* owned, NULL for "" */
+    char *former_uid;               /* owned: the pod that it had before, NULL: none known */
     uint32_t exited, zero;          /* ranks of c->attempt that ended; that ended with code 0 */
     uint64_t exited_bits[EXITED_WORDS];
     /* Its answer to the CHECKPOINT_NOW under way. */
@@ -57,8 +58,11 @@ struct seat {
     struct rendezvous_message evidence; /* owned; type 0: none */
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
-    unsigned pings; /* unanswered */
     uint32_t before, after;
+    bool heard;       /* since the last check */
+    bool suspect;     /* SUSPECT was told */
+    unsigned silent;  /* checks in a row without a word */
+    int64_t heard_ms; /* INT64_MIN: never */
 };
 
 /* Classes of failures by precedence (design section 6, trigger and verdict). */
@@ -188,6 +192,8 @@ void output_release(struct output *o);
 struct seat *channel_seat(const struct coordinator *c, uint64_t channel);
 void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64_t now_ms);
 void channel_unbind(struct coordinator *c, struct seat *s);
+/* Tells the peer that its pod is not the gang's any more, and closes. */
+void channel_dismiss(struct coordinator *c, struct seat *s, const char *words);
 void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms);
 /* Tells the peer why and closes; counted. */
 void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const char *format, ...)

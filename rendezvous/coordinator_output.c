@@ -91,6 +91,11 @@ void output_send(struct coordinator *c, uint64_t channel, const struct rendezvou
     }
 }
 
+bool coordinator_has_output(const struct coordinator *c)
+{
+    return c->outputs_count > 0;
+}
+
 bool coordinator_next(struct coordinator *c, struct coordinator_output *ret)
 {
     output_release(&c->given);

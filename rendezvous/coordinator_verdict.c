@@ -343,11 +343,10 @@ void seat_take_lost(struct coordinator *c, struct seat *s, const struct coordina
     if (text_of(loss->node)[0])
         copy_node(&f, loss->node);
     failure_words(c, &f, text_of(loss->words));
-    if (s->channel) {
-        output_words(c, COORDINATOR_CLOSE, s->channel, "%s", f.words);
-        output_member(c, COORDINATOR_MEMBER_ABSENT, s);
-        channel_unbind(c, s);
-    }
+    if (s->channel)
+        channel_dismiss(c, s, f.words);
+    if (s->pod_uid)
+        (void)seat_set_string(c, &s->former_uid, s->pod_uid);
     (void)seat_set_string(c, &s->pod_uid, "");
     lose(c, s, &f, SEAT_LOST);
     s->terminating = false;

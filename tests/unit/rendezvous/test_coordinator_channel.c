@@ -128,26 +128,155 @@ static void test_a_member_that_comes_back_on_another_channel_loses_the_first(voi
     stage_release(&s);
 }
 
-static void test_a_silent_channel_is_pinged_and_then_closed(void **state)
+static void check(struct stage *s)
+{
+    s->now_ms = coordinator_wake_ms(s->c);
+    coordinator_timer(s->c, s->now_ms);
+    stage_drain(s);
+}
+
+static void pong(struct stage *s, uint32_t slot)
+{
+    struct rendezvous_message m = {.type = RENDEZVOUS_PONG, .attempt = 0};
+    stage_say(s, slot, &m);
+}
+
+static void test_a_silent_channel_is_pinged_suspected_and_then_closed(void **state)
 {
     (void)state;
     struct stage s;
     stage_init(&s, 2, 1, NULL);
     stage_all_ready(&s);
-    assert_int_equal(coordinator_wake_ms(s.c), s.now_ms + COORDINATOR_PING_MS);
-    for (int i = 1; i <= 3; i++) {
-        s.now_ms = coordinator_wake_ms(s.c);
-        coordinator_timer(s.c, s.now_ms);
-        stage_drain(&s);
-        struct rendezvous_message pong = {.type = RENDEZVOUS_PONG, .attempt = 0};
-        stage_say(&s, 0, &pong); /* the first answers, the second does not */
+    assert_int_equal(coordinator_wake_ms(s.c), s.now_ms + COORDINATOR_CHECK_MS);
+    check(&s); /* both have just been heard */
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), 0);
+    check(&s);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), 1);
+    assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_PING), 1);
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT), 0);
+    pong(&s, 0); /* the second does not answer */
+    check(&s);
+    assert_true(s.now_ms - 1000 < 5000); /* since the last word */
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT), 1);
+    assert_int_equal(stage_find(&s, COORDINATOR_SUSPECT, 0)->out.slot, 1);
+    assert_int_equal(coordinator_heard_ms(s.c, "worker", 1), 1000);
+    while (!stage_count(&s, COORDINATOR_CLOSE)) {
+        pong(&s, 0);
+        check(&s);
     }
-    assert_int_equal(s.now_ms, 1000 + 3 * COORDINATOR_PING_MS);
-    assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_PING), 2);
-    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), 3);
-    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 1);
+    assert_int_equal(s.now_ms, 1000 + (COORDINATOR_CHECKS_MAX + 1) * COORDINATOR_CHECK_MS);
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT), 1);
+    assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_PING), 1);
     assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, s.channels[1]);
     assert_int_equal(stage_find(&s, COORDINATOR_MEMBER_ABSENT, 0)->out.slot, 1);
+    stage_release(&s);
+}
+
+static void test_whoever_is_heard_again_is_suspected_no_longer(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    for (int i = 0; i < 3; i++)
+        check(&s);
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT), 1);
+    pong(&s, 0);
+    assert_int_equal(stage_count(&s, COORDINATOR_CLEARED), 1);
+    for (int i = 0; i < 3; i++)
+        check(&s);
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT), 2);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1); /* it has come on another channel */
+    assert_int_equal(stage_count(&s, COORDINATOR_CLEARED), 2);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(coordinator_running_ranks(s.c), 1);
+    stage_release(&s);
+}
+
+static void test_a_controller_that_was_held_up_suspects_nobody(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    check(&s);
+    s.now_ms += 60000;
+    coordinator_timer(s.c, s.now_ms);
+    stage_drain(&s);
+    assert_int_equal(stage_count(&s, COORDINATOR_SUSPECT) + stage_count(&s, COORDINATOR_CLOSE), 0);
+    stage_release(&s);
+}
+
+static void test_a_launcher_with_a_fence_hears_from_us_however_much_it_says(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    struct rendezvous_welcome welcome = {.framework = "plain", .fence_ms = 10000};
+    assert_true(coordinator_set_welcome(s.c, &welcome));
+    stage_all_ready(&s);
+    for (unsigned i = 1; i <= 10; i++) {
+        pong(&s, 0);
+        check(&s);
+        assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), i);
+    }
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_WELCOME)->welcome.fence_ms, 10000);
+    stage_release(&s);
+}
+
+static void test_a_lost_pod_is_refused_for_good_on_its_old_channel_and_on_a_new_one(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    uint64_t old = s.channels[1];
+    const struct coordinator_loss loss = {.infrastructure = true, .words = "node002 is gone"};
+    coordinator_pod_lost(s.c, "worker", 1, &loss, s.now_ms);
+    stage_drain(&s);
+    const struct rendezvous_message *refused = stage_sent(&s, 1, RENDEZVOUS_REFUSED);
+    assert_non_null(refused);
+    assert_true(refused->refused.final);
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, old);
+    for (int again = 0; again < 2; again++) {
+        stage_hello(&s, 1, RENDEZVOUS_STATE_RUNNING, 1);
+        refused = stage_sent(&s, 1, RENDEZVOUS_REFUSED);
+        assert_non_null(refused);
+        assert_true(refused->refused.final);
+        assert_string_equal(refused->refused.reason, "pod pod-1 does not hold worker 1 any more");
+        coordinator_expect_pod(s.c, "worker", 1, "pod-1-r2"); /* its place is taken now */
+        stage_drain(&s);
+    }
+    /* A list that did not hold it was wrong: it is the slot's own again. */
+    coordinator_expect_pod(s.c, "worker", 1, "pod-1");
+    stage_hello(&s, 1, RENDEZVOUS_STATE_IDLE, 0);
+    assert_non_null(stage_sent(&s, 1, RENDEZVOUS_WELCOME));
+    stage_release(&s);
+}
+
+static void test_a_stranger_is_refused_for_good_where_the_slots_own_pod_is_here(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    struct rendezvous_message m = stage_hello_message(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
+    m.hello.pod_uid = "pod-x";
+    for (int here = 0; here < 3; here++) {
+        s.channels[0] = s.next_channel++;
+        stage_say(&s, 0, &m);
+        assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_REFUSED)->refused.final, here > 0);
+        if (here == 0) { /* a new leader is told by the API server who was there before */
+            coordinator_former_pod(s.c, "worker", 0, "pod-x");
+        } else {
+            coordinator_former_pod(s.c, "worker", 0, "pod-y");
+            stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+        }
+    }
+    coordinator_former_pod(s.c, "worker", 0, "pod-0"); /* never its own */
+    stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_REFUSED));
     stage_release(&s);
 }
 
@@ -212,7 +341,12 @@ int main(void)
         cmocka_unit_test(test_messages_of_another_attempt_are_refused_and_counted),
         cmocka_unit_test(test_a_member_cannot_end_the_rank_of_another),
         cmocka_unit_test(test_a_member_that_comes_back_on_another_channel_loses_the_first),
-        cmocka_unit_test(test_a_silent_channel_is_pinged_and_then_closed),
+        cmocka_unit_test(test_a_silent_channel_is_pinged_suspected_and_then_closed),
+        cmocka_unit_test(test_whoever_is_heard_again_is_suspected_no_longer),
+        cmocka_unit_test(test_a_controller_that_was_held_up_suspects_nobody),
+        cmocka_unit_test(test_a_launcher_with_a_fence_hears_from_us_however_much_it_says),
+        cmocka_unit_test(test_a_lost_pod_is_refused_for_good_on_its_old_channel_and_on_a_new_one),
+        cmocka_unit_test(test_a_stranger_is_refused_for_good_where_the_slots_own_pod_is_here),
         cmocka_unit_test(test_steps_are_told_by_the_member_that_is_ahead),
         cmocka_unit_test(test_checkpoints_are_handed_on_from_reports_and_hellos),
     };

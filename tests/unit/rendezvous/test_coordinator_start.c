@@ -143,7 +143,7 @@ static void test_a_replaced_member_makes_the_gang_ready_again(void **state)
     assert_false(coordinator_start(s.c, 1, RENDEZVOUS_NO_STEP, "", s.now_ms));
     stage_hello(&s, 1, RENDEZVOUS_STATE_READY, 1); /* the former pod again */
     assert_int_equal(stage_count(&s, COORDINATOR_REFUSED), 1);
-    assert_false(stage_sent(&s, 1, RENDEZVOUS_REFUSED)->refused.final);
+    assert_true(stage_sent(&s, 1, RENDEZVOUS_REFUSED)->refused.final);
     struct rendezvous_message hello = stage_hello_message(&s, 1, RENDEZVOUS_STATE_IDLE, 0);
     hello.hello.pod_uid = "pod-1b";
     s.channels[1] = s.next_channel++;
