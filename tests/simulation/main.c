@@ -1,0 +1,220 @@
+/* mltrain-sim: tells seeds' histories, and looks whether all is well in each. */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "lib/base/alloc.h"
+#include "lib/base/number.h"
+#include "tests/simulation/sim.h"
+
+#define CONVERGE_MS (4 * 3600 * 1000) /* after the last fault, by the virtual clock */
+#define SETTLE_MS (5 * 60 * 1000)
+
+struct arguments {
+    uint64_t first, last;
+    int jobs;
+    bool trace;
+};
+
+/* The one that runs in this process, for who tells its last words. */
+static struct sim *running;
+
+static void died(int number)
+{
+    (void)signal(number, SIG_DFL);
+    if (running) {
+        sim_print_history(running);
+        printf("seed %" PRIu64 " DIED of signal %d\n", running->seed, number);
+        (void)fflush(stdout);
+    }
+    (void)raise(number);
+}
+
+static bool all_over(struct sim *s)
+{
+    for (int i = 0; i < s->jobs_count; i++)
+        if (!job_is_over(s, &s->jobs[i]))
+            return false;
+    return true;
+}
+
+static void choose_cluster(struct sim *s)
+{
+    s->nodes_count = (int)sim_between(s, 1, 5);
+    int gpus = (int)sim_between(s, 1, 4);
+    for (int i = 0; i < s->nodes_count; i++)
+        s->nodes[i].gpus = gpus;
+    s->hosts_count = (int)sim_between(s, 1, SIM_HOSTS);
+}
+
+static void must_converge(struct sim *s, const char *what)
+{
+    sim_run(s, s->now_ms + CONVERGE_MS, all_over);
+    if (!all_over(s)) {
+        for (int i = 0; i < s->jobs_count; i++)
+            if (!job_is_over(s, &s->jobs[i]))
+                sim_say(s, s->jobs[i].name, "is %s at the end", job_phase(s, &s->jobs[i]));
+        sim_violated(s, "when faults cease, everything comes to its end in bounded time",
+                     "not %s within %d s", what, CONVERGE_MS / 1000);
+    }
+}
+
+/* A gang that wants every GPU there is finds them all free: nothing is left in the ledger. */
+static void probe_ledger(struct sim *s)
+{
+    struct sim_job *job = &s->jobs[s->jobs_count++];
+    *job = (struct sim_job){.name = "probe",
+                            .replicas = s->nodes_count,
+                            .nproc = s->nodes[0].gpus,
+                            .backoff_limit = 3,
+                            .init_ms = 500,
+                            .pace_ms = 1000,
+                            .save_every = 5,
+                            .save_ms = 100,
+                            .total_steps = 8,
+                            .proves = true};
+    job->facts.excused_ms = -1;
+    job->facts.started_resume = job->facts.credited_step = RENDEZVOUS_NO_STEP;
+    job_submit(s, job);
+    must_converge(s, "a job that wants the whole cluster");
+}
+
+static void begin(struct sim *s, uint64_t seed)
+{
+    s->seed = seed;
+    s->now_ms = 1000;
+    s->hash = UINT64_C(14695981039346656037);
+    s->history = mlt_calloc(SIM_HISTORY, sizeof *s->history);
+    mlt_random_init(&s->random, seed);
+    mlt_random_init(&s->server_random, seed ^ 0x5eed);
+    running = s;
+    (void)signal(SIGABRT, died);
+    (void)signal(SIGSEGV, died);
+    choose_cluster(s);
+    oracle_begin(s);
+    api_begin(s);
+    kubelets_begin(s);
+    api_settle(s);
+}
+
+static void tell_seed(struct sim *s, uint64_t seed)
+{
+    begin(s, seed);
+    faults_choose(s);
+    controllers_begin(s);
+    jobs_begin(s);
+    faults_begin(s);
+    sim_run(s, s->now_ms + sim_between(s, 2, 12) * 60000, NULL);
+    faults_end(s);
+    must_converge(s, "every job");
+    sim_run(s, s->now_ms + SETTLE_MS, NULL);
+    oracle_end(s);
+    probe_ledger(s);
+    sim_run(s, s->now_ms + SETTLE_MS, NULL);
+    oracle_end(s);
+    printf("seed %" PRIu64 " ok hash %016" PRIx64 " faults %u writes %u seconds %" PRId64 "\n",
+           seed, s->hash, s->faults_count, s->writes, s->now_ms / 1000);
+}
+
+/* Each history has a process of its own, made from one that has the API server ready: they cannot
+ * disturb each other, and what dies tells its seed. Returns whether all was well. */
+static bool one(struct sim *s, uint64_t seed)
+{
+    (void)fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        tell_seed(s, seed);
+        (void)fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int range(struct sim *s, const struct arguments *a, int worker)
+{
+    int failed = 0;
+    for (uint64_t seed = a->first + (uint64_t)worker; seed <= a->last; seed += (uint64_t)a->jobs)
+        failed += !one(s, seed);
+    return failed > 100 ? 100 : failed;
+}
+
+static int all(struct sim *s, const struct arguments *a)
+{
+    int failed = 0;
+    for (int i = 0; i < a->jobs; i++) {
+        (void)fflush(stdout);
+        if (fork() == 0)
+            _exit(range(s, a, i));
+    }
+    for (int i = 0; i < a->jobs; i++) {
+        int status = 0;
+        (void)wait(&status);
+        failed += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+    printf("%" PRIu64 " seeds, %d failed\n", a->last - a->first + 1, failed);
+    return failed ? 1 : 0;
+}
+
+/* ---- the command line ---- */
+
+enum option_key { OPTION_SEED = 256, OPTION_SEEDS, OPTION_JOBS, OPTION_TRACE };
+
+static void parse_seeds(const char *words, struct arguments *a, struct argp_state *state)
+{
+    char *end = NULL;
+    a->first = a->last = strtoull(words, &end, 10);
+    if (strncmp(end, "..", 2) == 0)
+        a->last = strtoull(end + 2, &end, 10);
+    if (*end || a->last < a->first)
+        argp_error(state, "`%.64s` is neither a seed nor a range A..B", words);
+}
+
+static error_t parse_option(int key, char *words, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    int64_t number = 1;
+    switch (key) {
+    case OPTION_SEED:
+    case OPTION_SEEDS:
+        parse_seeds(words, a, state);
+        return 0;
+    case OPTION_JOBS:
+        if (mlt_parse_integer(words, 1, 256, &number, NULL) < 0)
+            argp_error(state, "--jobs: `%.64s` is not a number from 1 to 256", words);
+        a->jobs = (int)number;
+        return 0;
+    case OPTION_TRACE:
+        a->trace = true;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"seed", OPTION_SEED, "S", 0, "Tell the history of this seed", 0},
+        {"seeds", OPTION_SEEDS, "A..B", 0, "Tell the histories of these seeds", 0},
+        {"jobs", OPTION_JOBS, "N", 0, "Processes at once (default: 1)", 0},
+        {"trace", OPTION_TRACE, NULL, 0, "Print every line of the history", 0},
+        {0}};
+    static const struct argp argp = {.options = options,
+                                     .parser = parse_option,
+                                     .doc = "A whole cluster in one process, with faults."};
+    struct arguments a = {.first = 1, .last = 1, .jobs = 1};
+    if (argp_parse(&argp, argc, argv, 0, NULL, &a) != 0)
+        return 64;
+    struct sim *s = mlt_calloc(1, sizeof *s);
+    s->trace = a.trace;
+    api_prepare(s);
+    return all(s, &a);
+}

@@ -1,0 +1,409 @@
+/* A whole cluster in one process: what its parts know of each other.
+ *
+ * Real, linked from the product's own libraries: the controller (controller/controller.h), the
+ * launchers' supervisor (launcher/supervisor.h) with the judge of checkpoints, and the API server's
+ * request handler over a store in memory. Pretended: network, kubelets, processes, checkpoint
+ * folders, users, clocks. Everything happens in one queue ordered by (time, sequence), and every
+ * choice comes from one seeded generator, so that a seed is a history. */
+#ifndef TESTS_SIMULATION_SIM_H
+#define TESTS_SIMULATION_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uthash.h>
+#include "controller/controller.h"
+#include "launcher/checkpoint_scan.h"
+#include "launcher/supervisor.h"
+#include "lib/base/random.h"
+#include "lib/json/json.h"
+#include "localcluster/api/request.h"
+#include "rendezvous/message.h"
+
+#define SIM_NODES_MAX 8
+#define SIM_JOBS_MAX 6
+#define SIM_HOSTS 2 /* that can run a controller */
+#define SIM_MEMBERS_MAX 8
+#define SIM_NPROC_MAX 4
+#define SIM_CHECKPOINTS_MAX 512 /* ever begun in one folder */
+#define SIM_HISTORY 4096        /* lines kept */
+#define SIM_LINE_MAX 220
+#define SIM_NAMESPACE "default"
+#define SIM_WALL_START INT64_C(1800000000000)
+
+struct sim;
+
+/* ---- clock.c: time, queue, generator, history ---- */
+
+/* What happens then. `data` is one block of memory, freed afterwards. */
+typedef void sim_run_f(struct sim *s, uint64_t id, void *data);
+
+struct sim_event {
+    int64_t at_ms;
+    uint64_t sequence;
+    sim_run_f *run;
+    uint64_t id;
+    void *data;
+};
+
+void sim_after(struct sim *s, int64_t delay_ms, sim_run_f *run, uint64_t id, void *data);
+/* Runs until the queue's next event lies after `until_ms`, or `done` says true. */
+void sim_run(struct sim *s, int64_t until_ms, bool (*done)(struct sim *s));
+int64_t sim_wall_ms(const struct sim *s); /* the API server's clock, which does not jump */
+
+bool sim_chance(struct sim *s, unsigned per_mille);
+int64_t sim_between(struct sim *s, int64_t min, int64_t max);
+
+/* One line of the history, and of the seed's hash. */
+void sim_say(struct sim *s, const char *who, const char *format, ...) MLT_PRINTF(3, 4);
+/* Only of the hash. */
+void sim_hash(struct sim *s, const void *data, size_t length);
+/* A sentence of the oracle does not hold: prints the history and ends the process. */
+void sim_violated(struct sim *s, const char *sentence, const char *format, ...) MLT_PRINTF(3, 4)
+    __attribute__((noreturn));
+void sim_print_history(struct sim *s);
+
+/* ---- what goes wrong, chosen per seed ---- */
+
+struct sim_rates {            /* per mille */
+    unsigned refused;         /* 429, 500, 503, 504 instead of an answer */
+    unsigned lost;            /* the request, or its answer after the write took effect */
+    unsigned conflict;        /* somebody else writes the job just before a status write */
+    unsigned forbidden;       /* 403 on the creation of a pod */
+    unsigned slow;            /* an answer or a watch is late by seconds */
+    unsigned watch_cut;       /* at each delivery */
+    unsigned watch_gone;      /* 410 */
+    unsigned watch_twice;     /* the last event comes again */
+    unsigned stale_list;      /* a list shows the past */
+    unsigned channel_cut;     /* at each frame */
+    unsigned channel_slow;    /* a frame is late by seconds */
+    unsigned controller_dies; /* before an effect is carried out */
+    unsigned pod_rejected;    /* by the kubelet */
+    unsigned exec_fails;
+    unsigned scan_hangs;
+};
+
+/* ---- api.c: the API server and the network before it ---- */
+
+/* One thing that waits for its answer at a controller. */
+struct sim_call {
+    uint64_t id, controller, request; /* controller: its incarnation; request: its own number */
+    char *verb, *path, *type, *body;
+    int64_t sent_ms;
+    struct sim_call *next;
+};
+
+struct sim_watch {
+    uint64_t id, controller, request;
+    struct api_watch *watch;
+    int64_t lag_ms;
+    bool scheduled;
+    char *last; /* the last line told */
+    struct sim_watch *next;
+};
+
+struct sim_object {
+    char *key; /* plural/namespace/name */
+    cJSON *json;
+    UT_hash_handle hh;
+};
+
+/* The API server with its first objects; made once for many seeds. */
+void api_prepare(struct sim *s);
+void api_begin(struct sim *s);
+/* A request at once, without network: kubelets, users, and the test itself. Returns the status;
+ * *ret (may be NULL) is the caller's. */
+int api_now(struct sim *s, const char *verb, const char *path, const char *type, const char *body,
+            cJSON **ret);
+int api_patch(struct sim *s, const char *path, const cJSON *patch); /* merge patch; frees it not */
+cJSON *sim_parse(const char *text); /* NULL when it is no JSON; the caller frees it */
+/* A controller's request, through the network. */
+void api_send(struct sim *s, uint64_t controller, const struct controller_effect *effect);
+void api_cancel(struct sim *s, uint64_t controller, uint64_t request);
+void api_forget_controller(struct sim *s, uint64_t controller);
+/* Brings the mirror up to date and wakes the watches: after each event. */
+void api_settle(struct sim *s);
+/* The mirror: the store as it is now. */
+cJSON *api_object(struct sim *s, const char *plural, const char *name); /* NULL: none */
+#define API_EACH(s, o, plural_)                                             \
+    for (struct sim_object *o = (s)->objects, *o##_n = NULL;                \
+         o && ((o##_n = (struct sim_object *)o->hh.next), true); o = o##_n) \
+        if (api_is(o, plural_))
+bool api_is(const struct sim_object *o, const char *plural);
+
+/* ---- controllers.c ---- */
+
+struct sim_inbox; /* events for a controller that is paused */
+
+struct sim_host {
+    struct controller *controller; /* NULL: not running */
+    uint64_t id;                   /* of the incarnation; 0: none */
+    char identity[32];
+    int64_t wall_offset_ms;
+    int64_t timer_ms; /* INT64_MAX: none */
+    uint64_t timer_generation;
+    bool paused, draining;
+    struct sim_inbox *inbox, **inbox_last;
+    uint64_t effects; /* carried out by this incarnation */
+};
+
+void controllers_begin(struct sim *s);
+void controller_start(struct sim *s, int host);
+void controller_kill(struct sim *s, int host, const char *why);
+void controller_pause(struct sim *s, int host);
+void controller_wake(struct sim *s, int host);
+void controller_ask_to_stop(struct sim *s, int host);
+/* By incarnation; NULL: it is gone. */
+struct sim_host *controller_find(struct sim *s, uint64_t id);
+/* `event` is copied, with all it points to when it has to wait. */
+void controller_tell(struct sim *s, uint64_t id, const struct controller_event *event);
+/* Where the network leads a launcher now; NULL: nowhere. */
+struct sim_host *controller_for_launcher(struct sim *s);
+
+/* ---- launchers.c and ranks.c ---- */
+
+enum sim_rank_state { RANK_NONE, RANK_ALIVE, RANK_HUNG, RANK_GONE };
+
+struct sim_rank {
+    enum sim_rank_state state;
+    bool told; /* its end */
+    bool out_of_memory;
+    int code, signal, exec_errno;
+};
+
+struct sim_launcher {
+    uint64_t id;
+    char *pod, *uid; /* pod: its name */
+    int node;
+    struct sim_job *job;
+    uint32_t slot;
+    struct supervisor *supervisor;
+    uint64_t connection; /* 0: none */
+    uint64_t timers[SUPERVISOR_TIMERS];
+    struct supervisor_event posted[64];
+    size_t posted_count;
+    bool busy; /* effects are being carried out */
+    bool left; /* told to leave, or killed */
+    bool unkillable;
+    /* the attempt that runs */
+    uint64_t world; /* number of its gang's life; 0: none */
+    uint32_t rank_base;
+    struct sim_rank ranks[SIM_NPROC_MAX];
+    uint32_t nproc;
+    bool spawned; /* SPAWNED was said */
+    bool watching, tick;
+    struct checkpoint_memory memory;
+    struct checkpoint_report report;
+    bool fresh_wanted, ranks_left;
+    struct sim_launcher *next;
+};
+
+/* A connection between a launcher and a controller. Frames keep their order. */
+struct sim_connection {
+    uint64_t id, launcher, controller; /* controller: the incarnation; 0 until it is open */
+    bool open, cut;                    /* cut: bytes vanish, and neither side knows */
+    int64_t up_ms, down_ms;
+    struct sim_connection *next;
+};
+
+void launcher_begin(struct sim *s, const char *pod, const char *uid, int node, struct sim_job *job,
+                    uint32_t slot);
+struct sim_launcher *launcher_find(struct sim *s, uint64_t id);
+struct sim_launcher *launcher_of_pod(struct sim *s, const char *uid);
+void launcher_terminate(struct sim *s, struct sim_launcher *l); /* SIGTERM */
+/* SIGKILL to the container: launcher and ranks are gone at once. `silently`: with its host, so that
+ * no connection is closed. */
+void launcher_die(struct sim *s, struct sim_launcher *l, bool silently);
+void launcher_post(struct sim *s, struct sim_launcher *l, const struct supervisor_event *event);
+void connection_send_down(struct sim *s, uint64_t connection, const void *data, size_t length);
+void connection_close_by_controller(struct sim *s, uint64_t connection);
+void connection_controller_died(struct sim *s, uint64_t controller);
+void connection_cut(struct sim *s, uint64_t connection, bool silently);
+
+/* The life of a gang between a START and its end: a world of ranks that wait for each other. */
+struct sim_world {
+    uint64_t number;
+    struct sim_job *job;
+    uint64_t attempt;
+    uint16_t port;
+    uint32_t size, joined;
+    bool running; /* all ranks have met */
+    bool broken;  /* a rank is gone: nobody steps any more */
+    bool leaving; /* told to stop, or done */
+    int64_t step;
+    int checkpoint; /* under way: its place in the folder; -1 */
+    struct sim_world *next;
+};
+
+void ranks_spawn(struct sim *s, struct sim_launcher *l);
+void ranks_signal(struct sim *s, struct sim_launcher *l, int signal);
+void ranks_kill_all(struct sim *s, struct sim_launcher *l);
+void ranks_vanish(struct sim *s, struct sim_launcher *l); /* with their launcher */
+/* A rank ends by itself, or by somebody who is not mltrain. */
+void rank_exits(struct sim *s, struct sim_launcher *l, uint32_t local, int code, int signal,
+                bool out_of_memory);
+/* For a while. */
+void rank_hangs(struct sim *s, struct sim_launcher *l, uint32_t local, int64_t ms);
+void ranks_look_at_folder(struct sim *s, struct sim_launcher *l, bool fresh);
+struct sim_world *world_find(struct sim *s, uint64_t number);
+
+/* ---- jobs.c: what users do, and what their programs are like ---- */
+
+enum sim_checkpoint_state { CHECKPOINT_WRITING, CHECKPOINT_COMPLETE, CHECKPOINT_TORN };
+
+struct sim_checkpoint {
+    int64_t step, wall_ms;
+    enum sim_checkpoint_state state;
+    uint64_t attempt, fingerprint;
+    bool proves; /* its format proves completeness; else only its rest does */
+    bool was_complete;
+    bool deleted;
+};
+
+enum sim_wish { WISH_FINISH, WISH_CANCEL, WISH_DELETE, WISH_DEADLINE, WISH_CRASH, WISH_TTL };
+
+struct sim_job {
+    char name[24], uid[64]; /* uid "": not created yet, or gone */
+    int replicas, nproc;
+    enum sim_wish wish;
+    int64_t backoff_limit, deadline_s;
+    int grace_s;
+    /* the program */
+    int64_t init_ms, pace_ms, save_every, save_ms, total_steps;
+    int on_signal; /* 0: ignores it; 1: saves and exits with 0; 2: dies of it */
+    bool proves;   /* its checkpoints */
+    bool reports_progress;
+    /* the folder */
+    struct sim_checkpoint folder[SIM_CHECKPOINTS_MAX];
+    int folder_count;
+    /* what has happened, for the oracle */
+    bool submitted, deleted, cancelled, suspended_once;
+    struct sim_facts {
+        uint64_t started_attempt; /* newest in which ranks were spawned */
+        int64_t started_resume;   /* from which step */
+        uint64_t failed_attempt;  /* newest in which the job itself failed */
+        unsigned failures;        /* attempts in which it did */
+        uint64_t charged_attempt; /* newest that was charged */
+        int64_t excused_ms; /* when something else than a controller disturbed it; -1: never */
+        unsigned excuses;
+        uint64_t ready[SIM_MEMBERS_MAX]; /* the newest attempt that a slot was ready for */
+        int64_t credited_step;           /* checkpoints up to here have been given credit for */
+        unsigned worlds;                 /* gangs whose ranks have all met */
+        bool unverified;                 /* a look at its folder hung */
+        int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
+        uint64_t forbidden_to;
+    } facts;
+};
+
+void jobs_begin(struct sim *s);
+void job_submit(struct sim *s, struct sim_job *job);
+void job_act(struct sim *s, struct sim_job *job,
+             const char *what); /* suspend, resume, cancel, now, delete */
+struct sim_job *job_of_uid(struct sim *s, const char *uid);
+const char *job_phase(struct sim *s, const struct sim_job *job); /* "" when there is none */
+bool job_is_over(struct sim *s, const struct sim_job *job);
+int checkpoint_begin(struct sim *s, struct sim_job *job, int64_t step, uint64_t attempt);
+const struct sim_checkpoint *checkpoint_find(const struct sim_job *job, int64_t step);
+
+/* ---- kubelets.c ---- */
+
+struct sim_pod; /* on a node */
+
+struct sim_node {
+    char name[16];
+    int gpus;
+    bool up;        /* the machine runs */
+    bool reachable; /* by API server and controllers */
+    bool ready;     /* as the API says */
+    int64_t lease_ms, away_ms;
+    uint64_t boot;
+    struct sim_pod *pods;
+};
+
+void kubelets_begin(struct sim *s);
+void kubelet_pod_changed(struct sim *s, const cJSON *pod, bool deleted);
+void kubelet_container_ended(struct sim *s, const char *uid, int code);
+void kubelet_renew_leases(struct sim *s); /* before somebody reads one */
+/* Each finds a pod of its own; false when there is none. */
+bool kubelet_evict(struct sim *s, struct sim_launcher *l);
+void node_power_off(struct sim *s, int node);
+void node_cut(struct sim *s, int node);
+void node_back(struct sim *s, int node);
+void kubelet_hold_ends(struct sim *s, bool hold); /* pods stay in Terminating */
+
+/* ---- faults.c ---- */
+
+void faults_choose(struct sim *s);
+void faults_begin(struct sim *s);
+void faults_end(struct sim *s);
+
+/* ---- oracle.c ---- */
+
+void oracle_begin(struct sim *s);
+void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, const cJSON *now);
+/* What a controller is about to do. */
+void oracle_request(struct sim *s, const struct sim_host *host, const struct controller_effect *e);
+void oracle_frame_down(struct sim *s, const struct sim_host *host, const struct sim_launcher *l,
+                       const struct rendezvous_frame *frame);
+void oracle_frame_up(struct sim *s, const struct sim_launcher *l,
+                     const struct rendezvous_frame *frame);
+void oracle_spawn(struct sim *s, const struct sim_launcher *l);
+/* The launcher ends ranks of a world that ran. */
+void oracle_ranks_stopped(struct sim *s, const struct sim_launcher *l);
+void oracle_step(struct sim *s); /* after every event */
+void oracle_end(struct sim *s);
+/* Something else than a controller has disturbed the job's ranks. */
+void oracle_excuse(struct sim *s, struct sim_job *job);
+void oracle_own_failure(struct sim_job *job, uint64_t attempt);
+
+/* ---- all of it ---- */
+
+struct sim {
+    uint64_t seed;
+    bool trace;
+    int64_t now_ms;
+    struct mlt_random random;
+    struct sim_event *queue; /* a heap */
+    size_t queue_count, queue_capacity;
+    uint64_t sequence, ids;
+    uint64_t hash;
+    char (*history)[SIM_LINE_MAX];
+    size_t history_count; /* ever */
+
+    struct sim_rates rates;
+    bool faults; /* still happen */
+    unsigned faults_count;
+    int64_t fault_every_ms;
+
+    struct mlt_random server_random;
+    struct store *store;
+    struct api_server *server;
+    struct sim_call *calls;
+    struct sim_watch *watches;
+    struct sim_object *objects;
+    struct api_watch *mirror[5];
+    uint64_t revision; /* that the mirror shows */
+    bool work_scheduled;
+    unsigned writes; /* of controllers that the API server took, leases and events aside */
+    char *old_lists[8];
+    char *old_paths[8];
+
+    struct sim_host hosts[SIM_HOSTS];
+    int hosts_count;
+    struct sim_launcher *launchers;
+    struct sim_connection *connections;
+    struct sim_world *worlds;
+    struct sim_job jobs[SIM_JOBS_MAX];
+    int jobs_count;
+    struct sim_node nodes[SIM_NODES_MAX];
+    int nodes_count;
+    bool hold_ends;
+
+    /* stories.c */
+    const struct sim_story *story;
+    int64_t die_at;  /* the controller dies at its n-th effect of consequence, counted over all */
+    bool die_after;  /* after it, else before */
+    int64_t effects; /* of consequence, so far */
+};
+
+#endif
