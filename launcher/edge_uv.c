@@ -157,13 +157,15 @@ static void do_effect(struct edge *e, const struct supervisor_effect *effect)
         edge_signal(e, effect->signal);
         break;
     case SUPERVISOR_DO_SIGNAL_CATCHING:
-        edge_signal_catching(e, effect->signal, effect->except);
+        edge_signal_catching(e, effect->signal, effect->ranks);
         break;
     case SUPERVISOR_DO_LOOK:
         edge_look(e);
         break;
     case SUPERVISOR_DO_ANSWER:
-        edge_answer(e, effect->rank, effect->save);
+        for (uint32_t i = 0; i < RENDEZVOUS_RANKS_PER_MEMBER_MAX; i++)
+            if (effect->ranks[i / 64] >> i % 64 & 1)
+                edge_answer(e, i, effect->save);
         break;
     case SUPERVISOR_DO_KILL_ALL:
         edge_kill_all(e);

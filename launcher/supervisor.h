@@ -23,7 +23,9 @@
            */
 #define SUPERVISOR_LINGER_ALONE_MS 1000 /* the same without a channel */
 #define SUPERVISOR_EFFECTS_MAX 32       /* of one step */
-#define SUPERVISOR_WORDS_MAX 512        /* bytes of a log effect */
+#define SUPERVISOR_HOLD_MS 5000         /* ranks wait no longer for a save to be confirmed */
+#define SUPERVISOR_RANK_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
+#define SUPERVISOR_WORDS_MAX 512 /* bytes of a log effect */
 
 /* The launcher's own exit codes (design section 5); others come with EXIT. */
 enum supervisor_exit {
@@ -156,9 +158,9 @@ struct supervisor_event {
     XX(SPAWN)           /* start the processes of supervisor_start() */                         \
     XX(SIGNAL)          /* `signal` to the process group of every rank */                       \
     XX(SIGNAL_CATCHING) /* `signal` to the topmost process that catches it in the tree of every \
-                           rank that is not in `except`; then CAUGHT */                         \
+                           rank that is not in `ranks`; then CAUGHT */                          \
     XX(LOOK)            /* what does each rank do? then EXAMINED */                             \
-    XX(ANSWER)          /* to local rank `rank`, which asked: `save` or not */                  \
+    XX(ANSWER)          /* to `ranks`, which asked: `save` or not */                            \
     XX(KILL_ALL)        /* SIGKILL to every descendant until none is left, then GONE */         \
     XX(LOG)             /* `words` */                                                           \
     XX(LEAVE)           /* exit with `code` */
@@ -174,9 +176,8 @@ struct supervisor_effect {
     enum supervisor_timer timer;
     int64_t delay_ms;
     int signal, code;
-    uint32_t rank;
     bool save;
-    uint64_t except[RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64]; /* a bit for each local rank */
+    uint64_t ranks[SUPERVISOR_RANK_WORDS]; /* a bit for each local rank */
     bool ranks_left; /* SCAN: all ranks of the ended attempt exited with code 0 */
     char *bytes;     /* owned by the supervisor until the next call */
     size_t length;

@@ -10,6 +10,12 @@ struct supervisor_rank {
     bool alive;
     struct rendezvous_exit exit; /* when it has ended */
     char tail[RENDEZVOUS_TAIL_MAX + 1];
+    /* libmltrain */
+    int64_t step;  /* told last, or RENDEZVOUS_NO_STEP */
+    int64_t asked; /* the step at which it asked last and was told to go on, or NO_STEP */
+    bool asks;     /* it asks whether to save */
+    bool waits;    /* for the answer, at `waits_at` */
+    int64_t waits_at;
 };
 
 /* What must still be done before READY. */
@@ -43,6 +49,16 @@ struct supervisor {
     uint32_t ranks_capacity;
     int64_t step;
 
+    /* The order to save, see supervisor_save.c. */
+    struct {
+        int64_t step;   /* that is to be saved, or RENDEZVOUS_NO_STEP: none, or it was passed */
+        int64_t proposed;
+        bool confirmed; /* every member has agreed to it */
+        bool signalled; /* ranks that do not ask have had their signal */
+        bool answering; /* SAVE_STEP waits for CAUGHT */
+        uint32_t caught;
+    } save;
+
     /* The newest report of the checkpoints, owned. */
     struct rendezvous_checkpoint_report checkpoints;
     struct rendezvous_checkpoint checkpoint_array[RENDEZVOUS_CHECKPOINTS_MAX];
@@ -75,12 +91,20 @@ supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_runnin
     supervisor_exited_stopping, supervisor_exited_killing, supervisor_progressed,
     supervisor_noticed;
 
+/* supervisor_save.c: CHECKPOINT_NOW, EXAMINE and libmltrain. */
+supervisor_verb supervisor_save_ordered, supervisor_caught, supervisor_reported, supervisor_asked,
+    supervisor_asked_late, supervisor_unasked, supervisor_hold_over, supervisor_examine,
+    supervisor_examined;
+void supervisor_forget_save(struct supervisor *s);
+
 /* supervisor_stop.c: STOP, SIGTERM, EXIT and the kill. */
 supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,
     supervisor_grace_over, supervisor_gone, supervisor_gone_leaving, supervisor_kill_timeout,
     supervisor_kill_timeout_leaving, supervisor_ordered_exit, supervisor_refused,
     supervisor_terminate_idle, supervisor_terminate_running, supervisor_terminate_noted,
     supervisor_linger_over;
+/* The channel is gone, and with it who would have ordered the save. */
+void supervisor_terminate_alone(struct supervisor *s);
 void supervisor_kill(struct supervisor *s);
 void supervisor_leave(struct supervisor *s, int code);
 void supervisor_send_stopped(struct supervisor *s);

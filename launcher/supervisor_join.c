@@ -57,7 +57,8 @@ static void send_hello(struct supervisor *s)
                   .exits_count = exits_count,
                   .checkpoints = s->checkpoints.checkpoints,
                   .checkpoints_count = s->checkpoints.checkpoints_count,
-                  .step = s->step}};
+                  .step = s->step,
+                  .takes_orders = true}};
     supervisor_send(s, &message);
 }
 
@@ -78,6 +79,8 @@ void supervisor_closed(struct supervisor *s, const struct supervisor_event *even
     if (s->connected && s->member.started_attempt == 0)
         supervisor_timer(s, SUPERVISOR_TIMER_JOIN, SUPERVISOR_JOIN_MS);
     s->connected = false;
+    if (s->terminating && (s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING))
+        supervisor_terminate_alone(s);
     if (s->state != SUPERVISOR_LEAVING)
         supervisor_timer(s, SUPERVISOR_TIMER_RECONNECT, member_reconnect_delay_ms(&s->member));
 }

@@ -25,7 +25,9 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
         s->identity.once_per_pod && strcmp(welcome->framework, "pytorch") == 0 ? 1 : welcome->nproc;
     assert(s->ranks_count <= s->ranks_capacity);
     for (uint32_t i = 0; i < s->ranks_count; i++)
-        s->ranks[i] = (struct supervisor_rank){.alive = true};
+        s->ranks[i] = (struct supervisor_rank){
+            .alive = true, .step = RENDEZVOUS_NO_STEP, .asked = RENDEZVOUS_NO_STEP};
+    supervisor_forget_save(s);
     s->state = SUPERVISOR_STARTING;
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
     bool hosts = start->node_rank == 0;

@@ -27,6 +27,7 @@ void supervisor_kill(struct supervisor *s)
     s->killed = true;
     s->grace_until_ms = 0;
     supervisor_timer(s, SUPERVISOR_TIMER_GRACE, -1);
+    supervisor_timer(s, SUPERVISOR_TIMER_HOLD, -1);
     supervisor_timer(s, SUPERVISOR_TIMER_KILL, SUPERVISOR_KILL_MS);
     (void)supervisor_emit(s, SUPERVISOR_DO_KILL_ALL);
 }
@@ -140,22 +141,34 @@ void supervisor_terminate_idle(struct supervisor *s, const struct supervisor_eve
 }
 
 /* The kubelet's SIGTERM is a requested stop as any other: the job's signal and grace, which the pod
- * outlives (its terminationGracePeriodSeconds is longer). A controller that has not told them
- * leaves SIGTERM and the kubelet's own end. STOP may shorten the grace. */
+ * outlives (its terminationGracePeriodSeconds is longer). The controller answers TERMINATING with
+ * CHECKPOINT_NOW, so that the whole gang saves the same step; without a channel, or with a
+ * controller that knows no such order, the ranks here are told alone. A controller that has not
+ * told signal and grace leaves SIGTERM and the kubelet's own end. STOP may shorten the grace. */
 void supervisor_terminate_running(struct supervisor *s, const struct supervisor_event *event)
 {
+    bool told = s->terminating;
     supervisor_terminate_noted(s, event);
     const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
+    if (told)
+        return;
     if (s->alive == 0 || (welcome->stop_signal && welcome->stop_grace_ms == 0)) {
         supervisor_kill(s);
         return;
     }
-    s->state = SUPERVISOR_STOPPING;
-    signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
     if (welcome->stop_signal) {
         s->grace_until_ms = event->now_ms + welcome->stop_grace_ms;
         supervisor_timer(s, SUPERVISOR_TIMER_GRACE, welcome->stop_grace_ms);
     }
+    if (!s->connected || !welcome->orders_saves)
+        supervisor_terminate_alone(s);
+}
+
+void supervisor_terminate_alone(struct supervisor *s)
+{
+    const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
+    s->state = SUPERVISOR_STOPPING;
+    signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
 }
 
 void supervisor_linger_over(struct supervisor *s, const struct supervisor_event *event)

@@ -1,210 +1,12 @@
 /* The launcher's decisions, with pretended ranks and a pretended controller: no process, no clock.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "launcher/supervisor.h"
+#include "supervisor_world.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/random.h"
-
-#define KINDS 16
-
-/* A supervisor and what it has asked for since the last look. */
-struct world {
-    struct supervisor *s;
-    int64_t now_ms;
-    unsigned asked[KINDS];            /* by enum supervisor_effect_kind */
-    int64_t timer[SUPERVISOR_TIMERS]; /* its last delay; -1: stopped */
-    int code, signal;
-    struct rendezvous_message sent[256];
-    size_t sent_count;
-    bool running;
-};
-
-static void take_frames(struct world *w, const struct supervisor_effect *effect)
-{
-    struct rendezvous_reader reader;
-    struct rendezvous_frame frame;
-    rendezvous_reader_init(&reader, RENDEZVOUS_UP);
-    assert_int_equal(rendezvous_reader_feed(&reader, effect->bytes, effect->length, NULL), 0);
-    while (rendezvous_reader_next(&reader, &frame, NULL) == 1) {
-        assert_true(w->sent_count < MLT_ARRAY_LENGTH(w->sent));
-        assert_int_equal(rendezvous_message_read(&frame, &w->sent[w->sent_count++], NULL), 0);
-    }
-    rendezvous_reader_release(&reader);
-}
-
-static void take_effects(struct world *w)
-{
-    struct supervisor_effect effect;
-    while (supervisor_next(w->s, &effect)) {
-        w->asked[effect.kind]++;
-        if (effect.kind == SUPERVISOR_DO_SEND)
-            take_frames(w, &effect);
-        if (effect.kind == SUPERVISOR_DO_TIMER)
-            w->timer[effect.timer] = effect.delay_ms;
-        if (effect.kind == SUPERVISOR_DO_SIGNAL)
-            w->signal = effect.signal;
-        if (effect.kind == SUPERVISOR_DO_LEAVE)
-            w->code = effect.code;
-    }
-    supervisor_check(w->s);
-}
-
-static void forget(struct world *w)
-{
-    for (size_t i = 0; i < w->sent_count; i++)
-        rendezvous_message_release(&w->sent[i]);
-    w->sent_count = 0;
-    memset(w->asked, 0, sizeof w->asked);
-    w->signal = 0;
-}
-
-static void world_init_as(struct world *w, bool torchrun)
-{
-    const struct supervisor_identity identity = {.pod_uid = "pod",
-                                                 .role = "worker",
-                                                 .node = "node001",
-                                                 .address = "10.0.0.1",
-                                                 .version = "1",
-                                                 .once_per_pod = torchrun,
-                                                 .seed = 1};
-    *w = (struct world){.now_ms = 1000, .code = -1};
-    for (int i = 0; i < SUPERVISOR_TIMERS; i++)
-        w->timer[i] = -1;
-    w->s = supervisor_new(&identity);
-    assert_non_null(w->s);
-    take_effects(w);
-}
-
-static void world_init(struct world *w)
-{
-    world_init_as(w, false);
-}
-
-static void world_release(struct world *w)
-{
-    forget(w);
-    supervisor_free(w->s);
-}
-
-static void step(struct world *w, struct supervisor_event event)
-{
-    event.now_ms = ++w->now_ms;
-    supervisor_step(w->s, &event);
-    take_effects(w);
-}
-
-static void happen(struct world *w, enum supervisor_event_kind kind)
-{
-    step(w, (struct supervisor_event){.kind = kind});
-}
-
-static void receive(struct world *w, const struct rendezvous_message *message)
-{
-    struct mlt_text bytes = MLT_TEXT_INIT(1 << 20);
-    struct rendezvous_reader reader;
-    struct rendezvous_frame frame;
-    rendezvous_message_write(&bytes, message);
-    assert_false(bytes.failed);
-    rendezvous_reader_init(&reader, RENDEZVOUS_DOWN);
-    assert_int_equal(rendezvous_reader_feed(&reader, bytes.data, bytes.length, NULL), 0);
-    assert_int_equal(rendezvous_reader_next(&reader, &frame, NULL), 1);
-    supervisor_frame(w->s, &frame, ++w->now_ms);
-    take_effects(w);
-    rendezvous_reader_release(&reader);
-    mlt_text_release(&bytes);
-}
-
-static struct rendezvous_message welcome_of(uint32_t nproc)
-{
-    return (struct rendezvous_message){.type = RENDEZVOUS_WELCOME,
-                                       .welcome = {.lease_transitions = 1,
-                                                   .next_attempt = 1,
-                                                   .framework = "pytorch",
-                                                   .nproc = nproc,
-                                                   .checkpoint_path = "/c",
-                                                   .checkpoint_format = "dcp",
-                                                   .checkpoint_pattern = "",
-                                                   .watch_checkpoints = true,
-                                                   .progress_pattern = ""}};
-}
-
-static struct rendezvous_message start_of(uint64_t attempt)
-{
-    return (struct rendezvous_message){.type = RENDEZVOUS_START,
-                                       .attempt = attempt,
-                                       .start = {.lease_transitions = 1,
-                                                 .nodes = 1,
-                                                 .world_size = 4,
-                                                 .role_world_size = 4,
-                                                 .master_address = "10.0.0.1",
-                                                 .master_port = 4000,
-                                                 .resume_step = RENDEZVOUS_NO_STEP,
-                                                 .resume_path = ""}};
-}
-
-static void stop(struct world *w, uint64_t attempt, uint32_t grace_ms, uint32_t signal)
-{
-    receive(w, &(struct rendezvous_message){
-                   .type = RENDEZVOUS_STOP,
-                   .attempt = attempt,
-                   .stop = {.reason = "", .grace_ms = grace_ms, .signal = signal}});
-}
-
-static void prepared(struct world *w)
-{
-    static const struct rendezvous_checkpoint_report none = {.torn_step = RENDEZVOUS_NO_STEP};
-    happen(w, SUPERVISOR_ON_CLEANED);
-    step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_PORT_HELD, .port = 4000});
-    step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED,
-                                      .scanned = {.report = &none, .fresh = true}});
-}
-
-static void make_ready(struct world *w, uint32_t nproc)
-{
-    struct rendezvous_message welcome = welcome_of(nproc);
-    happen(w, SUPERVISOR_ON_OPENED);
-    receive(w, &welcome);
-    prepared(w);
-    assert_int_equal(supervisor_state(w->s), SUPERVISOR_READY);
-}
-
-static void make_running(struct world *w, uint32_t nproc)
-{
-    static const uint32_t pids[256] = {101, 102, 103, 104};
-    make_ready(w, nproc);
-    struct rendezvous_message start = start_of(1);
-    receive(w, &start);
-    step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_SPAWNED,
-                                      .spawned = {.pids = pids,
-                                                  .count = supervisor_processes(w->s),
-                                                  .start_to_exec_us = 7}});
-    assert_int_equal(supervisor_state(w->s), SUPERVISOR_RUNNING);
-    forget(w);
-}
-
-static void rank_ends(struct world *w, uint32_t process, int code, int signal)
-{
-    step(w,
-         (struct supervisor_event){
-             .kind = SUPERVISOR_ON_RANK_EXITED,
-             .rank_exited = {.process = process, .code = code, .signal = signal, .tail = "words"}});
-}
-
-static const struct rendezvous_message *sent(const struct world *w, enum rendezvous_type type)
-{
-    for (size_t i = 0; i < w->sent_count; i++)
-        if (w->sent[i].type == type)
-            return &w->sent[i];
-    return NULL;
-}
 
 /* ---- joining ---- */
 
@@ -215,9 +17,9 @@ static void test_it_connects_at_once_and_says_hello_when_open(void **state)
     world_init(&w);
     assert_int_equal(w.asked[SUPERVISOR_DO_CONNECT], 1);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_JOIN], SUPERVISOR_JOIN_MS);
-    happen(&w, SUPERVISOR_ON_OPENED);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_JOIN], -1);
-    assert_int_equal(sent(&w, RENDEZVOUS_HELLO)->hello.state, RENDEZVOUS_STATE_IDLE);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_HELLO)->hello.state, RENDEZVOUS_STATE_IDLE);
     world_release(&w);
 }
 
@@ -226,25 +28,25 @@ static void test_ready_waits_for_cleaning_port_and_checkpoints(void **state)
     (void)state;
     struct world w;
     static const struct rendezvous_checkpoint_report none = {.torn_step = RENDEZVOUS_NO_STEP};
-    struct rendezvous_message welcome = welcome_of(2);
+    struct rendezvous_message welcome = world_welcome(2);
     welcome.welcome.next_attempt = 6;
     world_init(&w);
-    happen(&w, SUPERVISOR_ON_OPENED);
-    receive(&w, &welcome);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    world_receive(&w, &welcome);
     assert_int_equal(w.asked[SUPERVISOR_DO_CLEAN_UP], 1);
     assert_int_equal(w.asked[SUPERVISOR_DO_HOLD_PORT], 1);
     assert_int_equal(w.asked[SUPERVISOR_DO_SCAN], 1);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_PORT_HELD, .port = 4000});
-    happen(&w, SUPERVISOR_ON_CLEANED);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_PORT_HELD, .port = 4000});
+    world_happen(&w, SUPERVISOR_ON_CLEANED);
     /* A look that began before it was asked for may have missed the newest. */
-    step(&w,
-         (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED, .scanned = {.report = &none}});
-    assert_null(sent(&w, RENDEZVOUS_READY));
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED,
-                                       .scanned = {.report = &none, .fresh = true}});
-    assert_non_null(sent(&w, RENDEZVOUS_CHECKPOINT));
-    assert_int_equal(sent(&w, RENDEZVOUS_READY)->attempt, 6);
-    assert_int_equal(sent(&w, RENDEZVOUS_READY)->ready.port, 4000);
+    world_step(
+        &w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED, .scanned = {.report = &none}});
+    assert_null(world_sent(&w, RENDEZVOUS_READY));
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED,
+                                             .scanned = {.report = &none, .fresh = true}});
+    assert_non_null(world_sent(&w, RENDEZVOUS_CHECKPOINT));
+    assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->attempt, 6);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->ready.port, 4000);
     world_release(&w);
 }
 
@@ -253,12 +55,12 @@ static void test_without_a_channel_for_ten_minutes_it_leaves_with_69(void **stat
     (void)state;
     struct world w;
     world_init(&w);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "refused"});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "refused"});
     assert_in_range(w.timer[SUPERVISOR_TIMER_RECONNECT], 0, MEMBER_RECONNECT_MS_MAX);
-    happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
+    world_happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
     assert_int_equal(w.asked[SUPERVISOR_DO_CONNECT], 2);
-    happen(&w, SUPERVISOR_ON_JOIN_TIME);
-    happen(&w, SUPERVISOR_ON_GONE);
+    world_happen(&w, SUPERVISOR_ON_JOIN_TIME);
+    world_happen(&w, SUPERVISOR_ON_GONE);
     assert_int_equal(w.code, 69);
     world_release(&w);
 }
@@ -268,17 +70,17 @@ static void test_after_the_first_start_no_lost_channel_ends_it(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 2);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    world_make_running(&w, 2);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
     assert_int_equal(w.timer[SUPERVISOR_TIMER_JOIN], -1);
-    happen(&w, SUPERVISOR_ON_JOIN_TIME); /* a timer that was under way */
+    world_happen(&w, SUPERVISOR_ON_JOIN_TIME); /* a timer that was under way */
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 0);
     assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
-    rank_ends(&w, 0, 1, 0); /* told to nobody now */
+    world_rank_ends(&w, 0, 1, 0); /* told to nobody now */
     assert_int_equal(w.sent_count, 0);
-    happen(&w, SUPERVISOR_ON_OPENED);
-    const struct rendezvous_message *hello = sent(&w, RENDEZVOUS_HELLO);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    const struct rendezvous_message *hello = world_sent(&w, RENDEZVOUS_HELLO);
     assert_int_equal(hello->attempt, 1);
     assert_int_equal(hello->hello.state, RENDEZVOUS_STATE_RUNNING);
     assert_int_equal(hello->hello.running, 1);
@@ -291,26 +93,26 @@ static void test_a_start_that_comes_too_early_or_from_the_past_starts_nothing(vo
 {
     (void)state;
     struct world w;
-    struct rendezvous_message welcome = welcome_of(1), start = start_of(1);
+    struct rendezvous_message welcome = world_welcome(1), start = world_start(1);
     welcome.welcome.next_attempt = 3;
     world_init(&w);
-    happen(&w, SUPERVISOR_ON_OPENED);
-    receive(&w, &welcome);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    world_receive(&w, &welcome);
     start.attempt = 3;
-    receive(&w, &start); /* not ready yet */
-    prepared(&w);
+    world_receive(&w, &start); /* not ready yet */
+    world_prepared(&w);
     start.attempt = 2;
-    receive(&w, &start); /* before the READY */
+    world_receive(&w, &start); /* before the READY */
     start.attempt = 3;
     start.start.lease_transitions = 0;
-    receive(&w, &start); /* from a controller that no longer leads */
+    world_receive(&w, &start); /* from a controller that no longer leads */
     assert_int_equal(w.asked[SUPERVISOR_DO_SPAWN], 0);
     assert_int_equal(supervisor_refusals(w.s), 3);
     assert_int_equal(w.asked[SUPERVISOR_DO_LOG], 1);
     start.start.lease_transitions = 1;
-    receive(&w, &start);
+    world_receive(&w, &start);
     assert_int_equal(w.asked[SUPERVISOR_DO_SPAWN], 1);
-    receive(&w, &start); /* a repetition does no harm */
+    world_receive(&w, &start); /* a repetition does no harm */
     assert_int_equal(w.asked[SUPERVISOR_DO_SPAWN], 1);
     assert_int_equal(supervisor_refusals(w.s), 3);
     world_release(&w);
@@ -325,12 +127,12 @@ static void test_a_controller_that_opens_and_refuses_is_not_asked_again_at_once(
     int64_t longest = 0;
     world_init(&w);
     for (int i = 0; i < 100; i++) {
-        happen(&w, SUPERVISOR_ON_OPENED);
-        receive(&w, &refused);
-        happen(&w, SUPERVISOR_ON_CLOSED);
+        world_happen(&w, SUPERVISOR_ON_OPENED);
+        world_receive(&w, &refused);
+        world_happen(&w, SUPERVISOR_ON_CLOSED);
         if (i >= 50 && w.timer[SUPERVISOR_TIMER_RECONNECT] > longest)
             longest = w.timer[SUPERVISOR_TIMER_RECONNECT];
-        happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
+        world_happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
     }
     assert_in_range(longest, MEMBER_RECONNECT_MS_MAX / 2, MEMBER_RECONNECT_MS_MAX);
     assert_int_equal(w.asked[SUPERVISOR_DO_LOG],
@@ -343,14 +145,14 @@ static void test_garbage_is_counted_and_told_once(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    happen(&w, SUPERVISOR_ON_OPENED);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
     const struct rendezvous_frame frame = {.version = RENDEZVOUS_VERSION,
                                            .type = RENDEZVOUS_START,
                                            .payload = (const unsigned char *)"xx",
                                            .length = 2};
     for (int i = 0; i < 1000; i++) {
         supervisor_frame(w.s, &frame, w.now_ms);
-        take_effects(&w);
+        world_take_effects(&w);
     }
     assert_int_equal(supervisor_refusals(w.s), 1000);
     assert_int_equal(w.asked[SUPERVISOR_DO_LOG], 1);
@@ -371,15 +173,15 @@ static void test_only_pytorch_ranks_of_node_0_keep_the_held_port(void **state)
                 {"plain could not", "plain", 0, 1}};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
         struct world w;
-        struct rendezvous_message welcome = welcome_of(1), start = start_of(1);
+        struct rendezvous_message welcome = world_welcome(1), start = world_start(1);
         world_init(&w);
         welcome.welcome.framework = rows[i].framework;
         start.start.node_rank = rows[i].node_rank;
         start.start.nodes = 2;
-        happen(&w, SUPERVISOR_ON_OPENED);
-        receive(&w, &welcome);
-        prepared(&w);
-        receive(&w, &start);
+        world_happen(&w, SUPERVISOR_ON_OPENED);
+        world_receive(&w, &welcome);
+        world_prepared(&w);
+        world_receive(&w, &start);
         if (w.asked[SUPERVISOR_DO_RELEASE_PORT] != rows[i].released)
             fail_msg("%s", rows[i].what);
         world_release(&w);
@@ -391,9 +193,9 @@ static void test_ends_are_told_and_siblings_left_alone(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 3);
-    rank_ends(&w, 1, 9, 0);
-    const struct rendezvous_exit *exit = &sent(&w, RENDEZVOUS_RANK_EXIT)->rank_exit.exit;
+    world_make_running(&w, 3);
+    world_rank_ends(&w, 1, 9, 0);
+    const struct rendezvous_exit *exit = &world_sent(&w, RENDEZVOUS_RANK_EXIT)->rank_exit.exit;
     assert_int_equal(exit->local_rank, 1);
     assert_int_equal(exit->code, 9);
     assert_string_equal(exit->tail, "words");
@@ -407,7 +209,7 @@ static void test_one_torchrun_ends_for_all_its_ranks(void **state)
     (void)state;
     struct world w;
     world_init_as(&w, true);
-    make_running(&w, 256);
+    world_make_running(&w, 256);
     assert_int_equal(supervisor_processes(w.s), 1);
     struct supervisor_event event = {
         .kind = SUPERVISOR_ON_RANK_EXITED, .now_ms = 5000, .rank_exited = {.code = 1, .tail = "t"}};
@@ -435,24 +237,24 @@ static void test_a_stop_signals_then_kills_then_prepares_for_the_next_attempt(vo
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 2);
-    stop(&w, 1, 5000, SIGUSR1);
+    world_make_running(&w, 2);
+    world_stop(&w, 1, 5000, SIGUSR1);
     assert_int_equal(w.signal, SIGUSR1);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 5000);
-    rank_ends(&w, 0, 0, 0);
+    world_rank_ends(&w, 0, 0, 0);
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 0);
-    happen(&w, SUPERVISOR_ON_GRACE_TIME);
+    world_happen(&w, SUPERVISOR_ON_GRACE_TIME);
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
-    rank_ends(&w, 1, 0, SIGKILL);
-    assert_null(sent(&w, RENDEZVOUS_STOPPED)); /* descendants may still be there */
-    happen(&w, SUPERVISOR_ON_GONE);
-    const struct rendezvous_message *stopped = sent(&w, RENDEZVOUS_STOPPED);
+    world_rank_ends(&w, 1, 0, SIGKILL);
+    assert_null(world_sent(&w, RENDEZVOUS_STOPPED)); /* descendants may still be there */
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    const struct rendezvous_message *stopped = world_sent(&w, RENDEZVOUS_STOPPED);
     assert_int_equal(stopped->stopped.exits_count, 2);
     assert_int_equal(stopped->stopped.exits[0].cause, RENDEZVOUS_CAUSE_EXITED);
     assert_int_equal(stopped->stopped.exits[1].cause, RENDEZVOUS_CAUSE_KILLED_BY_US);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_PREPARING);
-    prepared(&w);
-    assert_int_equal(sent(&w, RENDEZVOUS_READY)->attempt, 2);
+    world_prepared(&w);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->attempt, 2);
     world_release(&w);
 }
 
@@ -461,10 +263,10 @@ static void test_when_all_have_ended_the_grace_is_not_waited_for(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 2);
-    stop(&w, 1, 60000, SIGTERM);
-    rank_ends(&w, 0, 0, 0);
-    rank_ends(&w, 1, 0, 0);
+    world_make_running(&w, 2);
+    world_stop(&w, 1, 60000, SIGTERM);
+    world_rank_ends(&w, 0, 0, 0);
+    world_rank_ends(&w, 1, 0, 0);
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1); /* grandchildren */
     world_release(&w);
 }
@@ -474,14 +276,14 @@ static void test_the_shorter_grace_holds_and_a_signal_is_sent_once(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
-    stop(&w, 1, 60000, SIGTERM);
-    stop(&w, 1, 500, SIGTERM);
+    world_make_running(&w, 1);
+    world_stop(&w, 1, 60000, SIGTERM);
+    world_stop(&w, 1, 500, SIGTERM);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 500);
-    stop(&w, 1, 60000, SIGTERM);
+    world_stop(&w, 1, 60000, SIGTERM);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 500);
     assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 1);
-    stop(&w, 1, 0, 0);
+    world_stop(&w, 1, 0, 0);
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
     world_release(&w);
 }
@@ -490,27 +292,27 @@ static void test_hello_makes_good_a_stopped_that_was_lost(void **state)
 {
     (void)state;
     struct world w;
-    struct rendezvous_message welcome = welcome_of(1);
+    struct rendezvous_message welcome = world_welcome(1);
     world_init(&w);
-    make_running(&w, 1);
-    stop(&w, 1, 0, 0);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED});
-    rank_ends(&w, 0, 0, SIGKILL);
-    happen(&w, SUPERVISOR_ON_GONE);
-    prepared(&w);
-    assert_null(sent(&w, RENDEZVOUS_STOPPED));
-    happen(&w, SUPERVISOR_ON_OPENED);
-    const struct rendezvous_message *hello = sent(&w, RENDEZVOUS_HELLO);
+    world_make_running(&w, 1);
+    world_stop(&w, 1, 0, 0);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED});
+    world_rank_ends(&w, 0, 0, SIGKILL);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    world_prepared(&w);
+    assert_null(world_sent(&w, RENDEZVOUS_STOPPED));
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    const struct rendezvous_message *hello = world_sent(&w, RENDEZVOUS_HELLO);
     assert_int_equal(hello->attempt, 2);             /* READY for the next ... */
     assert_int_equal(hello->hello.start_attempt, 1); /* ... and what became of the last */
     assert_int_equal(hello->hello.exits_count, 1);
     assert_int_equal(hello->hello.exits[0].signal, SIGKILL);
-    receive(&w, &welcome);
-    assert_int_equal(sent(&w, RENDEZVOUS_READY)->attempt, 2);
-    assert_null(sent(&w, RENDEZVOUS_STOPPED));
-    forget(&w);
-    stop(&w, 1, 0, 0); /* a controller that has not understood */
-    assert_int_equal(sent(&w, RENDEZVOUS_STOPPED)->attempt, 1);
+    world_receive(&w, &welcome);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->attempt, 2);
+    assert_null(world_sent(&w, RENDEZVOUS_STOPPED));
+    world_forget(&w);
+    world_stop(&w, 1, 0, 0); /* a controller that has not understood */
+    assert_int_equal(world_sent(&w, RENDEZVOUS_STOPPED)->attempt, 1);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_READY);
     world_release(&w);
 }
@@ -520,13 +322,13 @@ static void test_what_survives_sigkill_makes_the_pod_unkillable(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
-    stop(&w, 1, 0, 0);
+    world_make_running(&w, 1);
+    world_stop(&w, 1, 0, 0);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_KILL], SUPERVISOR_KILL_MS);
-    happen(&w, SUPERVISOR_ON_KILL_TIME);
-    assert_true(sent(&w, RENDEZVOUS_STOPPED)->stopped.unkillable);
-    happen(&w, SUPERVISOR_ON_GONE);
-    assert_null(sent(&w, RENDEZVOUS_READY));
+    world_happen(&w, SUPERVISOR_ON_KILL_TIME);
+    assert_true(world_sent(&w, RENDEZVOUS_STOPPED)->stopped.unkillable);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_null(world_sent(&w, RENDEZVOUS_READY));
     world_release(&w);
 }
 
@@ -537,13 +339,13 @@ static void test_exit_kills_what_runs_and_leaves_with_its_code(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
-    receive(&w, &(struct rendezvous_message){.type = RENDEZVOUS_EXIT,
-                                             .exit = {.code = 42, .reason = "done"}});
+    world_make_running(&w, 1);
+    world_receive(&w, &(struct rendezvous_message){.type = RENDEZVOUS_EXIT,
+                                                   .exit = {.code = 42, .reason = "done"}});
     assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
     assert_int_equal(w.code, -1);
-    rank_ends(&w, 0, 0, SIGKILL);
-    happen(&w, SUPERVISOR_ON_GONE);
+    world_rank_ends(&w, 0, 0, SIGKILL);
+    world_happen(&w, SUPERVISOR_ON_GONE);
     assert_int_equal(w.code, 42);
     world_release(&w);
 }
@@ -553,15 +355,15 @@ static void test_a_final_refusal_leaves_with_64_another_one_does_not(void **stat
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
+    world_make_running(&w, 1);
     struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
                                          .refused = {.reason = "later"}};
-    receive(&w, &refused);
+    world_receive(&w, &refused);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
     refused.refused.final = true;
-    receive(&w, &refused);
-    rank_ends(&w, 0, 0, SIGKILL);
-    happen(&w, SUPERVISOR_ON_GONE);
+    world_receive(&w, &refused);
+    world_rank_ends(&w, 0, 0, SIGKILL);
+    world_happen(&w, SUPERVISOR_ON_GONE);
     assert_int_equal(w.code, 64);
     world_release(&w);
 }
@@ -571,21 +373,21 @@ static void test_sigterm_lets_ranks_save_and_the_controller_decides(void **state
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    assert_non_null(sent(&w, RENDEZVOUS_TERMINATING));
+    world_make_running(&w, 1);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    assert_non_null(world_sent(&w, RENDEZVOUS_TERMINATING));
     assert_int_equal(w.signal, SIGTERM);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], -1);
-    rank_ends(&w, 0, 0, 0);
-    happen(&w, SUPERVISOR_ON_GONE);
-    assert_non_null(sent(&w, RENDEZVOUS_STOPPED));
+    world_rank_ends(&w, 0, 0, 0);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_non_null(world_sent(&w, RENDEZVOUS_STOPPED));
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_ENDING);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_LINGER], SUPERVISOR_LINGER_MS);
-    struct rendezvous_message start = start_of(2);
-    receive(&w, &start);
+    struct rendezvous_message start = world_start(2);
+    world_receive(&w, &start);
     assert_int_equal(w.asked[SUPERVISOR_DO_SPAWN], 0);
-    happen(&w, SUPERVISOR_ON_LINGER_TIME);
-    happen(&w, SUPERVISOR_ON_GONE);
+    world_happen(&w, SUPERVISOR_ON_LINGER_TIME);
+    world_happen(&w, SUPERVISOR_ON_GONE);
     assert_int_equal(w.code, 143);
     world_release(&w);
 }
@@ -595,9 +397,9 @@ static void test_a_stop_after_sigterm_sets_the_end_of_the_grace(void **state)
     (void)state;
     struct world w;
     world_init(&w);
-    make_running(&w, 1);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    stop(&w, 1, 700, SIGUSR1);
+    world_make_running(&w, 1);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_stop(&w, 1, 700, SIGUSR1);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 700);
     assert_int_equal(w.signal, SIGUSR1);
     world_release(&w);
@@ -606,11 +408,11 @@ static void test_a_stop_after_sigterm_sets_the_end_of_the_grace(void **state)
 static void make_running_with(struct world *w, uint32_t stop_signal, uint32_t stop_grace_ms)
 {
     world_init(w);
-    make_running(w, 1);
-    struct rendezvous_message welcome = welcome_of(1);
+    world_make_running(w, 1);
+    struct rendezvous_message welcome = world_welcome(1);
     welcome.welcome.stop_signal = stop_signal;
     welcome.welcome.stop_grace_ms = stop_grace_ms;
-    receive(w, &welcome);
+    world_receive(w, &welcome);
 }
 
 static void test_sigterm_gives_the_ranks_the_jobs_signal_and_grace(void **state)
@@ -618,12 +420,12 @@ static void test_sigterm_gives_the_ranks_the_jobs_signal_and_grace(void **state)
     (void)state;
     struct world w;
     make_running_with(&w, SIGUSR1, 120000);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
     assert_int_equal(w.signal, SIGUSR1);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 120000);
-    stop(&w, 1, 500000, SIGUSR1); /* the earlier end holds */
+    world_stop(&w, 1, 500000, SIGUSR1); /* the earlier end holds */
     assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 120000);
-    happen(&w, SUPERVISOR_ON_GRACE_TIME);
+    world_happen(&w, SUPERVISOR_ON_GRACE_TIME);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_KILLING);
     world_release(&w);
 }
@@ -633,7 +435,7 @@ static void test_sigterm_with_a_grace_of_nothing_kills_at_once(void **state)
     (void)state;
     struct world w;
     make_running_with(&w, SIGTERM, 0);
-    step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_KILLING);
     world_release(&w);
 }
@@ -647,16 +449,16 @@ static void test_a_notice_goes_to_a_controller_that_takes_it(void **state)
                                                         .reason = "CheckpointFolder",
                                                         .words = "it does not answer"}};
     world_init(&w);
-    step(&w, notice); /* no channel yet: only our log has it */
+    world_step(&w, notice); /* no channel yet: only our log has it */
     assert_int_equal(w.asked[SUPERVISOR_DO_LOG], 1);
-    make_running(&w, 1);
-    step(&w, notice);
-    assert_null(sent(&w, RENDEZVOUS_NOTICE)); /* its channel would be closed for it */
-    struct rendezvous_message welcome = welcome_of(1);
+    world_make_running(&w, 1);
+    world_step(&w, notice);
+    assert_null(world_sent(&w, RENDEZVOUS_NOTICE)); /* its channel would be closed for it */
+    struct rendezvous_message welcome = world_welcome(1);
     welcome.welcome.takes_notices = true;
-    receive(&w, &welcome);
-    step(&w, notice);
-    const struct rendezvous_message *m = sent(&w, RENDEZVOUS_NOTICE);
+    world_receive(&w, &welcome);
+    world_step(&w, notice);
+    const struct rendezvous_message *m = world_sent(&w, RENDEZVOUS_NOTICE);
     assert_non_null(m);
     assert_int_equal(m->attempt, 1);
     assert_string_equal(m->notice.reason, "CheckpointFolder");
@@ -669,16 +471,17 @@ static void test_a_notice_goes_to_a_controller_that_takes_it(void **state)
 static void random_message(struct world *w, struct mlt_random *random)
 {
     uint64_t attempt = mlt_random_below(random, 4);
-    struct rendezvous_message message = start_of(attempt);
+    struct rendezvous_message message = world_start(attempt);
     switch (mlt_random_below(random, 6)) {
     case 0:
-        message = welcome_of((uint32_t)mlt_random_between(random, 1, 5));
+        message = world_welcome((uint32_t)mlt_random_between(random, 1, 5));
         break;
     case 1:
     case 2:
         break;
     case 3:
-        stop(w, supervisor_attempt(w->s), (uint32_t)mlt_random_below(random, 3) * 100, SIGTERM);
+        world_stop(w, supervisor_attempt(w->s), (uint32_t)mlt_random_below(random, 3) * 100,
+                   SIGTERM);
         return;
     case 4:
         message = (struct rendezvous_message){.type = RENDEZVOUS_PING};
@@ -689,7 +492,7 @@ static void random_message(struct world *w, struct mlt_random *random)
         break;
     }
     message.attempt = message.type == RENDEZVOUS_START ? supervisor_attempt(w->s) + 1 : attempt;
-    receive(w, &message);
+    world_receive(w, &message);
 }
 
 /* Ends of processes come only for processes that run: the edge's promise. */
@@ -722,7 +525,7 @@ static void random_event(struct world *w, struct mlt_random *random, bool *alive
         event.spawned.pids = pids;
         event.spawned.count = supervisor_processes(w->s);
     }
-    step(w, event);
+    world_step(w, event);
     assert_int_equal(w->asked[SUPERVISOR_DO_SPAWN], spawned);
 }
 
@@ -736,7 +539,7 @@ static void test_invariants_hold_whatever_comes(void **state)
         bool alive[8] = {false};
         mlt_random_init(&random, seed);
         world_init(&w);
-        for (int i = 0; i < 400 && w.code < 0; i++) {
+        for (int i = 0; i < 600 && w.code < 0; i++) {
             unsigned before = w.asked[SUPERVISOR_DO_SPAWN];
             if (mlt_random_below(&random, 3) == 0)
                 random_message(&w, &random);
@@ -749,8 +552,8 @@ static void test_invariants_hold_whatever_comes(void **state)
                 }
                 spawns++;
             }
-            stops += sent(&w, RENDEZVOUS_STOPPED) != NULL;
-            forget(&w);
+            stops += world_sent(&w, RENDEZVOUS_STOPPED) != NULL;
+            world_forget(&w);
         }
         world_release(&w);
     }

@@ -165,7 +165,8 @@ struct rendezvous_message stage_hello_message(const struct stage *s, uint32_t sl
                                         .address = address,
                                         .slot = slot,
                                         .state = state,
-                                        .step = RENDEZVOUS_NO_STEP};
+                                        .step = RENDEZVOUS_NO_STEP,
+                                        .takes_orders = s->takes_orders};
     if (state == RENDEZVOUS_STATE_READY)
         m.hello.port = (uint16_t)(5000 + slot);
     else if (state != RENDEZVOUS_STATE_IDLE) {

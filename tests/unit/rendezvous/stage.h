@@ -31,6 +31,7 @@ struct stage {
     uint64_t channels[STAGE_MEMBERS_MAX], next_channel, attempt;
     int64_t now_ms;
     uint64_t digest;
+    bool takes_orders; /* HELLO says so */
     struct stage_output *outputs;
     size_t count;
 };

@@ -1,0 +1,305 @@
+/* The supervisor and the order to save: who is asked, who waits, who is signalled; and EXAMINE. */
+#include <signal.h>
+
+#include "supervisor_world.h"
+
+static void order(struct world *w, int64_t step, bool confirmed)
+{
+    world_receive(w, &(struct rendezvous_message){.type = RENDEZVOUS_CHECKPOINT_NOW,
+                                                  .attempt = 1,
+                                                  .checkpoint_now = {.step = step,
+                                                                     .confirmed = confirmed,
+                                                                     .deadline_ms = 30000,
+                                                                     .signal = SIGUSR1,
+                                                                     .reason = "Suspended"}});
+}
+
+static void ask(struct world *w, uint32_t rank, int64_t step)
+{
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
+                                            .asked = {.rank = rank, .step = step}});
+}
+
+static void caught(struct world *w, uint32_t count)
+{
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_CAUGHT, .caught = count});
+}
+
+/* Of the last ANSWERs: a bit per rank. */
+static void expect_answers(struct world *w, uint64_t saves, uint64_t goes)
+{
+    assert_int_equal(w->answered_save, saves);
+    assert_int_equal(w->answered_go, goes);
+    w->answered_save = w->answered_go = 0;
+}
+
+static const struct rendezvous_save_step *answer_sent(const struct world *w)
+{
+    const struct rendezvous_message *m = world_sent(w, RENDEZVOUS_SAVE_STEP);
+    return m ? &m->save_step : NULL;
+}
+
+static void test_without_an_order_a_rank_goes_on_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 1, 7);
+    expect_answers(&w, 0, 2);
+    world_release(&w);
+}
+
+static void test_ranks_wait_at_the_proposed_step_until_it_is_confirmed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 118);
+    ask(&w, 1, 118);
+    expect_answers(&w, 0, 3);
+    order(&w, 120, false);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL_CATCHING], 1);
+    assert_int_equal(w.left_out, 3); /* those that ask need no signal */
+    assert_null(answer_sent(&w));    /* first it is seen who catches it */
+    caught(&w, 0);
+    assert_int_equal(answer_sent(&w)->proposed, 120);
+    assert_int_equal(answer_sent(&w)->asking, 2);
+    assert_int_equal(answer_sent(&w)->reached, 118);
+    assert_false(answer_sent(&w)->passed);
+    ask(&w, 0, 119);
+    expect_answers(&w, 0, 1);
+    ask(&w, 0, 120);
+    expect_answers(&w, 0, 0);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_HOLD], SUPERVISOR_HOLD_MS);
+    order(&w, 120, true);
+    expect_answers(&w, 1, 0);
+    ask(&w, 1, 119);
+    expect_answers(&w, 0, 2);
+    ask(&w, 1, 120);
+    expect_answers(&w, 2, 0);
+    ask(&w, 1, 121); /* saved once is enough */
+    expect_answers(&w, 0, 2);
+    world_release(&w);
+}
+
+static void
+test_ranks_that_ask_now_and_then_save_at_their_first_question_behind_the_step(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 100);
+    order(&w, 103, false);
+    caught(&w, 0);
+    order(&w, 103, true);
+    expect_answers(&w, 0, 1);
+    ask(&w, 0, 110);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_a_step_that_was_passed_is_said_and_nothing_is_saved(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 120);
+    ask(&w, 1, 119);
+    expect_answers(&w, 0, 3);
+    order(&w, 120, false);
+    caught(&w, 0);
+    assert_true(answer_sent(&w)->passed);
+    assert_int_equal(answer_sent(&w)->reached, 120);
+    ask(&w, 1, 120);
+    expect_answers(&w, 0, 2);
+    world_forget(&w);
+    order(&w, 124, false);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL_CATCHING], 0); /* one signal per stop */
+    assert_false(answer_sent(&w)->passed);
+    world_release(&w);
+}
+
+static void test_a_later_proposal_lets_those_go_on_who_wait_before_it(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 1);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    w.answered_go = 0;
+    expect_answers(&w, 0, 0);
+    order(&w, 14, false);
+    expect_answers(&w, 0, 1);
+    order(&w, 10, true); /* of the former one, late: it is void, and the rank has passed it */
+    expect_answers(&w, 0, 0);
+    ask(&w, 0, 14);
+    expect_answers(&w, 0, 0);
+    order(&w, 14, true);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_nobody_waits_for_ever(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 1);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    w.answered_go = 0;
+    world_happen(&w, SUPERVISOR_ON_HOLD_TIME);
+    expect_answers(&w, 0, 1);
+    world_forget(&w);
+    order(&w, 10, true);
+    assert_true(answer_sent(&w)->passed); /* so that a later one is named */
+    expect_answers(&w, 0, 0);
+    world_release(&w);
+}
+
+static void test_a_rank_that_asks_for_the_first_time_is_counted(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    order(&w, 10, false);
+    caught(&w, 0);
+    assert_int_equal(answer_sent(&w)->asking, 0);
+    world_forget(&w);
+    ask(&w, 0, 3);
+    assert_int_equal(answer_sent(&w)->asking, 1);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_UNASKED, .asked = {.rank = 0}});
+    world_forget(&w);
+    order(&w, 12, false);
+    assert_int_equal(answer_sent(&w)->asking, 0);
+    world_release(&w);
+}
+
+static void
+test_who_caught_the_signal_is_not_signalled_again_and_its_end_is_no_failure(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    order(&w, 10, false);
+    caught(&w, 1);
+    assert_int_equal(answer_sent(&w)->caught, 1);
+    world_rank_ends(&w, 0, 3, 0);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_RANK_EXIT)->rank_exit.exit.cause,
+                     RENDEZVOUS_CAUSE_KILLED_BY_US);
+    world_stop(&w, 1, 5000, SIGUSR1);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 5000);
+    world_release(&w);
+}
+
+static void test_orders_of_another_attempt_are_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    struct rendezvous_message old = {.type = RENDEZVOUS_CHECKPOINT_NOW,
+                                     .attempt = 9,
+                                     .checkpoint_now = {.step = 1, .signal = SIGTERM}};
+    world_init(&w);
+    world_make_running(&w, 1);
+    world_receive(&w, &old);
+    old.type = RENDEZVOUS_EXAMINE;
+    world_receive(&w, &old);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL_CATCHING], 0);
+    assert_int_equal(w.asked[SUPERVISOR_DO_LOOK], 0);
+    assert_int_equal(supervisor_refusals(w.s), 2);
+    world_release(&w);
+}
+
+static void test_what_ranks_do_is_looked_at_and_told(void **state)
+{
+    (void)state;
+    struct world w;
+    struct rendezvous_evidence one = {.local_rank = 1, .state = 'D', .wait_channel = "io_schedule"};
+    world_init(&w);
+    world_make_running(&w, 2);
+    world_receive(&w, &(struct rendezvous_message){.type = RENDEZVOUS_EXAMINE, .attempt = 1});
+    assert_int_equal(w.asked[SUPERVISOR_DO_LOOK], 1);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_EXAMINED,
+                                             .examined = {.ranks = &one, .ranks_count = 1}});
+    const struct rendezvous_message *m = world_sent(&w, RENDEZVOUS_EVIDENCE);
+    assert_int_equal(m->evidence.ranks_count, 1);
+    assert_int_equal(m->evidence.ranks[0].state, 'D');
+    world_release(&w);
+}
+
+/* A controller that answers TERMINATING with an order to save. */
+static void welcomed_by_one_that_orders_saves(struct world *w)
+{
+    struct rendezvous_message welcome = world_welcome(1);
+    welcome.welcome.stop_signal = SIGUSR1;
+    welcome.welcome.stop_grace_ms = 20000;
+    welcome.welcome.orders_saves = true;
+    world_receive(w, &welcome);
+    world_forget(w);
+}
+
+static void test_sigterm_waits_for_the_controllers_order(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    assert_non_null(world_sent(&w, RENDEZVOUS_TERMINATING));
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 20000);
+    order(&w, 4, false);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL_CATCHING], 1);
+    world_happen(&w, SUPERVISOR_ON_GRACE_TIME); /* no STOP came */
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
+    world_release(&w);
+}
+
+static void test_when_the_channel_breaks_meanwhile_the_ranks_here_are_told_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_STOPPING);
+    assert_int_equal(w.signal, SIGUSR1);
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_an_order_a_rank_goes_on_at_once),
+        cmocka_unit_test(test_ranks_wait_at_the_proposed_step_until_it_is_confirmed),
+        cmocka_unit_test(
+            test_ranks_that_ask_now_and_then_save_at_their_first_question_behind_the_step),
+        cmocka_unit_test(test_a_step_that_was_passed_is_said_and_nothing_is_saved),
+        cmocka_unit_test(test_a_later_proposal_lets_those_go_on_who_wait_before_it),
+        cmocka_unit_test(test_nobody_waits_for_ever),
+        cmocka_unit_test(test_a_rank_that_asks_for_the_first_time_is_counted),
+        cmocka_unit_test(
+            test_who_caught_the_signal_is_not_signalled_again_and_its_end_is_no_failure),
+        cmocka_unit_test(test_orders_of_another_attempt_are_refused),
+        cmocka_unit_test(test_what_ranks_do_is_looked_at_and_told),
+        cmocka_unit_test(test_sigterm_waits_for_the_controllers_order),
+        cmocka_unit_test(test_when_the_channel_breaks_meanwhile_the_ranks_here_are_told_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,302 @@
+/* Saving before a stop: one step for all, agreed to before it is confirmed; and when the wait ends.
+ */
+#include "stage.h"
+
+static void with_checkpoints(struct coordinator_config *config)
+{
+    config->has_checkpoints = true;
+}
+
+/* An attempt runs; its launchers take orders. */
+static void running(struct stage *s, uint32_t members, uint32_t nproc,
+                    void (*change)(struct coordinator_config *))
+{
+    stage_init(s, members, nproc, change);
+    s->takes_orders = true;
+    stage_all_ready(s);
+    stage_start(s);
+    for (uint32_t i = 0; i < members; i++)
+        stage_started(s, i, 1);
+    stage_forget(s);
+}
+
+static void stop(struct stage *s, uint32_t grace_ms)
+{
+    coordinator_stop(s->c, grace_ms, "Suspended", s->now_ms);
+    stage_drain(s);
+}
+
+static void progress(struct stage *s, uint32_t slot, int64_t step)
+{
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_PROGRESS, .attempt = s->attempt, .progress = {.step = step}};
+    stage_say(s, slot, &m);
+}
+
+static void answer(struct stage *s, uint32_t slot, struct rendezvous_save_step save_step)
+{
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_SAVE_STEP, .attempt = s->attempt, .save_step = save_step};
+    stage_say(s, slot, &m);
+}
+
+static void checkpoint(struct stage *s, int64_t step)
+{
+    struct rendezvous_checkpoint c = {.step = step, .path = "/c", .wall_ms = 1};
+    struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT, .attempt = s->attempt};
+    m.checkpoint.checkpoints = &c;
+    m.checkpoint.checkpoints_count = 1;
+    m.checkpoint.torn_step = RENDEZVOUS_NO_STEP;
+    stage_say(s, 0, &m);
+}
+
+static void advance(struct stage *s, int64_t ms)
+{
+    s->now_ms += ms;
+    coordinator_timer(s->c, s->now_ms);
+    stage_drain(s);
+}
+
+static const struct rendezvous_checkpoint_now *ordered(const struct stage *s, uint32_t slot)
+{
+    const struct rendezvous_message *m = stage_sent(s, slot, RENDEZVOUS_CHECKPOINT_NOW);
+    return m ? &m->checkpoint_now : NULL;
+}
+
+static void test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 2, with_checkpoints);
+    progress(&s, 0, 120);
+    stop(&s, 30000);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_null(stage_sent(&s, i, RENDEZVOUS_STOP));
+        assert_int_equal(ordered(&s, i)->step, 122);
+        assert_false(ordered(&s, i)->confirmed);
+        assert_int_equal(ordered(&s, i)->deadline_ms, 30000);
+    }
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .asking = 2});
+    assert_false(ordered(&s, 0)->confirmed); /* one has not answered: it may have passed the step */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0));
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 122, .asking = 2});
+    assert_true(ordered(&s, 0)->confirmed && ordered(&s, 1)->confirmed);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0)->out.step, 122);
+    checkpoint(&s, 100); /* an older one was found only now */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoint(&s, 122);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 122);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 1);
+    assert_true(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.requested);
+    stage_release(&s);
+}
+
+static void test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 1, with_checkpoints);
+    progress(&s, 0, 120);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .asking = 1});
+    answer(&s, 1,
+           (struct rendezvous_save_step){
+               .proposed = 122, .passed = true, .reached = 125, .asking = 1});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0));
+    assert_int_equal(ordered(&s, 0)->step, 129); /* the lead has doubled */
+    /* A word about the former proposal, on its way meanwhile, agrees to nothing. */
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .asking = 1});
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 129, .asking = 1});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0));
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 129, .asking = 1});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0)->out.step, 129);
+    checkpoint(&s, 128); /* newer, but not the one that was agreed upon */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoint(&s, 129);
+    assert_non_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    stage_release(&s);
+}
+
+static void test_ranks_that_catch_the_signal_have_until_a_newer_checkpoint(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 1, 2, with_checkpoints);
+    checkpoint(&s, 100);
+    progress(&s, 0, 110);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 112, .caught = 2});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoint(&s, 100); /* told again */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoint(&s, 111);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 111);
+    /* They were signalled and may be about to end by themselves. */
+    assert_in_range(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 1, 5000);
+    stage_release(&s);
+}
+
+static void test_where_nobody_can_save_nobody_waits(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 1, NULL);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2});
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 2});
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_release(&s);
+}
+
+static void test_who_catches_nothing_runs_on_until_the_grace_is_over(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 1, 1, with_checkpoints);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2});
+    assert_true(coordinator_wake_ms(s.c) <= s.now_ms + 30000);
+    advance(&s, 29999);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    advance(&s, 1);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, RENDEZVOUS_NO_STEP);
+    stage_release(&s);
+}
+
+static void test_a_second_order_shortens_the_wait(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 1, 1, with_checkpoints);
+    stop(&s, 30000);
+    advance(&s, 100);
+    stop(&s, 0);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_release(&s);
+}
+
+static void test_when_all_ranks_have_ended_by_themselves_the_wait_ends(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 1, 2, with_checkpoints);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .caught = 2});
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 50);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    stage_exit(&s, 0, 1, RENDEZVOUS_CAUSE_KILLED_BY_US, 143, 0, 60);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    assert_null(stage_find(&s, COORDINATOR_COMPLETED, 0)); /* they ended because they were told */
+    stage_release(&s);
+}
+
+static void test_a_job_that_was_done_before_the_order_reached_it_is_complete(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 1, 1, with_checkpoints);
+    stop(&s, 30000);
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 50);
+    assert_non_null(stage_find(&s, COORDINATOR_COMPLETED, 0));
+    stage_release(&s);
+}
+
+static void test_a_rank_that_fails_during_the_save_ends_the_wait(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 1, with_checkpoints);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    stage_exit(&s, 1, 0, RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE, 0, 9, 50);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 1);
+    assert_true(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.requested);
+    stage_release(&s);
+}
+
+static void test_launchers_that_know_no_such_order_get_the_signal_and_the_grace(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, with_checkpoints);
+    stage_all_ready(&s);
+    stage_start(&s);
+    stop(&s, 30000);
+    assert_null(ordered(&s, 0));
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 30000);
+    stage_release(&s);
+}
+
+static void test_a_member_that_comes_back_is_told_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 1, with_checkpoints);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    stage_close(&s, 1);
+    stage_forget(&s);
+    s.now_ms += 4000;
+    stage_hello(&s, 1, RENDEZVOUS_STATE_RUNNING, s.attempt);
+    assert_int_equal(ordered(&s, 1)->step, 2);
+    assert_true(ordered(&s, 1)->deadline_ms <= 26000); /* what is left */
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    assert_true(ordered(&s, 1)->confirmed && ordered(&s, 0)->confirmed);
+    stage_forget(&s);
+    stage_close(&s, 1); /* ... and what it has agreed to, it is not told before it agrees again */
+    stage_hello(&s, 1, RENDEZVOUS_STATE_RUNNING, s.attempt);
+    assert_int_equal(ordered(&s, 1)->step, 2);
+    stage_release(&s);
+}
+
+static void test_a_pod_that_is_being_ended_makes_all_save_first(void **state)
+{
+    (void)state;
+    struct stage s;
+    running(&s, 2, 1, with_checkpoints);
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_TERMINATING, .attempt = s.attempt, .terminating = {.signal = 15}};
+    stage_say(&s, 1, &m);
+    assert_non_null(stage_find(&s, COORDINATOR_TRIGGER, 0));
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_null(stage_sent(&s, i, RENDEZVOUS_STOP));
+        answer(&s, i, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    }
+    assert_true(ordered(&s, 0)->confirmed);
+    checkpoint(&s, 2);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 1);
+    const struct stage_output *v = stage_find(&s, COORDINATOR_VERDICT, 0);
+    assert_true(v->out.verdict.infrastructure);
+    assert_false(v->out.verdict.requested);
+    assert_int_equal(v->out.verdict.slot, 1);
+    assert_non_null(strstr(v->words, "its pod is being terminated"));
+    stage_release(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all),
+        cmocka_unit_test(test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one),
+        cmocka_unit_test(test_ranks_that_catch_the_signal_have_until_a_newer_checkpoint),
+        cmocka_unit_test(test_where_nobody_can_save_nobody_waits),
+        cmocka_unit_test(test_who_catches_nothing_runs_on_until_the_grace_is_over),
+        cmocka_unit_test(test_a_second_order_shortens_the_wait),
+        cmocka_unit_test(test_when_all_ranks_have_ended_by_themselves_the_wait_ends),
+        cmocka_unit_test(test_a_job_that_was_done_before_the_order_reached_it_is_complete),
+        cmocka_unit_test(test_a_rank_that_fails_during_the_save_ends_the_wait),
+        cmocka_unit_test(test_launchers_that_know_no_such_order_get_the_signal_and_the_grace),
+        cmocka_unit_test(test_a_member_that_comes_back_is_told_again),
+        cmocka_unit_test(test_a_pod_that_is_being_ended_makes_all_save_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
