@@ -11,9 +11,8 @@ static void begin_scan(struct edge *e);
 
 /* ---- progress ---- */
 
-void edge_watch_line(void *edge, const char *text, size_t length)
+void edge_watch_line(struct edge *e, const char *text, size_t length)
 {
-    struct edge *e = edge;
     if (e->progress)
         progress_line(e->progress, text, length);
 }
@@ -45,9 +44,10 @@ static void set_pattern(struct edge *e, const struct rendezvous_welcome *welcome
     e->progress = NULL;
     free(e->progress_pattern);
     e->progress_pattern = strdup(welcome->progress_pattern);
-    if (!welcome->progress_pattern[0] ||
-        progress_new(welcome->progress_pattern, welcome->total_steps, &e->progress, &err) == 0)
+    if (progress_new(welcome->progress_pattern, welcome->total_steps, &e->progress, &err) == 0)
         return;
+    if (progress_new("", welcome->total_steps, &e->progress, NULL) < 0)
+        edge_log(e, "no memory to count steps");
     if (edge_speaks_for_all(e))
         edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "InvalidProgressPattern",
                     "%s: no progress is reported", err.text);
@@ -194,6 +194,7 @@ static void begin_scan(struct edge *e)
     if (e->scan_pid || e->scan_fd >= 0 || !e->scan_valid || e->leaving)
         return;
     struct checkpoint_scan_spec spec = spec_of(e);
+    e->scan_wanted = false;
     e->scan_bytes = 0;
     e->scan_is_fresh = e->fresh_wanted;
     if (checkpoint_scan_start(&spec, &e->scan_pid, &e->scan_fd, &err) < 0) {
@@ -214,9 +215,15 @@ bool edge_watch_reaped(struct edge *e, pid_t pid)
     if (pid != e->scan_pid)
         return false;
     e->scan_pid = 0;
-    if (e->fresh_wanted)
+    if (e->fresh_wanted || e->scan_wanted)
         begin_scan(e);
     return true;
+}
+
+void edge_scan_soon(struct edge *e)
+{
+    e->scan_wanted = true;
+    begin_scan(e);
 }
 
 static void fresh_too_long(uv_timer_t *timer)
@@ -241,7 +248,7 @@ void edge_scan_fresh(struct edge *e, bool ranks_left)
 
 /* ---- the tick ---- */
 
-static bool ranks_may_run(const struct edge *e)
+bool edge_ranks_may_run(const struct edge *e)
 {
     enum supervisor_state state = supervisor_state(e->supervisor);
     return state >= SUPERVISOR_STARTING && state <= SUPERVISOR_KILLING;
@@ -250,7 +257,7 @@ static bool ranks_may_run(const struct edge *e)
 static void ticked(uv_timer_t *timer)
 {
     struct edge *e = timer->data;
-    if (!ranks_may_run(e)) {
+    if (!edge_ranks_may_run(e)) {
         (void)uv_timer_stop(timer); /* an idle launcher sleeps */
         return;
     }
@@ -258,13 +265,28 @@ static void ticked(uv_timer_t *timer)
     begin_scan(e);
 }
 
+static void start_tick(struct edge *e)
+{
+    uv_update_time(&e->loop);
+    (void)uv_timer_start(&e->tick, ticked, EDGE_TICK_MS, EDGE_TICK_MS);
+}
+
 void edge_watch_start(struct edge *e)
 {
     if (e->progress)
         progress_restart(e->progress);
-    uv_update_time(&e->loop);
-    if (e->progress || e->scan_valid)
-        (void)uv_timer_start(&e->tick, ticked, EDGE_TICK_MS, EDGE_TICK_MS);
+    if (supervisor_welcome(e->supervisor)->progress_pattern[0] || e->scan_valid)
+        start_tick(e);
+}
+
+void edge_watch_told(struct edge *e, int64_t step, int64_t total)
+{
+    if (!e->progress)
+        return;
+    progress_told(e->progress, step, total);
+    report_progress(e, false);
+    if (!uv_is_active((const uv_handle_t *)&e->tick))
+        start_tick(e);
 }
 
 void edge_watch_stop(struct edge *e)

@@ -1,4 +1,4 @@
-/* Steps from lines: see progress.h. */
+/* Steps from ranks and lines: see progress.h. */
 #include "launcher/progress.h"
 
 #include <errno.h>
@@ -12,7 +12,8 @@ struct sample {
 };
 
 struct progress {
-    pcre2_code *code;
+    pcre2_code *code; /* NULL: no pattern */
+    bool told_by_rank;
     pcre2_match_data *match;
     pcre2_match_context *context;
     uint32_t step_group, total_group; /* total_group 0: none */
@@ -32,8 +33,23 @@ static uint32_t group_number(const pcre2_code *code, const char *name)
     return number > 0 ? (uint32_t)number : 0;
 }
 
-static int set_limits(struct progress *p, struct mlt_error *err)
+static int compile(struct progress *p, const char *pattern, struct mlt_error *err)
 {
+    int code;
+    PCRE2_SIZE at;
+    /* Not UTF mode: output may hold any bytes, and an invalid one must not hide a step. */
+    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    if (!p->code) {
+        PCRE2_UCHAR words[256];
+        (void)pcre2_get_error_message(code, words, sizeof words);
+        return mlt_fail(err, EINVAL, "progress pattern: %s at character %zu", (char *)words, at);
+    }
+    uint32_t groups = 0;
+    (void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
+    p->step_group = group_number(p->code, "step");
+    p->total_group = group_number(p->code, "total");
+    if (p->step_group == 0 && groups > 0)
+        p->step_group = p->total_group == 1 ? (groups > 1 ? 2 : 0) : 1;
     p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
     p->context = pcre2_match_context_create(NULL);
     if (!p->match || !p->context)
@@ -52,24 +68,8 @@ int progress_new(const char *pattern, int64_t total_steps, struct progress **ret
     struct progress *p = calloc(1, sizeof *p);
     if (!p)
         return mlt_fail(err, ENOMEM, "no memory for the progress pattern");
-    int code;
-    PCRE2_SIZE at;
-    /* Not UTF mode: output may hold any bytes, and an invalid one must not hide a step. */
-    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
-    if (!p->code) {
-        PCRE2_UCHAR words[256];
-        (void)pcre2_get_error_message(code, words, sizeof words);
-        free(p);
-        return mlt_fail(err, EINVAL, "progress pattern: %s at character %zu", (char *)words, at);
-    }
-    uint32_t groups = 0;
-    (void)pcre2_pattern_info(p->code, PCRE2_INFO_CAPTURECOUNT, &groups);
-    p->step_group = group_number(p->code, "step");
-    p->total_group = group_number(p->code, "total");
-    if (p->step_group == 0 && groups > 0)
-        p->step_group = p->total_group == 1 ? (groups > 1 ? 2 : 0) : 1;
     p->spec_total = total_steps;
-    int rc = set_limits(p, err);
+    int rc = pattern[0] ? compile(p, pattern, err) : 0;
     if (rc < 0) {
         progress_free(p);
         return rc;
@@ -92,6 +92,7 @@ void progress_free(struct progress *p)
 void progress_restart(struct progress *p)
 {
     p->step = p->reported_step = RENDEZVOUS_NO_STEP;
+    p->told_by_rank = false;
     p->total = p->spec_total;
     p->ever_reported = false;
     p->samples_count = 0;
@@ -118,7 +119,7 @@ static int64_t number_of(const struct progress *p, const char *text, uint32_t gr
 
 void progress_line(struct progress *p, const char *text, size_t length)
 {
-    if (p->gave_up)
+    if (p->gave_up || p->told_by_rank || !p->code)
         return;
     if (length > PROGRESS_LINE_MAX)
         length = PROGRESS_LINE_MAX;
@@ -132,6 +133,18 @@ void progress_line(struct progress *p, const char *text, size_t length)
     int64_t total = p->total_group ? number_of(p, text, p->total_group) : -1;
     if (step > p->step)
         p->step = step; /* ranks do not print in step */
+    if (total > 0 && p->spec_total == 0)
+        p->total = total;
+}
+
+void progress_told(struct progress *p, int64_t step, int64_t total)
+{
+    if (!p->told_by_rank) { /* what lines seemed to say may have been another number */
+        progress_restart(p);
+        p->told_by_rank = true;
+    }
+    if (step > p->step)
+        p->step = step;
     if (total > 0 && p->spec_total == 0)
         p->total = total;
 }

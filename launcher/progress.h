@@ -1,4 +1,5 @@
-/* Training steps found in the ranks' output by the job's pattern. No clock: times come in. */
+/* Training steps: told by the ranks (libmltrain), else found in their output by the job's pattern.
+ * No clock: times come in. */
 #ifndef LAUNCHER_PROGRESS_H
 #define LAUNCHER_PROGRESS_H
 
@@ -18,8 +19,9 @@
 
 struct progress;
 
-/* `pattern` is PCRE2; its group `step`, else its first group, else the whole match is the step; a
- * group `total` is optional. -EINVAL with PCRE2's words and the place, -ENOMEM. */
+/* `pattern` is PCRE2, or empty for none; its group `step`, else its first group, else the whole
+ * match is the step; a group `total` is optional. -EINVAL with PCRE2's words and the place,
+ * -ENOMEM. */
 int progress_new(const char *pattern, int64_t total_steps, struct progress **ret,
                  struct mlt_error *err) MLT_MUST_USE;
 void progress_free(struct progress *p);
@@ -29,6 +31,10 @@ void progress_restart(struct progress *p);
 
 /* Searches one line of any rank. */
 void progress_line(struct progress *p, const char *text, size_t length);
+
+/* A rank has told its step, and of how many (0: unknown): from then on, until the next attempt,
+ * lines count no more. */
+void progress_told(struct progress *p, int64_t step, int64_t total);
 
 /* When a step newer than the last report's is known and the last report is an interval ago (or
  * `now` is wanted, at a rank's end), fills *ret and gives true. */

@@ -256,6 +256,97 @@ static void test_a_pattern_that_explodes_is_given_up(void **state)
     progress_free(p);
 }
 
+static void test_a_pattern_that_is_slow_on_each_line_gets_a_share_of_the_time(void **state)
+{
+    (void)state;
+    /* Just below the limit at each place of the line: never given up, and costly each time. */
+    struct progress *p = pattern("a{0,60}a{0,60}[bc](\\d+)");
+    struct rendezvous_progress report;
+    int64_t now_us = 1000000, searched = 0;
+    for (int line = 0; line < 1000; line++, now_us += 1000) {
+        if (!progress_has_time(p, now_us))
+            continue;
+        progress_took(p, 50000); /* as its owner would have measured */
+        now_us += 50000;
+        searched++;
+    }
+    /* 200 ms at once, then its share of the time that has passed. */
+    assert_in_range(searched, 4, PROGRESS_BURST_US / 50000 + now_us / 50000 / PROGRESS_SHARE + 2);
+    assert_true(progress_is_slow(p));
+    assert_false(progress_is_slow(p)); /* told once */
+    assert_false(progress_gave_up(p));
+    assert_true(progress_has_time(p, now_us + 10000000)); /* it comes back */
+    progress_line(p, "aac7", 4);
+    assert_true(progress_report(p, 1, true, &report));
+    assert_int_equal(report.step, 7);
+    progress_free(p);
+}
+
+/* What grows when it is compiled, or when it is matched: refused with words or held by the limits.
+ */
+static void test_hostile_patterns_are_refused_or_bounded(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *before, *piece, *after;
+        int times;
+        bool refused;
+    } rows[] = {
+        {"a pattern as long as it may be", "", "a", "", PROGRESS_PATTERN_MAX, false},
+        {"a longer one", "", "a", "", PROGRESS_PATTERN_MAX + 1, true},
+        {"deep parentheses", "", "(", "", 2000, true},
+        {"deep and closed", "((((((((((", "(?:x)*", "))))))))))", 500, false},
+        {"repeats of repeats", "(?:(?:a{1,65535}){1,65535}){1,65535}", "", "", 0, true},
+        {"a count of 65535", "a{1,65535}", "", "", 0, false},
+        {"repeats that multiply", "(?:(?:abcdefgh|i){0,90}){0,90}", "", "", 0, true},
+        {"lookbehinds", "", "(?<=a)", "", 600, false},
+        {"a lookbehind of many lengths", "(?<=", "aa|", "b)", 1200, false},
+        {"a lookbehind without a length", "(?<=a+)b", "", "", 0, true},
+        {"alternatives", "(?:", "a|", "b)*c", 2000, false},
+        {"optional groups", "", "(a)?", "", 1000, false},
+        {"recursion without an end", "(?R)?a(?R)?b", "", "", 0, false},
+        {"its own limits", "(*LIMIT_MATCH=4000000000)(*LIMIT_DEPTH=4000000000)(a|a)*[bc]", "", "",
+         0, false},
+        {"no JIT, no optimisation", "(*NO_JIT)(*NO_START_OPT)(*NO_AUTO_POSSESS)(a*)*\\1[bc]", "",
+         "", 0, false},
+        {"quantifiers on quantifiers", "((a{0,100}){0,100}){0,6}[bc]", "", "", 0, false},
+    };
+    char line[PROGRESS_LINE_MAX + 1], text[16384];
+    memset(line, 'a', sizeof line);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        struct progress *p = NULL;
+        struct mlt_error err = {0};
+        int used = snprintf(text, sizeof text, "%s", rows[i].before);
+        for (int n = 0; n < rows[i].times; n++)
+            used += snprintf(text + used, sizeof text - (size_t)used, "%s", rows[i].piece);
+        (void)snprintf(text + used, sizeof text - (size_t)used, "%s", rows[i].after);
+        int rc = progress_new(text, 0, &p, &err);
+        if (rc != (rows[i].refused ? -EINVAL : 0))
+            fail_msg("%s: %d %s", rows[i].what, rc, err.text);
+        if (rc < 0) {
+            assert_non_null(strstr(err.text, "progress pattern: "));
+            continue;
+        }
+        progress_line(p, line, sizeof line);
+        progress_free(p);
+    }
+}
+
+static void test_a_number_too_large_for_a_step_is_none(void **state)
+{
+    (void)state;
+    struct progress *p = pattern("step (\\d+)");
+    struct rendezvous_progress report;
+    progress_line(p, "step 5", 6);
+    assert_true(progress_report(p, 1000, false, &report));
+    progress_line(p, "step 99999999999999999", 22); /* the rate would overflow */
+    assert_false(progress_report(p, 3000, false, &report));
+    progress_line(p, "step 1000000000000", 18);
+    assert_true(progress_report(p, 5000, false, &report));
+    assert_int_equal(report.step, PROGRESS_STEP_MAX);
+    progress_free(p);
+}
+
 static void test_a_broken_pattern_is_named(void **state)
 {
     (void)state;
@@ -382,6 +473,9 @@ int main(void)
         cmocka_unit_test(test_steps_are_found_by_name_by_group_or_by_match),
         cmocka_unit_test(test_reports_are_a_second_apart_and_carry_the_rate),
         cmocka_unit_test(test_a_pattern_that_explodes_is_given_up),
+        cmocka_unit_test(test_a_pattern_that_is_slow_on_each_line_gets_a_share_of_the_time),
+        cmocka_unit_test(test_hostile_patterns_are_refused_or_bounded),
+        cmocka_unit_test(test_a_number_too_large_for_a_step_is_none),
         cmocka_unit_test(test_a_broken_pattern_is_named),
         cmocka_unit_test(test_the_channels_address_is_an_ip_and_a_port),
         cmocka_unit_test(test_sixteen_ports_pass_before_one_may_come_back),
