@@ -48,6 +48,9 @@ int json_parse_yaml(const char *text, size_t length, cJSON **ret_documents,
 /* Block-style YAML as kubectl prints it; the caller frees it. */
 char *json_print_yaml(const cJSON *node);
 
+/* Whether bytes are well-formed UTF-8 (RFC 3629), as JSON text has to be. */
+bool json_is_utf8(const char *text, size_t length);
+
 /* ---- looking ---- (all accept a NULL node and then find nothing) */
 
 /* A member by its exact name, or NULL. */

@@ -30,6 +30,14 @@ size_t json_utf8_length(const char *text, size_t left)
     return 0;
 }
 
+bool json_is_utf8(const char *text, size_t length)
+{
+    for (size_t i = 0, n; i < length; i += n)
+        if ((n = json_utf8_length(text + i, length - i)) == 0)
+            return false;
+    return true;
+}
+
 void json_utf8_clean(struct mlt_text *out, const char *text, size_t length)
 {
     size_t done = 0, i = 0;
