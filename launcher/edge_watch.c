@@ -13,8 +13,11 @@ static void begin_scan(struct edge *e);
 
 void edge_watch_line(struct edge *e, const char *text, size_t length)
 {
-    if (e->progress)
-        progress_line(e->progress, text, length);
+    int64_t before_us = (int64_t)(uv_hrtime() / 1000);
+    if (!e->progress || !progress_has_time(e->progress, before_us))
+        return;
+    progress_line(e->progress, text, length);
+    progress_took(e->progress, (int64_t)(uv_hrtime() / 1000) - before_us);
 }
 
 static void report_progress(struct edge *e, bool at_once)
@@ -28,6 +31,10 @@ static void report_progress(struct edge *e, bool at_once)
         edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "ProgressPatternGivenUp",
                     "progress.pattern takes too long for %d lines of output: it is given up",
                     PROGRESS_LIMIT_HITS_MAX);
+    if (progress_is_slow(e->progress))
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "ProgressPatternSlow",
+                    "progress.pattern takes long: not every line of output is searched, and steps "
+                    "may be reported late");
 }
 
 void edge_watch_flush(struct edge *e)

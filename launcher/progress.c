@@ -23,8 +23,9 @@ struct progress {
     bool ever_reported;
     struct sample samples[PROGRESS_SAMPLES]; /* a ring of what was known at each report */
     size_t samples_count;
-    unsigned limit_hits;
-    bool gave_up, told;
+    unsigned limit_hits, skipped;
+    bool gave_up, told, told_slow;
+    int64_t budget_us, filled_us; /* time for searches; when it was last added to, 0: never */
 };
 
 static uint32_t group_number(const pcre2_code *code, const char *name)
@@ -35,10 +36,16 @@ static uint32_t group_number(const pcre2_code *code, const char *name)
 
 static int compile(struct progress *p, const char *pattern, struct mlt_error *err)
 {
-    int code;
-    PCRE2_SIZE at;
+    int code = 0;
+    PCRE2_SIZE at = 0;
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    if (!context)
+        return mlt_fail(err, ENOMEM, "no memory for the progress pattern");
+    (void)pcre2_set_max_pattern_length(context, PROGRESS_PATTERN_MAX);
+    (void)pcre2_set_parens_nest_limit(context, PROGRESS_NEST_MAX);
     /* Not UTF mode: output may hold any bytes, and an invalid one must not hide a step. */
-    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, NULL);
+    p->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, 0, &code, &at, context);
+    pcre2_compile_context_free(context);
     if (!p->code) {
         PCRE2_UCHAR words[256];
         (void)pcre2_get_error_message(code, words, sizeof words);
@@ -69,6 +76,7 @@ int progress_new(const char *pattern, int64_t total_steps, struct progress **ret
     if (!p)
         return mlt_fail(err, ENOMEM, "no memory for the progress pattern");
     p->spec_total = total_steps;
+    p->budget_us = PROGRESS_BURST_US;
     int rc = pattern[0] ? compile(p, pattern, err) : 0;
     if (rc < 0) {
         progress_free(p);
@@ -110,11 +118,27 @@ static int64_t number_of(const struct progress *p, const char *text, uint32_t gr
         char c = text[i];
         if (c == ',' || c == '_')
             continue; /* 12,000 */
-        if (c < '0' || c > '9' || value > (INT64_MAX - 9) / 10)
+        if (c < '0' || c > '9' || value > PROGRESS_STEP_MAX)
             return -1;
         value = value * 10 + (c - '0');
     }
-    return value;
+    return value <= PROGRESS_STEP_MAX ? value : -1;
+}
+
+bool progress_has_time(struct progress *p, int64_t now_us)
+{
+    if (p->filled_us)
+        p->budget_us += (now_us - p->filled_us) / PROGRESS_SHARE;
+    p->filled_us = now_us;
+    if (p->budget_us > PROGRESS_BURST_US)
+        p->budget_us = PROGRESS_BURST_US;
+    p->skipped += p->budget_us <= 0 && p->skipped < PROGRESS_SKIPPED_MAX;
+    return p->budget_us > 0;
+}
+
+void progress_took(struct progress *p, int64_t us)
+{
+    p->budget_us -= us;
 }
 
 void progress_line(struct progress *p, const char *text, size_t length)
@@ -139,6 +163,8 @@ void progress_line(struct progress *p, const char *text, size_t length)
 
 void progress_told(struct progress *p, int64_t step, int64_t total)
 {
+    if (step > PROGRESS_STEP_MAX)
+        return;
     if (!p->told_by_rank) { /* what lines seemed to say may have been another number */
         progress_restart(p);
         p->told_by_rank = true;
@@ -154,6 +180,14 @@ bool progress_gave_up(struct progress *p)
     if (!p->gave_up || p->told)
         return false;
     p->told = true;
+    return true;
+}
+
+bool progress_is_slow(struct progress *p)
+{
+    if (p->skipped < PROGRESS_SKIPPED_MAX || p->told_slow)
+        return false;
+    p->told_slow = true;
     return true;
 }
 

@@ -9,13 +9,20 @@
 #include "lib/base/error.h"
 #include "rendezvous/message.h"
 
-#define PROGRESS_LINE_MAX 4096      /* bytes of a line that are searched */
-#define PROGRESS_MATCH_LIMIT 20000  /* PCRE2 match limit of one line */
+#define PROGRESS_LINE_MAX 4096                      /* bytes of a line that are searched */
+#define PROGRESS_PATTERN_MAX RENDEZVOUS_PATTERN_MAX /* bytes */
+#define PROGRESS_NEST_MAX 100                       /* parentheses inside parentheses */
+#define PROGRESS_MATCH_LIMIT \
+    5000 /* PCRE2 match limit, for each place of a line at which it tries */
 #define PROGRESS_DEPTH_LIMIT 1000   /* PCRE2 depth limit */
 #define PROGRESS_HEAP_KIB 512       /* PCRE2 heap limit */
 #define PROGRESS_LIMIT_HITS_MAX 100 /* lines over a limit, after which the pattern is given up */
-#define PROGRESS_SAMPLES 60         /* one a second: the rate is over the last minute */
-#define PROGRESS_INTERVAL_MS 1000   /* between two reports */
+#define PROGRESS_SHARE 4         /* searching gets one part in so many of the launcher's time ... */
+#define PROGRESS_BURST_US 200000 /* ... and so many microseconds ahead */
+#define PROGRESS_SKIPPED_MAX 100 /* lines left out, after which that is told */
+#define PROGRESS_STEP_MAX INT64_C(1000000000000) /* a larger number is none; as totalSteps */
+#define PROGRESS_SAMPLES 60       /* one a second: the rate is over the last minute */
+#define PROGRESS_INTERVAL_MS 1000 /* between two reports */
 
 struct progress;
 
@@ -28,6 +35,13 @@ void progress_free(struct progress *p);
 
 /* A new attempt: steps begin anew. */
 void progress_restart(struct progress *p);
+
+/* The limits on one line bound a search of it to some 50 ms, which is too much for each of the
+ * lines of a rank that prints many. So the owner measures: it asks before a line whether there is
+ * time for it, and tells after it how long it took. A line that is not searched does no harm:
+ * another one tells the next step. */
+bool progress_has_time(struct progress *p, int64_t now_us);
+void progress_took(struct progress *p, int64_t us);
 
 /* Searches one line of any rank. */
 void progress_line(struct progress *p, const char *text, size_t length);
@@ -43,5 +57,8 @@ bool progress_report(struct progress *p, int64_t now_ms, bool at_once,
 
 /* True once, when lines have hit a limit so often that the pattern was given up. */
 bool progress_gave_up(struct progress *p);
+
+/* True once, when so many lines were left out for lack of time. */
+bool progress_is_slow(struct progress *p);
 
 #endif
