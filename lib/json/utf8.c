@@ -32,9 +32,13 @@ size_t json_utf8_length(const char *text, size_t left)
 
 bool json_is_utf8(const char *text, size_t length)
 {
-    for (size_t i = 0, n; i < length; i += n)
-        if ((n = json_utf8_length(text + i, length - i)) == 0)
+    size_t at = 0;
+    while (at < length) {
+        size_t n = json_utf8_length(text + at, length - at);
+        if (n == 0)
             return false;
+        at += n;
+    }
     return true;
 }
 
