@@ -23,6 +23,7 @@ static const char *cause_word(const struct coordinator_verdict *v)
         [RENDEZVOUS_CAUSE_OUT_OF_MEMORY] = "OutOfMemory",
         [RENDEZVOUS_CAUSE_EXEC_FAILED] = "ExecFailed",
         [RENDEZVOUS_CAUSE_LAUNCHER_LOST] = "PodLost",
+        [RENDEZVOUS_CAUSE_HUNG] = "Hung",
     };
     if (v->diverged)
         return "ControllerChanged";

@@ -59,6 +59,7 @@ struct world_launcher {
     uint32_t checkpoints_count;
     int64_t late_checkpoint; /* found by its look after the ranks' end; 0: none */
     int32_t exit_code;       /* of EXIT; -1: none */
+    int64_t saves;           /* the step of the last confirmed order to save; 0: none */
 };
 
 struct world {
@@ -73,6 +74,9 @@ struct world {
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
     bool no_kubelet;             /* pods stay pending */
+    bool takes_orders;           /* launchers know CHECKPOINT_NOW and EXAMINE ... */
+    uint32_t asking, caught;     /* ... and answer so */
+    char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
     const char *refuse_pod;      /* message of a 403 for real creations */
     const char *channel_address; /* of the next controllers, NULL: the usual one */
@@ -145,6 +149,8 @@ void world_progress(struct world *w, struct world_launcher *l, int64_t step, int
 void world_checkpoint(struct world *w, struct world_launcher *l, int64_t step, int64_t torn);
 /* The ranks that held out against STOP end now. */
 void world_stopped(struct world *w, struct world_launcher *l);
+/* The kubelet has sent SIGTERM. */
+void world_terminating(struct world *w, struct world_launcher *l);
 /* The trainer container ends with this code, launcher and all. */
 void world_pod_ends(struct world *w, struct world_launcher *l, int code);
 /* The kubelet ends a pod for a reason of its own (status.reason). */

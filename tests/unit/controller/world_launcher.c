@@ -80,6 +80,7 @@ static void say_hello(struct world *w, struct world_launcher *l)
         .checkpoints = l->checkpoints,
         .checkpoints_count = l->checkpoints_count,
         .step = RENDEZVOUS_NO_STEP,
+        .takes_orders = w->takes_orders,
     };
     if (l->stopping)
         m.hello.state = RENDEZVOUS_STATE_STOPPING;
@@ -176,6 +177,40 @@ static void obey_start(struct world *w, struct world_launcher *l,
     say(w, l, &started);
 }
 
+static void obey_save(struct world *w, struct world_launcher *l, const struct rendezvous_message *m)
+{
+    struct rendezvous_message answer = {.type = RENDEZVOUS_SAVE_STEP, .attempt = l->attempt};
+    answer.save_step = (struct rendezvous_save_step){.proposed = m->checkpoint_now.step,
+                                                     .reached = RENDEZVOUS_NO_STEP,
+                                                     .asking = w->asking,
+                                                     .caught = w->caught};
+    if (m->attempt != l->attempt || l->state != LAUNCHER_RUNNING)
+        return;
+    if (m->checkpoint_now.confirmed)
+        l->saves = m->checkpoint_now.step;
+    else
+        say(w, l, &answer);
+}
+
+static void obey_examine(struct world *w, struct world_launcher *l)
+{
+    struct rendezvous_evidence rank = {.state = 'S', .wait_channel = "", .step = 0};
+    struct rendezvous_message m = {.type = RENDEZVOUS_EVIDENCE, .attempt = l->attempt};
+    if (w->evidence_state && l->slot == 0)
+        rank.state = (uint8_t)w->evidence_state;
+    m.evidence.ranks = &rank;
+    m.evidence.ranks_count = 1;
+    say(w, l, &m);
+}
+
+void world_terminating(struct world *w, struct world_launcher *l)
+{
+    say(w, l,
+        &(struct rendezvous_message){
+            .type = RENDEZVOUS_TERMINATING, .attempt = l->attempt, .terminating = {.signal = 15}});
+    world_run(w);
+}
+
 static void set_trainer(struct world *w, const char *key, const char *phase, int code)
 {
     struct world_object *o = world_find(w, key);
@@ -224,6 +259,12 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
             if (!l->hold_stop || m->stop.grace_ms == 0)
                 world_stopped(w, l);
         }
+        break;
+    case RENDEZVOUS_CHECKPOINT_NOW:
+        obey_save(w, l, m);
+        break;
+    case RENDEZVOUS_EXAMINE:
+        obey_examine(w, l);
         break;
     case RENDEZVOUS_EXIT:
         l->exit_code = m->exit.code;

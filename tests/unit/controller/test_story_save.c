@@ -1,0 +1,180 @@
+/* Lives of jobs that save before they are stopped, and of jobs that hang. */
+#include <string.h>
+#include "world.h"
+
+#define WITH_CHECKPOINTS \
+    "{\"spec\":{\"checkpoint\":{\"path\":\"/checkpoints\",\"gracePeriodSeconds\":60}}}"
+
+/* A job of two pods that has made 120 steps and saved the 100th. */
+static void begin(struct world *w, const char *patch)
+{
+    world_init(w, 2, 2);
+    w->takes_orders = true;
+    w->asking = 1;
+    world_submit(w, "a", 2, patch);
+    world_progress(w, world_launcher(w, "a", 0), 100, 1000);
+    world_checkpoint(w, world_launcher(w, "a", 0), 100, -1);
+    world_progress(w, world_launcher(w, "a", 0), 120, 1000);
+}
+
+static void suspend(struct world *w, bool is)
+{
+    world_patch(w, "trainingjobs/team/a",
+                is ? "{\"spec\":{\"suspend\":true}}" : "{\"spec\":{\"suspend\":false}}");
+    world_run(w);
+}
+
+static void test_a_suspension_waits_for_the_step_that_all_ranks_save(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    suspend(&w, true);
+    assert_int_equal(world_launcher(&w, "a", 0)->saves, 122);
+    assert_int_equal(world_launcher(&w, "a", 1)->saves, 122);
+    assert_string_equal(world_event_message(&w, "CheckpointNow"),
+                        "all ranks save step 122 before the stop");
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_progress(&w, world_launcher(&w, "a", 0), 122, 1000);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 122, -1);
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_string_equal(world_event_message(&w, "CheckpointSaved"),
+                        "step 122 is saved: the ranks are stopped");
+    assert_false(world_has_event(&w, "StepsLost"));
+    suspend(&w, false);
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_launcher(&w, "a", 1)->resume_step, 122);
+    world_release(&w);
+}
+
+static void test_when_nobody_saved_in_time_the_event_says_what_is_lost(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    suspend(&w, true);
+    world_advance(&w, 59000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 6000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_string_equal(
+        world_event_message(&w, "StepsLost"),
+        "stopped at step 120, the newest complete checkpoint is of step 100: 20 steps are lost");
+    world_release(&w);
+}
+
+static void test_a_job_without_checkpoints_that_catches_nothing_is_stopped_at_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    w.takes_orders = true;
+    world_submit(&w, "a", 2, NULL);
+    suspend(&w, true);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    world_release(&w);
+}
+
+static void test_a_cancellation_now_saves_nothing(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"now\"}}}");
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_int_equal(w.starts, 2);
+    assert_false(world_has_event(&w, "CheckpointNow"));
+    assert_true(world_has_event(&w, "StepsLost"));
+    world_release(&w);
+}
+
+static void test_a_cancellation_turns_from_graceful_to_now(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"graceful\"}}}");
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"now\"}}}");
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    world_release(&w);
+}
+
+static void test_the_next_controller_goes_on_with_the_save(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    suspend(&w, true);
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_true(world_launcher(&w, "a", 0)->saves > 0);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), world_launcher(&w, "a", 0)->saves + 200, -1);
+    world_advance(&w, 4000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    world_release(&w);
+}
+
+static void test_a_pod_that_is_ended_makes_the_gang_save_and_is_replaced_uncharged(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    world_terminating(&w, world_launcher(&w, "a", 1));
+    assert_int_equal(world_launcher(&w, "a", 0)->saves, 122);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 122, -1);
+    world_delete(&w, "pods/team/a-worker-1");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 122);
+    world_release(&w);
+}
+
+static void test_a_hung_job_restarts_and_says_who_was_at_fault(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "{\"spec\":{\"progress\":{\"stallTimeoutSeconds\":60}}}");
+    w.evidence_state = 'D';
+    world_advance(&w, 59000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    world_advance(&w, 2000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_string_equal(world_status(&w, "a", "failures[0].cause"), "Hung");
+    assert_int_equal(world_number(&w, "a", "failures[0].exitCode"), 124);
+    assert_int_equal(world_number(&w, "a", "failures[0].rank"), 0);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_non_null(strstr(world_status(&w, "a", "failures[0].message"),
+                           "no step for 60 s after step 120; rank 0 (worker 0 on node001) is most "
+                           "likely at fault: it waits in the kernel"));
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_suspension_waits_for_the_step_that_all_ranks_save),
+        cmocka_unit_test(test_when_nobody_saved_in_time_the_event_says_what_is_lost),
+        cmocka_unit_test(test_a_job_without_checkpoints_that_catches_nothing_is_stopped_at_once),
+        cmocka_unit_test(test_a_cancellation_now_saves_nothing),
+        cmocka_unit_test(test_a_cancellation_turns_from_graceful_to_now),
+        cmocka_unit_test(test_the_next_controller_goes_on_with_the_save),
+        cmocka_unit_test(test_a_pod_that_is_ended_makes_the_gang_save_and_is_replaced_uncharged),
+        cmocka_unit_test(test_a_hung_job_restarts_and_says_who_was_at_fault),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
