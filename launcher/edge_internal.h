@@ -14,6 +14,7 @@
 #include "launcher/progress.h"
 #include "launcher/rank_spawn.h"
 #include "launcher/reap.h"
+#include "launcher/sdk_socket.h"
 #include "launcher/supervisor.h"
 #include "rendezvous/channel/channel.h"
 
@@ -25,6 +26,7 @@
 #define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
+#define EDGE_LOOK_MS 1000 /* between the two samples of what ranks do */
 #define EDGE_TICK_MS 1000 /* progress and checkpoints, while ranks run */
 
 /* One process that the supervisor counts: a rank, or a torchrun. */
@@ -35,6 +37,7 @@ struct edge_rank {
     bool delivered; /* ... and told to the supervisor */
     int status;     /* as of waitpid() */
     int exec_errno;
+    int64_t heard_ms; /* its last line of output, or its start */
     char error_file[PATH_MAX];
     struct output_tail tail;
     char tail_text[OUTPUT_TAIL_SIZE + ERROR_FILE_MESSAGE_MAX +
@@ -50,6 +53,26 @@ struct edge_stream {
     uint32_t process;
     uint64_t attempt;
     bool polling, closing;
+};
+
+/* What a rank has told by libmltrain. By local rank: a torchrun is one process and several ranks.
+ */
+struct edge_told {
+    int64_t step;     /* or RENDEZVOUS_NO_STEP */
+    int64_t heard_ms; /* 0: nothing yet */
+};
+
+/* The answer to LOOK while it is made. */
+struct edge_look {
+    uv_timer_t timer;
+    bool runs;
+    uint64_t began_ns;
+    struct edge_look_before {
+        pid_t pid; /* 0: not there */
+        uint64_t ticks;
+    } before[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    struct rendezvous_evidence ranks[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    char wait_channels[RENDEZVOUS_RANKS_PER_MEMBER_MAX][RENDEZVOUS_WAIT_CHANNEL_MAX + 1];
 };
 
 /* One of our own descriptors. */
@@ -118,9 +141,17 @@ struct edge {
     int64_t scan_error; /* errno told last, 0 when it could be read; ETIMEDOUT: did not answer */
     char *scan_told;    /* what was wrong with the specification, told last */
     bool scan_is_fresh, fresh_wanted;
-    bool ranks_left; /* those of the ended attempt: see enum checkpoint_writers */
+    bool scan_wanted; /* a rank has told of a checkpoint since the last look began */
+    bool ranks_left;  /* those of the ended attempt: see enum checkpoint_writers */
     struct checkpoint_memory checkpoint_memory;
     struct checkpoint_report checkpoint_report;
+
+    /* edge_save.c */
+    struct sdk_socket *sdk; /* NULL: could not be made */
+    uint32_t told_count;    /* ranks of this pod in this attempt */
+    struct edge_told told[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    struct edge_look look;
+    char refusal[128]; /* words for one who may not speak */
 };
 
 /* edge_uv.c */
@@ -158,10 +189,14 @@ void edge_output_say(struct edge *e, const char *text);
 void edge_output_leave(struct edge *e);
 
 /* edge_save.c */
+void edge_save_init(struct edge *e);
+/* Another attempt begins: what was told in the last one is forgotten. */
+void edge_save_restart(struct edge *e);
 /* To the topmost process that catches the signal in the tree of each rank that has no bit in
  * `except` (RENDEZVOUS_RANKS_PER_MEMBER_MAX bits); CAUGHT tells how many ranks got it. */
 void edge_signal_catching(struct edge *e, int signal, const uint64_t *except);
-/* Looks at what each living rank does, for a second; then EXAMINED. */
+/* Looks at what each living rank does, for EDGE_LOOK_MS; then EXAMINED. One look at a time: when
+ * two are asked for, one answers both. */
 void edge_look(struct edge *e);
 /* The answer to a rank that asked by libmltrain whether to save. */
 void edge_answer(struct edge *e, uint32_t rank, bool save);
@@ -169,9 +204,15 @@ void edge_answer(struct edge *e, uint32_t rank, bool save);
 /* edge_watch.c */
 void edge_watch_init(struct edge *e);
 void edge_watch(struct edge *e);
+/* Between START and the end of the last rank. */
+bool edge_ranks_may_run(const struct edge *e);
 void edge_watch_start(struct edge *e);
 void edge_watch_stop(struct edge *e);
-void edge_watch_line(void *edge, const char *text, size_t length);
+void edge_watch_line(struct edge *e, const char *text, size_t length);
+/* A rank has told its step. */
+void edge_watch_told(struct edge *e, int64_t step, int64_t total);
+/* A look at the checkpoints that begins from now on. */
+void edge_scan_soon(struct edge *e);
 void edge_watch_flush(struct edge *e);
 void edge_scan_fresh(struct edge *e, bool ranks_left);
 /* True when the reaped child was the scan's. */

@@ -110,6 +110,13 @@ static void sink_writable(uv_poll_t *poll, int status, int events)
         edge_output_leave(e);
 }
 
+static void heard_line(void *arg, const char *text, size_t length)
+{
+    const struct edge_stream *s = arg;
+    s->edge->ranks[s->process].heard_ms = (int64_t)uv_now(&s->edge->loop);
+    edge_watch_line(s->edge, text, length);
+}
+
 int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_t attempt)
 {
     const struct rendezvous_start *start = supervisor_start(e->supervisor);
@@ -128,8 +135,8 @@ int edge_output_add(struct edge *e, int fd, int which, uint32_t process, uint64_
     (void)snprintf(s->stream.prefix, sizeof s->stream.prefix, "[r%u a%llu%s] ",
                    start->rank_base + process, (unsigned long long)attempt, which ? "!" : "");
     s->stream.tail = &e->ranks[process].tail;
-    s->stream.line = edge_watch_line;
-    s->stream.arg = e;
+    s->stream.line = heard_line;
+    s->stream.arg = s;
     s->poll.data = s;
     s->edge = e;
     s->process = process;

@@ -77,6 +77,7 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
         .job_uid = c->job_uid,
         .role = c->role,
         .error_file = e->ranks[process].error_file,
+        .socket = sdk_socket_path(e->sdk),
         .launcher_id = e->launcher_id,
         .attempt = supervisor_attempt(e->supervisor),
         .local_rank = process,
@@ -225,6 +226,7 @@ static void prepare_spawn(struct edge *e)
     if (cgroup_memory_kills(&e->cgroup, &e->oom_kills) < 0)
         e->cgroup.file[0] = '\0'; /* then no end is blamed on memory */
     edge_output_detach(e);
+    edge_save_restart(e);
     uint32_t processes = supervisor_processes(e->supervisor);
     e->ranks_count = processes < e->ranks_capacity ? processes : e->ranks_capacity;
     for (uint32_t i = 0; i < e->ranks_count; i++) {
@@ -232,6 +234,7 @@ static void prepare_spawn(struct edge *e)
         rank->pid = 0;
         rank->running = rank->ended = rank->delivered = false;
         rank->status = rank->exec_errno = 0;
+        rank->heard_ms = edge_now_ms(e);
         rank->tail.at = 0;
         rank->tail.full = false;
     }

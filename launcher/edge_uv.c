@@ -116,6 +116,7 @@ static void leave(struct edge *e, int code)
     e->exit_code = code;
     e->leaving = true;
     edge_watch_stop(e);
+    sdk_socket_remove(e->sdk);
     edge_output_leave(e);
 }
 
@@ -312,6 +313,7 @@ static int begin(struct edge *e, struct mlt_error *err)
     if (rc < 0)
         return rc;
     edge_watch_init(e);
+    edge_save_init(e);
     if (watch_signal(e, &e->on_term, terminate, SIGTERM) < 0 ||
         watch_signal(e, &e->on_int, terminate, SIGINT) < 0)
         return mlt_fail(err, EIO, "signals cannot be watched");

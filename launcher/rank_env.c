@@ -158,6 +158,7 @@ static void remove_own(struct builder *b)
     static const char *const own[] = {"MLTRAIN_CHANNEL",
                                       "MLTRAIN_KEY_FILE",
                                       "MLTRAIN_ERROR_FILE",
+                                      "MLTRAIN_SOCKET",
                                       "MLTRAIN_RESUME_STEP",
                                       "MLTRAIN_RESUME_PATH",
                                       "MLTRAIN_CHECKPOINT_DIR",
@@ -207,6 +208,7 @@ static void add_mltrain(struct builder *b, const struct rank_env_input *in)
         set(b, "MLTRAIN_RESUME_STEP", "%lld", (long long)in->start->resume_step);
         set(b, "MLTRAIN_RESUME_PATH", "%s", in->start->resume_path);
     }
+    set(b, "MLTRAIN_SOCKET", "%s", in->socket); /* empty: under mltrain, with nobody to talk to */
     set(b, REAP_MARKER, "%s", in->launcher_id);
     if (in->error_file[0])
         set(b, "MLTRAIN_ERROR_FILE", "%s", in->error_file);

@@ -20,6 +20,7 @@ struct rank_env_input {
         *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
     const char *job, *job_namespace, *job_uid, *role;
     const char *error_file;  /* of this rank; "" for none */
+    const char *socket;      /* for libmltrain; "" for none */
     const char *launcher_id; /* marks our descendants: launcher/reap.h */
     uint64_t attempt;
     uint32_t local_rank;

@@ -15,8 +15,7 @@
 
 /* The variable whose value tells this launcher's descendants from others'. */
 #define REAP_MARKER "MLTRAIN_LAUNCHER_ID"
-#define REAP_PROCESSES_MAX 65536 /* looked at in one walk */
-#define REAP_SESSIONS_MAX 1024   /* remembered; beyond it only marker and ancestry tell */
+#define REAP_SESSIONS_MAX 1024 /* remembered; beyond it only marker and ancestry tell */
 
 struct reap {
     char marker[96];    /* "MLTRAIN_LAUNCHER_ID=..." */

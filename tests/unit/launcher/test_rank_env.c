@@ -35,6 +35,7 @@ static struct rank_env_input input_of(const char *const *base)
                                    .job_uid = "uid-1",
                                    .role = "worker",
                                    .error_file = "/mltrain/attempts/3/rank-6/error.json",
+                                   .socket = "/mltrain/sdk.sock",
                                    .launcher_id = "abc",
                                    .attempt = 3,
                                    .local_rank = 2,
@@ -57,6 +58,7 @@ static void test_each_name_of_the_contract_has_its_value(void **state)
     static const struct {
         const char *name, *value;
     } rows[] = {
+        {"MLTRAIN_SOCKET", "/mltrain/sdk.sock"},
         {"RANK", "6"},
         {"LOCAL_RANK", "2"},
         {"WORLD_SIZE", "8"},
@@ -92,7 +94,6 @@ static void test_each_name_of_the_contract_has_its_value(void **state)
         {"PET_MAX_RESTARTS", "0"},
         {"MLTRAIN_CHANNEL", NULL},
         {"MLTRAIN_KEY_FILE", NULL},
-        {"MLTRAIN_SOCKET", NULL},
         {"SLURM_PROCID", NULL},
         {"HOME", "/root"},
     };

@@ -1,0 +1,53 @@
+/* The launcher's end of MLTRAIN_SOCKET: a Unix socket that training programs of this pod connect to
+ * (sdk/socket_message.h). Knows nothing of ranks but their numbers: who may speak, and what follows
+ * from it, is the owner's business.
+ *
+ * A client cannot hurt the launcher: it has one bounded buffer, is read a piece at a time, loses
+ * its connection for the first line that is none, and nothing ever waits for it. */
+#ifndef LAUNCHER_SDK_SOCKET_H
+#define LAUNCHER_SDK_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+#include "lib/base/error.h"
+#include "rendezvous/message.h"
+
+#define SDK_SOCKET_NAME "sdk.sock"
+#define SDK_SOCKET_CONNECTIONS_MAX 512 /* a rank and its helpers; each a descriptor and 4 KiB */
+#define SDK_SOCKET_PER_RANK_MAX 8
+#define SDK_SOCKET_BACKLOG RENDEZVOUS_RANKS_PER_MEMBER_MAX /* ranks that start at once */
+#define SDK_SOCKET_PAUSE_MS 1000 /* after an accept() that failed, as without descriptors */
+
+struct sdk_socket_ops {
+    /* May the program speak for this rank? NULL, or the words why not. */
+    const char *(*hello)(void *arg, int64_t rank, int64_t attempt);
+    /* The last report of all that came at once. */
+    void (*reported)(void *arg, uint32_t rank, int64_t step, int64_t total);
+    void (*asked)(void *arg, uint32_t rank, int64_t step);
+    void (*unasked)(void *arg, uint32_t rank); /* the connection that asked is closed */
+    void (*committed)(void *arg, uint32_t rank, int64_t step, const char *path);
+};
+
+struct sdk_socket;
+
+/* Makes `dir`/SDK_SOCKET_NAME (one that a former launcher has left is replaced) and listens; every
+ * user of the pod may connect. -ENAMETOOLONG when the path is too long for a socket, -errno. */
+int sdk_socket_new(uv_loop_t *loop, const char *dir, const struct sdk_socket_ops *ops, void *arg,
+                   struct sdk_socket **ret, struct mlt_error *err) MLT_MUST_USE;
+
+/* For MLTRAIN_SOCKET; "" without a socket (NULL). */
+const char *sdk_socket_path(const struct sdk_socket *s);
+
+/* Answers who asked last for this rank, if the question still stands. Without a socket (NULL), as
+ * the following, nothing is done. */
+void sdk_socket_answer(struct sdk_socket *s, uint32_t rank, bool save);
+
+/* Another attempt begins: what is connected belongs to the last one, and is closed without a word.
+ */
+void sdk_socket_restart(struct sdk_socket *s);
+
+/* Takes the file away; the rest goes with the program. */
+void sdk_socket_remove(struct sdk_socket *s);
+
+#endif
