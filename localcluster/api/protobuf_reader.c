@@ -89,11 +89,11 @@ static bool find_field(struct bytes in, unsigned number, struct field *ret)
     return found;
 }
 
-/* A string of the message as C text, NULL when JSON could not hold it: NUL bytes, or not UTF-8. The
- * caller frees it. */
+/* A string of the message as C text; NULL for a field that is none, and for what JSON could not
+ * hold: NUL bytes, or not UTF-8. The caller frees it. */
 static char *text_of(struct bytes b)
 {
-    if (memchr(b.data, 0, b.left) || !json_is_utf8((const char *)b.data, b.left))
+    if (!b.data || memchr(b.data, 0, b.left) || !json_is_utf8((const char *)b.data, b.left))
         return NULL;
     return mlt_strndup((const char *)b.data, b.left);
 }
