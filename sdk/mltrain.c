@@ -165,8 +165,10 @@ static bool be_connected(void)
 
 EXPORT void mltrain_report(int64_t step, int64_t total)
 {
-    struct sdk_message message = {.kind = SDK_REPORT, .step = step, .total = total > 0 ? total : 0};
-    if (step < 0)
+    struct sdk_message message = {.kind = SDK_REPORT,
+                                  .step = step,
+                                  .total = total > 0 && total <= MLTRAIN_STEP_MAX ? total : 0};
+    if (step < 0 || step > MLTRAIN_STEP_MAX)
         return;
     take_lock();
     client.step = step;
@@ -201,7 +203,8 @@ EXPORT bool mltrain_should_save(int64_t step)
     take_lock();
     struct sdk_message message = {.kind = SDK_ASK,
                                   .step = step == MLTRAIN_LAST_STEP ? client.step : step};
-    bool save = message.step >= 0 && be_connected() && send_line(&message) && await_answer();
+    bool save = message.step >= 0 && message.step <= MLTRAIN_STEP_MAX && be_connected() &&
+                send_line(&message) && await_answer();
     let_lock();
     return save;
 }
@@ -210,7 +213,7 @@ EXPORT int mltrain_checkpoint_committed(int64_t step, const char *path)
 {
     const char *folder = getenv("MLTRAIN_CHECKPOINT_DIR");
     char relative[SDK_PATH_MAX + 1];
-    if (step < 0 || !path)
+    if (step < 0 || step > MLTRAIN_STEP_MAX || !path)
         return -EINVAL;
     if (!getenv("MLTRAIN_SOCKET") || !folder || !folder[0])
         return 0;

@@ -22,10 +22,11 @@ extern "C" {
 #define MLTRAIN_GIVE_UP_MS 60000        /* the same, after an answer that did not come in time */
 #define MLTRAIN_COMMIT_FILES_MAX 100000 /* of one checkpoint */
 #define MLTRAIN_COMMIT_DEPTH_MAX 32     /* folders in folders of one checkpoint */
-#define MLTRAIN_LAST_STEP INT64_C(-1)   /* the step that was reported last */
+#define MLTRAIN_STEP_MAX INT64_C(1000000000000)
+#define MLTRAIN_LAST_STEP INT64_C(-1) /* the step that was reported last */
 
-/* This rank is at `step` (0 or more; others are ignored) of `total` (0: unknown). To be called at
- * each step: it costs a few microseconds and has no answer. */
+/* This rank is at `step` (0 to MLTRAIN_STEP_MAX; others are ignored) of `total` (0: unknown). To be
+ * called at each step: it costs a few microseconds and has no answer. */
 void mltrain_report(int64_t step, int64_t total);
 
 /* Is this step to be saved now, because a stop is coming? To be called at each step, by every rank,
@@ -37,8 +38,8 @@ bool mltrain_should_save(int64_t step);
  * MLTRAIN_CHECKPOINT_DIR, are written and flushed. To be called by one rank, after all have saved
  * (a barrier). Writes the commit record and tells the launcher. 0 (also without mltrain, or
  * without a checkpoint folder); -EINVAL: the path is not below the folder, a name in it has a
- * newline, or the step is negative; -ENOENT: nothing there, or an empty folder; -E2BIG: more than
- * MLTRAIN_COMMIT_FILES_MAX files; -ELOOP: folders too deep; -errno of the files. */
+ * newline, or the step is out of range; -ENOENT: nothing there, or an empty folder; -E2BIG: more
+ * than MLTRAIN_COMMIT_FILES_MAX files; -ELOOP: folders too deep; -errno of the files. */
 int mltrain_checkpoint_committed(int64_t step, const char *path);
 
 /* The checkpoint to go on from, the same for all ranks: true and its step and path, which must not

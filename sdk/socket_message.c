@@ -25,9 +25,9 @@ static bool take_number(const char **at, bool last, int64_t *ret)
     const char *c = *at;
     int64_t value = 0;
     for (; *c >= '0' && *c <= '9'; c++) {
-        if (value > (INT64_MAX - (*c - '0')) / 10)
-            return false;
         value = value * 10 + (*c - '0');
+        if (value > SDK_NUMBER_MAX)
+            return false;
     }
     if (c == *at || *c != (last ? '\0' : ' '))
         return false;
@@ -99,8 +99,10 @@ enum sdk_answer sdk_answer_of(const char *line)
 int sdk_message_write(const struct sdk_message *m, char *buffer, size_t size)
 {
     int length = -1;
-    if (m->version < 0 || m->rank < 0 || m->attempt < 0 || m->step < 0 || m->total < 0)
-        return -EINVAL;
+    const int64_t numbers[] = {m->version, m->rank, m->attempt, m->step, m->total};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (numbers[i] < 0 || numbers[i] > SDK_NUMBER_MAX)
+            return -EINVAL;
     if (m->kind == SDK_HELLO)
         length = snprintf(buffer, size, "hello %lld %lld %lld\n", (long long)m->version,
                           (long long)m->rank, (long long)m->attempt);

@@ -23,9 +23,11 @@
 #include <stdint.h>
 
 #define SDK_VERSION 1
-#define SDK_PATH_MAX 4096                /* bytes of a path */
-#define SDK_LINE_MAX (SDK_PATH_MAX + 64) /* bytes of a line, with its newline */
-#define SDK_ANSWER_MAX 256               /* bytes of a line from the launcher, with its newline */
+#define SDK_NUMBER_MAX INT64_C(1000000000000) /* steps beyond are none: mltrain counts with them \
+                                               */
+#define SDK_PATH_MAX 4096                     /* bytes of a path */
+#define SDK_LINE_MAX (SDK_PATH_MAX + 64)      /* bytes of a line, with its newline */
+#define SDK_ANSWER_MAX 256 /* bytes of a line from the launcher, with its newline */
 
 enum sdk_message_kind {
     SDK_HELLO = 1,
@@ -36,7 +38,7 @@ enum sdk_message_kind {
 
 struct sdk_message {
     enum sdk_message_kind kind;
-    int64_t version, rank, attempt; /* HELLO; each 0 or more, as all numbers here */
+    int64_t version, rank, attempt; /* HELLO; each 0 to SDK_NUMBER_MAX, as all numbers */
     int64_t step;                   /* the others */
     int64_t total;                  /* REPORT; 0: unknown */
     const char *path;               /* COMMITTED; not empty */
@@ -57,8 +59,8 @@ char *sdk_reader_space(struct sdk_reader *r, size_t *ret_room);
  * closed. */
 int sdk_reader_next(struct sdk_reader *r, struct sdk_message *ret);
 
-/* Writes the message's line with its newline, and a NUL. Gives its length; -EINVAL for a negative
- * number or a path that is empty, too long or holds a newline, -ENOBUFS. */
+/* Writes the message's line with its newline, and a NUL. Gives its length; -EINVAL for a
+ * number out of range or a path that is empty, too long or holds a newline, -ENOBUFS. */
 int sdk_message_write(const struct sdk_message *message, char *buffer, size_t size);
 
 enum sdk_answer {

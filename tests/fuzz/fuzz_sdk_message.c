@@ -1,18 +1,8 @@
 /* Bytes on MLTRAIN_SOCKET: the reader that the launcher uses for each connection. */
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "sdk/socket_message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int condition)
-{
-    if (!condition)
-        abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 /* What was read is written as the same line. */
 static void check(const struct sdk_message *m)
@@ -20,16 +10,16 @@ static void check(const struct sdk_message *m)
     char line[SDK_LINE_MAX + 1];
     static struct sdk_reader r;
     struct sdk_message again;
-    require(m->step >= 0 && m->total >= 0 && m->rank >= 0 && m->attempt >= 0 && m->version >= 0);
+    REQUIRE(m->step >= 0 && m->total >= 0 && m->rank >= 0 && m->attempt >= 0 && m->version >= 0);
     int length = sdk_message_write(m, line, sizeof line);
-    require(length > 0);
+    REQUIRE(length > 0);
     r.start = r.length = 0;
     memcpy(r.data, line, (size_t)length);
     r.length = (size_t)length;
-    require(sdk_reader_next(&r, &again) == 1);
-    require(again.kind == m->kind && again.step == m->step && again.total == m->total &&
+    REQUIRE(sdk_reader_next(&r, &again) == 1);
+    REQUIRE(again.kind == m->kind && again.step == m->step && again.total == m->total &&
             again.rank == m->rank && again.attempt == m->attempt && again.version == m->version);
-    require(m->kind != SDK_COMMITTED || strcmp(again.path, m->path) == 0);
+    REQUIRE(m->kind != SDK_COMMITTED || strcmp(again.path, m->path) == 0);
 }
 
 /* Gives what sdk_reader_next() said last, and how many messages there were. */
@@ -42,7 +32,7 @@ static int feed(const uint8_t *data, size_t size, size_t piece, size_t *ret_coun
     for (size_t at = 0; r && rc == 0 && at < size;) {
         size_t room, n = size - at < piece ? size - at : piece;
         char *to = sdk_reader_space(r, &room);
-        require(room > 0);
+        REQUIRE(room > 0);
         n = n < room ? n : room;
         memcpy(to, data + at, n);
         r->length += n;
@@ -52,7 +42,7 @@ static int feed(const uint8_t *data, size_t size, size_t piece, size_t *ret_coun
             ++*ret_count;
         }
     }
-    require(rc == 0 || rc == -EPROTO);
+    REQUIRE(rc == 0 || rc == -EPROTO);
     free(r);
     return rc;
 }
@@ -64,12 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 1 << 16)
         return 0;
     int rc = feed(data, size, size, &whole);
-    require(feed(data, size, 7, &pieces) == rc && pieces == whole);
-    char *line = malloc(size + 1);
-    if (!line)
-        return 0;
-    memcpy(line, data, size);
-    line[size] = '\0';
+    REQUIRE(feed(data, size, 7, &pieces) == rc && pieces == whole);
+    char *line = fuzz_text(data, size);
     (void)sdk_answer_of(line);
     free(line);
     return 0;

@@ -35,14 +35,14 @@ GIVE_UP_SECONDS = 60.0    # the same, after an answer that did not come in time
 COMMIT_FILES_MAX = 100000  # of one checkpoint
 COMMIT_DEPTH_MAX = 32     # folders in folders of one checkpoint
 ANSWER_MAX = 256          # bytes of a line from the launcher
-NUMBER_MAX = 2 ** 63 - 1
+STEP_MAX = 10 ** 12
 
 
 def _step_of(step):
     """An int of whatever counts steps: int, numpy's integers, a tensor with one integer."""
     step = operator.index(step)
-    if not 0 <= step <= NUMBER_MAX:
-        raise ValueError(f"step {step}: 0 or more expected, as a 64-bit number")
+    if not 0 <= step <= STEP_MAX:
+        raise ValueError(f"step {step}: 0 to {STEP_MAX} expected")
     return step
 
 

@@ -31,7 +31,7 @@ static void test_each_message_is_read_as_it_was_written(void **state)
     (void)state;
     const struct sdk_message messages[] = {
         {.kind = SDK_HELLO, .version = 1, .rank = 255, .attempt = 7},
-        {.kind = SDK_REPORT, .step = INT64_MAX, .total = 0},
+        {.kind = SDK_REPORT, .step = SDK_NUMBER_MAX, .total = 0},
         {.kind = SDK_REPORT, .step = 0, .total = 1000},
         {.kind = SDK_ASK, .step = 12},
         {.kind = SDK_COMMITTED, .step = 12, .path = "with spaces/step 12"},
@@ -70,7 +70,7 @@ static void test_lines_that_are_none_are_refused(void **state)
         "hello 1 -1 1\n",
         "report 5\n",
         "report 5 x\n",
-        "report 9223372036854775808 0\n",
+        "report 1000000000001 0\n",
         "report 99999999999999999999999999 0\n",
         "ask\n",
         "ask \n",
@@ -115,7 +115,9 @@ static void test_what_would_not_be_read_is_not_written(void **state)
     char line[SDK_LINE_MAX + 1], path[SDK_PATH_MAX + 2];
     struct sdk_message message = {.kind = SDK_ASK, .step = -1};
     assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
-    message = (struct sdk_message){.kind = SDK_COMMITTED, .step = INT64_MAX, .path = path};
+    message.step = SDK_NUMBER_MAX + 1;
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message = (struct sdk_message){.kind = SDK_COMMITTED, .step = SDK_NUMBER_MAX, .path = path};
     memset(path, 'p', sizeof path);
     path[SDK_PATH_MAX + 1] = '\0';
     assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
