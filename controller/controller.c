@@ -285,6 +285,8 @@ void controller_step(struct controller *c, const struct controller_event *event)
     if (c->exited)
         return;
     wake = earlier(wake, view_pump(c));
+    if (may_act(c))
+        wake = earlier(wake, node_loss_pump(c));
     wake = earlier(wake, apply_pump(c));
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
     c->plan_at_ms = ledger_next_wake_ms(c->ledger, c->now_ms);

@@ -25,7 +25,10 @@
     (16u * 1024 * 1024)             /* bytes of an answer that is not a list or a watch */
 #define CONTROLLER_IN_FLIGHT_MAX 64 /* requests under way at once, reflectors and lease aside */
 #define CONTROLLER_HELD_FRAMES_MAX \
-    (1024 * 1024)                    /* bytes held for a channel whose job is not known yet */
+    (1024 * 1024)                         /* bytes held for a channel whose job is not known yet */
+#define CONTROLLER_NODE_LOSS_MS 20000     /* default of node_loss_ms */
+#define CONTROLLER_NODE_LOSS_MS_MIN 16000 /* a kubelet renews its Lease every 10 s */
+#define CONTROLLER_NODE_LOSS_MS_MAX (60 * 60 * 1000)
 #define CONTROLLER_LOG_TEXT_MAX 2048 /* bytes of one log line */
 
 struct controller;
@@ -41,6 +44,8 @@ struct controller_config {
     uint32_t gpu_resources_count;
     uint64_t seed;     /* of the one generator */
     int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
+    int64_t node_loss_ms; /* from the last word of a launcher to the loss of its node, at least
+                             CONTROLLER_NODE_LOSS_MS_MIN; 0: the default */
     /* Gives a job's pre-shared key (the edge calls channel_derive_key()). */
     void (*derive_key)(void *arg, const char *job_uid, unsigned char ret_key[CONTROLLER_KEY_SIZE]);
     void *derive_arg;

@@ -141,7 +141,8 @@ void restart_refill(struct job *job);
 
 void stop_order(struct job *job);
 int64_t stop_grace_ms(const struct job *job);
-/* An event of what a stop by order has saved or lost; once, when the launchers have looked again. */
+/* An event of what a stop by order has saved or lost; once, when the launchers have looked again.
+ */
 void stop_tell_saved(struct job *job);
 void stop_suspend(struct job *job);
 void stop_resume(struct job *job);
@@ -161,9 +162,13 @@ void finish_retire(struct job *job);
 void finish_delete_job(struct job *job);
 
 /* ---- node_loss.c ---- */
+/* Whether something new may run there: it is ready, and not lost. */
+bool node_loss_is_well(const struct controller *c, const char *node);
 /* A pod that is being deleted and whose node cannot say that it has ended. */
 bool node_loss_is_stranded(const struct controller *c, const struct view_pod *pod);
 void node_loss_check(struct controller *c, const char *node);
 void node_loss_check_job(struct job *job);
+/* Asks whether lost nodes are back; returns when to call again. */
+int64_t node_loss_pump(struct controller *c);
 
 #endif

@@ -256,6 +256,7 @@ static void set_welcome(struct job *job)
         .checkpoint_pattern = spec->checkpoint.pattern ? spec->checkpoint.pattern : "",
         .progress_pattern = spec->progress.pattern ? spec->progress.pattern : "",
         .total_steps = spec->progress.total_steps,
+        .fence_ms = (uint32_t)(spec->failure_policy.fence_seconds * 1000),
         .checkpoint_repair = spec->checkpoint.repair,
     };
     /* The validator's limits are those of the messages (a test compares them). */

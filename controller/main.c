@@ -28,6 +28,7 @@ struct arguments {
     const char *lease_namespace, *identity;
     const char *log_level;
     int ready_fd;
+    int64_t node_loss_ms;
 };
 
 enum option_key {
@@ -41,6 +42,7 @@ enum option_key {
     OPTION_LEASE_NAMESPACE,
     OPTION_IDENTITY,
     OPTION_READY_FD,
+    OPTION_NODE_LOSS_TIMEOUT,
     OPTION_LOG_LEVEL,
 };
 
@@ -63,6 +65,10 @@ static const struct argp_option options[] = {
      "Where the Lease mltrain-controller lives (default mltrain-system)", 0},
     {"identity", OPTION_IDENTITY, "NAME", 0,
      "This process in the lease; must differ between controllers (default: made up)", 0},
+    {"node-loss-timeout", OPTION_NODE_LOSS_TIMEOUT, "SECONDS", 0,
+     "From the last word of a launcher to the loss of its node, while the node's Lease is not "
+     "renewed (16 to 3600, default 20)",
+     0},
     {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
     {0},
@@ -103,6 +109,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         break;
     case OPTION_LOG_LEVEL:
         a->log_level = value;
+        break;
+    case OPTION_NODE_LOSS_TIMEOUT:
+        if (mlt_parse_integer(value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
+                              CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
+            argp_error(state, "--node-loss-timeout: %s", err.text);
+        a->node_loss_ms = number * 1000;
         break;
     case OPTION_READY_FD:
         if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)
@@ -230,6 +242,7 @@ static int run(const struct arguments *a, struct mlt_error *err)
         .gpu_resources = gpus,
         .gpu_resources_count = MLT_ARRAY_LENGTH(gpus),
         .seed = seed,
+        .node_loss_ms = a->node_loss_ms,
     };
     (void)uv_loop_init(&loop);
     r = open_edge(&loop, &config, &state, &edge, err);

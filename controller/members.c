@@ -31,8 +31,7 @@ bool member_to_create(const struct job *job, const struct member *m)
     const struct controller *c = job->controller;
     if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))
         return false;
-    const struct view_node *node = view_node(&c->view, m->node);
-    if (!node || !node->ready)
+    if (!node_loss_is_well(c, m->node))
         return false; /* it comes back soon, or is given up: node_loss.c */
     return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;
 }
@@ -227,6 +226,10 @@ void members_refresh(struct job *job)
     }
     for (uint32_t i = 0; i < job->members_count; i++)
         member_refresh(job, &job->members[i]);
+    /* A controller that has just come does not know which of them it has given up. */
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (!member_of_pod(job, p) && !view_pod_terminal(p))
+            coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
 }
 
 void members_stopping(struct job *job, bool stopping)

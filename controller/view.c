@@ -61,16 +61,23 @@ static void node_seen(struct view_source *s, const cJSON *object)
         node_loss_check(c, name);
 }
 
-static void node_gone(struct controller *c, struct view_node *n)
+static void node_free(struct view *v, struct view_node *n)
 {
-    HASH_DEL(c->view.nodes, n);
-    ledger_node_gone(c->ledger, n->name, c->now_ms);
-    node_loss_check(c, n->name);
+    HASH_DEL(v->nodes, n);
+    free(n->lease.renewed);
     free(n->name);
     free(n);
 }
 
-const struct view_node *view_node(const struct view *v, const char *name)
+static void node_gone(struct controller *c, struct view_node *n)
+{
+    ledger_node_gone(c->ledger, n->name, c->now_ms);
+    node_loss_check(c, n->name);
+    c->view.nodes_lost -= n->lost;
+    node_free(&c->view, n);
+}
+
+struct view_node *view_node(const struct view *v, const char *name)
 {
     struct view_node *n;
     HASH_FIND_STR(v->nodes, name, n);
@@ -232,11 +239,7 @@ void view_release(struct view *v)
         if (v->sources[kind].reflector)
             kube_reflector_free(v->sources[kind].reflector);
     HASH_ITER(hh, v->nodes, node, next_node)
-    {
-        HASH_DEL(v->nodes, node);
-        free(node->name);
-        free(node);
-    }
+    node_free(v, node);
     HASH_ITER(hh, v->priorities, priority, next_priority)
     {
         HASH_DEL(v->priorities, priority);

@@ -39,6 +39,7 @@ struct view_pod {
     int64_t creation; /* 1, 2 ... of its member */
     uint64_t version; /* resourceVersion as a number, 0 when it is none */
     enum view_pod_phase phase;
+    bool seen_by_node; /* its kubelet has taken note of it */
     bool deleting;
     bool surplus;            /* it has ended, and so have enough newer ones of its member */
     bool delete_asked;       /* our deletion is under way or done */
@@ -64,10 +65,23 @@ struct view_job_pods {
     UT_hash_handle hh;
 };
 
+/* A node's Lease, which its kubelet renews every 10 s, as far as it was asked for: node_loss.c. */
+struct view_lease {
+    bool asking;
+    const char *missing; /* words: why it tells nothing; NULL: it does */
+    char *renewed;       /* its renewTime as text, which is only compared, never read as a time;
+                            NULL: not known */
+    bool counts;         /* it has been asked for without a gap since */
+    int64_t since_ms;    /* the first answer that said so */
+    int64_t asked_ms, ask_at_ms;
+};
+
 struct view_node {
     char *name;
     bool ready;
-    int64_t unready_since_ms; /* while it is not */
+    bool lost;                /* its Lease has not been renewed while somebody there was silent */
+    int64_t unready_since_ms; /* while it is not ready */
+    struct view_lease lease;
     unsigned list_seen;
     UT_hash_handle hh;
 };
@@ -93,6 +107,7 @@ struct view {
     struct view_pod *pods;
     struct view_job_pods *job_pods;
     struct view_node *nodes;
+    unsigned nodes_lost;
     struct view_name *priorities;
 };
 
@@ -120,7 +135,7 @@ void view_pod_answered(struct controller *c, const cJSON *pod);
 /* A pod that the API server has told us does not exist (404 on deletion). */
 void view_pod_missing(struct controller *c, const char *namespace_, const char *name);
 
-const struct view_node *view_node(const struct view *v, const char *name); /* NULL: unknown */
+struct view_node *view_node(const struct view *v, const char *name); /* NULL: unknown */
 
 /* Whether its ranks cannot run any more. */
 bool view_pod_ended(const struct view_pod *pod);

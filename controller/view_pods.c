@@ -256,6 +256,7 @@ static void pod_read(const struct controller *c, struct view_pod *p, const cJSON
     p->node = mlt_strdup(json_string(pod, "spec.nodeName", ""));
     p->version = view_version(pod);
     p->phase = phase_of(json_string(pod, "status.phase", "Pending"));
+    p->seen_by_node = p->phase != VIEW_PENDING || json_find(pod, "status.startTime") != NULL;
     p->deleting = json_find(pod, "metadata.deletionTimestamp") != NULL;
     if (!*p->job_uid)
         return;

@@ -38,7 +38,8 @@ static int check_node(const struct ledger *l, const struct ledger_node *node, co
         ledger_node_capacity(l, node, capacity);
         ledger_node_others(l, node, others);
     }
-    if (view.known != node->known || (node->known && view.schedulable != node->schedulable))
+    bool schedulable = node->schedulable && !node->lost;
+    if (view.known != node->known || (node->known && view.schedulable != schedulable))
         return mlt_fail(err, EBADMSG, "node %s: known or schedulable only here or only in the gang",
                         node->name);
     for (uint32_t r = 0; r < GANG_DEVICE_0 + l->devices_count; r++)

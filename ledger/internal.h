@@ -42,6 +42,7 @@ struct ledger_pod;
 struct ledger_node {
     char *name;
     bool known, schedulable, time_sliced;
+    bool lost;                            /* nobody hears of it, whatever its object says */
     cJSON *labels, *taints, *allocatable; /* owned copies; NULL: none */
     struct ledger_pod **pods;             /* bound here and not terminal */
     uint32_t pods_count, pods_capacity;

@@ -31,6 +31,8 @@ void ledger_free(struct ledger *l);
 
 void ledger_node(struct ledger *l, const cJSON *node, int64_t now_ms);
 void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms);
+/* A known node that nobody hears of is not schedulable, whatever its object says. */
+void ledger_node_lost(struct ledger *l, const char *name, bool lost);
 /* Every pod of the cluster, ours and others'. Non-terminal pods bound to a node count as its use
  * (Terminating included, sidecars, init peaks, overhead); pods of placed gangs are already counted
  * by the gang's placement. */

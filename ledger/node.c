@@ -99,6 +99,15 @@ void ledger_node(struct ledger *l, const cJSON *object, int64_t now_ms)
     ledger_node_mark(l, node);
 }
 
+void ledger_node_lost(struct ledger *l, const char *name, bool lost)
+{
+    struct ledger_node *node = ledger_map_find(&l->nodes, name);
+    if (!node || node->lost == lost)
+        return;
+    node->lost = lost;
+    ledger_node_mark(l, node);
+}
+
 void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms)
 {
     (void)now_ms;
@@ -106,6 +115,7 @@ void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms)
     if (!node || !node->known)
         return;
     forget_object(node);
+    node->lost = false;
     node->went = true;
     ledger_jobs_forget_node(l, node); /* should it come back, then as another machine */
     ledger_node_mark(l, node);

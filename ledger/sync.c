@@ -67,7 +67,7 @@ static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_erro
     if (rc == 0 && node->known) {
         struct gang_event set = {.kind = GANG_NODE_SET, .node = node->number};
         set.node_class = node->class_;
-        set.schedulable = node->schedulable;
+        set.schedulable = node->schedulable && !node->lost;
         ledger_node_capacity(l, node, set.capacity);
         ledger_node_others(l, node, set.used_by_others);
         rc = gang_event(l->gang, &set, 0, err);

@@ -126,6 +126,10 @@ static int check_rules(const struct trainingjob_failure_policy *policy, struct m
                             "and onSignals",
                             i);
     }
+    if (policy->fence_seconds > 0 && policy->fence_seconds < TRAININGJOB_FENCE_SECONDS_MIN)
+        return mlt_fail(err, EINVAL,
+                        "spec.failurePolicy.fenceSeconds: expected 0 (off) or at least %d",
+                        TRAININGJOB_FENCE_SECONDS_MIN);
     return 0;
 }
 

@@ -138,6 +138,7 @@ static void new_controller(struct world *w)
         .gpu_resources = gpus,
         .gpu_resources_count = 1,
         .seed = 42,
+        .node_loss_ms = w->node_loss_ms,
         .derive_key = derive_key,
     };
     w->c = controller_new(&config);
@@ -154,7 +155,7 @@ void world_replace_controller(struct world *w)
     w->exited = false;
     new_controller(w);
     for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
-        if (w->launchers[i].used)
+        if (w->launchers[i].used && !w->launchers[i].deaf)
             world_launcher_connects(w, &w->launchers[i]);
 }
 
@@ -218,7 +219,7 @@ void world_run(struct world *w)
 static void come_back(struct world *w)
 {
     for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
-        if (w->launchers[i].used && w->launchers[i].refused) {
+        if (w->launchers[i].used && w->launchers[i].refused && !w->launchers[i].deaf) {
             w->launchers[i].refused = false;
             world_launcher_connects(w, &w->launchers[i]);
         }
@@ -241,6 +242,7 @@ void world_advance(struct world *w, int64_t ms)
         w->wall_ms += next - w->now_ms;
         w->now_ms = next;
         come_back(w);
+        world_renew_leases(w);
         world_run(w);
     }
 }

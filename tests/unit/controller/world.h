@@ -53,6 +53,7 @@ struct world_launcher {
     bool stopping;
     bool refused; /* comes back after a while */
     bool ignores_exit;
+    bool deaf; /* its channel stands, and nothing passes */
     struct rendezvous_exit exits[8];
     uint32_t exits_count;
     struct rendezvous_checkpoint checkpoints[4]; /* newest first */
@@ -83,6 +84,12 @@ struct world {
     bool slow_garbage;           /* pods outlive their job */
     const char *tail;            /* last output of a rank that fails; NULL: an ordinary one */
     const char *reject_on;       /* the kubelet of this node rejects pods */
+    bool leases;                 /* every node has a Lease, which its kubelet renews every 10 s */
+    int64_t renewed_ms;          /* when they did so last */
+    const char *dead_kubelets;   /* nodes whose kubelet does nothing, NULL: none */
+    bool mute_leases;            /* questions for Leases of nodes get a 503 */
+    unsigned leases_read;        /* of nodes */
+    int64_t node_loss_ms;        /* of the next controllers; 0: the default */
     const char *refuse_delete;   /* message of a 403 for deletions */
     const char *refuse_status;   /* message of a 422 for status writes */
     uint32_t cause;              /* of the next failures; 0: by exit code and signal */
@@ -155,6 +162,10 @@ void world_terminating(struct world *w, struct world_launcher *l);
 void world_pod_ends(struct world *w, struct world_launcher *l, int code);
 /* The kubelet ends a pod for a reason of its own (status.reason). */
 void world_pod_stopped(struct world *w, struct world_launcher *l, const char *reason);
+/* The kubelets of these nodes are dead (NULL: none is any more), their objects stay as they are. */
+void world_kubelets_die(struct world *w, const char *nodes);
+/* What the launcher says passes again. */
+void world_launcher_hears(struct world *w, struct world_launcher *l);
 void world_node_ready(struct world *w, const char *node, bool ready);
 void world_channel_breaks(struct world *w, struct world_launcher *l);
 void world_launcher_connects(struct world *w, struct world_launcher *l);

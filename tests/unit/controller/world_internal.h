@@ -19,6 +19,7 @@ void world_kubelet_sees(struct world *w, const char *key);
 void world_channel_send(struct world *w, const struct controller_effect *effect);
 cJSON *world_job_object(struct world *w, const char *job);
 bool world_is_on_lost_node(struct world *w, const cJSON *pod);
+void world_renew_leases(struct world *w);
 void world_check_slots(struct world *w, const cJSON *pod);
 
 #endif

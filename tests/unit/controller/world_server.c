@@ -360,7 +360,10 @@ void world_serve(struct world *w, const struct world_event *request)
     if (w->unavailable > 0 && strcmp(t.plural, "leases") != 0) {
         w->unavailable--;
         answer_error(w, request->e.id, 503, "ServiceUnavailable", "try again");
+    } else if (strcmp(t.namespace_, "kube-node-lease") == 0 && w->mute_leases) {
+        answer_error(w, request->e.id, 503, "ServiceUnavailable", "try again");
     } else if (strcmp(request->verb, "GET") == 0) {
+        w->leases_read += strcmp(t.namespace_, "kube-node-lease") == 0;
         serve_get(w, request->e.id, &t);
     } else if (strcmp(request->verb, "POST") == 0) {
         serve_post(w, request->e.id, &t, request->body);

@@ -90,8 +90,6 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
         {"/spec/checkpoint", "{\"path\":\"/c\",\"format\":\"deepspeed\"}",
          "spec.checkpoint.format: `deepspeed` is not supported yet"},
         {"/spec/checkpoint/repair", "true", "spec.checkpoint.repair: not supported yet"},
-        {"/spec/failurePolicy/fenceSeconds", "5",
-         "spec.failurePolicy.fenceSeconds: not supported yet"},
         {"/spec/mpi/wireup", "\"pmix\"", "spec.mpi.wireup: not supported yet"},
     };
     cleanup_json cJSON *full = full_job();
