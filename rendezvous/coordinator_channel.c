@@ -111,6 +111,8 @@ void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
 
 /* Counts a refusal and says why; `reason` holds RENDEZVOUS_REASON_MAX bytes. */
 static void count_refusal(struct coordinator *c, uint64_t channel, char *reason, const char *format,
+                          va_list args) MLT_PRINTF(4, 0);
+static void count_refusal(struct coordinator *c, uint64_t channel, char *reason, const char *format,
                           va_list args)
 {
     (void)vsnprintf(reason, RENDEZVOUS_REASON_MAX, format, args);
