@@ -1,6 +1,9 @@
 /* The server itself: the listening socket, libmicrohttpd's daemon, and how it is driven by a libuv
  * loop.
  *
+ * Clients are accepted here and handed to libmicrohttpd: by itself it stops listening when it meets
+ * a full table of descriptors, until one of its connections happens to close.
+ *
  * libmicrohttpd runs without threads. Its epoll descriptor is watched by a uv_poll_t and its next
  * timeout is kept by a uv_timer_t; MHD_run() is called from these two only, so that no callback of
  * ours ever runs inside another call of ours. The daemon is stopped from the close callback of the
@@ -25,6 +28,8 @@
 #define BODY_MAX (1024u * 1024 * 1024)
 #define CONNECTIONS_MAX 65536u
 #define BACKLOG 512
+#define ACCEPTS_AT_ONCE 64  /* in one turn of the loop */
+#define ACCEPT_AGAIN_MS 100 /* after one that failed for want of a descriptor or of memory */
 /* Before runs that move nothing become rarer. Long headers, which libmicrohttpd reads by about
  * 1,500 bytes without calling us, need so many. */
 #define IDLE_RUNS_AT_ONCE 64
@@ -64,6 +69,8 @@ static uint64_t delay_for_run(struct httpd *h, unsigned activity_before)
     return shift < IDLE_RUN_SHIFT_MAX ? 1u << shift : 1u << IDLE_RUN_SHIFT_MAX;
 }
 
+static void listen_if_room(struct httpd *h);
+
 static void run_daemon(struct httpd *h)
 {
     if (h->stopping)
@@ -73,6 +80,9 @@ static void run_daemon(struct httpd *h)
     (void)MHD_run(h->daemon);
     if (h->stopping)
         return;
+    if (!uv_is_active((uv_handle_t *)&h->listen_poll) &&
+        !uv_is_active((uv_handle_t *)&h->accept_timer))
+        listen_if_room(h); /* a connection may have gone */
     if (MHD_get_timeout(h->daemon, &timeout_ms) != MHD_YES) {
         (void)uv_timer_stop(&h->timer);
         return;
@@ -109,6 +119,49 @@ static void on_hangup_ready(uv_poll_t *poll, int status, int events)
     struct httpd *h = poll->data;
     if (!h->stopping)
         httpd_stream_hangups(h);
+}
+
+/* ---- clients ---- */
+
+static void on_client(uv_poll_t *poll, int status, int events);
+
+/* Listens while there is room for one more connection. Those beyond it wait in the backlog. */
+static void listen_if_room(struct httpd *h)
+{
+    if (h->stopping)
+        return;
+    if (httpd_connections(h) < h->connections_max)
+        (void)uv_poll_start(&h->listen_poll, UV_READABLE, on_client);
+    else
+        (void)uv_poll_stop(&h->listen_poll);
+}
+
+static void on_accept_timer(uv_timer_t *timer)
+{
+    listen_if_room(timer->data);
+}
+
+static void on_client(uv_poll_t *poll, int status, int events)
+{
+    struct httpd *h = poll->data;
+    (void)status, (void)events;
+    for (int i = 0; i < ACCEPTS_AT_ONCE && httpd_connections(h) < h->connections_max; i++) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        int fd = accept4(h->listen_fd, (struct sockaddr *)&address, &length,
+                         SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) /* closes it when it fails */
+            (void)MHD_add_connection(h->daemon, fd, (struct sockaddr *)&address, length);
+        else if (errno == EAGAIN)
+            break;
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            (void)uv_poll_stop(&h->listen_poll);
+            (void)uv_timer_start(&h->accept_timer, on_accept_timer, ACCEPT_AGAIN_MS, 0);
+            return;
+        }
+    }
+    httpd_wake(h);
+    listen_if_room(h);
 }
 
 /* ---- starting ---- */
@@ -165,7 +218,7 @@ static int listen_on(const struct httpd_config *config, int *ret_fd, uint16_t *r
 /* libmicrohttpd tells only its log why it does not start. Later messages are about clients that
  * left in the middle of something, and are dropped. */
 __attribute__((format(printf, 2, 0))) static void on_message(void *arg, const char *format,
-                                                              va_list list)
+                                                             va_list list)
 {
     struct httpd *h = arg;
     if (h->started)
@@ -177,8 +230,7 @@ __attribute__((format(printf, 2, 0))) static void on_message(void *arg, const ch
     mlt_text_puts(&h->start_messages, line);
 }
 
-/* At the connection cap libmicrohttpd stops listening, and only its next run after a connection is
- * gone listens again; nothing else would bring that run about. */
+/* There is room again, but libmicrohttpd counts the connection until its next run. */
 static void on_connection(void *arg, struct MHD_Connection *connection, void **unused,
                           enum MHD_ConnectionNotificationCode what)
 {
@@ -187,14 +239,12 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **u
         httpd_wake(arg);
 }
 
-static int start_daemon(struct httpd *h, const struct httpd_config *config, int fd,
-                        struct mlt_error *err)
+static int start_daemon(struct httpd *h, const struct httpd_config *config, struct mlt_error *err)
 {
     size_t header_max = config->header_max ? config->header_max : HTTPD_HEADER_MAX_DEFAULT;
-    unsigned connections =
-        config->connections_max ? config->connections_max : HTTPD_CONNECTIONS_MAX_DEFAULT;
     unsigned idle_s = config->idle_timeout_s ? config->idle_timeout_s : HTTPD_IDLE_TIMEOUT_DEFAULT;
-    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned flags =
+        MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, NULL},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, NULL},
@@ -215,11 +265,11 @@ static int start_daemon(struct httpd *h, const struct httpd_config *config, int 
     }
     h->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, httpd_on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_message, h,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_URI_LOG_CALLBACK, httpd_on_request_line, h,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_NOTIFY_COMPLETED,
-        httpd_on_completed, h, MHD_OPTION_CONNECTION_LIMIT, connections,
-        MHD_OPTION_CONNECTION_TIMEOUT, idle_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        header_max + CONNECTION_WRITE_ROOM, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, httpd_on_request_line, h, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, h, MHD_OPTION_NOTIFY_COMPLETED, httpd_on_completed, h,
+        MHD_OPTION_CONNECTION_LIMIT, h->connections_max, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, header_max + CONNECTION_WRITE_ROOM, MHD_OPTION_ARRAY,
+        tls, MHD_OPTION_END);
     h->started = true;
     if (!h->daemon)
         return mlt_fail(err, EINVAL, "start the HTTP server: %s",
@@ -258,21 +308,20 @@ static int start_polls(struct httpd *h, struct mlt_error *err)
     if (r < 0)
         return mlt_fail(err, -r, "watch the streams' sockets: %s", uv_strerror(r));
     h->handles++;
+    r = uv_poll_init(h->loop, &h->listen_poll, h->listen_fd);
+    if (r < 0)
+        return mlt_fail(err, -r, "watch the listening socket: %s", uv_strerror(r));
+    h->handles++;
     (void)uv_timer_init(h->loop, &h->timer);
+    (void)uv_timer_init(h->loop, &h->accept_timer);
     (void)uv_idle_init(h->loop, &h->again);
-    h->handles += 2;
-    h->daemon_poll.data = h->hangup_poll.data = h->timer.data = h->again.data = h;
+    h->handles += 3;
+    h->daemon_poll.data = h->hangup_poll.data = h->listen_poll.data = h;
+    h->timer.data = h->accept_timer.data = h->again.data = h;
+    listen_if_room(h);
     (void)uv_poll_start(&h->daemon_poll, UV_READABLE, on_daemon_ready);
     (void)uv_poll_start(&h->hangup_poll, UV_READABLE, on_hangup_ready);
     return 0;
-}
-
-/* Closes a listening socket that libmicrohttpd did not take over. It closes it itself in some of
- * its failures and not in others, and does not say. */
-static void close_if_open(int fd)
-{
-    if (fcntl(fd, F_GETFD) >= 0)
-        (void)close(fd);
 }
 
 int httpd_new(uv_loop_t *loop, const struct httpd_config *config, httpd_handler_f *handler,
@@ -292,17 +341,16 @@ int httpd_new(uv_loop_t *loop, const struct httpd_config *config, httpd_handler_
     h->arg = arg;
     LIST_INIT(&h->requests);
     h->hangup_fd = -1;
+    h->listen_fd = fd;
+    h->connections_max =
+        config->connections_max ? config->connections_max : HTTPD_CONNECTIONS_MAX_DEFAULT;
     h->body_max = config->body_max ? config->body_max : HTTPD_BODY_MAX_DEFAULT;
     h->stream_queue_max =
         config->stream_queue_max ? config->stream_queue_max : HTTPD_STREAM_QUEUE_MAX_DEFAULT;
     mlt_text_init(&h->start_messages, START_MESSAGES_MAX);
-    r = start_daemon(h, config, fd, err);
-    if (r < 0) {
-        close_if_open(fd);
-        h->stopping = true;
-    } else {
+    r = start_daemon(h, config, err);
+    if (r >= 0)
         r = start_polls(h, err);
-    }
     mlt_text_release(&h->start_messages);
     if (r < 0) {
         httpd_free(h, NULL, NULL);
@@ -342,6 +390,8 @@ static void stop(struct httpd *h)
     }
     if (h->hangup_fd >= 0)
         (void)close(h->hangup_fd);
+    if (h->listen_fd >= 0)
+        (void)close(h->listen_fd);
     if (h->closed)
         h->closed(h->closed_arg);
     free(h);
@@ -361,8 +411,10 @@ void httpd_free(struct httpd *h, void (*closed)(void *arg), void *arg)
     h->stopping = true;
     h->closed = closed;
     h->closed_arg = arg;
-    uv_handle_t *handles[] = {(uv_handle_t *)&h->daemon_poll, (uv_handle_t *)&h->hangup_poll,
-                              (uv_handle_t *)&h->timer, (uv_handle_t *)&h->again};
+    /* In the order of start_polls(). */
+    uv_handle_t *handles[] = {(uv_handle_t *)&h->daemon_poll,  (uv_handle_t *)&h->hangup_poll,
+                              (uv_handle_t *)&h->listen_poll,  (uv_handle_t *)&h->timer,
+                              (uv_handle_t *)&h->accept_timer, (uv_handle_t *)&h->again};
     unsigned count = h->handles;
     if (count == 0)
         stop(h); /* only a server that never started has no handles */

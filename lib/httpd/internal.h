@@ -12,14 +12,18 @@
 struct httpd {
     uv_loop_t *loop;
     struct MHD_Daemon *daemon;
-    uv_poll_t daemon_poll; /* libmicrohttpd's epoll set */
-    uv_poll_t hangup_poll; /* our own epoll set of streams' sockets, see stream.c */
-    uv_timer_t timer;      /* libmicrohttpd's next timeout */
-    uv_idle_t again;       /* libmicrohttpd has more to do at once */
-    unsigned activity;     /* counts callbacks of libmicrohttpd, see run_daemon() */
-    unsigned idle_runs;    /* in a row that were asked for and moved nothing */
-    int hangup_fd;         /* -1: none */
-    unsigned handles;      /* initialised and not yet closed */
+    uv_poll_t daemon_poll;   /* libmicrohttpd's epoll set */
+    uv_poll_t listen_poll;   /* the listening socket, while clients may come */
+    uv_timer_t accept_timer; /* after a client could not be taken for want of a descriptor */
+    uv_poll_t hangup_poll;   /* our own epoll set of streams' sockets, see stream.c */
+    uv_timer_t timer;        /* libmicrohttpd's next timeout */
+    uv_idle_t again;         /* libmicrohttpd has more to do at once */
+    unsigned activity;       /* counts callbacks of libmicrohttpd, see run_daemon() */
+    unsigned idle_runs;      /* in a row that were asked for and moved nothing */
+    int hangup_fd;           /* -1: none */
+    int listen_fd;           /* -1: none */
+    unsigned connections_max;
+    unsigned handles; /* initialised and not yet closed */
     uint16_t port;
 
     httpd_handler_f *handler;

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include "lib/base/cleanup.h"
@@ -235,6 +236,39 @@ static void test_a_request_may_be_answered_after_its_server_was_freed(void **sta
     exchange_wait(&f.loop, &x);
     assert_string_not_equal(x.error, "");
     assert_int_equal(f.gone_count, 0);
+    stop(&f);
+}
+
+static void test_clients_are_served_again_after_descriptors_were_short(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct exchange standing, x;
+    struct rlimit before, none;
+    start(&f, 0, 0);
+    get(&f, &standing, "/watch"); /* a connection that stays, so that none closes meanwhile */
+    wait_asked(&f);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(httpd_port(f.server))};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int highest = dup(client);
+    assert_true(client >= 0 && highest >= 0);
+    (void)close(highest);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)highest, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    run_for(&f.loop, 300);
+    assert_int_equal(httpd_connections(f.server), 1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    get(&f, &x, "/busy");
+    exchange_wait(&f.loop, &x);
+    assert_int_equal(x.status, 429);
+    mlt_text_release(&x.body);
+    (void)close(client);
+    kube_call_cancel(standing.call);
+    mlt_text_release(&standing.body);
+    run_for(&f.loop, 50);
     stop(&f);
 }
 
@@ -704,6 +738,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_may_come_later),
         cmocka_unit_test(test_a_late_answer_to_a_client_that_left_is_dropped),
         cmocka_unit_test(test_a_request_may_be_answered_after_its_server_was_freed),
+        cmocka_unit_test(test_clients_are_served_again_after_descriptors_were_short),
         cmocka_unit_test(test_a_body_up_to_the_maximum_is_whole_and_a_longer_one_gets_413),
         cmocka_unit_test(test_two_hundred_clients_at_once_are_all_answered),
         cmocka_unit_test(test_clients_beyond_the_connection_cap_wait_their_turn),
