@@ -98,6 +98,8 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
         no, kill_timeout, no, no, kill_timeout_leaving),
     ROW(LINGER_TIME, no, no, no, no, no,
         no, no, no, linger_over, no),
+    ROW(FENCE_TIME, no, no, no, fence_time, fence_time,
+        fence_time, no, no, no, no),
 };
 /* clang-format on */
 
@@ -253,6 +255,8 @@ void supervisor_frame(struct supervisor *s, const struct rendezvous_frame *frame
     } else {
         decision = member_consider(&s->member, &message, &why);
     }
+    if (decision != MEMBER_REFUSE && message.type != RENDEZVOUS_REFUSED)
+        s->heard_ms = now_ms;
     if (decision == MEMBER_REFUSE) {
         refuse(s, rendezvous_type_name(frame->type), why);
     } else if (decision == MEMBER_OBEY && event_of(message.type, &event.kind)) {

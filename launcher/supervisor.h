@@ -85,7 +85,8 @@ enum supervisor_state {
     XX(GRACE_TIME)                                                                            \
     XX(KILL_TIME)                                                                             \
     XX(HOLD_TIME)                                                                             \
-    XX(LINGER_TIME)
+    XX(LINGER_TIME)                                                                           \
+    XX(FENCE_TIME)
 
 enum supervisor_event_kind {
 #define XX(name) SUPERVISOR_ON_##name,
@@ -100,7 +101,8 @@ enum supervisor_event_kind {
     XX(GRACE)                                            \
     XX(KILL)                                             \
     XX(HOLD) /* ranks wait for a save to be confirmed */ \
-    XX(LINGER)
+    XX(LINGER)                                           \
+    XX(FENCE) /* nothing is heard of a controller */
 
 enum supervisor_timer {
 #define XX(name) SUPERVISOR_TIMER_##name,

@@ -30,6 +30,7 @@ struct supervisor {
     enum supervisor_state state;
     struct member member;
     bool connected;
+    int64_t heard_ms; /* when a controller that leads was heard last */
     bool terminating;
     int terminating_signal;
     unsigned todo;                                            /* enum supervisor_todo */
@@ -43,6 +44,7 @@ struct supervisor {
     uint32_t ranks_count, processes, alive;
     int64_t started_ms;
     bool signalled, killed, unkillable, stopped;
+    bool fenced; /* killed by its own fence */
     int sent_signal;
     int64_t grace_until_ms; /* 0: no grace runs */
     struct supervisor_rank *ranks;
@@ -51,7 +53,7 @@ struct supervisor {
 
     /* The order to save, see supervisor_save.c. */
     struct {
-        int64_t step;   /* that is to be saved, or RENDEZVOUS_NO_STEP: none, or it was passed */
+        int64_t step; /* that is to be saved, or RENDEZVOUS_NO_STEP: none, or it was passed */
         int64_t proposed;
         bool confirmed; /* every member has agreed to it */
         bool signalled; /* ranks that do not ask have had their signal */
@@ -96,6 +98,11 @@ supervisor_verb supervisor_save_ordered, supervisor_caught, supervisor_reported,
     supervisor_asked_late, supervisor_unasked, supervisor_hold_over, supervisor_examine,
     supervisor_examined;
 void supervisor_forget_save(struct supervisor *s);
+
+/* supervisor_fence.c: without a controller for too long. */
+supervisor_verb supervisor_fence_time;
+/* Ranks run, and the controller has just been heard: from now on it is listened for. */
+void supervisor_fence_begin(struct supervisor *s);
 
 /* supervisor_stop.c: STOP, SIGTERM, EXIT and the kill. */
 supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,

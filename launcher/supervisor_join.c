@@ -221,7 +221,10 @@ void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *
 void supervisor_welcomed_running(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    if (take_welcome(s) && s->unkillable)
+    if (!take_welcome(s))
+        return;
+    supervisor_fence_begin(s);
+    if (s->unkillable)
         supervisor_send_stopped(s); /* the one thing that HELLO cannot say */
 }
 

@@ -15,7 +15,7 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
     const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
     s->attempt = event->message->attempt;
     s->started_ms = event->now_ms;
-    s->signalled = s->killed = s->unkillable = s->stopped = false;
+    s->signalled = s->killed = s->unkillable = s->stopped = s->fenced = false;
     s->sent_signal = 0;
     s->grace_until_ms = 0;
     s->step = RENDEZVOUS_NO_STEP;
@@ -30,6 +30,7 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
     supervisor_forget_save(s);
     s->state = SUPERVISOR_STARTING;
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
+    supervisor_fence_begin(s);
     bool hosts = start->node_rank == 0;
     if (hosts && start->master_port != s->port)
         supervisor_log(s, "START names port %u, this launcher holds %u", start->master_port,
@@ -101,8 +102,10 @@ static void note_exit(struct supervisor *s, const struct supervisor_event *event
                                .signalled = s->signalled || s->killed,
                                .killed = s->killed};
     enum rendezvous_cause cause = exit_cause(&facts);
-    bool failed =
-        (facts.code || facts.signal || facts.exec_errno) && cause != RENDEZVOUS_CAUSE_KILLED_BY_US;
+    bool ours = cause == RENDEZVOUS_CAUSE_KILLED_BY_US;
+    if (ours && s->fenced)
+        cause = RENDEZVOUS_CAUSE_FENCED;
+    bool failed = (facts.code || facts.signal || facts.exec_errno) && !ours;
     for (uint32_t i = first; i <= last; i++) {
         struct supervisor_rank *rank = &s->ranks[i];
         assert(rank->alive);

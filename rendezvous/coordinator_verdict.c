@@ -152,6 +152,7 @@ static enum failure_class class_of(uint32_t cause)
     case RENDEZVOUS_CAUSE_OUT_OF_MEMORY:
         return FAILURE_OUT_OF_MEMORY;
     case RENDEZVOUS_CAUSE_LAUNCHER_LOST:
+    case RENDEZVOUS_CAUSE_FENCED: /* out of reach, as a lost node is */
         return FAILURE_LOST;
     case RENDEZVOUS_CAUSE_KILLED_BY_US:
         return FAILURE_STOPPED_ALONE;
@@ -191,6 +192,7 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
 {
     struct failure f = {
         .class = class_of(e->cause),
+        .infrastructure = e->cause == RENDEZVOUS_CAUSE_FENCED,
         .seat = seat_index(c, s),
         .rank = (int64_t)s->rank_base + e->local_rank,
         .code = e->code,

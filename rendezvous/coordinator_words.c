@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void say_what(struct mlt_text *t, const struct failure *f, const char *lost_words)
+static void say_what(const struct coordinator *c, struct mlt_text *t, const struct failure *f,
+                     const char *lost_words)
 {
     const char *name;
     switch (f->cause) {
@@ -19,6 +20,12 @@ static void say_what(struct mlt_text *t, const struct failure *f, const char *lo
     case RENDEZVOUS_CAUSE_EXEC_FAILED:
         name = strerrordesc_np(f->code);
         mlt_text_printf(t, "could not be started: %s", name ? name : "unknown error");
+        break;
+    case RENDEZVOUS_CAUSE_FENCED:
+        mlt_text_printf(t,
+                        "was stopped by its fence: its launcher heard nothing of a controller "
+                        "for %u s",
+                        c->welcome.welcome.fence_ms / 1000);
         break;
     case RENDEZVOUS_CAUSE_KILLED_BY_US:
         mlt_text_puts(t, "was stopped by its launcher");
@@ -45,7 +52,7 @@ void failure_words(const struct coordinator *c, struct failure *f, const char *l
     if (f->node[0])
         mlt_text_printf(&t, " on %s", f->node);
     mlt_text_puts(&t, f->rank >= 0 ? ") " : " ");
-    say_what(&t, f, lost_words);
+    say_what(c, &t, f, lost_words);
     (void)snprintf(f->words, sizeof f->words, "%s", mlt_text_string(&t));
     mlt_text_release(&t);
 }

@@ -34,7 +34,8 @@
     XX(OUT_OF_MEMORY, 4, "out of memory")        /* cgroup says so */                          \
     XX(EXEC_FAILED, 5, "could not be started")   /* `code` is errno */                         \
     XX(LAUNCHER_LOST, 6, "lost with its launcher")                                             \
-    XX(HUNG, 7, "hung") /* no step for too long; never said by a launcher */
+    XX(HUNG, 7, "hung")                   /* no step for too long; never said by a launcher */ \
+    XX(FENCED, 8, "stopped by its fence") /* its launcher has heard nothing for fence_ms */
 
 enum rendezvous_cause {
 #define XX(name, number, words) RENDEZVOUS_CAUSE_##name = number,
@@ -213,7 +214,8 @@ struct rendezvous_welcome {
     uint32_t stop_signal, stop_grace_ms;
     bool takes_notices;     /* appended */
     bool checkpoint_repair; /* appended: torn checkpoints are renamed before a start */
-    uint32_t fence_ms; /* appended: without a channel for so long, the ranks are stopped; 0: off */
+    uint32_t fence_ms; /* appended: a launcher that has heard nothing for so long stops its ranks;
+                          0: off */
     bool orders_saves; /* appended: TERMINATING is answered with CHECKPOINT_NOW or STOP */
 };
 

@@ -3,9 +3,12 @@
 #include "rendezvous/channel/link.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <openssl/err.h>
 
@@ -305,10 +308,21 @@ void link_init(struct link *l, uv_loop_t *loop, enum rendezvous_direction peer_s
     l->handles = 2;
 }
 
+/* A network that was cut for a while would be found well again only by a retransmission, up to two
+ * minutes late: a new connection is quicker. */
+static void limit_unacked(struct link *l)
+{
+    unsigned ms = LINK_UNACKED_MS;
+    uv_os_fd_t fd;
+    if (uv_fileno((uv_handle_t *)&l->tcp, &fd) == 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
 static void begin(struct link *l)
 {
     (void)uv_tcp_nodelay(&l->tcp, 1);
     (void)uv_tcp_keepalive(&l->tcp, 1, LINK_KEEPALIVE_S);
+    limit_unacked(l);
     int rc = uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
     if (rc < 0) {
         fail_errno(l, rc);

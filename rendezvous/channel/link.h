@@ -19,6 +19,7 @@
 #define LINK_DRAIN_MS 1000 /* from an orderly close to a hard one */
 #define LINK_REASON_MAX 256
 #define LINK_KEEPALIVE_S 30
+#define LINK_UNACKED_MS 20000 /* what is not acknowledged by then: the connection is dead */
 
 struct link;
 

@@ -299,6 +299,33 @@ static void test_the_fence_is_waited_for_by_the_next_controller_too(void **state
     world_release(&w);
 }
 
+static void
+test_ranks_that_their_own_fence_has_stopped_restart_in_place_without_a_charge(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, "{\"spec\":{\"failurePolicy\":{\"fenceSeconds\":60}}}");
+    struct world_launcher *l = world_launcher(&w, "a", 1);
+    world_channel_breaks(&w, l);
+    world_advance(&w, 62000); /* its node is well */
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    l->exits[l->exits_count++] = (struct rendezvous_exit){
+        .rank = 1, .signal = 9, .cause = RENDEZVOUS_CAUSE_FENCED, .after_ms = 60000, .tail = ""};
+    l->state = LAUNCHER_READY;
+    l->ready_attempt = 2;
+    world_launcher_hears(&w, l);
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    assert_int_equal(w.pods_created, 2);
+    assert_string_equal(world_status(&w, "a", "failures[0].cause"), "Infrastructure");
+    assert_string_equal(world_status(&w, "a", "failures[0].message"),
+                        "rank 1 (worker 1 on node002) was stopped by its fence: its launcher heard "
+                        "nothing of a controller for 60 s");
+    world_release(&w);
+}
+
 static void test_a_node_without_a_lease_is_judged_by_its_condition_and_that_is_said(void **state)
 {
     struct world w;
@@ -350,6 +377,8 @@ int main(void)
         cmocka_unit_test(test_an_old_launcher_that_is_heard_again_is_told_to_end),
         cmocka_unit_test(test_the_fence_is_waited_for),
         cmocka_unit_test(test_the_fence_is_waited_for_by_the_next_controller_too),
+        cmocka_unit_test(
+            test_ranks_that_their_own_fence_has_stopped_restart_in_place_without_a_charge),
         cmocka_unit_test(test_a_node_without_a_lease_is_judged_by_its_condition_and_that_is_said),
         cmocka_unit_test(test_a_suspended_job_is_resumed_though_a_lost_node_holds_its_pod),
     };

@@ -126,6 +126,14 @@ static const struct {
      2,
      2,
      "rank 2 (worker 2 on node003) exited with code 3"},
+    {"what a launcher out of reach has stopped by its fence counts as a lost pod",
+     {{0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 90},
+      {1, RENDEZVOUS_CAUSE_FENCED, 0, 9, 60000},
+      {2, RENDEZVOUS_CAUSE_EXITED, 1, 0, 91}},
+     1,
+     1,
+     "rank 1 (worker 1 on node002) was stopped by its fence: its launcher heard nothing of a "
+     "controller for 60 s"},
 };
 
 static void test_the_verdict_names_the_cause_and_not_its_echo(void **state)
@@ -133,7 +141,10 @@ static void test_the_verdict_names_the_cause_and_not_its_echo(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++) {
         struct stage s;
+        const struct rendezvous_welcome welcome = {.framework = "plain", .fence_ms = 60000};
+        bool fenced = verdicts[i].reports[1].cause == RENDEZVOUS_CAUSE_FENCED;
         running(&s, 3, 1, NULL);
+        assert_true(coordinator_set_welcome(s.c, &welcome));
         for (int n = 0; n < 3; n++) {
             const struct report *r = &verdicts[i].reports[n];
             if (r->cause)
@@ -157,7 +168,7 @@ static void test_the_verdict_names_the_cause_and_not_its_echo(void **state)
             fail_msg("%s: got `%s`", verdicts[i].sentence, v ? v->words : "no verdict");
         assert_int_equal(v->out.verdict.rank, verdicts[i].rank);
         assert_int_equal(v->out.verdict.slot, verdicts[i].slot);
-        assert_int_equal(v->out.verdict.infrastructure, verdicts[i].rank < 0);
+        assert_int_equal(v->out.verdict.infrastructure, verdicts[i].rank < 0 || fenced);
         assert_int_equal(stage_count(&s, COORDINATOR_TRIGGER), 1);
         stage_release(&s);
     }

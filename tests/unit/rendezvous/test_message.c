@@ -391,8 +391,8 @@ static const struct {
     {"an unknown cause",
      RENDEZVOUS_RANK_EXIT,
      32,
-     {[19] = 7},
-     "RANK_EXIT.cause: 7 is not from 1 to 6"},
+     {[19] = 9},
+     "RANK_EXIT.cause: 9 is not from 1 to 8"},
 };
 
 static void test_lies_are_refused_and_the_field_is_named(void **state)

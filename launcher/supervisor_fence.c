@@ -1,0 +1,42 @@
+/* The supervisor's fence (failurePolicy.fenceSeconds): a launcher that has heard nothing of a
+ * controller for so long cannot know whether its member has been given to another pod, and stops
+ * its ranks. What counts is that something is heard, not that a connection stands: a cut network
+ * closes none. The controller's side: it sends a PING every COORDINATOR_CHECK_MS, and waits for
+ * longer than the fence before it gives a member away (controller/node_loss.c). */
+#include "launcher/supervisor_internal.h"
+
+static int64_t fence_ms(const struct supervisor *s)
+{
+    return s->welcome_message.welcome.fence_ms;
+}
+
+void supervisor_fence_begin(struct supervisor *s)
+{
+    if (fence_ms(s))
+        supervisor_timer(s, SUPERVISOR_TIMER_FENCE, fence_ms(s));
+}
+
+/* The connection, if one seems to stand, is dead: the next one tells what has happened. */
+static void connect_anew(struct supervisor *s)
+{
+    if (!s->connected)
+        return;
+    (void)supervisor_emit(s, SUPERVISOR_DO_DISCONNECT);
+    supervisor_closed(s, &(struct supervisor_event){.words = "nothing is heard on it"});
+}
+
+void supervisor_fence_time(struct supervisor *s, const struct supervisor_event *event)
+{
+    int64_t left_ms = s->heard_ms + fence_ms(s) - event->now_ms;
+    if (!fence_ms(s))
+        return;
+    if (left_ms > 0) {
+        supervisor_timer(s, SUPERVISOR_TIMER_FENCE, left_ms);
+        return;
+    }
+    supervisor_log(s, "nothing was heard of a controller for %lld s: the fence stops attempt %llu",
+                   (long long)fence_ms(s) / 1000, (unsigned long long)s->attempt);
+    s->fenced = s->state != SUPERVISOR_STOPPING; /* those are ended by order */
+    supervisor_kill(s);
+    connect_anew(s);
+}
