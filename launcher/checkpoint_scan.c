@@ -20,22 +20,25 @@
 int checkpoint_scan_check(const struct checkpoint_scan_spec *spec, struct mlt_error *err)
 {
     char before[PATH_MAX], component[PATH_MAX], after[PATH_MAX];
-    if (!tracker_find(spec->format))
-        return mlt_fail(err, EINVAL, "checkpoint format `%.32s`: auto, dcp or pattern expected",
+    uint32_t formats = tracker_formats(spec->format, spec->pattern);
+    bool is_auto = strcmp(spec->format, "auto") == 0;
+    if (!formats)
+        return mlt_fail(err, EINVAL,
+                        "checkpoint format `%.32s`: auto, libmltrain, dcp, deepspeed, megatron, "
+                        "huggingface, lightning or pattern expected",
                         spec->format);
     if (spec->path[0] != '/')
         return mlt_fail(err, EINVAL, "checkpoint path `%.64s`: an absolute path expected",
                         spec->path);
-    bool is_auto = strcmp(spec->format, "auto") == 0;
-    bool has_pattern = strcmp(spec->format, "pattern") == 0 || (is_auto && spec->pattern[0]);
-    if (has_pattern && !tracker_pattern_split(spec->pattern, before, component, after, PATH_MAX))
+    if ((formats & 1u << TRACKER_PATTERN) &&
+        !tracker_pattern_split(spec->pattern, before, component, after, PATH_MAX))
         return mlt_fail(err, EINVAL,
                         "checkpoint pattern `%.64s`: one {step} and at most %d stars expected",
                         spec->pattern, TRACKER_PATTERN_STARS_MAX);
     if (is_auto && strchr(spec->pattern, '/'))
         return mlt_fail(err, EINVAL,
                         "checkpoint pattern `%.64s`: no `/` expected with format auto, which looks "
-                        "for folders of dcp beside it",
+                        "for folders of other formats beside it",
                         spec->pattern);
     return 0;
 }
@@ -44,12 +47,27 @@ int checkpoint_scan_check(const struct checkpoint_scan_spec *spec, struct mlt_er
 
 struct candidate {
     int64_t step;
-    char name[CHECKPOINT_SCAN_NAME_MAX];
+    char name[CHECKPOINT_SCAN_NAME_MAX]; /* under the folder that is looked at */
 };
 
-struct candidates {
+/* What a tracker file says. */
+enum pointer_state { POINTER_MISSING, POINTER_EMPTY, POINTER_NAME, POINTER_STEP };
+
+struct pointer {
+    enum pointer_state state;
+    int64_t step;
+    char text[TRACKER_POINTER_MAX + 1];
+    bool seen, complete; /* some checkpoint of this format; one that is whole, but needs it */
+    bool torn;           /* the one that it names is */
+};
+
+struct scan {
+    struct tracker_look look;
+    uint32_t formats; /* bits 1 << enum tracker_format */
     struct candidate *list;
-    size_t count, capacity;
+    size_t count, capacity, looked;
+    struct pointer pointers[TRACKER_FORMATS];
+    int error;
 };
 
 static int newest_first(const void *a, const void *b)
@@ -60,46 +78,76 @@ static int newest_first(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static int add_candidate(struct candidates *c, int64_t step, const char *name)
+static int add_candidate(struct scan *s, int64_t step, const char *name)
 {
-    if (c->count == c->capacity) {
-        size_t capacity = c->capacity ? c->capacity * 2 : 64;
-        struct candidate *list = realloc(c->list, capacity * sizeof *list);
+    if (s->count == s->capacity) {
+        size_t capacity = s->capacity ? s->capacity * 2 : 64;
+        struct candidate *list = realloc(s->list, capacity * sizeof *list);
         if (!list)
             return -ENOMEM;
-        c->list = list;
-        c->capacity = capacity;
+        s->list = list;
+        s->capacity = capacity;
     }
-    struct candidate *next = &c->list[c->count++];
+    struct candidate *next = &s->list[s->count++];
     next->step = step;
     (void)snprintf(next->name, sizeof next->name, "%s", name);
     return 0;
 }
 
-static int list_candidates(const struct tracker *tracker, const char *pattern, int folder,
-                           struct candidates *ret)
+static bool format_matches(const struct scan *s, unsigned format, const char *name, int depth,
+                           int64_t *ret_step)
 {
-    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+    const struct tracker *tracker = tracker_at(format);
+    const char *slash = strrchr(name, '/'), *last = slash ? slash + 1 : name;
+    return (s->formats & 1u << format) && tracker->hidden == (last[0] == '.') &&
+           (depth == 0 || tracker->descend) && tracker->match(&s->look, name, ret_step);
+}
+
+/* The step of an entry: the pattern's word counts before that of any format. */
+static bool find_step(const struct scan *s, const char *name, int depth, int64_t *ret_step)
+{
+    if (format_matches(s, TRACKER_PATTERN, name, depth, ret_step))
+        return true;
+    for (unsigned i = 0; i < TRACKER_FORMATS; i++)
+        if (format_matches(s, i, name, depth, ret_step))
+            return true;
+    return false;
+}
+
+static bool may_descend(const struct scan *s, const char *name, int depth)
+{
+    for (unsigned i = 0; i < TRACKER_FORMATS; i++)
+        if ((s->formats & 1u << i) && tracker_at(i)->descend && tracker_at(i)->descend(name, depth))
+            return true;
+    return false;
+}
+
+static int list_folder(struct scan *s, const char *prefix, int depth)
+{
+    int fd = openat(s->look.folder, depth ? prefix : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
         int error = errno;
-        if (copy >= 0)
-            (void)close(copy);
+        if (fd >= 0)
+            (void)close(fd);
         return -error;
     }
     int rc = 0;
-    size_t looked = 0;
     for (struct dirent *entry = readdir(dir); entry && rc == 0; entry = readdir(dir)) {
         int64_t step;
-        if (++looked > CHECKPOINT_SCAN_ENTRIES_MAX)
+        char name[CHECKPOINT_SCAN_NAME_MAX];
+        if (++s->looked > CHECKPOINT_SCAN_ENTRIES_MAX)
             break;
-        if (entry->d_name[0] != '.' && strlen(entry->d_name) < CHECKPOINT_SCAN_NAME_MAX &&
-            tracker->match(pattern, entry->d_name, &step))
-            rc = add_candidate(ret, step, entry->d_name);
+        int n = snprintf(name, sizeof name, "%s%s%s", prefix, depth ? "/" : "", entry->d_name);
+        if (n < 0 || n >= (int)sizeof name || tracker_is_set_aside(name) ||
+            strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (find_step(s, name, depth, &step))
+            rc = add_candidate(s, step, name);
+        else if (may_descend(s, name, depth))
+            (void)list_folder(s, name, depth + 1); /* what is no folder, or not ours, has none */
     }
     (void)closedir(dir);
-    if (rc == 0 && ret->count)
-        qsort(ret->list, ret->count, sizeof *ret->list, newest_first);
     return rc;
 }
 
@@ -118,52 +166,212 @@ static int open_folder(const struct checkpoint_scan_spec *spec, char *before, ch
     return fd < 0 ? -errno : fd;
 }
 
+/* ---- tracker files ---- */
+
+static void read_pointers(struct scan *s)
+{
+    for (unsigned i = 0; i < TRACKER_FORMATS; i++) {
+        struct pointer *p = &s->pointers[i];
+        const char *name = tracker_at(i)->pointer;
+        size_t length;
+        struct stat st;
+        if (!(s->formats & 1u << i) || !name || fstatat(s->look.folder, name, &st, 0) < 0)
+            continue;
+        cleanup_free char *text =
+            tracker_read_file(s->look.folder, name, TRACKER_POINTER_MAX, &length);
+        p->state = POINTER_EMPTY;
+        if (!text || !tracker_pointer_read(text, length, p->text))
+            p->text[0] = '\0';
+        else if (tracker_last_number(p->text, &p->step) || strcmp(p->text, "release") == 0)
+            p->state = POINTER_STEP; /* Megatron's `release` comes before all iterations */
+        else
+            p->state = POINTER_NAME; /* a tag without a number */
+    }
+}
+
+/* Saved to its end, as far as the tracker file can tell? Without one that can be read, a step was
+ * when a later one was begun. */
+static void ask_pointer(struct pointer *p, int64_t step, struct tracker_result *result)
+{
+    bool is_newest = !p->seen, is_whole = result->verdict == TRACKER_COMPLETE;
+    p->seen = true;
+    p->complete = p->complete || (is_whole && !result->proves_itself);
+    if (p->state == POINTER_STEP && step == p->step)
+        p->torn = !is_whole;
+    bool is_saved = p->state == POINTER_STEP ? step <= p->step : !is_newest;
+    if (p->state == POINTER_MISSING && result->proves_itself)
+        is_saved = true;
+    if (is_whole && !is_saved)
+        result->verdict = TRACKER_TORN;
+}
+
+/* Does the entry that a tracker file names exist? */
+static bool is_there(const struct scan *s, unsigned format, const char *text)
+{
+    char name[TRACKER_POINTER_MAX + 16];
+    int64_t step = 0;
+    struct stat st;
+    if (format == TRACKER_MEGATRON && tracker_last_number(text, &step))
+        (void)snprintf(name, sizeof name, "iter_%07lld", (long long)step);
+    else
+        (void)snprintf(name, sizeof name, "%s", text);
+    return fstatat(s->look.folder, name, &st, 0) == 0;
+}
+
+static void tell_pointer(const struct scan *s, struct checkpoint_pointer *ret)
+{
+    for (unsigned i = 0; i < TRACKER_FORMATS; i++) {
+        const struct pointer *p = &s->pointers[i];
+        bool is_the_format = s->formats == 1u << i && p->state >= POINTER_NAME;
+        if (!p->seen && !is_the_format)
+            continue; /* nobody uses this format here */
+        ret->format = (int32_t)i;
+        memcpy(ret->text, p->text, sizeof ret->text);
+        if (p->state == POINTER_MISSING && p->complete)
+            ret->trouble = CHECKPOINT_POINTER_MISSING;
+        else if (p->state == POINTER_EMPTY)
+            ret->trouble = CHECKPOINT_POINTER_EMPTY;
+        else if (p->state == POINTER_STEP && p->torn)
+            ret->trouble = CHECKPOINT_POINTER_TORN;
+        else if (p->state >= POINTER_NAME && !is_there(s, i, p->text))
+            ret->trouble = CHECKPOINT_POINTER_NOWHERE;
+        if (ret->trouble)
+            return;
+    }
+}
+
+/* ---- examining ---- */
+
+static unsigned examine(struct scan *s, const struct candidate *c, struct tracker_result *result)
+{
+    int depth = strchr(c->name, '/') != NULL;
+    for (unsigned i = 0; i < TRACKER_FORMATS; i++) {
+        int64_t step;
+        if (!format_matches(s, i, c->name, depth, &step))
+            continue;
+        tracker_at(i)->examine(&s->look, c->name, result);
+        if (result->verdict == TRACKER_NOTHING)
+            continue;
+        if (tracker_at(i)->pointer)
+            ask_pointer(&s->pointers[i], c->step, result);
+        return i;
+    }
+    result->verdict = TRACKER_NOTHING;
+    return TRACKER_FORMATS;
+}
+
 /* Appends a result when its whole name fits. */
 static size_t add_found(struct checkpoint_found *found, size_t count, const char *before,
-                        const char *after, const struct candidate *c,
+                        const char *after, const struct candidate *c, unsigned format,
                         const struct tracker_result *result)
 {
     struct checkpoint_found *f = &found[count];
     memset(f, 0, sizeof *f); /* goes through a pipe: no bytes of chance */
-    int n = snprintf(f->name, sizeof f->name, "%s%s%s%s%s", before, before[0] ? "/" : "", c->name,
-                     after[0] ? "/" : "", after);
+    int n = snprintf(f->name, sizeof f->name, "%s%s%s", before, before[0] ? "/" : "", c->name);
     if (n < 0 || n >= (int)sizeof f->name)
+        return count;
+    f->entry = n;
+    int m = snprintf(f->name + n, sizeof f->name - (size_t)n, "%s%s", after[0] ? "/" : "", after);
+    if (m < 0 || m >= (int)sizeof f->name - n)
         return count;
     f->step = c->step;
     f->wall_ms = result->wall_ms;
+    f->changed_ms = result->changed_ms;
     f->fingerprint = result->fingerprint;
+    f->identity = result->identity;
+    f->bytes = result->bytes;
+    f->parts = result->parts;
     f->verdict = (int32_t)result->verdict;
     f->writing = result->writing;
+    f->format = (int32_t)format;
+    (void)snprintf(f->path, sizeof f->path, "%s", result->path);
     return count + 1;
 }
 
-int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpoint_found *found,
-                         size_t max, size_t *ret_count)
+/* A folder by a pattern has fewer files than the one before it: they may still be on their way, so
+ * that what it proves by itself is not enough. */
+static void doubt_smaller_folders(struct checkpoint_found *found, size_t count)
 {
-    const struct tracker *tracker = tracker_find(spec->format);
-    if (!tracker)
-        return -EINVAL;
-    char before[PATH_MAX], after[PATH_MAX];
-    struct candidates c = {0};
-    cleanup_close int folder = open_folder(spec, before, after);
-    if (folder < 0)
-        return folder;
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = i + 1; j < count && found[i].verdict == TRACKER_COMPLETE &&
+                               found[i].format == TRACKER_PATTERN;
+             j++)
+            if (found[j].verdict == TRACKER_COMPLETE && found[j].format == TRACKER_PATTERN) {
+                if (found[j].parts > found[i].parts)
+                    found[i].verdict = TRACKER_SETTLING;
+                break;
+            }
+}
+
+/* The file server's time: when a file that is made now was changed. 0 when it cannot be made. */
+static int64_t ask_time(const struct checkpoint_scan_spec *spec, int32_t *ret_error)
+{
+    char path[PATH_MAX];
+    struct stat st;
+    int64_t time_ms = 0;
+    int n = snprintf(path, sizeof path, "%s/" CHECKPOINT_MARKER_PREFIX "%s", spec->path,
+                     spec->marker ? spec->marker : "");
+    if (!spec->marker || n < 0 || n >= (int)sizeof path)
+        return 0;
+    cleanup_close int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+    if (fd >= 0 && futimens(fd, NULL) == 0 && fstat(fd, &st) == 0)
+        time_ms = (int64_t)st.st_ctim.tv_sec * 1000 + st.st_ctim.tv_nsec / 1000000;
+    else
+        *ret_error = errno;
+    if (fd >= 0)
+        (void)unlink(path);
+    return time_ms;
+}
+
+static size_t examine_all(struct scan *s, const char *before, const char *after,
+                          struct checkpoint_found *found)
+{
     size_t count = 0, complete = 0;
-    int rc = list_candidates(tracker, spec->pattern, folder, &c);
-    for (size_t i = 0; rc == 0 && i < c.count && count < max; i++) {
+    for (size_t i = 0; i < s->count && count < CHECKPOINT_SCAN_FOUND_MAX; i++) {
         struct tracker_result result;
-        tracker->examine(spec->pattern, folder, c.list[i].name, &result);
+        unsigned format = examine(s, &s->list[i], &result);
         if (result.verdict == TRACKER_NOTHING)
             continue;
         /* However many were cut, the newest complete ones are found behind them. */
-        if (result.verdict == TRACKER_TORN && max - count <= RENDEZVOUS_CHECKPOINTS_MAX)
+        if (result.verdict == TRACKER_TORN &&
+            CHECKPOINT_SCAN_FOUND_MAX - count <= RENDEZVOUS_CHECKPOINTS_MAX)
             continue;
-        count = add_found(found, count, before, after, &c.list[i], &result);
+        count = add_found(found, count, before, after, &s->list[i], format, &result);
         complete += result.verdict == TRACKER_COMPLETE;
         if (complete == RENDEZVOUS_CHECKPOINTS_MAX)
             break;
     }
-    free(c.list);
+    doubt_smaller_folders(found, count);
+    return count;
+}
+
+int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpoint_answer *ret,
+                         size_t *ret_count)
+{
+    char before[PATH_MAX], after[PATH_MAX];
+    struct scan s = {.formats = tracker_formats(spec->format, spec->pattern)};
+    if (!s.formats)
+        return -EINVAL;
+    cleanup_close int folder = open_folder(spec, before, after);
+    if (folder < 0)
+        return folder;
+    struct tracker_writers writers = {0};
+    s.look = (struct tracker_look){
+        .pattern = spec->pattern, .folder = folder, .ranks = spec->ranks, .writers = &writers};
+    size_t count = 0;
+    int rc = list_folder(&s, "", 0);
+    if (rc == 0) {
+        if (s.count)
+            qsort(s.list, s.count, sizeof *s.list, newest_first);
+        read_pointers(&s);
+        count = examine_all(&s, before, after, ret->found);
+        tell_pointer(&s, &ret->pointer);
+    }
+    free(s.list);
+    tracker_writers_release(&writers);
+    for (size_t i = 0; i < count && !ret->marker_ms && !ret->marker_error; i++)
+        if (ret->found[i].verdict == TRACKER_SETTLING)
+            ret->marker_ms = ask_time(spec, &ret->marker_error);
     if (rc == 0)
         *ret_count = count;
     return rc;
@@ -171,9 +379,10 @@ int checkpoint_scan_look(const struct checkpoint_scan_spec *spec, struct checkpo
 
 /* ---- the child ---- */
 
-static _Noreturn void be_child(const struct checkpoint_scan_spec *spec, int out, pid_t parent)
+static _Noreturn void be_child(const struct checkpoint_scan_spec *spec,
+                               const struct checkpoint_repair *repair, int out, pid_t parent)
 {
-    struct checkpoint_answer answer;
+    struct checkpoint_answer answer = {0}; /* goes through a pipe: no bytes of chance */
     size_t count = 0;
     sigset_t none;
     sigemptyset(&none);
@@ -188,7 +397,11 @@ static _Noreturn void be_child(const struct checkpoint_scan_spec *spec, int out,
         (void)sigaction(signal, &plain, NULL);
     }
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    answer.error = -checkpoint_scan_look(spec, answer.found, CHECKPOINT_SCAN_FOUND_MAX, &count);
+    int error = 0;
+    if (repair)
+        answer.repaired = checkpoint_repair_do(spec, repair, &error);
+    answer.repair_error = error;
+    answer.error = -checkpoint_scan_look(spec, &answer, &count);
     const char *at = (const char *)&answer;
     for (size_t left = offsetof(struct checkpoint_answer, found) + count * sizeof *answer.found;
          left;) {
@@ -201,7 +414,8 @@ static _Noreturn void be_child(const struct checkpoint_scan_spec *spec, int out,
     _exit(0);
 }
 
-int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pid, int *ret_fd,
+int checkpoint_scan_start(const struct checkpoint_scan_spec *spec,
+                          const struct checkpoint_repair *repair, pid_t *ret_pid, int *ret_fd,
                           struct mlt_error *err)
 {
     int ends[2];
@@ -214,7 +428,7 @@ int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pi
     (void)sigprocmask(SIG_SETMASK, &all, &mask);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        be_child(spec, ends[1], parent);
+        be_child(spec, repair, ends[1], parent);
     int error = errno;
     (void)sigprocmask(SIG_SETMASK, &mask, NULL);
     (void)close(ends[1]);
@@ -225,86 +439,4 @@ int checkpoint_scan_start(const struct checkpoint_scan_spec *spec, pid_t *ret_pi
     *ret_pid = pid;
     *ret_fd = ends[0];
     return 0;
-}
-
-/* ---- judging ---- */
-
-/* The place of a step in the memory; the oldest step makes room for a new one. */
-static size_t recall(struct checkpoint_memory *m, int64_t step, bool *ret_known)
-{
-    size_t oldest = 0;
-    for (size_t i = 0; i < m->count; i++) {
-        if (m->entry[i].step == step) {
-            *ret_known = true;
-            return i;
-        }
-        if (m->entry[i].step < m->entry[oldest].step)
-            oldest = i;
-    }
-    *ret_known = false;
-    return m->count < CHECKPOINT_SCAN_MEMORY ? m->count++ : oldest;
-}
-
-/* A checkpoint whose parts are all there, but prove nothing by themselves. */
-static bool has_settled(struct checkpoint_memory *m, const struct checkpoint_found *f,
-                        enum checkpoint_writers writers, int64_t now_ms, int64_t wall_ms)
-{
-    bool known;
-    size_t at = recall(m, f->step, &known);
-    if (!known || m->entry[at].fingerprint != f->fingerprint) {
-        /* New, or changed since: an old file at first sight was settled before we came. */
-        m->entry[at].step = f->step;
-        m->entry[at].since_ms = now_ms;
-        m->entry[at].fingerprint = f->fingerprint;
-        m->entry[at].suspect = false;
-        m->entry[at].settled =
-            !known && !f->writing && wall_ms - f->wall_ms >= CHECKPOINT_SCAN_OLD_MS;
-    } else if (!m->entry[at].settled && !m->entry[at].suspect && !f->writing &&
-               !m->entry[at].writing &&
-               now_ms - m->entry[at].since_ms >= CHECKPOINT_SCAN_SETTLE_MS) {
-        m->entry[at].settled = true;
-    }
-    /* A writer that was killed has closed its file by dying, if it had not before: nobody can tell
-     * any more. One that left with code 0 has said that it was done. */
-    if (writers == CHECKPOINT_WRITERS_LEFT && !m->entry[at].suspect)
-        m->entry[at].settled = true;
-    if (writers == CHECKPOINT_WRITERS_KILLED && !m->entry[at].settled)
-        m->entry[at].suspect = true;
-    if (f->writing)
-        m->entry[at].settled = false;
-    m->entry[at].writing = f->writing;
-    return m->entry[at].settled;
-}
-
-void checkpoint_scan_judge(struct checkpoint_memory *memory,
-                           const struct checkpoint_scan_spec *spec,
-                           const struct checkpoint_found *found, size_t count,
-                           enum checkpoint_writers writers, int64_t now_ms, int64_t wall_ms,
-                           struct checkpoint_report *ret)
-{
-    uint32_t complete = 0;
-    ret->report = (struct rendezvous_checkpoint_report){.checkpoints = ret->checkpoints,
-                                                        .torn_step = RENDEZVOUS_NO_STEP};
-    for (size_t i = 0; i < count && complete < RENDEZVOUS_CHECKPOINTS_MAX; i++) {
-        const struct checkpoint_found *f = &found[i];
-        bool is_complete =
-            f->verdict == TRACKER_COMPLETE ||
-            (f->verdict == TRACKER_SETTLING && has_settled(memory, f, writers, now_ms, wall_ms));
-        if (!is_complete) {
-            if (complete == 0 && ret->report.torn_step == RENDEZVOUS_NO_STEP)
-                ret->report.torn_step = f->step;
-            continue;
-        }
-        int n = snprintf(ret->paths[complete], PATH_MAX, "%s%s%s", spec->path,
-                         spec->path[strlen(spec->path) - 1] == '/' ? "" : "/", f->name);
-        if (n < 0 || n >= PATH_MAX)
-            continue;
-        ret->checkpoints[complete] = (struct rendezvous_checkpoint){
-            .step = f->step, .path = ret->paths[complete], .wall_ms = f->wall_ms};
-        complete++;
-    }
-    /* A step may lie there twice, as a folder and as a file: one of them is enough. */
-    if (complete && ret->report.torn_step <= ret->checkpoints[0].step)
-        ret->report.torn_step = RENDEZVOUS_NO_STEP;
-    ret->report.checkpoints_count = complete;
 }

@@ -141,8 +141,14 @@ struct edge {
     int64_t scan_error; /* errno told last, 0 when it could be read; ETIMEDOUT: did not answer */
     char *scan_told;    /* what was wrong with the specification, told last */
     bool scan_is_fresh, fresh_wanted;
-    bool scan_wanted; /* a rank has told of a checkpoint since the last look began */
-    bool ranks_left;  /* those of the ended attempt: see enum checkpoint_writers */
+    bool scan_wanted;                /* a rank has told of a checkpoint since the last look began */
+    bool ranks_left;                 /* those of the ended attempt: see enum checkpoint_writers */
+    struct checkpoint_repair repair; /* of the look that makes it, or is about to */
+    bool repair_wanted, scan_repairs;
+    unsigned repairs;                       /* since the attempt's ranks ended */
+    bool told_marker;                       /* what was told already */
+    uint32_t told_formats;                  /* bits 1 << enum tracker_format */
+    struct checkpoint_pointer told_pointer; /* last */
     struct checkpoint_memory checkpoint_memory;
     struct checkpoint_report checkpoint_report;
 

@@ -67,9 +67,12 @@ static void set_pattern(struct edge *e, const struct rendezvous_welcome *welcome
 static struct checkpoint_scan_spec spec_of(const struct edge *e)
 {
     const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
+    const struct rendezvous_start *start = supervisor_start(e->supervisor);
     return (struct checkpoint_scan_spec){.path = w->checkpoint_path,
                                          .format = w->checkpoint_format,
-                                         .pattern = w->checkpoint_pattern};
+                                         .pattern = w->checkpoint_pattern,
+                                         .marker = e->config->pod_uid,
+                                         .ranks = start ? start->world_size : 0};
 }
 
 void edge_watch(struct edge *e)
@@ -139,6 +142,94 @@ static void close_scan(struct edge *e)
     e->scan_fd = -1;
 }
 
+/* What the folder made the look find out for the first time. */
+static void note_answer(struct edge *e)
+{
+    static const char *const troubles[] = {
+#define XX(name, words) [CHECKPOINT_POINTER_##name] = words,
+        CHECKPOINT_POINTER_MAP(XX)
+#undef XX
+    };
+    const struct checkpoint_answer *a = &e->scan_answer;
+    const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
+    if (a->marker_error && !e->told_marker) {
+        e->told_marker = true;
+        edge_notice(e, RENDEZVOUS_SEVERITY_NORMAL, "CheckpointMarker",
+                    "checkpoint.path `%s`: no file can be made there (%s): whether plain files "
+                    "have come to rest is seen by this node's clock",
+                    w->checkpoint_path, strerror(a->marker_error));
+    }
+    /* While ranks run, a tracker file may be just being written. */
+    if (!e->scan_is_fresh || (a->pointer.trouble == e->told_pointer.trouble &&
+                              strcmp(a->pointer.text, e->told_pointer.text) == 0))
+        return;
+    e->told_pointer = a->pointer;
+    if (a->pointer.trouble)
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointTracker",
+                    "checkpoint.path `%s`: the file `%s` %s%s%s%s: the newest complete checkpoint "
+                    "counts, not this file",
+                    w->checkpoint_path, tracker_at(a->pointer.format)->pointer,
+                    troubles[a->pointer.trouble], a->pointer.text[0] ? ": `" : "", a->pointer.text,
+                    a->pointer.text[0] ? "`" : "");
+}
+
+static void note_format(struct edge *e)
+{
+    const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
+    int32_t format = e->checkpoint_report.format;
+    if (format < 0 || strcmp(w->checkpoint_format, "auto") != 0 || (e->told_formats & 1u << format))
+        return;
+    e->told_formats |= 1u << format;
+    edge_notice(e, RENDEZVOUS_SEVERITY_NORMAL, "CheckpointFormat",
+                "checkpoint.format auto: `%s` is taken for a checkpoint of format %s",
+                e->checkpoint_report.checkpoints[0].path,
+                tracker_at((enum tracker_format)format)->format);
+}
+
+/* ---- repair ---- */
+
+/* The look that has ended had changes to make: what has become of them? */
+static void note_repair(struct edge *e)
+{
+    const struct checkpoint_repair *r = &e->repair;
+    if (!e->scan_repairs)
+        return;
+    e->scan_repairs = false;
+    if (e->scan_answer.repair_error) {
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointRepair",
+                    "checkpoint.repair: %u changes made, then: %s", e->scan_answer.repaired,
+                    strerror(e->scan_answer.repair_error));
+        return;
+    }
+    for (uint32_t i = 0; i < r->torn_count; i++)
+        edge_notice(e, RENDEZVOUS_SEVERITY_NORMAL, "CheckpointRepaired",
+                    "`%s` was torn: it is called `%s.torn-%llu` now", r->torn[i], r->torn[i],
+                    (unsigned long long)r->attempt);
+    if (r->set_pointer)
+        edge_notice(e, RENDEZVOUS_SEVERITY_NORMAL, "CheckpointRepaired",
+                    "the file `%s` %s%s%s; what it was is kept as `%s.torn-%llu`",
+                    tracker_at((enum tracker_format)r->format)->pointer,
+                    r->text[0] ? "says `" : "is out of the way", r->text, r->text[0] ? "` now" : "",
+                    tracker_at((enum tracker_format)r->format)->pointer,
+                    (unsigned long long)r->attempt);
+}
+
+/* Before a start, when the job asks for it: changes what is torn, and looks once more. */
+static bool begin_repair(struct edge *e)
+{
+    if (!supervisor_welcome(e->supervisor)->checkpoint_repair || !e->scan_is_fresh ||
+        edge_ranks_may_run(e) || e->scan_answer.repair_error ||
+        e->repairs == CHECKPOINT_REPAIR_ROUNDS ||
+        !checkpoint_repair_is_needed(&e->checkpoint_report.repair))
+        return false;
+    e->repair = e->checkpoint_report.repair;
+    e->repair.attempt = supervisor_attempt(e->supervisor);
+    e->repairs++;
+    e->repair_wanted = true;
+    begin_scan(e); /* or when the child has been reaped */
+    return true;
+}
+
 /* The child has said all. Its zombie is reaped by SIGCHLD, and then the next look may begin. */
 static void finish_scan(struct edge *e)
 {
@@ -149,21 +240,23 @@ static void finish_scan(struct edge *e)
     if (e->scan_bytes < head || (e->scan_bytes - head) % record)
         return; /* somebody has killed it: the next look tells */
     note_folder(e, e->scan_answer.error);
+    note_repair(e);
     if (e->scan_answer.error && e->scan_answer.error != ENOENT) {
         if (e->scan_is_fresh)
             say_scanned(e, NULL, true);
         return;
     }
     size_t count = (e->scan_bytes - head) / record;
-    for (size_t i = 0; i < count; i++)
-        e->scan_answer.found[i].name[CHECKPOINT_SCAN_NAME_MAX - 1] = '\0';
     struct checkpoint_scan_spec spec = spec_of(e);
-    checkpoint_scan_judge(&e->checkpoint_memory, &spec, e->scan_answer.found, count,
+    checkpoint_scan_judge(&e->checkpoint_memory, &spec, &e->scan_answer, count,
                           !e->scan_is_fresh ? CHECKPOINT_WRITERS_ALIVE
                           : e->ranks_left   ? CHECKPOINT_WRITERS_LEFT
                                             : CHECKPOINT_WRITERS_KILLED,
                           edge_now_ms(e), wall_ms(), &e->checkpoint_report);
-    say_scanned(e, &e->checkpoint_report.report, e->scan_is_fresh);
+    note_answer(e);
+    note_format(e);
+    if (!begin_repair(e))
+        say_scanned(e, &e->checkpoint_report.report, e->scan_is_fresh);
 }
 
 static void scan_readable(uv_poll_t *poll, int status, int events)
@@ -204,7 +297,10 @@ static void begin_scan(struct edge *e)
     e->scan_wanted = false;
     e->scan_bytes = 0;
     e->scan_is_fresh = e->fresh_wanted;
-    if (checkpoint_scan_start(&spec, &e->scan_pid, &e->scan_fd, &err) < 0) {
+    e->scan_repairs = e->repair_wanted && e->fresh_wanted;
+    e->repair_wanted = false;
+    if (checkpoint_scan_start(&spec, e->scan_repairs ? &e->repair : NULL, &e->scan_pid, &e->scan_fd,
+                              &err) < 0) {
         edge_log(e, "%s", err.text);
         return;
     }
@@ -237,6 +333,9 @@ static void fresh_too_long(uv_timer_t *timer)
 {
     struct edge *e = timer->data;
     note_folder(e, ETIMEDOUT);
+    if (e->scan_repairs && e->scan_pid)
+        (void)kill(e->scan_pid, SIGKILL); /* nothing is changed once ranks run */
+    e->repair_wanted = false;
     say_scanned(e, NULL, true);
 }
 
@@ -248,6 +347,7 @@ void edge_scan_fresh(struct edge *e, bool ranks_left)
         return;
     }
     e->fresh_wanted = true;
+    e->repairs = 0;
     uv_update_time(&e->loop);
     (void)uv_timer_start(&e->ready_limit, fresh_too_long, CHECKPOINT_SCAN_READY_MS, 0);
     begin_scan(e);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <dirent.h>
 #include <unistd.h>
 
 #include "launcher/trackers/tracker.h"
@@ -133,23 +132,25 @@ void tracker_dcp_release(struct tracker_dcp_names *n)
 
 /* ---- folders ---- */
 
-static bool dcp_match(const char *pattern, const char *name, int64_t *ret_step)
+static bool dcp_match(const struct tracker_look *look, const char *name, int64_t *ret_step)
 {
-    (void)pattern;
+    (void)look;
     return tracker_last_number(name, ret_step);
+}
+
+static bool is_not_a_shard(void *user, int folder, const char *name)
+{
+    (void)folder;
+    bool *found = user;
+    *found = strstr(name, SUFFIX) || strcmp(name, ".metadata.tmp") == 0;
+    return !*found;
 }
 
 /* A folder without `.metadata` is a checkpoint being written when shards are there, else none. */
 static bool has_shards(int folder)
 {
-    DIR *dir = fdopendir(dup(folder));
-    if (!dir)
-        return false;
     bool found = false;
-    for (struct dirent *entry = readdir(dir); entry && !found; entry = readdir(dir))
-        found = strstr(entry->d_name, SUFFIX) || strcmp(entry->d_name, ".metadata.tmp") == 0;
-    (void)closedir(dir);
-    return found;
+    return tracker_each_name(folder, is_not_a_shard, &found) == 0 && found;
 }
 
 /* Reads the whole pickle; false when it is cut. */
@@ -191,12 +192,11 @@ static bool shards_are_there(int folder, const struct tracker_dcp_names *names,
     return names->count > 0;
 }
 
-static void dcp_examine(const char *pattern, int parent, const char *name,
+static void dcp_examine(const struct tracker_look *look, const char *name,
                         struct tracker_result *ret)
 {
-    (void)pattern;
     *ret = (struct tracker_result){.verdict = TRACKER_NOTHING};
-    cleanup_close int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int folder = openat(look->folder, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return;
     struct stat st;
@@ -211,8 +211,10 @@ static void dcp_examine(const char *pattern, int parent, const char *name,
         return;
     tracker_add_part(ret, &st);
     struct tracker_dcp_names names = {0};
-    if (read_names(metadata, &names) && shards_are_there(folder, &names, ret))
+    if (read_names(metadata, &names) && shards_are_there(folder, &names, ret)) {
         ret->verdict = TRACKER_COMPLETE;
+        ret->proves_itself = true;
+    }
     tracker_dcp_release(&names);
 }
 

@@ -41,7 +41,7 @@ static void test_what_is_wrong_with_the_job_is_told_when_it_is_known(void **stat
         {"a progress pattern that does not compile", "", "", "", "step (",
          RENDEZVOUS_SEVERITY_WARNING, "InvalidProgressPattern", "closing parenthesis"},
         {"an unknown checkpoint format", "zip", "", "/tmp", "", RENDEZVOUS_SEVERITY_WARNING,
-         "CheckpointFormat", "checkpoint format `zip`: auto, dcp or pattern expected"},
+         "CheckpointFormat", "checkpoint format `zip`: auto, libmltrain, dcp, deepspeed"},
         {"a folder that is not there yet", "auto", "", "/no/such/folder", "",
          RENDEZVOUS_SEVERITY_NORMAL, "CheckpointFolder", "`/no/such/folder` does not exist in this pod"},
         {"a folder that is a file", "auto", "", "/proc/self/status", "",
