@@ -15,6 +15,8 @@ void trainingjob_status_init(struct trainingjob_status *status)
 {
     *status = (struct trainingjob_status){
         .recovery.charged_at_step = TRAININGJOB_NONE,
+        .recovery.highest_checkpoint_step = TRAININGJOB_NONE,
+        .recovery.poison.checkpoint_step = TRAININGJOB_NONE,
         .recovery.resume_step = TRAININGJOB_NONE,
         .checkpoint.step = TRAININGJOB_NONE,
         .progress.step = TRAININGJOB_NONE,
@@ -40,6 +42,7 @@ void trainingjob_status_release(struct trainingjob_status *status)
     free(status->failures);
     free(status->recovery.avoid);
     free(status->recovery.skipped);
+    trainingjob_clear_poison(&status->recovery.poison);
     free(status->recovery.resume_path);
     free(status->checkpoint.path);
     free(status->queue.explanation);
@@ -77,6 +80,8 @@ void trainingjob_status_copy(const struct trainingjob_status *from,
     for (size_t i = 0; i < r->avoid_count; i++)
         r->avoid[i].node = mlt_strdup(from->recovery.avoid[i].node);
     r->skipped = copy_array(from->recovery.skipped, r->skipped_count, sizeof *r->skipped);
+    for (size_t i = 0; i < r->poison.strikes_count; i++)
+        r->poison.strikes[i].node = mlt_strdup(from->recovery.poison.strikes[i].node);
     r->resume_path = mlt_strdup(from->recovery.resume_path);
     to.checkpoint.path = mlt_strdup(from->checkpoint.path);
     to.queue.explanation = mlt_strdup(from->queue.explanation);
@@ -167,7 +172,7 @@ bool trainingjob_set_condition(struct trainingjob_status *status,
     return true;
 }
 
-/* ---- failures, avoided nodes, skipped checkpoints ---- */
+/* ---- failures, avoided nodes, skipped and poisoned checkpoints ---- */
 
 void trainingjob_add_failure(struct trainingjob_status *status,
                              const struct trainingjob_failure *failure)
@@ -278,4 +283,27 @@ void trainingjob_skip_checkpoint(struct trainingjob_status *status, int64_t step
     }
     if (step > r->skipped[lowest])
         r->skipped[lowest] = step;
+}
+
+void trainingjob_add_strike(struct trainingjob_poison *poison, int64_t checkpoint_step,
+                            const char *node, int64_t step)
+{
+    if (poison->checkpoint_step != checkpoint_step)
+        trainingjob_clear_poison(poison);
+    poison->checkpoint_step = checkpoint_step;
+    if (poison->strikes_count == TRAININGJOB_STRIKES_MAX) {
+        free(poison->strikes[0].node);
+        poison->strikes_count--;
+        memmove(poison->strikes, poison->strikes + 1,
+                poison->strikes_count * sizeof poison->strikes[0]);
+    }
+    poison->strikes[poison->strikes_count++] =
+        (struct trainingjob_strike){.node = mlt_strdup(node), .step = step};
+}
+
+void trainingjob_clear_poison(struct trainingjob_poison *poison)
+{
+    for (size_t i = 0; i < poison->strikes_count; i++)
+        free(poison->strikes[i].node);
+    *poison = (struct trainingjob_poison){.checkpoint_step = TRAININGJOB_NONE};
 }

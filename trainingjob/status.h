@@ -16,6 +16,7 @@
 #define TRAININGJOB_AVOID_MAX 64               /* nodes */
 #define TRAININGJOB_COUNT_MAX 100000000        /* attempts, restarts, faults */
 #define TRAININGJOB_SKIPPED_MAX 64             /* checkpoints */
+#define TRAININGJOB_STRIKES_MAX 3              /* against one checkpoint; then it is decided */
 #define TRAININGJOB_WORD_MAX 64                /* bytes of a reason or a cause, with the NUL */
 #define TRAININGJOB_MESSAGE_MAX 4096           /* bytes of a message or an explanation */
 #define TRAININGJOB_PLACEMENT_MAX (256 * 1024) /* bytes of a host list */
@@ -60,6 +61,8 @@ enum trainingjob_condition_type {
 #define TRAININGJOB_REASON_DEADLINE "DeadlineExceeded"
 #define TRAININGJOB_REASON_BACKOFF "BackoffLimitExceeded"
 #define TRAININGJOB_REASON_RULE "FailurePolicy"
+#define TRAININGJOB_REASON_RANK_ASKED "RankAskedToFail"
+#define TRAININGJOB_REASON_POISONED "Poisoned"
 
 const char *trainingjob_phase_name(enum trainingjob_phase phase);
 const char *trainingjob_condition_name(enum trainingjob_condition_type type);
@@ -92,14 +95,30 @@ struct trainingjob_avoided {
     int64_t faults; /* how often in a row: the time doubles */
 };
 
+/* An attempt that failed after its first step. */
+struct trainingjob_strike {
+    char *node; /* of the culprit, "" when unknown */
+    int64_t step;
+};
+
+/* status.recovery.poison: what is held against one checkpoint. See controller/poison.h. */
+struct trainingjob_poison {
+    int64_t checkpoint_step; /* TRAININGJOB_NONE: nothing is held against any */
+    struct trainingjob_strike strikes[TRAININGJOB_STRIKES_MAX];
+    size_t strikes_count;
+    bool went_back; /* an older one is being used instead */
+};
+
 struct trainingjob_recovery {
     struct trainingjob_avoided *avoid; /* status.recovery.avoidNodes */
     size_t avoid_count;
     int64_t *skipped; /* steps of checkpoints that are not resumed from */
     size_t skipped_count;
-    int64_t charged_at_step;   /* TRAININGJOB_NONE: never charged */
-    int64_t in_place_failures; /* without a step in between */
-    int64_t resume_step;       /* of this attempt; TRAININGJOB_NONE: from the beginning */
+    struct trainingjob_poison poison;
+    int64_t charged_at_step;         /* TRAININGJOB_NONE: never charged */
+    int64_t highest_checkpoint_step; /* that was ever complete; TRAININGJOB_NONE */
+    int64_t in_place_failures;       /* without a step in between */
+    int64_t resume_step;             /* of this attempt; TRAININGJOB_NONE: from the beginning */
     char *resume_path;
     int64_t next_attempt_ms;
     char pending_stop[TRAININGJOB_WORD_MAX]; /* why the gang is being stopped; "": it is not */
@@ -107,7 +126,7 @@ struct trainingjob_recovery {
 };
 
 struct trainingjob_checkpoint {
-    int64_t step; /* TRAININGJOB_NONE: none yet */
+    int64_t step; /* TRAININGJOB_NONE: none */
     char *path;
     int64_t time_ms;
 };
@@ -198,5 +217,11 @@ bool trainingjob_avoids(const struct trainingjob_status *status, const char *nod
  */
 void trainingjob_skip_checkpoint(struct trainingjob_status *status, int64_t step);
 bool trainingjob_skips(const struct trainingjob_status *status, int64_t step);
+
+/* Holds a failed attempt against the checkpoint that it resumed from; what was held against another
+ * one is forgotten, and above TRAININGJOB_STRIKES_MAX the oldest goes. */
+void trainingjob_add_strike(struct trainingjob_poison *poison, int64_t checkpoint_step,
+                            const char *node, int64_t step);
+void trainingjob_clear_poison(struct trainingjob_poison *poison);
 
 #endif

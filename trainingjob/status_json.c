@@ -63,6 +63,19 @@ static void write_failures(const struct trainingjob_status *s, cJSON *to)
     }
 }
 
+static void write_poison(const struct trainingjob_poison *p, cJSON *to)
+{
+    set_integer(to, "recovery.poison.checkpointStep", p->checkpoint_step, TRAININGJOB_NONE);
+    for (size_t i = 0; i < p->strikes_count; i++) {
+        cJSON *item = cJSON_CreateObject();
+        json_append(json_set_array(to, "recovery.poison.strikes"), item);
+        json_set_string(item, "node", p->strikes[i].node);
+        json_set_integer(item, "step", p->strikes[i].step);
+    }
+    if (p->went_back)
+        json_set_bool(to, "recovery.poison.wentBack", true);
+}
+
 static void write_recovery(const struct trainingjob_recovery *r, cJSON *to)
 {
     for (size_t i = 0; i < r->avoid_count; i++) {
@@ -75,7 +88,9 @@ static void write_recovery(const struct trainingjob_recovery *r, cJSON *to)
     for (size_t i = 0; i < r->skipped_count; i++)
         json_append(json_set_array(to, "recovery.skippedCheckpoints"),
                     json_new_integer(r->skipped[i]));
+    write_poison(&r->poison, to);
     set_integer(to, "recovery.chargedAtStep", r->charged_at_step, TRAININGJOB_NONE);
+    set_integer(to, "recovery.highestCheckpointStep", r->highest_checkpoint_step, TRAININGJOB_NONE);
     set_integer(to, "recovery.inPlaceFailures", r->in_place_failures, 0);
     set_integer(to, "recovery.resumeStep", r->resume_step, TRAININGJOB_NONE);
     json_set_string(to, "recovery.resumePath", r->resume_path);

@@ -86,6 +86,20 @@ static void read_failures(const cJSON *from, struct trainingjob_status *s)
     }
 }
 
+/* All of it or nothing: half a record would judge wrongly. */
+static void read_poison(const cJSON *from, struct trainingjob_poison *p)
+{
+    const cJSON *item;
+    int64_t checkpoint_step = json_integer(from, "checkpointStep", TRAININGJOB_NONE);
+    if (checkpoint_step < 0)
+        return;
+    (void)items_of(from, "strikes", TRAININGJOB_STRIKES_MAX, &item);
+    for (; item; item = item->next)
+        trainingjob_add_strike(p, checkpoint_step, json_string(item, "node", ""),
+                               json_integer(item, "step", TRAININGJOB_NONE));
+    p->went_back = p->strikes_count > 0 && json_bool(from, "wentBack", false);
+}
+
 static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
 {
     const cJSON *item;
@@ -105,7 +119,9 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
         if (json_is_integer(item, &r->skipped[r->skipped_count]))
             r->skipped_count++;
     }
+    read_poison(json_member(from, "poison"), &r->poison);
     r->charged_at_step = json_integer(from, "chargedAtStep", TRAININGJOB_NONE);
+    r->highest_checkpoint_step = json_integer(from, "highestCheckpointStep", TRAININGJOB_NONE);
     r->in_place_failures = read_count(from, "inPlaceFailures");
     r->resume_step = json_integer(from, "resumeStep", TRAININGJOB_NONE);
     read_text(from, "resumePath", &r->resume_path, TRAININGJOB_PATH_MAX);
