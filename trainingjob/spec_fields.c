@@ -128,9 +128,6 @@ static const struct field_table scheduling_fields =
 
 /* ---- checkpoint ---- */
 
-static const uint32_t supported_formats =
-    1u << TRAININGJOB_FORMAT_AUTO | 1u << TRAININGJOB_FORMAT_DCP | 1u << TRAININGJOB_FORMAT_PATTERN;
-
 static const struct field checkpoint_list[] = {
     {.name = "path",
      .kind = FIELD_STRING,
@@ -142,8 +139,7 @@ static const struct field checkpoint_list[] = {
      FIELD_AT(struct trainingjob_checkpoint_spec, format),
      .names = trainingjob_format_names,
      .absent = TRAININGJOB_FORMAT_AUTO,
-     .has_default = true,
-     .supported = &supported_formats},
+     .has_default = true},
     {.name = "pattern",
      .kind = FIELD_STRING,
      FIELD_AT(struct trainingjob_checkpoint_spec, pattern),
@@ -166,8 +162,7 @@ static const struct field checkpoint_list[] = {
     {.name = "repair",
      .kind = FIELD_BOOL,
      FIELD_AT(struct trainingjob_checkpoint_spec, repair),
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
 };
 static const struct field_table checkpoint_fields =
     FIELD_TABLE(struct trainingjob_checkpoint_spec, checkpoint_list);

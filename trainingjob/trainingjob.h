@@ -171,8 +171,9 @@ struct trainingjob_scheduling {
     int binding; /* enum trainingjob_binding */
 };
 
-/* Format `auto`, the default: the launcher watches `path` for dcp checkpoints and, when `pattern`
- * is given, for files of that pattern too; the newest complete one of either kind counts. */
+/* Format `auto`, the default: the launcher takes each checkpoint in `path` for what it looks like,
+ * and watches for files of `pattern` too when it is given; the newest complete one of any kind
+ * counts. */
 struct trainingjob_checkpoint_spec {
     const char *path; /* NULL: no checkpoints */
     int format;       /* enum trainingjob_format */

@@ -41,6 +41,8 @@ static void test_good_jobs_are_accepted_with_and_without_defaults(void **state)
         {"unknown fields of a pod stay", "/spec/workers/template/spec/newFeature", "{\"a\":1}"},
         {"the restart policy may be missing", "/spec/workers/template/spec/restartPolicy", NULL},
         {"format auto with a pattern", "/spec/checkpoint/format", "\"auto\""},
+        {"a framework's format, with repair", "/spec/checkpoint",
+         "{\"path\":\"/c\",\"format\":\"deepspeed\",\"repair\":true}"},
         {"a checkpoint without a path has a grace", "/spec/checkpoint",
          "{\"gracePeriodSeconds\":5}"},
         {"no rules", "/spec/failurePolicy/rules", "[]"},
@@ -87,9 +89,6 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
          "spec.scheduling.topology.required: not supported yet"},
         {"/spec/scheduling/topology", "{\"preferred\":\"rack\",\"maxWaitSeconds\":5}",
          "spec.scheduling.topology.preferred: not supported yet"},
-        {"/spec/checkpoint", "{\"path\":\"/c\",\"format\":\"deepspeed\"}",
-         "spec.checkpoint.format: `deepspeed` is not supported yet"},
-        {"/spec/checkpoint/repair", "true", "spec.checkpoint.repair: not supported yet"},
         {"/spec/mpi/wireup", "\"pmix\"", "spec.mpi.wireup: not supported yet"},
     };
     cleanup_json cJSON *full = full_job();
