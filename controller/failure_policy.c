@@ -1,5 +1,4 @@
-/* The failure policy. Order: what was not a failure of the job; the user's rules; what the rank
- * asks for by its exit code; the default. Then the budget, then the place of the next attempt.
+/* The failure policy: what it was decides by the first table, how often in a row by the second.
  * PURE. */
 #include "controller/failure_policy.h"
 
@@ -7,71 +6,93 @@
 #include "lib/base/cleanup.h"
 #include "trainingjob/trainingjob.h"
 
-#define NO_RULE (-1)
+#define NO_RULE TRAININGJOB_NONE
+#define ANY_RULE (-2)
 #define ANY_CODE (-1)
 
-/* What a matching rule or code means. */
-struct row {
-    int rule;     /* enum trainingjob_action or NO_RULE */
+enum end { END_ANY, END_REQUESTED, END_DIVERGED, END_INFRASTRUCTURE };
+
+/* What is asked for. */
+enum ask { ASK_RESTART, ASK_MOVE, ASK_STAY };
+
+/* The first row that matches decides: what was not a failure of the job; the user's rules; what the
+ * rank asks for by its exit code; the default. */
+static const struct row {
+    enum end end;
+    int rule;     /* enum trainingjob_action, NO_RULE, ANY_RULE */
     int32_t code; /* of the rank, ANY_CODE */
-    bool fail, charged, new_node;
-    const char *reason;
+    bool counts, charged;
+    enum ask ask;
+    const char *fails; /* the job fails, with this reason */
+} rows[] = {
+    {END_REQUESTED, ANY_RULE, ANY_CODE, false, false, ASK_RESTART, NULL},
+    {END_DIVERGED, ANY_RULE, ANY_CODE, false, false, ASK_RESTART, NULL},
+    {END_INFRASTRUCTURE, ANY_RULE, ANY_CODE, false, false, ASK_RESTART, NULL},
+    {END_ANY, TRAININGJOB_ACTION_FAIL_JOB, ANY_CODE, true, false, ASK_RESTART,
+     TRAININGJOB_REASON_RULE},
+    {END_ANY, TRAININGJOB_ACTION_RESTART, ANY_CODE, true, true, ASK_RESTART, NULL},
+    {END_ANY, TRAININGJOB_ACTION_RESTART_ON_NEW_NODE, ANY_CODE, true, true, ASK_MOVE, NULL},
+    {END_ANY, TRAININGJOB_ACTION_IGNORE, ANY_CODE, true, false, ASK_RESTART, NULL},
+    {END_ANY, NO_RULE, FAILURE_EXIT_IN_PLACE, true, true, ASK_STAY, NULL},
+    {END_ANY, NO_RULE, FAILURE_EXIT_NEW_NODE, true, true, ASK_MOVE, NULL},
+    {END_ANY, NO_RULE, FAILURE_EXIT_FAIL, true, false, ASK_RESTART, TRAININGJOB_REASON_RANK_ASKED},
+    {END_ANY, ANY_RULE, ANY_CODE, true, true, ASK_RESTART, NULL},
 };
 
-static const struct row rows[] = {
-    {TRAININGJOB_ACTION_FAIL_JOB, ANY_CODE, true, false, false, TRAININGJOB_REASON_RULE},
-    {TRAININGJOB_ACTION_RESTART, ANY_CODE, false, true, false, NULL},
-    {TRAININGJOB_ACTION_RESTART_ON_NEW_NODE, ANY_CODE, false, true, true, NULL},
-    {TRAININGJOB_ACTION_IGNORE, ANY_CODE, false, false, false, NULL},
-    {NO_RULE, FAILURE_EXIT_IN_PLACE, false, true, false, NULL},
-    {NO_RULE, FAILURE_EXIT_NEW_NODE, false, true, true, NULL},
-    {NO_RULE, FAILURE_EXIT_FAIL, true, false, false, "RankAskedToFail"},
-    {NO_RULE, ANY_CODE, false, true, false, NULL},
+/* Where the next attempt runs, after the 1st, 2nd, 3rd, 4th failure in a row, and again from the
+ * 5th on: the longer nothing helps, the more is changed. A column for each enum ask. */
+static const enum failure_where ladder[FAILURE_RUNGS][3] = {
+    {FAILURE_IN_PLACE, FAILURE_NEW_NODE, FAILURE_IN_PLACE},
+    {FAILURE_NEW_PODS, FAILURE_NEW_NODE, FAILURE_IN_PLACE},
+    {FAILURE_IN_PLACE, FAILURE_NEW_NODE, FAILURE_IN_PLACE},
+    {FAILURE_NEW_NODES, FAILURE_NEW_NODES, FAILURE_IN_PLACE},
 };
+
+static enum end end_of(const struct failure_facts *facts)
+{
+    if (facts->requested)
+        return END_REQUESTED;
+    if (facts->diverged)
+        return END_DIVERGED;
+    return facts->infrastructure ? END_INFRASTRUCTURE : END_ANY;
+}
 
 static const struct row *row_of(const struct failure_facts *facts)
 {
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++)
-        if (rows[i].rule == facts->rule &&
-            (rows[i].code == ANY_CODE || rows[i].code == facts->code))
-            return &rows[i];
-    return &rows[MLT_ARRAY_LENGTH(rows) - 1];
+    const struct row *row = rows;
+    enum end end = end_of(facts);
+    while (!((row->end == END_ANY || row->end == end) &&
+             (row->rule == ANY_RULE || row->rule == facts->rule) &&
+             (row->code == ANY_CODE || row->code == facts->code)))
+        row++; /* the last one matches anything */
+    return row;
 }
 
-/* Where the next attempt runs: the longer nothing helps, the more is changed. */
-static enum failure_where where(const struct failure_facts *facts, bool new_node)
+static enum failure_where in_fresh_pods(enum failure_where where)
 {
-    bool asked_in_place = facts->rule == NO_RULE && facts->code == FAILURE_EXIT_IN_PLACE;
-    if (asked_in_place && facts->in_place)
-        return FAILURE_IN_PLACE; /* it knows: neither its pod nor its node is in the way */
-    bool fresh = facts->fruitless > 0 && facts->fruitless % FAILURE_FRESH_PODS_AFTER == 0;
-    bool elsewhere = facts->fruitless > 0 && facts->fruitless % (2 * FAILURE_FRESH_PODS_AFTER) == 0;
-    if (elsewhere && !asked_in_place)
-        return FAILURE_NEW_NODES;
-    if (new_node)
-        return facts->in_place ? FAILURE_NEW_NODE : FAILURE_NEW_NODES;
-    if (fresh || !facts->in_place)
-        return FAILURE_NEW_PODS;
-    return FAILURE_IN_PLACE;
+    return where == FAILURE_IN_PLACE || where == FAILURE_NEW_PODS ? FAILURE_NEW_PODS
+                                                                  : FAILURE_NEW_NODES;
 }
 
 struct failure_decision failure_policy_decide(const struct failure_facts *facts)
 {
-    struct failure_decision decision = {0};
-    if (facts->requested || facts->diverged || facts->infrastructure) {
-        decision.where = facts->in_place ? FAILURE_IN_PLACE : FAILURE_NEW_PODS;
-        return decision;
-    }
     const struct row *row = row_of(facts);
-    decision.counts = true;
-    decision.charged = row->charged;
-    decision.fail = row->fail;
-    decision.reason = row->reason;
-    if (!decision.fail && decision.charged && facts->charged + 1 > facts->backoff_limit) {
+    int64_t rung = row->counts ? (facts->fruitless - 1) % FAILURE_RUNGS : 0;
+    struct failure_decision decision = {
+        .fail = row->fails != NULL,
+        .reason = row->fails,
+        .counts = row->counts,
+        .charged = row->charged,
+        .stays = row->ask == ASK_STAY,
+        .where = ladder[rung][row->ask],
+    };
+    if (row->charged && facts->charged >= facts->backoff_limit) {
         decision.fail = true;
         decision.reason = TRAININGJOB_REASON_BACKOFF;
     }
-    decision.where = where(facts, row->new_node);
-    decision.skip = facts->fruitless > 0 && facts->fruitless % FAILURE_POISONED_AFTER == 0;
+    decision.unloadable =
+        row->counts && row->ask != ASK_STAY && facts->fruitless > FAILURE_RUNGS && rung == 0;
+    if (!facts->in_place)
+        decision.where = in_fresh_pods(decision.where);
     return decision;
 }

@@ -1,4 +1,5 @@
-/* What follows from a verdict: a table. PURE. */
+/* What follows from a verdict: two tables. docs/failures.md has the same two for people, and a test
+ * compares them. PURE. */
 #ifndef CONTROLLER_FAILURE_POLICY_H
 #define CONTROLLER_FAILURE_POLICY_H
 
@@ -10,10 +11,9 @@
 #define FAILURE_EXIT_NEW_NODE 76
 #define FAILURE_EXIT_FAIL 93
 
-/* So many failures in place without a step in between: fresh pods; twice as many: other nodes. */
-#define FAILURE_FRESH_PODS_AFTER 2
-/* So many from one checkpoint without a step in between: an older checkpoint. */
-#define FAILURE_POISONED_AFTER 3
+/* Failures in a row without a step in between: after two in place fresh pods, after two more other
+ * nodes, and so on. When other nodes did not help either, the checkpoint cannot be loaded. */
+#define FAILURE_RUNGS 4
 
 enum failure_where {
     FAILURE_IN_PLACE,  /* in the pods that are there */
@@ -31,7 +31,7 @@ struct failure_facts {
     bool in_place;       /* spec.failurePolicy.inPlace */
     int64_t charged;     /* retries charged so far */
     int64_t backoff_limit;
-    int64_t fruitless; /* failures in a row without a step in between, this one included */
+    int64_t fruitless; /* failures in a row without a step in between, this one included: 1 ... */
 };
 
 struct failure_decision {
@@ -39,7 +39,8 @@ struct failure_decision {
     const char *reason; /* of the condition Failed, NULL */
     bool counts;        /* a failure of the job itself: counted as fruitless */
     bool charged;       /* costs a retry */
-    bool skip;          /* the checkpoint that it resumed from is not used again */
+    bool unloadable;    /* the checkpoint that it resumed from is not used again */
+    bool stays;         /* the rank asked for its own pod and node */
     enum failure_where where;
 };
 

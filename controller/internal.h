@@ -137,7 +137,10 @@ void start_note_running(struct job *job);
 bool restart_is_stopping(const struct job *job);
 void restart_note(struct job *job);
 void restart_judge(struct job *job);
+/* Takes up what the launchers have told of checkpoints. */
 void restart_refill(struct job *job);
+/* What the last attempt resumed from is not used again, the checkpoint before it is. */
+void restart_go_back(struct job *job);
 
 void stop_order(struct job *job);
 int64_t stop_grace_ms(const struct job *job);

@@ -61,7 +61,7 @@ static struct job *job_new(struct controller *c, const cJSON *object)
     job->uid = mlt_strdup(json_string(object, "metadata.uid", ""));
     job->namespace_ = mlt_strdup(json_string(object, "metadata.namespace", ""));
     job->name = mlt_strdup(json_string(object, "metadata.name", ""));
-    job->torn_step = TRAININGJOB_NONE;
+    job->torn_step = job->lost_step = TRAININGJOB_NONE;
     job->write_by_ms = INT64_MAX;
     job->wake_ms = INT64_MAX;
     job->last_lazy_ms = INT64_MIN / 2;

@@ -144,6 +144,7 @@ struct job {
     bool has_report;
     int64_t torn_step;     /* of the last report; TRAININGJOB_NONE: nothing newer is incomplete */
     unsigned torn_reports; /* in a row that said so */
+    int64_t lost_step; /* was complete and is no longer, since the last START; TRAININGJOB_NONE */
 
     int64_t waiting_since_ms; /* the gang waits for members since (monotonic), 0: it does not */
     int64_t next_attempt_ms;  /* monotonic; 0: at once */

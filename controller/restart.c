@@ -4,15 +4,21 @@
 #include <stdio.h>
 #include <string.h>
 #include "controller/backoff.h"
+#include "controller/checkpoint_choice.h"
 #include "controller/failure_policy.h"
 #include "controller/internal.h"
+#include "controller/poison.h"
+#include "controller/suspect.h"
 #include "controller/text_clean.h"
 #include "lib/json/json.h"
 
-#define MESSAGE_MAX 300                                        /* bytes of a failure's message */
-#define MESSAGE_ROOM (RENDEZVOUS_REASON_MAX + MESSAGE_MAX + 8) /* before it is cut */
 #define TAIL_LINES_MAX 10          /* of the culprit's last output, in the event */
 #define REASON_STOPPING "Stopping" /* of Restarting: the verdict has not fallen */
+
+static int64_t highest_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
 
 static const char *cause_word(const struct coordinator_verdict *v)
 {
@@ -50,7 +56,7 @@ static bool made_progress(const struct job *job, const struct coordinator_verdic
 static void record_failure(struct job *job, const struct coordinator_verdict *v, char *message)
 {
     struct trainingjob_status *s = &job->draft;
-    bool stepped = job->step_attempt == v->attempt && s->progress.step >= 0;
+    int64_t step = suspect_last_step(job);
     struct trainingjob_failure f = {
         .time_ms = job->controller->wall_ms,
         .attempt = (int64_t)v->attempt,
@@ -58,15 +64,15 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v,
         .node = job->verdict.node,
         .exit_code = v->signal || v->rank < 0 ? TRAININGJOB_NONE : exit_code_of(v),
         .signal = v->signal,
-        .step = stepped ? s->progress.step : TRAININGJOB_NONE,
+        .step = step,
         .steps_lost = TRAININGJOB_NONE,
         .message = message,
     };
     if (v->rank < 0 && v->code > 0)
         f.exit_code = v->code;
-    if (stepped) {
-        int64_t kept = s->checkpoint.step >= 0 ? s->checkpoint.step : 0;
-        f.steps_lost = f.step > kept ? f.step - kept : 0;
+    if (step >= 0) {
+        int64_t kept = highest_of(s->checkpoint.step, 0);
+        f.steps_lost = highest_of(step - kept, 0);
     }
     (void)snprintf(f.cause, sizeof f.cause, "%s", cause_word(v));
     trainingjob_add_failure(s, &f);
@@ -99,45 +105,68 @@ static void charge(struct job *job)
     s->recovery.charged_at_step = s->checkpoint.step;
 }
 
-/* Gives one retry back for each checkpoint that is newer than the last charge and than what we
- * knew. */
+/* The status tells the checkpoint that the next attempt would resume from. */
+static void keep_newest(struct job *job)
+{
+    struct trainingjob_checkpoint *kept = &job->draft.checkpoint;
+    struct trainingjob_checkpoint newest =
+        checkpoint_choose(&job->draft, job->reports, job->reports_count, job->has_report);
+    if (newest.step < kept->step)
+        job->lost_step = highest_of(job->lost_step, kept->step);
+    if (newest.step != kept->step)
+        job_log(job, MLT_LOG_INFO, "checkpoint step=%" PRId64, newest.step);
+    kept->step = newest.step;
+    kept->time_ms = newest.time_ms;
+    trainingjob_set_text(&kept->path, newest.path, TRAININGJOB_PATH_MAX * 4);
+}
+
+/* One retry back for each checkpoint that is newer than any that was ever complete: one that is
+ * torn and then written anew gives nothing. */
 void restart_refill(struct job *job)
 {
     struct trainingjob_status *s = &job->draft;
-    int64_t known = s->checkpoint.step;
-    if (s->recovery.charged_at_step > known)
-        known = s->recovery.charged_at_step;
+    struct trainingjob_recovery *r = &s->recovery;
+    int64_t known = highest_of(s->checkpoint.step, r->resume_step);
+    int64_t highest =
+        highest_of(r->highest_checkpoint_step, highest_of(s->checkpoint.step, r->charged_at_step));
     for (unsigned i = 0; i < job->reports_count; i++) {
-        if (job->reports[i].step <= known)
-            continue;
-        if (s->restarts_charged > 0)
+        int64_t step = job->reports[i].step;
+        if (step > highest && s->restarts_charged > 0)
             s->restarts_charged--;
-        if (coordinator_is_running(job->coordinator)) {
+        if (step > known && !trainingjob_skips(s, step) &&
+            coordinator_is_running(job->coordinator)) {
             job->step_attempt = coordinator_attempt(job->coordinator);
-            s->recovery.in_place_failures = 0;
+            r->in_place_failures = 0;
         }
     }
-    if (!job->reports_count)
-        return;
-    if (job->reports[0].step != s->checkpoint.step)
-        job_log(job, MLT_LOG_INFO, "checkpoint step=%" PRId64, job->reports[0].step);
-    s->checkpoint.step = job->reports[0].step;
-    s->checkpoint.time_ms = job->reports[0].time_ms;
-    trainingjob_set_text(&s->checkpoint.path, job->reports[0].path, TRAININGJOB_PATH_MAX * 4);
+    if (job->reports_count) { /* the newest is the first */
+        r->highest_checkpoint_step = highest_of(highest, job->reports[0].step);
+        poison_note_checkpoint(&r->poison, job->reports[0].step);
+    }
+    keep_newest(job);
 }
 
-/* The resume step has now failed again and again without a step: the next older checkpoint is
- * tried. */
-static void skip_checkpoint(struct job *job)
+/* The checkpoint that the failed attempts resumed from is suspected: the one before it is used. */
+void restart_go_back(struct job *job)
 {
-    int64_t step = job->draft.recovery.resume_step;
-    if (step < 0)
+    trainingjob_skip_checkpoint(&job->draft, job->draft.recovery.resume_step);
+    keep_newest(job);
+    job->lost_step = TRAININGJOB_NONE; /* nothing is lost that is only not used */
+}
+
+/* Neither new pods nor other nodes have helped: the checkpoint cannot be loaded. */
+static void skip_unloadable(struct job *job)
+{
+    const struct trainingjob_status *s = &job->draft;
+    int64_t step = s->recovery.resume_step;
+    if (step < 0 || !checkpoint_has_older(s, job->reports, job->reports_count, step))
         return;
-    trainingjob_skip_checkpoint(&job->draft, step);
+    restart_go_back(job);
     event_record(job, true, "CheckpointSkipped",
-                 "the checkpoint of step %" PRId64
-                 " is not used again: %d attempts from it ended without a step",
-                 step, FAILURE_POISONED_AFTER);
+                 "the checkpoint of step %" PRId64 " is not used again: %" PRId64
+                 " attempts in a row ended without a step, in new pods and elsewhere too; the job "
+                 "goes on from step %" PRId64,
+                 step, s->recovery.in_place_failures, s->checkpoint.step);
 }
 
 /* An event has room for more of the culprit's last words than a message of one line. */
@@ -196,15 +225,19 @@ static void go_on(struct job *job, const struct failure_decision *decision, cons
     struct controller *c = job->controller;
     struct trainingjob_status *s = &job->draft;
     const struct coordinator_verdict *v = &job->verdict.v;
-    int64_t delay = decision->counts ? restart_backoff_ms(s->recovery.in_place_failures) : 0;
+    int64_t delay = 0;
+    if (decision->counts)
+        delay = restart_backoff_ms(s->recovery.in_place_failures, mlt_random_next(&c->random));
     if (decision->charged)
         charge(job);
-    if (decision->skip)
-        skip_checkpoint(job);
+    if (decision->unloadable)
+        skip_unloadable(job);
     s->restarts++;
     s->recovery.pending_stop[0] = 0;
     s->recovery.pending_stop_ms = 0;
-    s->recovery.next_attempt_ms = delay ? c->wall_ms + delay : 0;
+    /* A status tells whole seconds: rounded up, so that a next controller does not come too early.
+     */
+    s->recovery.next_attempt_ms = delay ? (c->wall_ms + delay + 999) / 1000 * 1000 : 0;
     job->next_attempt_ms = delay ? c->now_ms + delay : 0;
     job->waiting_since_ms = c->now_ms + delay;
     set_restarting(job, cause_word(v), message);
@@ -227,11 +260,11 @@ static void name_command(struct job *job)
 }
 
 /* One line: what happened, and the last that the culprit said of it. */
-static void write_message(const struct coordinator_verdict *v, char message[MESSAGE_ROOM])
+static void write_message(const struct coordinator_verdict *v, char message[FAILURE_MESSAGE_ROOM])
 {
-    const char *last = text_last_lines(v->tail, 1, MESSAGE_MAX);
-    (void)snprintf(message, MESSAGE_ROOM, "%s%s%s", v->words, *last ? ": " : "", last);
-    text_cut(message, MESSAGE_MAX);
+    const char *last = text_last_lines(v->tail, 1, FAILURE_MESSAGE_MAX);
+    (void)snprintf(message, FAILURE_MESSAGE_ROOM, "%s%s%s", v->words, *last ? ": " : "", last);
+    text_cut(message, FAILURE_MESSAGE_MAX);
 }
 
 /* Each attempt has one verdict. One that comes again, from a launcher's snapshot after a change of
@@ -245,17 +278,19 @@ static bool is_judged(const struct job *job, const struct coordinator_verdict *v
 void restart_judge(struct job *job)
 {
     struct coordinator_verdict *v = &job->verdict.v;
-    char message[MESSAGE_ROOM];
+    char message[FAILURE_MESSAGE_ROOM];
     name_command(job);
     v->diverged |= is_judged(job, v);
     write_message(v, message);
     struct failure_decision decision = decide(job, v);
+    suspect_judge(job, &decision);
     if (!v->requested && !v->diverged) {
         record_failure(job, v, message);
         job->controller->metrics.count[METRIC_FAILURES]++;
     }
     if (decision.fail) {
         tell(job, true, "AttemptFailed");
+        suspect_explain(job, &decision, message);
         finish_fail(job, decision.reason, message); /* it forgets the verdict */
     } else {
         go_on(job, &decision, message);

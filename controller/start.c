@@ -3,12 +3,34 @@
 #include "controller/checkpoint_choice.h"
 #include "controller/internal.h"
 
+/* A checkpoint that was complete is damaged or gone: this costs steps that were made already. */
+static void tell_lost(struct job *job, int64_t chosen)
+{
+    int64_t lost = checkpoint_lost(&job->draft, job->lost_step, chosen);
+    int64_t next = job->draft.attempt + 1;
+    job->lost_step = TRAININGJOB_NONE;
+    if (lost < 0)
+        return;
+    if (chosen < 0)
+        event_record(job, true, "CheckpointLost",
+                     "the checkpoint of step %" PRId64
+                     " is damaged or gone, and there is no other: attempt %" PRId64
+                     " begins at the beginning",
+                     lost, next);
+    else
+        event_record(job, true, "CheckpointLost",
+                     "the checkpoint of step %" PRId64 " is damaged or gone: attempt %" PRId64
+                     " goes on from step %" PRId64 ", %" PRId64 " steps further back",
+                     lost, next, chosen, lost - chosen);
+}
+
 void start_prepare(struct job *job)
 {
     struct trainingjob_status *s = &job->draft;
-    const struct trainingjob_checkpoint *from =
+    struct trainingjob_checkpoint from =
         checkpoint_choose(s, job->reports, job->reports_count, job->has_report);
-    if (job->torn_step > (from ? from->step : TRAININGJOB_NONE))
+    tell_lost(job, from.step);
+    if (job->torn_step > from.step)
         event_record(job, true, "CheckpointTorn",
                      "the checkpoint of step %" PRId64 " is not complete: attempt %" PRId64
                      " does not go on from it",
@@ -17,8 +39,8 @@ void start_prepare(struct job *job)
     if ((int64_t)job->ready_attempt > next)
         next = (int64_t)job->ready_attempt;
     s->attempt = next;
-    s->recovery.resume_step = from ? from->step : TRAININGJOB_NONE;
-    trainingjob_set_text(&s->recovery.resume_path, from ? from->path : NULL, TRAININGJOB_PATH_MAX);
+    s->recovery.resume_step = from.step;
+    trainingjob_set_text(&s->recovery.resume_path, from.path, TRAININGJOB_PATH_MAX);
     s->recovery.next_attempt_ms = 0;
     job->next_attempt_ms = 0;
     job_set_phase(job, TRAININGJOB_PHASE_STARTING);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "controller/durable.h"
 #include "controller/internal.h"
 #include "controller/pod_build.h"
 #include "lib/base/alloc.h"
@@ -122,12 +123,31 @@ void submit_probe(struct job *job)
 
 /* ---- waiting ---- */
 
+/* As of this version of the spec: checkpoints that go with their pod are no help to the next one.
+ */
+static void note_durable(struct job *job)
+{
+    static const enum trainingjob_condition_type type =
+        TRAININGJOB_CONDITION_CHECKPOINT_NOT_DURABLE;
+    const char *path = job->tj.spec.checkpoint.path;
+    char words[DURABLE_WORDS_MAX];
+    if (path && !durable_path(job->effective, path, words)) {
+        if (trainingjob_set_condition(&job->draft, type, true, "GoesWithPod", words,
+                                      job->controller->wall_ms))
+            event_record(job, true, "CheckpointNotDurable", "%s", words);
+    } else if (trainingjob_find_condition(&job->draft, type)) {
+        (void)trainingjob_set_condition(&job->draft, type, false, "Stays", "",
+                                        job->controller->wall_ms);
+    }
+}
+
 void submit_enqueue(struct job *job)
 {
     struct controller *c = job->controller;
     struct mlt_error err = {0};
     job_drop_gang(job);
     fill_status(job);
+    note_durable(job);
     if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
         show_refusal(job, "CannotPlan", err.text);
         return;
