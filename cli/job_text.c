@@ -296,6 +296,22 @@ static void checkpoint_field(struct mlt_text *out, const cJSON *job, int64_t now
                     *age ? " ago)" : "");
 }
 
+/* Checkpoints that are complete and not resumed from. */
+static void skipped_field(struct mlt_text *out, const cJSON *job)
+{
+    const cJSON *step, *all = json_find(job, "status.recovery.skippedCheckpoints");
+    if (cJSON_GetArraySize(all) == 0)
+        return;
+    mlt_text_printf(out, "%-14s", "Not used:");
+    cJSON_ArrayForEach(step, all)
+    {
+        int64_t number;
+        if (json_is_integer(step, &number))
+            mlt_text_printf(out, "%s step %" PRId64, step == all->child ? "" : ",", number);
+    }
+    mlt_text_putc(out, '\n');
+}
+
 static void restarts_field(struct mlt_text *out, const cJSON *job)
 {
     mlt_text_printf(
@@ -358,10 +374,12 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
         job_failure_words(message, words);
         mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: %s",
                         json_integer(failure, "attempt", 0), age, words);
+        const char *cause = json_string(failure, "cause", "?");
         int64_t lost = json_integer(failure, "stepsLost", -1);
         if (lost >= 0)
-            mlt_text_printf(out, " (%" PRId64 " steps lost)", lost);
-        mlt_text_putc(out, '\n');
+            mlt_text_printf(out, " (%s, %" PRId64 " steps lost)\n", cause, lost);
+        else
+            mlt_text_printf(out, " (%s)\n", cause);
         failure_tail(out, message);
     }
 }
@@ -426,6 +444,7 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     cell_field(out, "Steps/s:", job, JOB_COLUMN_SPEED, now_ms);
     cell_field(out, "Time left:", job, JOB_COLUMN_LEFT, now_ms);
     checkpoint_field(out, job, now_ms);
+    skipped_field(out, job);
     restarts_field(out, job);
     cell_field(out, "Age:", job, JOB_COLUMN_AGE, now_ms);
     conditions(out, job, now_ms);

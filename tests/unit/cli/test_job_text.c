@@ -31,8 +31,10 @@ static const char running[] =
     "\"checkpoint\":{\"step\":150,\"path\":\"/ckpt/150\",\"time\":\"2025-11-24T16:01:30Z\"},"
     "\"placement\":{\"workers\":\"node[001-004]\"},"
     "\"failures\":[{\"time\":\"2025-11-24T16:01:00Z\",\"attempt\":1,\"rank\":2,\"signal\":9,"
-    "\"stepsLost\":7,"
-    "\"message\":\"rank 2 was killed\\nits last words\\nand more\\n\"}]}}";
+    "\"stepsLost\":7,\"cause\":\"KilledFromOutside\","
+    "\"message\":\"rank 2 was killed\\nits last words\\nand more\\n\"},{\"attempt\":2,"
+    "\"cause\":\"PodLost\",\"message\":\"a pod went\"}],"
+    "\"recovery\":{\"skippedCheckpoints\":[160,170]}}}";
 
 static void test_cells_say_how_a_running_job_stands(void **state)
 {
@@ -73,6 +75,7 @@ static void test_a_waiting_job_says_why_in_numbers(void **state)
     job_page(job, NULL, NOW_MS, &page);
     assert_non_null(strstr(mlt_text_string(&page), "Waits because: needs 8 GPUs; 3 of 8 free\n"));
     assert_non_null(strstr(mlt_text_string(&page), "Position:      2\n"));
+    assert_null(strstr(mlt_text_string(&page), "Not used"));
 }
 
 static void test_the_page_names_failures_and_checkpoint(void **state)
@@ -86,8 +89,11 @@ static void test_the_page_names_failures_and_checkpoint(void **state)
     struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
     job_page(job, events, NOW_MS, &page);
     const char *text = mlt_text_string(&page);
-    assert_non_null(strstr(text, "attempt 1, 60s ago: rank 2 was killed (7 steps lost)\n"
-                                 "      | its last words\n      | and more\n"));
+    assert_non_null(
+        strstr(text, "attempt 1, 60s ago: rank 2 was killed (KilledFromOutside, 7 steps lost)\n"
+                     "      | its last words\n      | and more\n"));
+    assert_non_null(strstr(text, ": a pod went (PodLost)\n"));
+    assert_non_null(strstr(text, "Not used:      step 160, step 170\n"));
     assert_non_null(strstr(text, "step 150 at /ckpt/150 (30s ago)\n"));
     assert_non_null(strstr(text, "1, 1 of 4 charged; attempt 2\n"));
     assert_non_null(strstr(text, "RankFailed             m (3 times)\n"));
