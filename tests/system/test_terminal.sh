@@ -47,7 +47,7 @@ seen polite >seen.txt
 grep -q '^\[rank 0\] saved$' seen.txt || { cat seen.txt; fail "Ctrl-C on the terminal gave no grace: it must not reach the ranks itself"; }
 grep -q '^mltrain: cancelling with a grace of' seen.txt || { cat seen.txt; fail "Ctrl-C is not told"; }
 
-plain_job deaf 1 1 'trap "" TERM INT; echo begun; while :; do sleep 0.1; done' >deaf.yaml
+plain_job deaf 1 1 'trap : TERM; trap "" INT; echo begun; while :; do sleep 0.1; done' >deaf.yaml
 on_terminal deaf mltrain run deaf.yaml
 eventually 20 wrote deaf begun || { cat deaf.raw; fail "deaf does not begin"; }
 type_key '\003'
