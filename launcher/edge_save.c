@@ -129,7 +129,7 @@ void edge_signal_catching(struct edge *e, int signal, const uint64_t *except)
 {
     struct proc_look l = {0};
     struct roots roots;
-    uint32_t caught = 0;
+    uint32_t caught = 0, tried = 0;
     int rc = proc_look_walk(&l);
     if (rc < 0)
         edge_log(e, "who catches a signal cannot be seen: read /proc: %s", strerror(-rc));
@@ -137,13 +137,15 @@ void edge_signal_catching(struct edge *e, int signal, const uint64_t *except)
     for (uint32_t i = 0; i < roots.count; i++) {
         if (roots.pid[i] == 0 || except[i / 64] >> i % 64 & 1)
             continue;
+        tried++;
         const struct proc_look_process *p =
             proc_look_topmost(&l, roots.pid[i], proc_look_catches, &signal);
         caught += p && proc_look_signal(p, signal);
     }
     proc_look_release(&l);
-    edge_log(e, "signal %d (%s), so that they save, to the %u rank%s that catch%s it", signal,
-             strsignal(signal), caught, caught == 1 ? "" : "s", caught == 1 ? "es" : "");
+    if (tried > 0)
+        edge_log(e, "signal %d (%s), so that they save, to %u of %u ranks: those that catch it",
+                 signal, strsignal(signal), caught, tried);
     edge_post(e, &(struct supervisor_event){.kind = SUPERVISOR_ON_CAUGHT, .caught = caught});
 }
 

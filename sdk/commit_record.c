@@ -33,7 +33,7 @@ static int add_folder(struct listing *l, int folder, const char *prefix, int dep
 static int add_entry(struct listing *l, int folder, const char *prefix, const char *entry,
                      int depth)
 {
-    char name[PATH_MAX];
+    char name[MLTRAIN_COMMIT_NAME_MAX + 1];
     struct stat st, link;
     if (snprintf(name, sizeof name, "%s%s", prefix, entry) >= (int)sizeof name)
         return -ENAMETOOLONG;

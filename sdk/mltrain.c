@@ -212,7 +212,7 @@ EXPORT bool mltrain_should_save(int64_t step)
 EXPORT int mltrain_checkpoint_committed(int64_t step, const char *path)
 {
     const char *folder = getenv("MLTRAIN_CHECKPOINT_DIR");
-    char relative[SDK_PATH_MAX + 1];
+    char relative[MLTRAIN_COMMIT_NAME_MAX + 1];
     if (step < 0 || step > MLTRAIN_STEP_MAX || !path)
         return -EINVAL;
     if (!getenv("MLTRAIN_SOCKET") || !folder || !folder[0])

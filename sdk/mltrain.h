@@ -21,6 +21,7 @@ extern "C" {
 #define MLTRAIN_COME_BACK_MS 1000       /* between two attempts to connect */
 #define MLTRAIN_GIVE_UP_MS 60000        /* the same, after an answer that did not come in time */
 #define MLTRAIN_COMMIT_FILES_MAX 100000 /* of one checkpoint */
+#define MLTRAIN_COMMIT_NAME_MAX 511     /* bytes of a path or name in the record */
 #define MLTRAIN_COMMIT_DEPTH_MAX 32     /* folders in folders of one checkpoint */
 #define MLTRAIN_STEP_MAX INT64_C(1000000000000)
 #define MLTRAIN_LAST_STEP INT64_C(-1) /* the step that was reported last */
@@ -39,7 +40,8 @@ bool mltrain_should_save(int64_t step);
  * (a barrier). Writes the commit record and tells the launcher. 0 (also without mltrain, or
  * without a checkpoint folder); -EINVAL: the path is not below the folder, a name in it has a
  * newline, or the step is out of range; -ENOENT: nothing there, or an empty folder; -E2BIG: more
- * than MLTRAIN_COMMIT_FILES_MAX files; -ELOOP: folders too deep; -errno of the files. */
+ * than MLTRAIN_COMMIT_FILES_MAX files; -ELOOP: folders too deep; -ENAMETOOLONG: more than
+ * MLTRAIN_COMMIT_NAME_MAX bytes; -errno of the files. */
 int mltrain_checkpoint_committed(int64_t step, const char *path);
 
 /* The checkpoint to go on from, the same for all ranks: true and its step and path, which must not

@@ -23,11 +23,12 @@
 #include <stdint.h>
 
 #define SDK_VERSION 1
-#define SDK_NUMBER_MAX INT64_C(1000000000000) /* steps beyond are none: mltrain counts with them \
-                                               */
-#define SDK_PATH_MAX 4096                     /* bytes of a path */
-#define SDK_LINE_MAX (SDK_PATH_MAX + 64)      /* bytes of a line, with its newline */
-#define SDK_ANSWER_MAX 256 /* bytes of a line from the launcher, with its newline */
+#define SDK_NUMBER_MAX                                                                      \
+    INT64_C(1000000000000)               /* steps beyond are none: mltrain counts with them \
+                                          */
+#define SDK_PATH_MAX 4096                /* bytes of a path */
+#define SDK_LINE_MAX (SDK_PATH_MAX + 64) /* bytes of a line, with its newline */
+#define SDK_ANSWER_MAX 256               /* bytes of a line from the launcher, with its newline */
 
 enum sdk_message_kind {
     SDK_HELLO = 1,

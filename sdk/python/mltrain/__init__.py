@@ -33,6 +33,7 @@ ASK_SECONDS = 10.0        # should_save() waits no longer: then the answer is no
 COME_BACK_SECONDS = 1.0   # between two attempts to connect
 GIVE_UP_SECONDS = 60.0    # the same, after an answer that did not come in time
 COMMIT_FILES_MAX = 100000  # of one checkpoint
+COMMIT_NAME_MAX = 511     # bytes of a path or name in the record
 COMMIT_DEPTH_MAX = 32     # folders in folders of one checkpoint
 ANSWER_MAX = 256          # bytes of a line from the launcher
 STEP_MAX = 10 ** 12
@@ -239,8 +240,8 @@ def _record(step, relative, path):
     yield f"mltrain-commit 1\nstep {step}\npath {relative}\n"
     for name, size in [(".", os.stat(path).st_size)] if single else _files_below(path):
         count += 1
-        if "\n" in name:
-            raise ValueError(f"{path}: the name {name!r} has a newline")
+        if "\n" in name or len(os.fsencode(name)) > COMMIT_NAME_MAX:
+            raise ValueError(f"{path}: the name {name!r} has a newline, or more than {COMMIT_NAME_MAX} bytes")
         if count > COMMIT_FILES_MAX:
             raise ValueError(f"{path}: more than {COMMIT_FILES_MAX} files")
         yield f"file {size} {name}\n"
@@ -254,8 +255,10 @@ def _write_record(folder, step, path):
     os.stat(path)  # OSError when it is not there
     folder, path = os.path.realpath(folder), os.path.realpath(path)
     relative = os.path.relpath(path, folder)
-    if relative == "." or relative.split(os.sep)[0] == ".." or "\n" in relative:
-        raise ValueError(f"{path}: a path below MLTRAIN_CHECKPOINT_DIR ({folder}) expected")
+    if relative == "." or relative.split(os.sep)[0] == ".." or "\n" in relative or \
+            len(os.fsencode(relative)) > COMMIT_NAME_MAX:
+        raise ValueError(f"{path}: a path below MLTRAIN_CHECKPOINT_DIR ({folder}) of at most {COMMIT_NAME_MAX} bytes, without a "
+                         "newline, expected")
     name = os.path.join(folder, f".mltrain-commit-{step}")
     temporary = f"{name}.{os.getpid()}.tmp"
     try:

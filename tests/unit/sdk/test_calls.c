@@ -165,6 +165,19 @@ static void test_what_cannot_be_recorded_leaves_no_record(void **state)
     make_folder("odd");
     make_file("odd/a\nb", 1);
     make_file("a", 1);
+    char deep[700];
+    make_folder("deep");
+    int n = snprintf(deep, sizeof deep, "deep");
+    for (int i = 0; i < 3; i++) {
+        deep[n++] = '/';
+        memset(deep + n, 'd', 200);
+        deep[n += 200] = '\0';
+        make_folder(deep);
+    }
+    assert_int_equal(commit(1, deep), -ENAMETOOLONG);
+    (void)strncat(deep, "/a", sizeof deep - strlen(deep) - 1);
+    make_file(deep, 1);
+    assert_int_equal(commit(1, "deep"), -ENAMETOOLONG);
     assert_int_equal(commit(1, "missing"), -ENOENT);
     assert_int_equal(commit(1, "empty"), -ENOENT);
     assert_int_equal(commit(1, "odd"), -EINVAL);
