@@ -89,6 +89,18 @@ rank_pids() {
   done
 }
 
+# rank_pid JOB RANK
+rank_pid() { rank_pids "$1" | sed -n "s/^$2 //p" | head -1; }
+
+# program NAME WORDS: the process of this test's cluster that runs this program and has these words in its command line
+program() {
+  local dir line
+  for dir in /proc/[0-9]*; do
+    line=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null)
+    [[ $line == *"/$1 "*"$work/"*"$2"* ]] && echo "${dir#/proc/}"
+  done 2>/dev/null | head -1
+}
+
 no_ranks() { [ -z "$(rank_processes "$1")" ]; }
 ranks_are() { [ "$(rank_pids "$1" | awk '{print $1}' | sort -u | wc -l)" = "$2" ]; }
 
