@@ -217,13 +217,14 @@ static void note_repair(struct edge *e)
 /* Before a start, when the job asks for it: changes what is torn, and looks once more. */
 static bool begin_repair(struct edge *e)
 {
-    if (!supervisor_welcome(e->supervisor)->checkpoint_repair || !e->scan_is_fresh ||
-        edge_ranks_may_run(e) || e->scan_answer.repair_error ||
-        e->repairs == CHECKPOINT_REPAIR_ROUNDS ||
+    const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
+    uint64_t attempt = supervisor_attempt(e->supervisor) + 1; /* as READY says it */
+    if (!w->checkpoint_repair || !e->scan_is_fresh || edge_ranks_may_run(e) ||
+        e->scan_answer.repair_error || e->repairs == CHECKPOINT_REPAIR_ROUNDS ||
         !checkpoint_repair_is_needed(&e->checkpoint_report.repair))
         return false;
     e->repair = e->checkpoint_report.repair;
-    e->repair.attempt = supervisor_attempt(e->supervisor);
+    e->repair.attempt = attempt < w->next_attempt ? w->next_attempt : attempt;
     e->repairs++;
     e->repair_wanted = true;
     begin_scan(e); /* or when the child has been reaped */
