@@ -188,6 +188,7 @@ void job_gone(struct controller *c, struct job *job)
     job_log(job, MLT_LOG_INFO, "job is gone");
     if (job->coordinator && coordinator_is_running(job->coordinator)) {
         /* Deleted from under its ranks: they keep the time to save that their pods have. */
+        job->deleting = true;
         if (!job->stop_ordered)
             stop_order(job);
         gang_drain(job);
@@ -295,6 +296,8 @@ static void make_coordinator(struct job *job)
         .stall_ms = job->tj.spec.progress.stall_timeout_seconds * 1000,
         .startup_ms = job->tj.spec.progress.startup_timeout_seconds * 1000,
         .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
+        .was_stopping = adopt && *job->draft.recovery.pending_stop,
+        .newest_checkpoint = job->draft.checkpoint.step,
     };
     job->coordinator = coordinator_new(&config, c->now_ms);
     free(members);
@@ -305,6 +308,8 @@ static void make_coordinator(struct job *job)
     if (job->draft.recovery.next_attempt_ms > c->wall_ms)
         job->next_attempt_ms = c->now_ms + job->draft.recovery.next_attempt_ms - c->wall_ms;
     set_welcome(job);
+    if (config.was_stopping)
+        stop_order(job); /* before a launcher tells how its ranks have ended */
 }
 
 bool job_finished(const struct job *job)

@@ -39,6 +39,10 @@ void stop_order(struct job *job)
                      reason, grace / 1000);
     }
     (void)snprintf(r->pending_stop, sizeof r->pending_stop, "%s", reason);
+    if (!*job->saved.recovery.pending_stop && job->has_tj && !job->deleting) {
+        job_gate(job); /* a next controller must not take ranks that obey for a job that is done */
+        return;
+    }
     job->stop_ordered = true;
     job->stop_saved = false;
     job->stop_untold = true;
@@ -59,8 +63,9 @@ void stop_tell_saved(struct job *job)
         return;
     if (s->progress.step > kept)
         event_record(job, true, "StepsLost",
-                     "stopped at step %" PRId64 ", the newest complete checkpoint is of step %" PRId64
-                     ": %" PRId64 " steps are lost",
+                     "stopped at step %" PRId64
+                     ", the newest complete checkpoint is of step %" PRId64 ": %" PRId64
+                     " steps are lost",
                      s->progress.step, kept, s->progress.step - kept);
     else
         event_record(job, false, "CheckpointSaved", "stopped at step %" PRId64 ", which is saved",

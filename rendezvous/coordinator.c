@@ -136,11 +136,13 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->stop_grace_ms = config->stop_grace_ms;
     c->stop_signal = config->stop_signal;
     c->rank0_decides = config->rank0_decides;
+    c->was_stopping = config->was_stopping;
     c->has_checkpoints = config->has_checkpoints;
     c->stall_ms = config->stall_ms;
     c->startup_ms = config->startup_ms;
     c->step_ms = now_ms;
-    c->newest_checkpoint = RENDEZVOUS_NO_STEP;
+    c->newest_checkpoint =
+        config->newest_checkpoint > 0 ? config->newest_checkpoint : RENDEZVOUS_NO_STEP;
     c->attempt = config->attempt;
     c->next_attempt = config->attempt + 1;
     c->phase = config->adopt ? PHASE_ADOPTING : PHASE_GATHERING;

@@ -65,11 +65,15 @@ struct coordinator_config {
     bool adopt;       /* the status says that this attempt may be running */
     int64_t rejoin_ms;
     uint32_t stop_grace_ms,
-        stop_signal;      /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
-    bool rank0_decides;   /* successPolicy Rank0 */
+        stop_signal;    /* for requested stops (checkpoint.gracePeriodSeconds, .signal) */
+    bool rank0_decides; /* successPolicy Rank0 */
+    bool was_stopping; /* with `adopt`: a former controller has ordered a stop, and the owner orders
+                          it again at once; ranks that have ended with 0 may have obeyed */
     bool has_checkpoints; /* checkpoint.path is set: a newer one may come by itself */
-    int64_t stall_ms;     /* without a newer step, after the attempt's first; 0: for ever */
-    int64_t startup_ms;   /* from START to the first step; 0: for ever */
+    int64_t
+        newest_checkpoint; /* with `adopt`: the step of the newest that is known; 0 or less: none */
+    int64_t stall_ms;      /* without a newer step, after the attempt's first; 0: for ever */
+    int64_t startup_ms;    /* from START to the first step; 0: for ever */
 };
 
 /* `config` and what it points to are copied. NULL when memory is exhausted. */

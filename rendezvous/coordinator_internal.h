@@ -105,7 +105,7 @@ struct coordinator {
     uint64_t lease_transitions;
     int64_t now_ms, adopt_until_ms;      /* now: the latest that was told */
     uint32_t stop_grace_ms, stop_signal; /* of requested stops */
-    bool rank0_decides, has_checkpoints;
+    bool rank0_decides, has_checkpoints, was_stopping;
     int64_t stall_ms, startup_ms; /* 0: for ever */
     bool failed;                  /* memory ran out for something that must not be lost */
 

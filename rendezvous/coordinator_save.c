@@ -63,7 +63,7 @@ void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, in
     c->examining = false;
     gang_set_order(c, grace_ms, c->stop_signal, reason);
     c->save.active = true;
-    c->save.told = false;
+    c->save.told = c->was_stopping;
     c->save.rounds = 0;
     c->save.newest_before = c->newest_checkpoint;
     c->save.deadline_ms = now_ms + grace_ms;

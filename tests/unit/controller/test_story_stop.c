@@ -101,6 +101,39 @@ static void test_a_suspension_goes_on_under_the_next_controller(void **state)
     world_release(&w);
 }
 
+/* Suspended and cancelled jobs: the ranks saved and ended with 0 while no controller listened. */
+static void obeys_without_a_controller(const char *patch, const char *phase)
+{
+    struct world w;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    for (uint32_t slot = 0; slot < 2; slot++)
+        world_launcher(&w, "a", slot)->hold_stop = true;
+    world_patch(&w, "trainingjobs/team/a", patch);
+    world_run(&w);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        struct world_launcher *l = world_launcher(&w, "a", slot);
+        l->deaf = true;
+        world_rank_exits(&w, l, 0, 0, 0, 5000);
+        world_stopped(&w, l);
+        l->deaf = false;
+    }
+    world_replace_controller(&w);
+    world_advance(&w, 2000);
+    assert_string_equal(world_phase(&w, "a"), phase);
+    world_release(&w);
+}
+
+static void
+test_ranks_that_obeyed_a_stop_are_not_taken_for_done_by_the_next_controller(void **state)
+{
+    (void)state;
+    obeys_without_a_controller("{\"spec\":{\"suspend\":true}}", "Suspended");
+    obeys_without_a_controller(
+        "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"graceful\"}}}", "Failed");
+}
+
 static void test_pods_kept_for_their_logs_are_bounded(void **state)
 {
     struct world w;
@@ -329,6 +362,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_suspended_job_keeps_its_pods_for_their_logs),
         cmocka_unit_test(test_a_suspended_jobs_pod_that_does_not_end_is_deleted),
         cmocka_unit_test(test_a_suspension_goes_on_under_the_next_controller),
+        cmocka_unit_test(
+            test_ranks_that_obeyed_a_stop_are_not_taken_for_done_by_the_next_controller),
         cmocka_unit_test(test_pods_kept_for_their_logs_are_bounded),
         cmocka_unit_test(test_a_suspended_job_that_is_scaled_shows_its_new_size),
         cmocka_unit_test(test_a_job_submitted_suspended_waits_for_its_user),
