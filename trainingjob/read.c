@@ -28,7 +28,7 @@ cJSON *trainingjob_copy_object(const cJSON *object)
     cJSON *metadata = json_set_object(copy, "metadata");
     cJSON_ArrayForEach(item, json_member(object, "metadata"))
     {
-        if (strcmp(item->string, "managedFields") != 0)
+        if (item->string && strcmp(item->string, "managedFields") != 0)
             (void)cJSON_AddItemToObject(metadata, item->string, json_copy(item));
     }
     return copy;

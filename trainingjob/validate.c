@@ -11,7 +11,10 @@
 
 int trainingjob_check_name(const cJSON *object, const char *kind, size_t max, struct mlt_error *err)
 {
+    const cJSON *metadata = NULL;
     const char *name = json_string(object, "metadata.name", NULL);
+    if (json_read_object(object, "", "metadata", &metadata, err) < 0)
+        return -EINVAL;
     if (name && !mlt_is_dns_label(name, max))
         return mlt_fail(err, EINVAL,
                         "metadata.name: the name of a %s has a-z, 0-9 and -, at most %zu "
