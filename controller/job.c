@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "controller/backoff.h"
 #include "controller/internal.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
@@ -305,8 +306,11 @@ static void make_coordinator(struct job *job)
         abort(); /* no memory: as lib/base/alloc.h does */
     job->adopting = adopt;
     job->waiting_since_ms = c->now_ms;
-    if (job->draft.recovery.next_attempt_ms > c->wall_ms)
-        job->next_attempt_ms = c->now_ms + job->draft.recovery.next_attempt_ms - c->wall_ms;
+    /* The clock of who wrote the time may have been ahead of ours. */
+    int64_t wait_ms = job->draft.recovery.next_attempt_ms - c->wall_ms;
+    if (wait_ms > 0)
+        job->next_attempt_ms =
+            c->now_ms + (wait_ms < RESTART_BACKOFF_MAX_MS ? wait_ms : RESTART_BACKOFF_MAX_MS);
     set_welcome(job);
     if (config.was_stopping)
         stop_order(job); /* before a launcher tells how its ranks have ended */

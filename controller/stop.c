@@ -15,6 +15,8 @@ int64_t stop_grace_ms(const struct job *job)
     if (!*job->draft.recovery.pending_stop)
         return grace;
     int64_t left = job->draft.recovery.pending_stop_ms + grace - job->controller->wall_ms;
+    if (left > grace)
+        left = grace; /* the clock of who wrote the time was ahead of ours */
     return left < 0 ? 0 : left;
 }
 

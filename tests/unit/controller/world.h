@@ -51,6 +51,7 @@ struct world_launcher {
     int64_t resume_step;
     bool hold_stop; /* its ranks do not end when told to stop */
     bool stopping;
+    uint32_t stop_grace_ms; /* of the last STOP */
     bool refused; /* comes back after a while */
     bool ignores_exit;
     bool deaf; /* its channel stands, and nothing passes */

@@ -257,6 +257,7 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
     case RENDEZVOUS_STOP:
         if (l->attempt == m->attempt && l->state == LAUNCHER_RUNNING) {
             l->stopping = true;
+            l->stop_grace_ms = m->stop.grace_ms;
             if (!l->hold_stop || m->stop.grace_ms == 0)
                 world_stopped(w, l);
         }
