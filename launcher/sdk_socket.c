@@ -105,10 +105,12 @@ static void greet(struct connection *c, const struct sdk_message *m)
         words = "hello: this launcher knows version 1 of this protocol";
     else
         words = s->ops->hello(s->arg, m->rank, m->attempt);
-    if (!words && s->of_rank[m->rank] >= SDK_SOCKET_PER_RANK_MAX)
-        words = "hello: this rank has 8 connections already";
     if (words) {
         refuse(c, words);
+        return;
+    }
+    if (s->of_rank[m->rank] >= SDK_SOCKET_PER_RANK_MAX) {
+        close_connection(c, true);
         return;
     }
     c->greeted = true;
@@ -181,8 +183,6 @@ static void add(struct sdk_socket *s, int fd)
 {
     struct connection *c = s->count < SDK_SOCKET_CONNECTIONS_MAX ? calloc(1, sizeof *c) : NULL;
     if (!c || uv_poll_init(s->loop, &c->poll, fd) < 0) {
-        static const char words[] = "refused there are too many connections\n";
-        (void)send(fd, words, sizeof words - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)close(fd);
         free(c);
         return;

@@ -15,7 +15,7 @@
 
 #define SDK_SOCKET_NAME "sdk.sock"
 #define SDK_SOCKET_CONNECTIONS_MAX 512 /* a rank and its helpers; each a descriptor and 4 KiB */
-#define SDK_SOCKET_PER_RANK_MAX 8
+#define SDK_SOCKET_PER_RANK_MAX 8      /* beyond either, a connection is closed without a word */
 #define SDK_SOCKET_BACKLOG RENDEZVOUS_RANKS_PER_MEMBER_MAX /* ranks that start at once */
 #define SDK_SOCKET_PAUSE_MS 1000 /* after an accept() that failed, as without descriptors */
 

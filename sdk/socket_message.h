@@ -14,6 +14,7 @@
  *   refused WORDS                          this connection is of no use, and is closed: do not come
  *                                          back
  *
+ * A connection that is closed without a word is one too many: come back later.
  * Several connections may speak for one rank. The one that asked last is the one that is answered;
  * as long as it is open, its rank counts as one that saves when it is told so. */
 #ifndef SDK_SOCKET_MESSAGE_H

@@ -242,6 +242,40 @@ static void test_reports_are_a_second_apart_and_carry_the_rate(void **state)
     progress_free(p);
 }
 
+static void test_a_step_that_a_rank_has_told_wins_over_lines(void **state)
+{
+    (void)state;
+    struct progress *p = pattern("step (\\d+)");
+    struct rendezvous_progress report;
+    progress_line(p, "step 500", 8);
+    assert_true(progress_report(p, 1000, true, &report));
+    progress_told(p, 7, 0);
+    progress_line(p, "step 900", 8);
+    assert_true(progress_report(p, 2000, true, &report));
+    assert_int_equal(report.step, 7);
+    progress_told(p, 6, 40); /* another rank, behind */
+    assert_false(progress_report(p, 3000, true, &report));
+    progress_restart(p); /* the next attempt may be told by lines again */
+    progress_line(p, "step 3", 6);
+    assert_true(progress_report(p, 4000, true, &report));
+    assert_int_equal(report.step, 3);
+    progress_free(p);
+}
+
+static void test_without_a_pattern_only_what_ranks_tell_counts(void **state)
+{
+    (void)state;
+    struct progress *p = pattern("");
+    struct rendezvous_progress report;
+    progress_line(p, "step 900", 8);
+    assert_false(progress_report(p, 1000, true, &report));
+    progress_told(p, 1, 40);
+    assert_true(progress_report(p, 2000, true, &report));
+    assert_int_equal(report.step, 1);
+    assert_int_equal(report.total_steps, 40);
+    progress_free(p);
+}
+
 static void test_a_pattern_that_explodes_is_given_up(void **state)
 {
     (void)state;
@@ -472,6 +506,8 @@ int main(void)
         cmocka_unit_test(test_messages_of_error_files_are_found),
         cmocka_unit_test(test_steps_are_found_by_name_by_group_or_by_match),
         cmocka_unit_test(test_reports_are_a_second_apart_and_carry_the_rate),
+        cmocka_unit_test(test_a_step_that_a_rank_has_told_wins_over_lines),
+        cmocka_unit_test(test_without_a_pattern_only_what_ranks_tell_counts),
         cmocka_unit_test(test_a_pattern_that_explodes_is_given_up),
         cmocka_unit_test(test_a_pattern_that_is_slow_on_each_line_gets_a_share_of_the_time),
         cmocka_unit_test(test_hostile_patterns_are_refused_or_bounded),
