@@ -16,6 +16,7 @@ class Case:
     title: str
     strike: object
     attempts: int = 2  # of the whole job; 1: no rank may notice
+    storm: bool = False  # many faults: only that it ends, with the right weights and no rank started twice
     causes: tuple = ()  # one of these stands in status.failures; none: no failure is recorded
     rank: object = None  # the culprit: a function of (Job) when it is known
     signal: object = 0  # None: whichever
@@ -222,6 +223,66 @@ def lose_a_shard(job, step):
     os.unlink(f"{job.checkpoints}/step-{step}/__{job.world - 1}_0.distcp")
 
 
+# ---- many at once ----
+
+def kill_some(find, number=signal.SIGKILL):
+    """One of the processes that find(job) knows, if there is any just now."""
+    def strike(job, rng):
+        pids = sorted(find(job))
+        kill(rng.sample(pids, min(1, len(pids))), number)
+    return strike
+
+
+def shims(job):
+    found = []
+    for pid in job.launchers().values():
+        while pid > 1 and " shim" not in read(f"/proc/{pid}/cmdline").replace("\0", " "):
+            pid = parent(pid)
+        found.append(pid)
+    return [pid for pid in found if pid > 1]
+
+
+def delete_some_pod(job, rng):
+    job.cluster.api(f"/api/v1/namespaces/default/pods/{job.name}-worker-{rng.randrange(job.replicas)}", method="DELETE")
+
+
+def suspend_a_while(job, rng):
+    for word in ("suspend", "resume"):
+        eventually(word, lambda: job.cluster.mltrain(word, job.name, "--cluster", job.cluster.name, check=False) or job.look())
+        time.sleep(rng.uniform(0, 2))
+
+
+def down_a_while(job, rng):
+    job.cluster.down()
+    job.cluster.up()
+
+
+STORM = {
+    "SIGKILL of a rank": kill_some(lambda job: job.ranks().values()),
+    "SIGSEGV of a rank": kill_some(lambda job: job.ranks().values(), signal.SIGSEGV),
+    "launcher": kill_some(lambda job: job.launchers().values()),
+    "shim": kill_some(shims),
+    "controller": kill_some(lambda job: filter(None, [job.cluster.program("mltrain-controller --kubeconfig")])),
+    "API server": kill_some(lambda job: filter(None, [job.cluster.program("mltrain-localcluster api")])),
+    "agent": kill_some(lambda job: filter(None, [job.cluster.program("--node node-0 ")])),
+    "pod deleted": delete_some_pod,
+    "suspend": suspend_a_while,
+    "down and up": down_a_while,
+}
+
+
+def storm(job, rng):
+    """Faults that do not wait for each other, nor for the recovery from the one before."""
+    reach(job, rng)
+    when, names = time.time(), rng.sample(sorted(STORM), 5)
+    job.story = ", ".join(names)
+    for name in names:
+        STORM[name](job, rng)
+        time.sleep(rng.choice((0, 0.3, 1, 4)) * rng.random())
+    eventually("it runs again", lambda: job.is_phase("Running"))
+    return recovered(job, when, job.status["attempt"])
+
+
 CULPRIT = {"rank": lambda job: job.culprits}
 KILLED = {"causes": ("KilledFromOutside",), "signal": signal.SIGKILL, "charged": 1, **CULPRIT}
 LOST = {"causes": ("Infrastructure",)}
@@ -246,6 +307,8 @@ CASES = [
     Case("agent", "agent killed and started", strike_program("--node {node} "), attempts=1),
     Case("down-up", "cluster down and up (from up)", down_and_up, **LOST),
     Case("suspend", "suspended and resumed (from resume)", suspend_and_resume, events=("Suspended", "Resumed"), lost_max=0),
+    Case("suspend-deaf", "suspended and resumed, no rank catches the signal", suspend_and_resume, events=("Suspended", "Resumed"),
+         options={"fault": "deaf"}),
     Case("disk-full", "disk full while saving", fill_the_disk, causes=("Exited",), signal=None, charged=1, needs_root=True,
          **CULPRIT),
     Case("truncated", "last checkpoint truncated, rank killed", damage_then_kill(truncate), events=("CheckpointTorn",),
@@ -253,6 +316,7 @@ CASES = [
     Case("shard", "one shard of the last checkpoint missing, rank killed", damage_then_kill(lose_a_shard),
          events=("CheckpointTorn",), lost_max=2 * SAVE_EVERY, options={"layout": "dcp"}, **KILLED),
     Case("channel", "channel blocked for 30 s", block_channel, attempts=1, behind_proxy=True, options={"pause": 0.2}),
+    Case("storm", "five faults at once", storm, storm=True),
     Case("forgetful", "test of the test: random state not restored", strike_ranks(signal.SIGKILL, 1),
          options={"fault": "forget"}, identical=False, **KILLED),
 ]

@@ -202,6 +202,7 @@ class Job:
         self.checkpoints, self.notes_dir = os.path.join(folder, name, "checkpoints"), os.path.join(folder, name, "notes")
         os.makedirs(self.checkpoints, exist_ok=True)  # may be there already, as a mount
         os.makedirs(self.notes_dir)
+        self.story = ""  # what was done to it, when the case does not say it
         self.first, self.status = {}, {}  # the first status seen of each attempt, and the newest
         path = os.path.join(folder, name, "job.json")
         with open(path, "w", encoding="utf-8") as file:

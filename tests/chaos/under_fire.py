@@ -2,8 +2,8 @@
 pause in each step until the harness lifts it, faults that a rank commits itself, and checkpoints in other layouts.
 
 From its environment: CHAOS_PAUSE (seconds a step), CHAOS_LAYOUT (file, dcp, deepspeed, megatron), and CHAOS_FAULT: exit:RANK
-and torn, both in attempt 1 once the file /notes/strike is there, or forget, in every attempt. It writes /notes/rank-R; when
-/notes/fast is there it pauses no more."""
+and torn, both in attempt 1 once the file /notes/strike is there, or forget and deaf, in every attempt. It writes
+/notes/rank-R; when /notes/fast is there it pauses no more."""
 import os
 import time
 
@@ -142,5 +142,8 @@ if FAULT == ["forget"]:  # the test of the test: a run that does not restore its
         return step, state, [torch.get_rng_state()] * len(random_states)
 
     train.load = load
+
+if FAULT == ["deaf"]:  # a script that knows nothing of signals
+    train.signal.signal = lambda *_: None
 
 train.main()
