@@ -16,7 +16,8 @@
 #include "rendezvous/channel/link.h"
 
 #define SLOT_BITS 16
-#define BACKLOG 1024
+/* A gang of 2048 may come at once; the kernel takes net.core.somaxconn where that is less. */
+#define BACKLOG 4096
 _Static_assert(CHANNEL_CONNECTIONS_MAX <= 1 << SLOT_BITS, "a slot has its bits in the id");
 
 struct connection {

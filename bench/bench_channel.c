@@ -1,0 +1,506 @@
+/* The channel with a large gang: the controller's listener and coordinator in one process, all
+ * launchers' connections in another, TLS over loopback, both on the same cores. The launchers are
+ * links (rendezvous/channel/link.h) with one OpenSSL context: channel_client makes one each, as
+ * befits a launcher, and 2048 of them in one process would be all that is measured.
+ *
+ * channel.join: from the moment at which all launchers begin to connect, until the coordinator
+ * knows that each is ready: handshake, HELLO, WELCOME, READY.
+ *
+ * channel.barrier: a standing gang; from the moment at which all launchers begin to say READY,
+ * until the last one has read its START. channel.barrier.server_cpu: what the controller's process
+ * spent meanwhile. channel.memory: its resident memory with all connections. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "rendezvous/channel/address.h"
+#include "rendezvous/channel/channel.h"
+#include "rendezvous/channel/key.h"
+#include "rendezvous/channel/link.h"
+#include "rendezvous/coordinator.h"
+
+#define MEMBERS 2048
+#define NPROC 8
+#define JOINS 5
+#define BARRIERS 21 /* of each join */
+#define JOB_UID "bench"
+#define WAIT_MS 60000
+#define GO 'g'
+
+static int64_t clock_us(clockid_t clock)
+{
+    struct timespec now;
+    (void)clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static _Noreturn void die(const char *what)
+{
+    (void)fprintf(stderr, "bench_channel: %s\n", what);
+    exit(1);
+}
+
+static int compare_us(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void report(const char *name, int64_t *us, int n)
+{
+    qsort(us, (size_t)n, sizeof *us, compare_us);
+    printf("{\"name\": \"%s\", \"value\": %.2f, \"unit\": \"ms\", \"n\": %d}\n", name,
+           (double)us[n / 2] / 1000, n);
+}
+
+static void too_long(uv_timer_t *timer)
+{
+    (void)timer;
+    die("nothing happens");
+}
+
+/* ---- the launchers ---- */
+
+struct member {
+    struct link link; /* first */
+    struct gang *gang;
+    uint32_t slot;
+    uint64_t attempt; /* the one to be ready for */
+};
+
+struct gang {
+    uv_loop_t loop;
+    uv_timer_t guard;
+    uv_poll_t poll;
+    int to_server;
+    uint32_t started;
+    unsigned char key[CHANNEL_KEY_SIZE];
+    char read_buffer[LINK_READ_SIZE];
+    struct member members[MEMBERS];
+};
+
+static void tell(struct member *m, const struct rendezvous_message *message)
+{
+    struct mlt_text frame = MLT_TEXT_INIT(64 * 1024);
+    rendezvous_message_write(&frame, message);
+    link_send(&m->link, frame.data, frame.length);
+    mlt_text_release(&frame);
+}
+
+static void say_ready(struct member *m)
+{
+    struct rendezvous_message ready = {.type = RENDEZVOUS_READY, .attempt = m->attempt};
+    ready.ready.port = 4000;
+    tell(m, &ready);
+}
+
+static void on_opened(struct link *l)
+{
+    struct member *m = (struct member *)l;
+    char uid[32];
+    (void)snprintf(uid, sizeof uid, "pod-%u", m->slot);
+    struct rendezvous_message hello = {.type = RENDEZVOUS_HELLO};
+    hello.hello.pod_uid = uid;
+    hello.hello.role = "worker";
+    hello.hello.node = "node";
+    hello.hello.address = "127.0.0.1";
+    hello.hello.slot = m->slot;
+    hello.hello.launcher_version = "bench";
+    hello.hello.state = RENDEZVOUS_STATE_IDLE;
+    hello.hello.step = RENDEZVOUS_NO_STEP;
+    tell(m, &hello);
+}
+
+/* STOP: everybody's ranks are gone at once; READY waits for the word to go. */
+static void obey_stop(struct member *m, uint64_t attempt)
+{
+    struct rendezvous_message stopped = {.type = RENDEZVOUS_STOPPED, .attempt = attempt};
+    struct rendezvous_exit exits[NPROC];
+    for (uint32_t i = 0; i < NPROC; i++)
+        exits[i] = (struct rendezvous_exit){.rank = m->slot * NPROC + i,
+                                            .local_rank = i,
+                                            .signal = 9,
+                                            .cause = RENDEZVOUS_CAUSE_KILLED_BY_US,
+                                            .tail = ""};
+    stopped.stopped.exits = exits;
+    stopped.stopped.exits_count = NPROC;
+    m->attempt = attempt + 1;
+    tell(m, &stopped);
+}
+
+static void say_started(struct member *m)
+{
+    uint32_t pids[NPROC] = {1, 1, 1, 1, 1, 1, 1, 1};
+    struct rendezvous_message started = {.type = RENDEZVOUS_STARTED, .attempt = m->attempt};
+    started.started.pids = pids;
+    started.started.pids_count = NPROC;
+    tell(m, &started);
+}
+
+/* STARTED comes when all have their START, so that it does not count as part of the barrier: ranks
+ * take a while to be executed. */
+static void obey_start(struct gang *gang)
+{
+    if (++gang->started < MEMBERS)
+        return;
+    int64_t now = clock_us(CLOCK_MONOTONIC);
+    gang->started = 0;
+    if (write(gang->to_server, &now, sizeof now) != sizeof now)
+        die("the server is gone");
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        say_started(&gang->members[i]);
+}
+
+static void on_order(struct link *l, const struct rendezvous_frame *frame)
+{
+    struct member *m = (struct member *)l;
+    struct rendezvous_message order;
+    if (rendezvous_message_read(frame, &order, NULL) < 0)
+        die("an order is broken");
+    if (order.type == RENDEZVOUS_WELCOME) {
+        m->attempt = order.welcome.next_attempt;
+        say_ready(m);
+    } else if (order.type == RENDEZVOUS_START) {
+        obey_start(m->gang);
+    } else if (order.type == RENDEZVOUS_STOP) {
+        obey_stop(m, order.attempt);
+    } else if (order.type != RENDEZVOUS_PING) {
+        die("an order that is no part of this");
+    }
+    rendezvous_message_release(&order);
+}
+
+static void on_ended(struct link *l, const char *reason)
+{
+    (void)l;
+    die(reason);
+}
+
+static void on_gone(struct link *l)
+{
+    (void)l;
+}
+
+static int use_session(SSL *ssl, const EVP_MD *digest, const unsigned char **ret_identity,
+                       size_t *ret_length, SSL_SESSION **ret)
+{
+    (void)digest;
+    const struct link *l = SSL_get_app_data(ssl);
+    const struct gang *gang = l->owner;
+    *ret = channel_key_session(ssl, gang->key);
+    *ret_identity = (const unsigned char *)JOB_UID;
+    *ret_length = strlen(JOB_UID);
+    return *ret != NULL;
+}
+
+static void connect_all(struct gang *gang, uint16_t port)
+{
+    static const struct link_ops ops = {
+        .opened = on_opened, .frame = on_order, .ended = on_ended, .gone = on_gone};
+    struct sockaddr_storage address;
+    SSL_CTX *context = channel_key_context(TLS_client_method());
+    if (!context || channel_address_parse("127.0.0.1", port, &address, NULL) < 0)
+        die("no context");
+    SSL_CTX_set_psk_use_session_callback(context, use_session);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        struct link *l = &gang->members[i].link;
+        link_init(l, &gang->loop, RENDEZVOUS_DOWN, &ops, gang, gang->read_buffer);
+        link_connect(l, (struct sockaddr *)&address);
+        if (link_make_tls(l, context) < 0)
+            die("no connection");
+    }
+}
+
+static void on_go(uv_poll_t *poll, int status, int events)
+{
+    struct gang *gang = poll->data;
+    char word;
+    (void)status, (void)events;
+    if (read(gang->to_server, &word, 1) != 1)
+        exit(0); /* the server has seen enough */
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        say_ready(&gang->members[i]);
+}
+
+static _Noreturn void be_gang(int to_server, uint16_t port, const unsigned char *master)
+{
+    static struct gang gang;
+    char word;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    gang.to_server = to_server;
+    (void)uv_loop_init(&gang.loop);
+    (void)uv_timer_init(&gang.loop, &gang.guard);
+    (void)uv_timer_start(&gang.guard, too_long, WAIT_MS, 0);
+    channel_derive_key(master, JOB_UID, gang.key);
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        gang.members[i].gang = &gang;
+        gang.members[i].slot = i;
+    }
+    if (write(to_server, &(char){GO}, 1) != 1 || read(to_server, &word, 1) != 1)
+        die("the server is gone");
+    connect_all(&gang, port);
+    (void)uv_poll_init(&gang.loop, &gang.poll, to_server);
+    gang.poll.data = &gang;
+    (void)uv_poll_start(&gang.poll, UV_READABLE, on_go);
+    (void)uv_run(&gang.loop, UV_RUN_DEFAULT);
+    exit(0);
+}
+
+/* ---- the controller ---- */
+
+struct server {
+    uv_loop_t loop;
+    uv_timer_t guard;
+    uv_poll_t poll;
+    struct channel_server *channel;
+    struct coordinator *coordinator;
+    int to_gang;
+    uint64_t attempt;
+    bool ready, running, stopped, all_started;
+    int64_t last_start_us, barrier_cpu_us, cpu_begin_us;
+};
+
+static int64_t now_ms(void)
+{
+    return clock_us(CLOCK_MONOTONIC) / 1000;
+}
+
+static void drain(struct server *s)
+{
+    struct coordinator_output out;
+    while (coordinator_next(s->coordinator, &out)) {
+        switch (out.kind) {
+        case COORDINATOR_SEND:
+            channel_server_send(s->channel, out.channel, out.bytes, out.length);
+            break;
+        case COORDINATOR_GANG_READY:
+            s->ready = true;
+            s->attempt = out.attempt;
+            break;
+        case COORDINATOR_GANG_STARTED:
+            s->running = true;
+            break;
+        case COORDINATOR_VERDICT:
+            s->stopped = true;
+            break;
+        case COORDINATOR_CLOSE:
+        case COORDINATOR_REFUSED:
+        case COORDINATOR_MEMBER_ABSENT:
+            die(out.words ? out.words : "a member was lost");
+        default:
+            break;
+        }
+    }
+}
+
+/* A barrier is over when READY was answered: START follows at once, as from a controller whose
+ * status write has been answered. */
+static void on_frame(void *arg, uint64_t id, const struct rendezvous_frame *frame)
+{
+    struct server *s = arg;
+    coordinator_frame(s->coordinator, id, frame, now_ms());
+    drain(s);
+    if (s->ready && s->cpu_begin_us) {
+        s->ready = false;
+        if (!coordinator_start(s->coordinator, s->attempt, RENDEZVOUS_NO_STEP, "", now_ms()))
+            die("no start");
+        drain(s);
+    }
+}
+
+static void on_connection(void *arg, uint64_t id, const char *job_uid, const char *peer)
+{
+    (void)arg, (void)id, (void)job_uid, (void)peer;
+}
+
+static void on_closed(void *arg, uint64_t id, const char *reason)
+{
+    (void)arg, (void)id;
+    die(reason);
+}
+
+static void on_refused(void *arg, const char *peer, const char *reason)
+{
+    (void)arg, (void)peer;
+    die(reason);
+}
+
+static void on_last_start(uv_poll_t *poll, int status, int events)
+{
+    struct server *s = poll->data;
+    (void)status, (void)events;
+    if (read(s->to_gang, &s->last_start_us, sizeof s->last_start_us) != sizeof s->last_start_us)
+        die("the launchers are gone");
+    s->barrier_cpu_us = clock_us(CLOCK_PROCESS_CPUTIME_ID) - s->cpu_begin_us;
+    s->all_started = true;
+}
+
+static void run_until(struct server *s, const bool *flag)
+{
+    (void)uv_timer_start(&s->guard, too_long, WAIT_MS, 0);
+    while (!*flag)
+        (void)uv_run(&s->loop, UV_RUN_ONCE);
+}
+
+static void go(const struct server *s)
+{
+    if (write(s->to_gang, &(char){GO}, 1) != 1)
+        die("the launchers are gone");
+}
+
+static struct coordinator *make_coordinator(void)
+{
+    static struct coordinator_member members[MEMBERS];
+    for (uint32_t i = 0; i < MEMBERS; i++)
+        members[i] = (struct coordinator_member){.role = "worker", .slot = i, .nproc = NPROC};
+    struct coordinator_config config = {
+        .job = "bench/bench",
+        .lease_transitions = 1,
+        .members = members,
+        .members_count = MEMBERS,
+        .rejoin_ms = COORDINATOR_REJOIN_MS_DEFAULT,
+    };
+    struct rendezvous_welcome welcome = {.framework = "plain",
+                                         .checkpoint_path = "",
+                                         .checkpoint_format = "",
+                                         .checkpoint_pattern = "",
+                                         .progress_pattern = ""};
+    struct coordinator *c = coordinator_new(&config, now_ms());
+    if (!c || !coordinator_set_welcome(c, &welcome))
+        die("no coordinator");
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        char uid[32];
+        (void)snprintf(uid, sizeof uid, "pod-%u", i);
+        coordinator_expect_pod(c, "worker", i, uid);
+    }
+    return c;
+}
+
+static void open_server(struct server *s, const unsigned char *master)
+{
+    static const struct channel_server_ops ops = {
+        .opened = on_connection, .frame = on_frame, .closed = on_closed, .refused = on_refused};
+    struct mlt_error err;
+    (void)uv_loop_init(&s->loop);
+    (void)uv_timer_init(&s->loop, &s->guard);
+    if (channel_server_new(&s->loop, "127.0.0.1", 0, master, &ops, s, &s->channel, &err) < 0)
+        die(err.text);
+    s->coordinator = make_coordinator();
+}
+
+/* One gang's life: it joins, and passes its barriers. In a process of its own, for a clean count of
+ * memory and descriptors; tells its times by `out`. */
+struct times {
+    int64_t join_us, barrier_us[BARRIERS], cpu_us[BARRIERS];
+    long memory_kib;
+};
+
+static void pass_barrier(struct server *s, int64_t *ret_us, int64_t *ret_cpu_us)
+{
+    int64_t begin = clock_us(CLOCK_MONOTONIC);
+    s->all_started = s->running = s->stopped = false;
+    s->cpu_begin_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+    go(s);
+    run_until(s, &s->all_started);
+    *ret_us = s->last_start_us - begin;
+    *ret_cpu_us = s->barrier_cpu_us;
+    run_until(s, &s->running);
+    coordinator_stop(s->coordinator, 0, "bench", now_ms());
+    drain(s);
+    run_until(s, &s->stopped);
+}
+
+static _Noreturn void live(int out)
+{
+    static struct server s;
+    static const unsigned char master[CHANNEL_KEY_SIZE] = "bench";
+    struct times times = {0};
+    int ends[2];
+    char word;
+    open_server(&s, master);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        die(strerror(errno));
+    pid_t gang = fork();
+    if (gang == 0) {
+        (void)close(ends[0]);
+        be_gang(ends[1], channel_server_port(s.channel), master);
+    }
+    (void)close(ends[1]);
+    s.to_gang = ends[0];
+    if (read(s.to_gang, &word, 1) != 1)
+        die("no launchers");
+    int64_t begin = clock_us(CLOCK_MONOTONIC);
+    go(&s);
+    run_until(&s, &s.ready);
+    times.join_us = clock_us(CLOCK_MONOTONIC) - begin;
+    /* The first START belongs to the join; barriers are those of a standing gang. */
+    (void)uv_poll_init(&s.loop, &s.poll, s.to_gang);
+    s.poll.data = &s;
+    (void)uv_poll_start(&s.poll, UV_READABLE, on_last_start);
+    s.ready = false;
+    if (!coordinator_start(s.coordinator, s.attempt, RENDEZVOUS_NO_STEP, "", now_ms()))
+        die("no first start");
+    drain(&s);
+    run_until(&s, &s.running);
+    run_until(&s, &s.all_started);
+    coordinator_stop(s.coordinator, 0, "bench", now_ms());
+    drain(&s);
+    run_until(&s, &s.stopped);
+    for (int i = 0; i < BARRIERS; i++)
+        pass_barrier(&s, &times.barrier_us[i], &times.cpu_us[i]);
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    times.memory_kib = usage.ru_maxrss;
+    (void)kill(gang, SIGKILL);
+    if (write(out, &times, sizeof times) != sizeof times)
+        die("nobody listens");
+    exit(0);
+}
+
+int main(void)
+{
+    static int64_t join[JOINS], barrier[JOINS * BARRIERS], cpu[JOINS * BARRIERS];
+    long memory_kib = 0;
+    struct rlimit files;
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < MEMBERS + 64)
+        die("the limit on open files (ulimit -Hn) is below 2112");
+    for (int i = 0; i < JOINS; i++) {
+        struct times times;
+        int ends[2];
+        if (pipe(ends) < 0)
+            die(strerror(errno));
+        pid_t pid = fork();
+        if (pid == 0)
+            live(ends[1]);
+        (void)close(ends[1]);
+        if (read(ends[0], &times, sizeof times) != sizeof times)
+            die("a gang failed");
+        (void)close(ends[0]);
+        (void)waitpid(pid, NULL, 0);
+        join[i] = times.join_us;
+        memcpy(&barrier[i * BARRIERS], times.barrier_us, sizeof times.barrier_us);
+        memcpy(&cpu[i * BARRIERS], times.cpu_us, sizeof times.cpu_us);
+        memory_kib = times.memory_kib;
+    }
+    report("channel.join.2048", join, JOINS);
+    report("channel.barrier.2048", barrier, JOINS * BARRIERS);
+    report("channel.barrier.2048.server_cpu", cpu, JOINS * BARRIERS);
+    printf("{\"name\": \"channel.memory.2048\", \"value\": %.1f, \"unit\": \"MiB\", \"n\": 1}\n",
+           (double)memory_kib / 1024);
+    return 0;
+}
