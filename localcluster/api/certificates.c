@@ -81,7 +81,8 @@ static X509 *new_certificate(const char *common_name, EVP_PKEY *key, X509 *issue
     BIGNUM *number = BN_bin2bn(serial, sizeof serial, NULL);
     X509_NAME *name = X509_get_subject_name(x);
     bool good = number && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x)) &&
-                X509_set_version(x, 2) == 1 && X509_gmtime_adj(X509_getm_notBefore(x), -3600) &&
+                X509_set_version(x, 2) == 1 &&
+                X509_time_adj_ex(X509_getm_notBefore(x), -CERTIFICATE_EARLY_DAYS, 0, NULL) &&
                 X509_time_adj_ex(X509_getm_notAfter(x), CERTIFICATE_DAYS, 0, NULL) &&
                 X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
                                            (const unsigned char *)common_name, -1, -1, 0) == 1 &&

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include "lib/base/error.h"
 
+#define CERTIFICATE_EARLY_DAYS 366 /* valid before its making: clocks are set back, or are wrong \
+                                    */
 #define CERTIFICATE_DAYS 3650
 #define CERTIFICATE_RENEW_DAYS \
     30 /* a server certificate with less left is made anew at the start */
