@@ -46,6 +46,16 @@ static int be_rank(const char *what)
         mltrain_report(8, 100);
         return 0;
     }
+    if (strcmp(what, "commit") == 0) {
+        char path[PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/step-14.bin", getenv("MLTRAIN_CHECKPOINT_DIR"));
+        FILE *file = fopen(path, "we");
+        if (!file || fputs("weights", file) < 0 || fclose(file) != 0 ||
+            mltrain_checkpoint_committed(14, path) != 0)
+            return 1;
+        for (;;)
+            (void)pause();
+    }
     if (strcmp(what, "ask") == 0)
         for (int64_t step = 1;; step++) {
             mltrain_report(step, 0);
@@ -226,6 +236,52 @@ static void test_all_ranks_save_one_step_whatever_they_are_written_in(void **sta
     assert_int_equal(in_c, step);
     assert_int_equal(in_python, step);
     harness_end(&h);
+}
+
+/* The newest complete step in a report that names it; its path below the folder in `path`. */
+static void await_checkpoint(struct harness *h, int64_t step, const char *path)
+{
+    for (;;) {
+        const struct rendezvous_checkpoint_report *report =
+            &harness_expect(h, RENDEZVOUS_CHECKPOINT)->checkpoint;
+        if (report->checkpoints_count == 0 || report->checkpoints[0].step != step)
+            continue;
+        size_t length = strlen(report->checkpoints[0].path);
+        assert_true(length > strlen(path));
+        assert_string_equal(report->checkpoints[0].path + length - strlen(path), path);
+        return;
+    }
+}
+
+static void test_a_committed_checkpoint_is_complete(void **state)
+{
+    (void)state;
+    static const char script[] =
+        "import mltrain, os, time\n"
+        "path = os.environ['MLTRAIN_CHECKPOINT_DIR'] + '/runs/step-12'\n"
+        "os.makedirs(path + '/parts')\n"
+        "for name in 'a', 'parts/b c': open(path + '/' + name, 'w').write(name)\n"
+        "mltrain.checkpoint_committed(12, path)\n"
+        "time.sleep(300)\n";
+    char folder[128];
+    for (int in_python = 0; in_python < 2; in_python++) {
+        struct harness h;
+        begin(&h, 1);
+        (void)snprintf(folder, sizeof folder, "%s/checkpoints", h.dir);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        h.welcome.checkpoint_path = folder;
+        h.welcome.checkpoint_format = "libmltrain";
+        h.welcome.watch_checkpoints = true;
+        if (in_python)
+            launch_python(&h, script);
+        else
+            launch_rank(&h, "commit");
+        (void)harness_start_ranks(&h);
+        await_checkpoint(&h, in_python ? 12 : 14,
+                         in_python ? "/checkpoints/runs/step-12" : "/checkpoints/step-14.bin");
+        harness_await_text(&h, "out", "rank 0 has committed the checkpoint of step 1");
+        harness_end(&h);
+    }
 }
 
 /* ---- who may speak ---- */
@@ -441,6 +497,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reports_are_progress_without_a_pattern_and_win_over_one),
         cmocka_unit_test(test_python_reports_with_an_attempt_and_a_place_to_go_on_from),
         cmocka_unit_test(test_all_ranks_save_one_step_whatever_they_are_written_in),
+        cmocka_unit_test(test_a_committed_checkpoint_is_complete),
         cmocka_unit_test(test_a_program_of_another_attempt_or_rank_is_refused_in_words),
         cmocka_unit_test(test_a_forked_child_has_a_connection_of_its_own),
         cmocka_unit_test(test_threads_and_signal_handlers_may_call_at_any_moment),
