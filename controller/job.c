@@ -266,6 +266,20 @@ static void set_welcome(struct job *job)
         job_log(job, MLT_LOG_ERROR, "the launchers cannot be told what to run: over a maximum");
 }
 
+/* What is left of the wait for the next attempt. The clock of who wrote its end may have been ahead
+ * of ours: it is no longer than that clock found it, from the failure on. */
+static void wait_for_next_attempt(struct job *job)
+{
+    const struct trainingjob_status *s = &job->draft;
+    int64_t end_ms = s->recovery.next_attempt_ms, left_ms = end_ms - job->controller->wall_ms;
+    int64_t whole_ms =
+        s->failures_count ? end_ms - s->failures[s->failures_count - 1].time_ms : left_ms;
+    left_ms = left_ms < whole_ms ? left_ms : whole_ms;
+    left_ms = left_ms < RESTART_BACKOFF_MAX_MS ? left_ms : RESTART_BACKOFF_MAX_MS;
+    if (end_ms && left_ms > 0)
+        job->next_attempt_ms = job->controller->now_ms + left_ms;
+}
+
 static void make_coordinator(struct job *job)
 {
     struct controller *c = job->controller;
@@ -306,11 +320,7 @@ static void make_coordinator(struct job *job)
         abort(); /* no memory: as lib/base/alloc.h does */
     job->adopting = adopt;
     job->waiting_since_ms = c->now_ms;
-    /* The clock of who wrote the time may have been ahead of ours. */
-    int64_t wait_ms = job->draft.recovery.next_attempt_ms - c->wall_ms;
-    if (wait_ms > 0)
-        job->next_attempt_ms =
-            c->now_ms + (wait_ms < RESTART_BACKOFF_MAX_MS ? wait_ms : RESTART_BACKOFF_MAX_MS);
+    wait_for_next_attempt(job);
     set_welcome(job);
     if (config.was_stopping)
         stop_order(job); /* before a launcher tells how its ranks have ended */

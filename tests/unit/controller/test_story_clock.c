@@ -1,11 +1,10 @@
 /* Wall clocks that are wrong: the next controller runs on a machine whose clock is off by a day. */
 #include <string.h>
-#include "controller/backoff.h"
 #include "world.h"
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-static void test_a_wait_that_a_faster_clock_wrote_down_is_no_longer_than_the_longest(void **state)
+static void test_a_wait_that_a_faster_clock_wrote_down_is_no_longer_than_it_was(void **state)
 {
     struct world w;
     (void)state;
@@ -20,7 +19,7 @@ static void test_a_wait_that_a_faster_clock_wrote_down_is_no_longer_than_the_lon
     int64_t attempt = world_number(&w, "a", "attempt");
     w.wall_ms -= DAY_MS;
     world_replace_controller(&w);
-    world_advance(&w, RESTART_BACKOFF_MAX_MS + 2000);
+    world_advance(&w, 4000); /* the second wait is below 2 s */
     assert_string_equal(world_phase(&w, "a"), "Running");
     assert_int_equal(world_number(&w, "a", "attempt"), attempt + 1);
     world_release(&w);
@@ -66,7 +65,7 @@ static void test_a_day_forward_and_back_restarts_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_wait_that_a_faster_clock_wrote_down_is_no_longer_than_the_longest),
+        cmocka_unit_test(test_a_wait_that_a_faster_clock_wrote_down_is_no_longer_than_it_was),
         cmocka_unit_test(test_a_stop_that_a_faster_clock_wrote_down_has_no_longer_grace),
         cmocka_unit_test(test_a_day_forward_and_back_restarts_nothing),
     };
