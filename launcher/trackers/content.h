@@ -23,6 +23,16 @@ bool content_zip_is_whole(const unsigned char *tail, size_t length, uint64_t siz
  * Lib/pickletools.py (BINUNICODE, SHORT_BINUNICODE, BINPUT, LONG_BINPUT, MEMOIZE, BININT*). */
 bool content_pickle_number(const unsigned char *data, size_t length, const char *key, int64_t *ret);
 
+#define CONTENT_DCP_MAX (16u << 20) /* bytes of a `.metadata` that is walked through */
+
+/* Walks through the pickle of torch.distributed.checkpoint's `.metadata`, and tells for each piece
+ * of a tensor where it ends in its shard `__RANK_INDEX.distcp`, until `each` returns false. False
+ * when the pickle is not whole or has something that pickles do not have, or `each` has returned
+ * false. Runs nothing. */
+bool content_dcp_walk(const unsigned char *data, size_t length,
+                      bool (*each)(void *user, uint32_t rank, uint32_t index, uint64_t end),
+                      void *user);
+
 #define CONTENT_JSON_MAX                                                    \
     (64u << 20) /* bytes of a JSON text (an index of 100,000 weights: 10 M) \
                  */

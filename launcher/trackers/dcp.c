@@ -2,9 +2,11 @@
  *
  * The writer renames `.metadata` into place after all shards, but shards of other ranks may still
  * be on their way to a network file system, and a shard may be lost or empty afterwards. Complete
- * is a folder whose `.metadata` is a whole pickle and in which each shard that it names is there
- * and not empty. The names are found by their form in the pickle's bytes; no pickle is ever run.
- * Source: torch/distributed/checkpoint/filesystem.py (DEFAULT_SUFFIX, FileSystemWriter.finish). */
+ * is a folder whose `.metadata` is a whole pickle and in which each shard that it names is there,
+ * not empty, and as long as the pieces of tensors in it need. The names are found by their form in
+ * the pickle's bytes, whatever it is made of; the lengths only when it is what PyTorch writes
+ * today. No pickle is ever run. Source: torch/distributed/checkpoint/filesystem.py (DEFAULT_SUFFIX,
+ * FileSystemWriter.finish). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launcher/trackers/content.h"
 #include "launcher/trackers/tracker.h"
 #include "lib/base/cleanup.h"
 
@@ -22,11 +25,18 @@
 
 /* ---- names in bytes ---- */
 
-static bool insert(struct tracker_dcp_names *n, uint64_t key)
+/* Where a key is in the table, or goes. */
+static size_t slot_of(const struct tracker_dcp_names *n, uint64_t key)
 {
     size_t at = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (n->capacity - 1);
     while (n->set[at] && n->set[at] != key)
         at = (at + 1) & (n->capacity - 1);
+    return at;
+}
+
+static bool insert(struct tracker_dcp_names *n, uint64_t key)
+{
+    size_t at = slot_of(n, key);
     bool is_new = n->set[at] == 0;
     n->set[at] = key;
     return is_new;
@@ -174,9 +184,39 @@ static bool read_names(int fd, struct tracker_dcp_names *names)
     return false;
 }
 
+/* How long the shards must be: where the last piece of a tensor ends in each. */
+struct lengths {
+    const struct tracker_dcp_names *names;
+    uint64_t *ends; /* by their places in the table of names */
+};
+
+static bool add_piece(void *user, uint32_t rank, uint32_t index, uint64_t end)
+{
+    const struct lengths *l = user;
+    uint64_t key = ((uint64_t)rank << 32 | index) + 1;
+    size_t at = slot_of(l->names, key);
+    if (l->names->set[at] == key && end > l->ends[at])
+        l->ends[at] = end;
+    return true;
+}
+
+/* All 0 where the metadata do not say, or are too large to be walked through each second. */
+static uint64_t *read_lengths(int folder, const struct tracker_dcp_names *names)
+{
+    size_t length;
+    struct lengths l = {.names = names, .ends = calloc(names->capacity, sizeof *l.ends)};
+    cleanup_free char *data = tracker_read_file(folder, ".metadata", CONTENT_DCP_MAX, &length);
+    if (l.ends && data && !content_dcp_walk((unsigned char *)data, length, add_piece, &l))
+        memset(l.ends, 0, names->capacity * sizeof *l.ends);
+    return l.ends;
+}
+
 static bool shards_are_there(int folder, const struct tracker_dcp_names *names,
                              struct tracker_result *ret)
 {
+    cleanup_free uint64_t *ends = names->count ? read_lengths(folder, names) : NULL;
+    if (!ends)
+        return false;
     for (size_t i = 0; i < names->capacity; i++) {
         if (!names->set[i])
             continue;
@@ -185,11 +225,12 @@ static bool shards_are_there(int folder, const struct tracker_dcp_names *names,
         struct stat st;
         (void)snprintf(name, sizeof name, "__%u_%u" SUFFIX, (unsigned)(key >> 32),
                        (unsigned)(key & UINT32_MAX));
-        if (fstatat(folder, name, &st, 0) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        if (fstatat(folder, name, &st, 0) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0 ||
+            (uint64_t)st.st_size < ends[i])
             return false;
         tracker_add_part(ret, &st);
     }
-    return names->count > 0;
+    return true;
 }
 
 static void dcp_examine(const struct tracker_look *look, const char *name,

@@ -42,6 +42,27 @@ static void test_a_torn_dcp_checkpoint_is_told_from_a_complete_one(void **state)
     folder_release(&f);
 }
 
+static void test_a_dcp_shard_that_is_shorter_than_its_pieces_is_torn(void **state)
+{
+    (void)state;
+    /* Two pieces in one shard: up to 300 and up to 20. */
+    static const char metadata[] =
+        "\x80\4}\x94(\x8c\14__0_0.distcp\x94\x8c\6offset\x94K\0\x8c\6length\x94M\x2c\1"
+        "h\1h\2K\12h\3K\12u.";
+    char shard[301] = {0};
+    struct folder f;
+    folder_init(&f);
+    folder_put(&f, "step-1/.metadata", metadata, sizeof metadata - 1);
+    folder_put(&f, "step-1/__0_0.distcp", shard, 300);
+    folder_put(&f, "step-2/.metadata", metadata, sizeof metadata - 1);
+    folder_put(&f, "step-2/__0_0.distcp", shard, 299);
+    folder_put(&f, "step-3/.metadata", metadata, sizeof metadata - 1);
+    folder_put(&f, "step-3/__0_0.distcp", shard, 301);
+    assert_string_equal(folder_look(&f, "dcp", ""),
+                        "3 step-3 dcp complete, 2 step-2 dcp torn, 1 step-1 dcp complete");
+    folder_release(&f);
+}
+
 static void test_a_zip_that_is_cut_anywhere_is_torn(void **state)
 {
     (void)state;
@@ -263,6 +284,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_torn_dcp_checkpoint_is_told_from_a_complete_one),
+        cmocka_unit_test(test_a_dcp_shard_that_is_shorter_than_its_pieces_is_torn),
         cmocka_unit_test(test_a_zip_that_is_cut_anywhere_is_torn),
         cmocka_unit_test(test_files_and_folders_by_a_pattern),
         cmocka_unit_test(test_a_folder_by_a_pattern_with_fewer_files_than_before_has_to_rest),

@@ -128,6 +128,35 @@ static void test_numbers_are_found_behind_their_keys(void **state)
     }
 }
 
+/* ---- the metadata of torch.distributed.checkpoint ---- */
+
+static bool write_piece(void *user, uint32_t rank, uint32_t index, uint64_t end)
+{
+    mlt_text_printf(user, "%u_%u:%llu ", rank, index, (unsigned long long)end);
+    return true;
+}
+
+/* As a pickler writes it: texts once, then by their numbers; in shard 1, two pieces. */
+static const char pieces[] =
+    "\x80\4\x95\0\0\0\0\0\0\0\0}\x94(\x8c\15relative_path\x94\x8c\14__0_0.distcp\x94"
+    "\x8c\6offset\x94K\0\x8c\6length\x94M\x6b\x12u}\x94(h\1\x8c\15__3_10.distcp\x94h\3K\5h\4K\6u"
+    "}\x94(h\1h\6h\3\x8a\5\0\0\0\0\1h\4J\1\0\1\0uN.";
+
+static void test_metadata_say_where_shards_end(void **state)
+{
+    (void)state;
+    struct mlt_text seen = MLT_TEXT_INIT(4096);
+    assert_true(
+        content_dcp_walk((const unsigned char *)pieces, sizeof pieces - 1, write_piece, &seen));
+    assert_string_equal(mlt_text_string(&seen), "0_0:4715 3_10:11 3_10:4295032833 ");
+    mlt_text_release(&seen);
+    for (size_t cut = 0; cut < sizeof pieces - 1; cut++) {
+        struct mlt_text some = MLT_TEXT_INIT(4096);
+        assert_false(content_dcp_walk((const unsigned char *)pieces, cut, write_piece, &some));
+        mlt_text_release(&some);
+    }
+}
+
 /* ---- libmltrain's records ---- */
 
 static bool write_file(void *user, const char *path, uint64_t size)
@@ -163,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_json_is_not_deeper_than_its_limit),
         cmocka_unit_test(test_a_safetensors_header_says_the_size_of_its_file),
         cmocka_unit_test(test_numbers_are_found_behind_their_keys),
+        cmocka_unit_test(test_metadata_say_where_shards_end),
         cmocka_unit_test(test_a_record_that_is_cut_anywhere_is_not_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
