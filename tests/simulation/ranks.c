@@ -468,8 +468,10 @@ static void looked(struct sim *s, uint64_t id, void *data)
     struct checkpoint_scan_spec spec = {.path = w->checkpoint_path,
                                         .format = w->checkpoint_format,
                                         .pattern = w->checkpoint_pattern};
+    struct checkpoint_answer answer = {0}; /* as from a folder where no marker can be made */
     size_t count = find_checkpoints(l->job, found);
-    checkpoint_scan_judge(&l->memory, &spec, found, count,
+    memcpy(answer.found, found, count * sizeof found[0]);
+    checkpoint_scan_judge(&l->memory, &spec, &answer, count,
                           !*fresh         ? CHECKPOINT_WRITERS_ALIVE
                           : l->ranks_left ? CHECKPOINT_WRITERS_LEFT
                                           : CHECKPOINT_WRITERS_KILLED,
