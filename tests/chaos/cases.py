@@ -3,6 +3,7 @@
 A case gets a running job and a generator of random numbers (from the seed and its own name), strikes, waits until it sees
 what should follow, and returns the time of the fault; None when the ranks are to notice nothing."""
 import os
+import shutil
 import signal
 import time
 from dataclasses import dataclass, field
@@ -223,6 +224,15 @@ def lose_a_shard(job, step):
     os.unlink(f"{job.checkpoints}/step-{step}/__{job.world - 1}_0.distcp")
 
 
+def lose_what_latest_names(job, step):
+    shutil.rmtree(f"{job.checkpoints}/global_step{step}")
+
+
+def name_what_never_was(job, step):
+    with open(f"{job.checkpoints}/latest_checkpointed_iteration.txt", "w", encoding="utf-8") as file:
+        file.write(str(step * 1000))
+
+
 # ---- many at once ----
 
 def kill_some(find, number=signal.SIGKILL):
@@ -315,6 +325,10 @@ CASES = [
          lost_max=2 * SAVE_EVERY, **KILLED),
     Case("shard", "one shard of the last checkpoint missing, rank killed", damage_then_kill(lose_a_shard),
          events=("CheckpointTorn",), lost_max=2 * SAVE_EVERY, options={"layout": "dcp"}, **KILLED),
+    Case("deepspeed", "DeepSpeed's `latest` points to nothing, rank killed", damage_then_kill(lose_what_latest_names),
+         events=("CheckpointTracker",), lost_max=2 * SAVE_EVERY, options={"layout": "deepspeed"}, **KILLED),
+    Case("megatron", "Megatron's tracker file points to nothing, rank killed", damage_then_kill(name_what_never_was),
+         events=("CheckpointTracker",), options={"layout": "megatron"}, **KILLED),
     Case("channel", "channel blocked for 30 s", block_channel, attempts=1, behind_proxy=True, options={"pause": 0.2}),
     Case("storm", "five faults at once", storm, storm=True),
     Case("forgetful", "test of the test: random state not restored", strike_ranks(signal.SIGKILL, 1),

@@ -85,13 +85,14 @@ def save(step, state, random_states):
     note("saved", step)
 
 
-def sharded(folder_of, shard_of, finish):
-    """save() and load() for a layout of one file a rank; `finish` is rank 0's last act, which makes it count."""
+def sharded(folder_of, shard_of, finish, args):
+    """save() and load() for a layout of one file a rank; `finish` is rank 0's last act, which makes it count; `args` are
+    what the framework writes into each file of the gang's shape."""
     def save_all(training):
         folder = os.path.join(train.FOLDER, folder_of(training.step))
         os.makedirs(folder, exist_ok=True)
         state = {name: getattr(training, name).state_dict() for name in ("model", "optimizer", "scheduler")}
-        mine = {"step": training.step, "state": state, "random_state": torch.get_rng_state()}
+        mine = {"step": training.step, "state": state, "random_state": torch.get_rng_state(), "args": args(training.world)}
         path = os.path.join(folder, shard_of(training.rank))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write(path, packed(mine))
@@ -100,7 +101,9 @@ def sharded(folder_of, shard_of, finish):
             finish(folder, training)
         note("saved", training.step)
 
-    def load_all(folder):
+    def load_all(path):
+        here = os.path.join(train.FOLDER, folder_of(int(os.environ["MLTRAIN_RESUME_STEP"])))
+        folder = here if os.path.samefile(path, train.FOLDER) else path  # Megatron is told the folder of all, and the step
         parts = [torch.load(os.path.join(folder, shard_of(rank))) for rank in range(dist.get_world_size())]
         return parts[0]["step"], parts[0]["state"], [part["random_state"] for part in parts]
 
@@ -115,7 +118,7 @@ def dcp_metadata(folder, training):
 
 
 def deepspeed_latest(folder, training):
-    write(os.path.join(folder, "mp_rank_00_model_states.pt"), packed({"step": training.step}))
+    write(os.path.join(folder, "mp_rank_00_model_states.pt"), packed({"dp_world_size": training.world, "mp_world_size": 1}))
     write(os.path.join(train.FOLDER, "latest"), os.path.basename(folder).encode())
 
 
@@ -124,9 +127,11 @@ def megatron_latest(folder, training):
 
 
 LAYOUTS = {
-    "dcp": ("step-{}".format, "__{}_0.distcp".format, dcp_metadata),
-    "deepspeed": ("global_step{}".format, "zero_pp_rank_{}_mp_rank_00_optim_states.pt".format, deepspeed_latest),
-    "megatron": ("iter_{:07d}".format, "mp_rank_{:02d}/model_optim_rng.pt".format, megatron_latest),
+    "dcp": ("step-{}".format, "__{}_0.distcp".format, dcp_metadata, lambda world: {}),
+    "deepspeed": ("global_step{}".format, "zero_pp_rank_{}_mp_rank_00_optim_states.pt".format, deepspeed_latest,
+                  lambda world: {}),
+    "megatron": ("iter_{:07d}".format, "mp_rank_{:02d}/model_optim_rng.pt".format, megatron_latest,
+                 lambda world: {"tensor_model_parallel_size": world}),
 }
 layout = os.environ.get("CHAOS_LAYOUT", "file")
 if layout in LAYOUTS:
