@@ -194,8 +194,9 @@ void supervisor_refused(struct supervisor *s, const struct supervisor_event *eve
         strncmp(s->refused_words, refused->reason, sizeof s->refused_words - 1) != 0)
         supervisor_log(s, "the controller refused this launcher: %s", refused->reason);
     (void)snprintf(s->refused_words, sizeof s->refused_words, "%s", refused->reason);
+    /* As one that somebody has ended: nothing is wrong with what it was told to run. */
     if (refused->final)
-        supervisor_leave(s, SUPERVISOR_EXIT_BAD_SPEC);
+        supervisor_leave(s, SUPERVISOR_EXIT_TERMINATED);
 }
 
 void supervisor_gone_leaving(struct supervisor *s, const struct supervisor_event *event)

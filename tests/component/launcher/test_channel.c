@@ -119,7 +119,7 @@ static void test_each_attempt_has_its_own_port_and_number_in_the_same_launcher(v
     harness_end(&h);
 }
 
-static void test_a_final_refusal_ends_the_launcher_with_64(void **state)
+static void test_a_final_refusal_ends_the_launcher_with_143(void **state)
 {
     (void)state;
     struct harness h;
@@ -130,7 +130,7 @@ static void test_a_final_refusal_ends_the_launcher_with_64(void **state)
     struct rendezvous_message refused = {.type = RENDEZVOUS_REFUSED,
                                          .refused = {.reason = "another pod", .final = true}};
     harness_send(&h, &refused);
-    assert_int_equal(harness_exit_code(&h), 64);
+    assert_int_equal(harness_exit_code(&h), 143);
     harness_end(&h);
 }
 
@@ -348,7 +348,7 @@ int main(void)
         cmocka_unit_test(test_ranks_survive_a_lost_channel_and_hello_repairs_what_was_lost),
         cmocka_unit_test(test_a_stale_start_is_refused_and_the_ranks_stay),
         cmocka_unit_test(test_each_attempt_has_its_own_port_and_number_in_the_same_launcher),
-        cmocka_unit_test(test_a_final_refusal_ends_the_launcher_with_64),
+        cmocka_unit_test(test_a_final_refusal_ends_the_launcher_with_143),
         cmocka_unit_test(test_the_held_port_is_nobody_elses_and_the_ranks_own),
         cmocka_unit_test(test_for_plain_ranks_the_port_is_free_when_they_run),
         cmocka_unit_test(test_an_images_openssl_configuration_does_not_reach_the_channel),

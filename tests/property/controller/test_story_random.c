@@ -20,12 +20,35 @@ static struct world_launcher *any_launcher(struct world *w, struct mlt_random *r
     return world_launcher(w, job, (uint32_t)mlt_random_below(r, 3));
 }
 
+/* Nothing passes between the controller and the launchers of a node, or of all (NULL). */
+static void deafen(struct world *w, const char *node, bool deaf)
+{
+    for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++) {
+        struct world_launcher *l = &w->launchers[i];
+        const char *at = l->used ? json_string(world_object(w, l->pod), "spec.nodeName", "") : "";
+        if (!l->used || (node && strcmp(at, node) != 0))
+            continue;
+        l->deaf = deaf;
+        if (!deaf)
+            world_launcher_hears(w, l);
+    }
+}
+
+static void node_dies(struct world *w, struct mlt_random *r)
+{
+    deafen(w, "node003", true);
+    world_kubelets_die(w, "node003");
+    world_advance(w, mlt_random_between(r, 0, 40000));
+    world_kubelets_die(w, NULL);
+    deafen(w, "node003", false);
+}
+
 static void trouble(struct world *w, struct mlt_random *r)
 {
     const char *job = names[mlt_random_below(r, JOBS)];
     struct world_launcher *l = any_launcher(w, r, job);
     char text[128];
-    switch (mlt_random_below(r, 12)) {
+    switch (mlt_random_below(r, 14)) {
     case 0:
     case 1:
         if (l && l->state == LAUNCHER_RUNNING && !l->exits_count)
@@ -72,6 +95,13 @@ static void trouble(struct world *w, struct mlt_random *r)
         world_advance(w, mlt_random_between(r, 0, 20000));
         world_node_ready(w, "node002", true);
         break;
+    case 12:
+        if (l) /* until its node dies, or all is quiet */
+            l->deaf = true;
+        break;
+    case 13:
+        node_dies(w, r);
+        break;
     case 8:
         w->conflicts = (int)mlt_random_between(r, 0, 2);
         w->unavailable = (int)mlt_random_between(r, 0, 3);
@@ -84,6 +114,7 @@ static void quieten(struct world *w)
 {
     char key[64];
     w->drop_after = w->conflicts = w->unavailable = 0;
+    deafen(w, NULL, false);
     for (int i = 0; i < WORLD_LAUNCHERS_MAX; i++)
         if (w->launchers[i].used && !w->launchers[i].channel)
             world_launcher_connects(w, &w->launchers[i]);
@@ -105,9 +136,12 @@ static void tell(uint64_t seed)
     struct mlt_random r;
     mlt_random_init(&r, seed);
     world_init(&w, 3, 2);
+    w.leases = seed % 3 != 0;
     for (int i = 0; i < JOBS; i++)
         world_submit(&w, names[i], (int)mlt_random_between(&r, 1, 4),
-                     "{\"spec\":{\"backoffLimit\":50}}");
+                     seed % 2 ? "{\"spec\":{\"backoffLimit\":50}}"
+                              : "{\"spec\":{\"backoffLimit\":50,"
+                                "\"failurePolicy\":{\"fenceSeconds\":20}}}");
     for (int i = 0; i < TROUBLES; i++)
         trouble(&w, &r);
     quieten(&w);

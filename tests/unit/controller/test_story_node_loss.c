@@ -268,6 +268,23 @@ static void test_an_old_launcher_that_is_heard_again_is_told_to_end(void **state
     }
 }
 
+static void test_a_refused_launcher_does_not_fail_the_gang_that_has_to_wait(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    w.leases = true;
+    world_submit(&w, "a", 2, NULL);
+    world_advance(&w, 12000);
+    struct world_launcher *l = node002_dies(&w);
+    world_advance(&w, 15000);
+    l->deaf = false; /* it hears that it is refused, in the moment of the loss */
+    world_advance(&w, 10000);
+    assert_false(l->used);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    world_release(&w);
+}
+
 static void test_the_fence_is_waited_for(void **state)
 {
     struct world w;
@@ -375,6 +392,7 @@ int main(void)
         cmocka_unit_test(test_a_replacement_that_another_dead_node_never_sees_moves_on),
         cmocka_unit_test(test_pods_that_pull_their_image_are_not_asked_for),
         cmocka_unit_test(test_an_old_launcher_that_is_heard_again_is_told_to_end),
+        cmocka_unit_test(test_a_refused_launcher_does_not_fail_the_gang_that_has_to_wait),
         cmocka_unit_test(test_the_fence_is_waited_for),
         cmocka_unit_test(test_the_fence_is_waited_for_by_the_next_controller_too),
         cmocka_unit_test(

@@ -284,7 +284,7 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
         if (w->verbose)
             printf("    refused: %s\n", m->refused.reason);
         if (m->refused.final && world_object(w, l->pod))
-            world_pod_ends(w, l, 64);
+            world_pod_ends(w, l, 128 + 15);
         break;
     default:
         break;

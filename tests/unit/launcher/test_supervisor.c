@@ -350,7 +350,7 @@ static void test_exit_kills_what_runs_and_leaves_with_its_code(void **state)
     world_release(&w);
 }
 
-static void test_a_final_refusal_leaves_with_64_another_one_does_not(void **state)
+static void test_a_final_refusal_leaves_with_143_another_one_does_not(void **state)
 {
     (void)state;
     struct world w;
@@ -364,7 +364,7 @@ static void test_a_final_refusal_leaves_with_64_another_one_does_not(void **stat
     world_receive(&w, &refused);
     world_rank_ends(&w, 0, 0, SIGKILL);
     world_happen(&w, SUPERVISOR_ON_GONE);
-    assert_int_equal(w.code, 64);
+    assert_int_equal(w.code, 143);
     world_release(&w);
 }
 
@@ -581,7 +581,7 @@ int main(void)
         cmocka_unit_test(test_hello_makes_good_a_stopped_that_was_lost),
         cmocka_unit_test(test_what_survives_sigkill_makes_the_pod_unkillable),
         cmocka_unit_test(test_exit_kills_what_runs_and_leaves_with_its_code),
-        cmocka_unit_test(test_a_final_refusal_leaves_with_64_another_one_does_not),
+        cmocka_unit_test(test_a_final_refusal_leaves_with_143_another_one_does_not),
         cmocka_unit_test(test_sigterm_lets_ranks_save_and_the_controller_decides),
         cmocka_unit_test(test_a_stop_after_sigterm_sets_the_end_of_the_grace),
         cmocka_unit_test(test_sigterm_gives_the_ranks_the_jobs_signal_and_grace),
