@@ -31,7 +31,7 @@ static const struct {
     {"zero_pp_rank_#_mp_rank_#_model_states.pt", MODEL_ZERO_3, 2},
     {"zero_pp_rank_#_mp_rank_#_optim_states.pt", OPTIMIZER_ZERO, 2},
     {"bf16_zero_pp_rank_#_mp_rank_#_optim_states.pt", OPTIMIZER_ZERO, 2},
-    {"zero_pp_rank_#_mp_rank_#optim_states.pt", OPTIMIZER_ZERO, 2}, /* before 0.3.11 */
+    {"zero_pp_rank_#_mp_rank_#optim_states.pt", OPTIMIZER_ZERO, 2}, /* older releases */
     {"expp_rank_#_mp_rank_#_optim_states.pt", OPTIMIZER_EXPERTS, 2},
 };
 

@@ -1,7 +1,9 @@
 /* libmltrain's commit: the program itself says when a step is complete. See commit.h.
  *
  * Complete is a step whose record is whole, and whose files are there with the sizes that they had
- * then. The path is the one that was committed. */
+ * then. The path is the one that was committed. A checkpoint that was deleted as a whole leaves its
+ * record behind, which is nothing. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,11 +117,15 @@ static void libmltrain_examine(const struct tracker_look *look, const char *name
     size_t length;
     int64_t step;
     struct examination e = {.folder = look->folder, .result = ret};
+    struct stat st;
     cleanup_free char *text = tracker_read_file(look->folder, name, COMMIT_MAX, &length);
     if (text && libmltrain_match(look, name, &step) &&
         commit_read(text, length, step, ret->path, check_file, &e)) {
         ret->verdict = TRACKER_COMPLETE;
         ret->proves_itself = true;
+    } else if (ret->path[0] && fstatat(look->folder, ret->path, &st, 0) < 0 && errno == ENOENT) {
+        ret->verdict =
+            TRACKER_NOTHING; /* somebody has deleted it; the record is all that is left */
     }
 }
 

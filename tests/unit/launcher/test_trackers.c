@@ -479,6 +479,9 @@ static void test_what_libmltrain_has_committed_is_where_it_was(void **state)
                         "10 .mltrain-commit-10 libmltrain complete");
     assert_string_equal(folder_answer()->found[0].path, "twenty");
     assert_string_equal(folder_answer()->found[1].path, "ten.bin");
+    folder_remove(&f, "ten.bin"); /* as programs do that keep a few: not torn, but gone */
+    assert_string_equal(folder_look(&f, "libmltrain", ""),
+                        "20 .mltrain-commit-20 libmltrain complete");
     folder_release(&f);
 }
 
