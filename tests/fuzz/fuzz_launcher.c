@@ -4,6 +4,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "launcher/config.h"
+#include "launcher/proc_look.h"
 #include "launcher/torchrun.h"
 #include "lib/base/cleanup.h"
 #include "localcluster/shim/cgroup.h"
@@ -49,11 +50,16 @@ static void start(char *text)
         REQUIRE(err.text[0]);
 }
 
-static void proc(const char *text)
+static void proc(const char *text, size_t size)
 {
     struct shim_cgroup found = {0};
     struct mlt_error err = {0};
+    struct proc_look_process process = {0};
     (void)shim_process_parse_stat(text);
+    (void)proc_look_parse_stat(text, &process);
+    (void)proc_look_parse_catches(text, 15);
+    const char *value = proc_look_parse_variable(text, size, "LOCAL_RANK");
+    REQUIRE(!value || (value > text && value <= text + size));
     const char *mounts = strchr(text, '\f');
     cleanup_free char *cgroup = strndup(text, mounts ? (size_t)(mounts - text) : strlen(text));
     if (shim_cgroup_parent(cgroup, mounts ? mounts + 1 : text, &found, &err) < 0)
@@ -68,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     cleanup_free char *text = fuzz_text(data + 1, size - 1);
     if (data[0] == 'p')
-        proc(text);
+        proc(text, size - 1);
     else
         start(text);
     return 0;

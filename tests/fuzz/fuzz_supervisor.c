@@ -1,7 +1,8 @@
 /* A launcher's decisions, fed with a hostile controller's stream. The first byte is the number of
- * steps, a byte each follows (the next frame, a rank's end, a timer, the channel's end, SIGTERM),
- * and the rest is the stream. What the supervisor wants done succeeds at once. Its own invariants
- * are checked after each step, and each START that it obeys must give every rank an environment. */
+ * steps, a byte each follows (the next frame, what a rank tells by libmltrain, its end, a timer,
+ * the channel's end, SIGTERM), and the rest is the stream. What the supervisor wants done succeeds
+ * at once. Its own invariants are checked after each step, and each START that it obeys must give
+ * every rank an environment. */
 #include "tests/fuzz/fuzz.h"
 
 #include "launcher/rank_env.h"
@@ -113,6 +114,13 @@ static void do_effect(struct world *w, const struct supervisor_effect *effect)
     case SUPERVISOR_DO_KILL_ALL:
         kill_all(w);
         break;
+    case SUPERVISOR_DO_SIGNAL_CATCHING:
+        step(w,
+             (struct supervisor_event){.kind = SUPERVISOR_ON_CAUGHT, .caught = w->processes / 2});
+        break;
+    case SUPERVISOR_DO_LOOK:
+        step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_EXAMINED});
+        break;
     case SUPERVISOR_DO_LEAVE:
         w->left = true;
         break;
@@ -133,11 +141,27 @@ static void carry_out(struct world *w)
         do_effect(w, &effects[i]);
 }
 
+/* What the launcher's edge passes on of a rank that uses libmltrain, and when. */
+static void rank_says(struct world *w, enum supervisor_event_kind kind, unsigned which)
+{
+    enum supervisor_state state = supervisor_state(w->s);
+    if (w->processes == 0 || state < SUPERVISOR_STARTING || state > SUPERVISOR_KILLING)
+        return;
+    step(w, (struct supervisor_event){
+                .kind = kind, .asked = {.rank = which % w->processes, .step = w->now_ms % 16}});
+}
+
 static void one(struct world *w, uint8_t what, struct rendezvous_reader *stream)
 {
     struct rendezvous_frame frame;
     unsigned which = what / 8;
     switch (what % 8) {
+    case 2:
+        rank_says(w, which % 2 ? SUPERVISOR_ON_REPORTED : SUPERVISOR_ON_UNASKED, which / 2);
+        return;
+    case 3:
+        rank_says(w, SUPERVISOR_ON_ASKED, which);
+        return;
     case 4:
         rank_ends(w, which, (int)which % 3, 0);
         return;
