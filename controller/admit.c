@@ -71,7 +71,7 @@ void admit_make_key(struct job *job)
 
 static void creation_ended(struct job *job, struct member *m)
 {
-    job->creations--;
+    job_creation_ended(job);
     job->members_stale = true;
     job_touch(job);
     if (m)
@@ -86,15 +86,16 @@ static void taken_read(struct controller *c, const struct apply_order *order,
     if (!job)
         return;
     struct member *m = order->index < job->members_count ? &job->members[order->index] : NULL;
-    creation_ended(job, m);
-    if (!m || answer->status != 200)
-        return; /* gone again: the next creation takes the same name */
     const char *owner =
         json_string(answer->object, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
-    if (strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp"))
+    bool ours =
+        strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp");
+    if (m && answer->status == 200 && ours)
         view_pod_answered(c, answer->object);
-    else
+    else if (m && answer->status == 200)
         m->creation = m->tried;
+    /* else gone again: the next creation takes the same name */
+    creation_ended(job, m);
 }
 
 static void read_taken(struct job *job, struct member *m)
@@ -124,12 +125,14 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         read_taken(job, m);
         return;
     }
-    creation_ended(job, m);
-    if (answer->status == 201 || answer->status == 200) {
+    bool created = answer->status == 201 || answer->status == 200;
+    if (created) {
         c->metrics.count[METRIC_PODS_CREATED]++;
         view_pod_answered(c, answer->object);
-        return;
     }
+    creation_ended(job, m);
+    if (created)
+        return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     event_record(job, true, "PodRefused", "%s", answer->words);
     trainingjob_set_text(&job->undo_words, answer->words, TRAININGJOB_MESSAGE_MAX);

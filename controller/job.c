@@ -197,6 +197,7 @@ void job_gone(struct controller *c, struct job *job)
         finish_let_go(job);
     }
     channels_orphan(c, job->uid);
+    job->creations = 0; /* nobody waits for them */
     job_ledger_none(job);
     apply_drop_job(c, job->uid);
     event_forget_job(&c->events, job->uid);
@@ -452,15 +453,32 @@ void job_ledger_holds(struct job *job)
                          &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
     job->ledger = JOB_LEDGER_HOLDS;
+    job->leaves_ledger = false;
     free(nodes);
 }
 
-void job_ledger_none(struct job *job)
+static void leave_ledger(struct job *job)
 {
     if (job->ledger != JOB_LEDGER_NONE)
         ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
     job->ledger = JOB_LEDGER_NONE;
+    job->leaves_ledger = false;
+}
+
+void job_ledger_none(struct job *job)
+{
     job->placed = job->no_place = false;
+    /* Pods that are on their way to its nodes need their place until they can be seen there. */
+    job->leaves_ledger = job->creations > 0 && job->ledger == JOB_LEDGER_HOLDS;
+    if (!job->leaves_ledger)
+        leave_ledger(job);
+}
+
+void job_creation_ended(struct job *job)
+{
+    job->creations--;
+    if (!job->creations && job->leaves_ledger)
+        leave_ledger(job);
 }
 
 int32_t job_exit_code(const struct job *job)

@@ -85,6 +85,15 @@ void member_unplace(struct job *job, struct member *m)
         job_ledger_holds(job);
 }
 
+/* The container was gone when kubelet or runtime came back: the machine has started again. Nobody
+ * saw it end, and its exit code is made up (pkg/kubelet/kubelet_pods.go, containerd's
+ * pkg/cri/server/restart.go). */
+static bool is_lost_container(const struct view_pod *pod)
+{
+    return strcmp(pod->reason, "ContainerStatusUnknown") == 0 ||
+           strcmp(pod->reason, "Unknown") == 0;
+}
+
 /* Says how a pod ended and whether that was the job's own doing. */
 static bool explain_end(const struct member *m, char *words, size_t size)
 {
@@ -111,7 +120,7 @@ static bool explain_end(const struct member *m, char *words, size_t size)
     (void)snprintf(words, size, "pod %s on node %s ended with exit code %d (%s)%s%s", p->name,
                    p->node, (int)p->exit_code, *p->reason ? p->reason : "no reason given", colon,
                    p->message);
-    return false;
+    return is_lost_container(p);
 }
 
 /* Whether the same node is asked again before it is blamed. One that has just lost this member's
@@ -202,7 +211,8 @@ void members_leave_former(struct job *job)
 {
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
-        if (m && (view_pod_terminal(p) || p->deleting) && p->creation > m->former)
+        bool over = view_pod_terminal(p) || node_loss_is_stranded(job->controller, p);
+        if (m && over && p->creation > m->former)
             m->former = p->creation;
     }
 }

@@ -245,6 +245,8 @@ static void check_empty(struct job *job, struct member *m)
     const struct view_node *node = m->node ? view_node(&job->controller->view, m->node) : NULL;
     if (!m->node || m->creating || (node && node->ready && !node->lost))
         return;
+    if (m->dead && job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
+        return; /* given up already: the gang is undone as soon as a status write is over */
     if (!node || node->lost || has_come(job, node->unready_since_ms + NODE_LOSS_ABSENT_MS))
         member_give_up_node(job, m);
 }

@@ -99,6 +99,7 @@ struct view_source {
     uint64_t request;     /* under way, 0: none */
     unsigned list_round;  /* lists begun */
     unsigned lists_asked; /* lists requested */
+    uint64_t version;     /* newest that a list or the watch has told; kept for pods */
     bool was_synced;
 };
 

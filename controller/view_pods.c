@@ -324,9 +324,17 @@ static struct view_pod *pod_take(struct controller *c, const cJSON *object)
     return p;
 }
 
+static void note_version(struct view_source *s, const cJSON *object)
+{
+    uint64_t version = view_version(object);
+    if (version > s->version)
+        s->version = version;
+}
+
 void view_pods_seen(struct view_source *s, const cJSON *object)
 {
     struct controller *c = s->controller;
+    note_version(s, object);
     struct view_pod *p = pod_take(c, object);
     if (!p) {
         cleanup_free char *key = pod_key(json_string(object, "metadata.namespace", ""),
@@ -339,14 +347,25 @@ void view_pods_seen(struct view_source *s, const cJSON *object)
 
 void view_pod_answered(struct controller *c, const cJSON *object)
 {
-    struct view_pod *p = pod_take(c, object);
+    const struct view_source *s = &c->view.sources[VIEW_PODS];
+    cleanup_free char *key = pod_key(json_string(object, "metadata.namespace", ""),
+                                     json_string(object, "metadata.name", ""));
+    struct view_pod *p;
+    HASH_FIND_STR(c->view.pods, key, p);
+    bool held = p && strcmp(p->uid, json_string(object, "metadata.uid", "")) == 0;
+    /* The watch is past this state and does not hold the pod: it is gone, and no event will ever
+     * say so again. */
+    if (!held && view_version(object) && view_version(object) <= s->version)
+        return;
+    p = pod_take(c, object);
     if (p && !p->list_seen)
-        p->asked_in = c->view.sources[VIEW_PODS].lists_asked;
+        p->asked_in = s->lists_asked;
 }
 
 void view_pods_deleted(struct view_source *s, const cJSON *object)
 {
     struct controller *c = s->controller;
+    note_version(s, object);
     cleanup_free char *key = pod_key(json_string(object, "metadata.namespace", ""),
                                      json_string(object, "metadata.name", ""));
     struct view_pod *p;

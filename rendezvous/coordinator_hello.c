@@ -105,6 +105,7 @@ static void hello_while_adopting(struct coordinator *c, struct seat *s,
     if (past->attempt != c->attempt || past->digest == 0) {
         seat_set_state(c, s, SEAT_JOINED);
         stop_stray(c, s, past);
+        c->incomplete = true;
         gang_diverge(c, "a member never got the START of the attempt before the change of leader");
         return;
     }
@@ -139,8 +140,10 @@ static void hello_while_stopping(struct coordinator *c, struct seat *s,
         seat_take_launcher_lost(c, s, now_ms);
     else if (s->state == SEAT_RUNNING)
         seat_end_running(c, s, SEAT_JOINED); /* its START was lost, and now it need not start */
-    else if (s->state == SEAT_UNKNOWN || s->state == SEAT_AWAY || s->state == SEAT_LOST)
+    else if (s->state == SEAT_UNKNOWN || s->state == SEAT_AWAY || s->state == SEAT_LOST) {
+        c->incomplete |= s->state == SEAT_UNKNOWN;
         seat_set_state(c, s, SEAT_JOINED);
+    }
     stop_stray(c, s, past);
 }
 

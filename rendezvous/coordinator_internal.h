@@ -133,6 +133,7 @@ struct coordinator {
     char *start_address, *start_path;
 
     bool requested, diverged;
+    bool incomplete; /* a member never got the START of the attempt that was to be adopted */
     bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
     char order_reason[RENDEZVOUS_REASON_MAX];

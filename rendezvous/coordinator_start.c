@@ -83,7 +83,7 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->started_count = c->zero_exits = 0;
     c->start_us = 0;
     c->started_ms = now_ms;
-    c->requested = c->diverged = c->ending_saves = false;
+    c->requested = c->diverged = c->incomplete = c->ending_saves = false;
     c->failure = (struct failure){.rank = -1};
     c->step = RENDEZVOUS_NO_STEP;
     stall_forget(c);

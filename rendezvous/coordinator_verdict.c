@@ -366,7 +366,10 @@ void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_
 static void give_verdict(struct coordinator *c)
 {
     const struct failure *f = &c->failure;
-    bool failed = f->class != FAILURE_NONE;
+    /* Where a member never got the START, or got it in a pod that is no more, an exit of the others
+     * may be the echo of that. */
+    bool explained = !c->incomplete || f->class >= FAILURE_OUT_OF_MEMORY;
+    bool failed = f->class != FAILURE_NONE && explained;
     const struct seat *s = failed ? &c->seats[f->seat] : NULL;
     struct output *o = output_add(c, COORDINATOR_VERDICT);
     c->phase = PHASE_GATHERING;
@@ -378,7 +381,7 @@ static void give_verdict(struct coordinator *c)
     *v = (struct coordinator_verdict){
         .attempt = c->attempt,
         .requested = c->requested,
-        .diverged = c->diverged && !failed && !c->requested,
+        .diverged = (c->diverged || c->incomplete) && !failed && !c->requested,
         .infrastructure = failed && f->infrastructure,
         .rank = failed ? f->rank : -1,
     };
