@@ -87,10 +87,12 @@ static bool has_shrunk(const struct checkpoint_memory *m, size_t at,
             (f->identity == m->entry[at].identity && f->bytes < m->entry[at].bytes));
 }
 
+/* *ret_lost: it will not become complete by itself. */
 static bool is_complete(struct checkpoint_memory *m, const struct checkpoint_found *f,
-                        const struct look *look)
+                        const struct look *look, bool *ret_lost)
 {
     bool known;
+    *ret_lost = true;
     if (f->verdict != TRACKER_SETTLING && f->verdict != TRACKER_COMPLETE)
         return false;
     size_t at = recall(m, f, &known);
@@ -103,6 +105,7 @@ static bool is_complete(struct checkpoint_memory *m, const struct checkpoint_fou
     }
     bool complete = f->verdict == TRACKER_COMPLETE ? !m->entry[at].suspect
                                                    : has_settled(m, at, !known, f, look);
+    *ret_lost = m->entry[at].suspect;
     if (complete) {
         m->entry[at].parts = f->parts;
         m->entry[at].identity = f->identity;
@@ -147,13 +150,15 @@ static void add_complete(struct checkpoint_report *ret, const struct checkpoint_
         ret->repair.torn_count--; /* of the same step: not newer */
 }
 
-static void add_torn(struct checkpoint_report *ret, const struct checkpoint_found *f)
+static void add_torn(struct checkpoint_report *ret, const struct checkpoint_found *f, bool lost)
 {
     struct checkpoint_repair *repair = &ret->repair;
     if (ret->report.checkpoints_count)
         return;
     if (ret->report.torn_step == RENDEZVOUS_NO_STEP)
         ret->report.torn_step = f->step;
+    if (!lost)
+        return; /* it may be just being written, or copied */
     repair->torn_steps[repair->torn_count] = f->step;
     memcpy(repair->torn[repair->torn_count], f->name, (size_t)f->entry);
     repair->torn[repair->torn_count++][f->entry] = '\0';
@@ -190,8 +195,9 @@ void checkpoint_scan_judge(struct checkpoint_memory *memory,
     ret->format = -1;
     for (size_t i = 0; i < count && i < CHECKPOINT_SCAN_FOUND_MAX; i++) {
         const struct checkpoint_found *f = &answer->found[i];
-        if (!is_complete(memory, f, &look)) {
-            add_torn(ret, f);
+        bool lost;
+        if (!is_complete(memory, f, &look, &lost)) {
+            add_torn(ret, f, lost);
             continue;
         }
         add_complete(ret, spec, f);

@@ -186,6 +186,22 @@ static void note_format(struct edge *e)
                 tracker_at((enum tracker_format)format)->format);
 }
 
+/* As READY says it. */
+static uint64_t next_attempt(const struct edge *e)
+{
+    uint64_t attempt = supervisor_attempt(e->supervisor) + 1;
+    uint64_t least = supervisor_welcome(e->supervisor)->next_attempt;
+    return attempt < least ? least : attempt;
+}
+
+/* Before the first attempt of all nobody of ours has been killed. */
+static enum checkpoint_writers writers_of(const struct edge *e)
+{
+    if (!e->scan_is_fresh || next_attempt(e) == 1)
+        return CHECKPOINT_WRITERS_ALIVE;
+    return e->ranks_left ? CHECKPOINT_WRITERS_LEFT : CHECKPOINT_WRITERS_KILLED;
+}
+
 /* ---- repair ---- */
 
 /* The look that has ended had changes to make: what has become of them? */
@@ -217,14 +233,13 @@ static void note_repair(struct edge *e)
 /* Before a start, when the job asks for it: changes what is torn, and looks once more. */
 static bool begin_repair(struct edge *e)
 {
-    const struct rendezvous_welcome *w = supervisor_welcome(e->supervisor);
-    uint64_t attempt = supervisor_attempt(e->supervisor) + 1; /* as READY says it */
-    if (!w->checkpoint_repair || !e->scan_is_fresh || edge_ranks_may_run(e) ||
-        e->scan_answer.repair_error || e->repairs == CHECKPOINT_REPAIR_ROUNDS ||
+    if (!supervisor_welcome(e->supervisor)->checkpoint_repair || !e->scan_is_fresh ||
+        edge_ranks_may_run(e) || e->scan_answer.repair_error ||
+        e->repairs == CHECKPOINT_REPAIR_ROUNDS ||
         !checkpoint_repair_is_needed(&e->checkpoint_report.repair))
         return false;
     e->repair = e->checkpoint_report.repair;
-    e->repair.attempt = attempt < w->next_attempt ? w->next_attempt : attempt;
+    e->repair.attempt = next_attempt(e);
     e->repairs++;
     e->repair_wanted = true;
     begin_scan(e); /* or when the child has been reaped */
@@ -249,10 +264,7 @@ static void finish_scan(struct edge *e)
     }
     size_t count = (e->scan_bytes - head) / record;
     struct checkpoint_scan_spec spec = spec_of(e);
-    checkpoint_scan_judge(&e->checkpoint_memory, &spec, &e->scan_answer, count,
-                          !e->scan_is_fresh ? CHECKPOINT_WRITERS_ALIVE
-                          : e->ranks_left   ? CHECKPOINT_WRITERS_LEFT
-                                            : CHECKPOINT_WRITERS_KILLED,
+    checkpoint_scan_judge(&e->checkpoint_memory, &spec, &e->scan_answer, count, writers_of(e),
                           edge_now_ms(e), wall_ms(), &e->checkpoint_report);
     note_answer(e);
     note_format(e);

@@ -116,10 +116,13 @@ void tracker_add_part(struct tracker_result *result, const struct stat *st)
     result->identity += inode;
     result->bytes += (uint64_t)st->st_size;
     result->parts++;
-    if (milliseconds(st->st_mtim) > result->wall_ms)
-        result->wall_ms = milliseconds(st->st_mtim);
-    if (milliseconds(st->st_ctim) > result->changed_ms)
-        result->changed_ms = milliseconds(st->st_ctim);
+    int64_t content_ms = milliseconds(st->st_mtim), any_ms = milliseconds(st->st_ctim);
+    if (content_ms > result->wall_ms)
+        result->wall_ms = content_ms;
+    /* A write sets both. Copying sets the first to an older time, chown only the second. */
+    int64_t changed_ms = content_ms < any_ms ? content_ms : any_ms;
+    if (changed_ms > result->changed_ms)
+        result->changed_ms = changed_ms;
 }
 
 static enum tracker_verdict examine_zip(int fd, uint64_t size)

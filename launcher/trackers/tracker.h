@@ -29,7 +29,8 @@ enum tracker_verdict {
 struct tracker_result {
     enum tracker_verdict verdict;
     int64_t wall_ms;      /* the newest change of any part's content (mtime) */
-    int64_t changed_ms;   /* the newest change of any part at all (ctime), which nobody can set */
+    int64_t changed_ms;   /* the newest that any part's content can have been written: the older of
+                             its mtime, which programs may set, and its ctime */
     uint64_t fingerprint; /* over inodes, sizes and times of all parts, in any order; 0: no part */
     uint64_t identity;    /* over inodes alone: the same files, though written to */
     uint64_t bytes;       /* of all parts */

@@ -259,6 +259,21 @@ static void test_the_file_servers_time_is_asked_only_where_time_has_to_judge(voi
     folder_release(&f);
 }
 
+static void test_a_file_that_is_copied_with_its_time_or_given_to_another_user_is_old(void **state)
+{
+    (void)state;
+    struct folder f;
+    folder_init(&f);
+    folder_put_text(&f, "ckpt-1.bin", "plain");
+    folder_age(&f, "ckpt-1.bin", 5000); /* as cp -p does; its ctime is of now */
+    (void)folder_look(&f, "pattern", "ckpt-{step}.bin");
+    assert_int_equal(folder_answer()->found[0].changed_ms, 5000);
+    folder_age(&f, "ckpt-1.bin", INT64_C(4000000000000)); /* a time to come says nothing */
+    (void)folder_look(&f, "pattern", "ckpt-{step}.bin");
+    assert_true(folder_answer()->found[0].changed_ms < INT64_C(4000000000000));
+    folder_release(&f);
+}
+
 static void test_a_marker_that_cannot_be_made_is_told(void **state)
 {
     (void)state;
@@ -295,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_a_folder_that_cannot_be_read_is_told),
         cmocka_unit_test(test_wrong_specifications_are_named),
         cmocka_unit_test(test_the_file_servers_time_is_asked_only_where_time_has_to_judge),
+        cmocka_unit_test(test_a_file_that_is_copied_with_its_time_or_given_to_another_user_is_old),
         cmocka_unit_test(test_a_marker_that_cannot_be_made_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

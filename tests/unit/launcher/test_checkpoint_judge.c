@@ -235,6 +235,17 @@ static void test_a_complete_checkpoint_that_shrinks_is_torn_until_it_is_written_
 
 /* ---- what repair would change ---- */
 
+static void test_what_may_still_be_being_copied_is_not_renamed(void **state)
+{
+    (void)state;
+    struct checkpoint_memory m = {0};
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_ALIVE, 0, 100));
+    assert_int_equal(report.report.torn_step, 5);
+    assert_false(checkpoint_repair_is_needed(&report.repair));
+    assert_false(judge_one(&m, 1, false, CHECKPOINT_WRITERS_KILLED, 100, 200));
+    assert_true(checkpoint_repair_is_needed(&report.repair));
+}
+
 static void test_only_what_is_newer_than_the_newest_complete_one_is_to_be_renamed(void **state)
 {
     (void)state;
@@ -297,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_a_servers_clock_that_jumps_does_not_shorten_the_rest),
         cmocka_unit_test(test_times_that_a_program_has_set_do_not_count),
         cmocka_unit_test(test_a_complete_checkpoint_that_shrinks_is_torn_until_it_is_written_to),
+        cmocka_unit_test(test_what_may_still_be_being_copied_is_not_renamed),
         cmocka_unit_test(test_only_what_is_newer_than_the_newest_complete_one_is_to_be_renamed),
         cmocka_unit_test(test_paths_are_what_the_formats_loaders_want),
     };
