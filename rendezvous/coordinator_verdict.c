@@ -91,7 +91,7 @@ void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reas
             c->ending_saves = false;
             gang_send_stops(c);
         }
-        /* fall through */
+        __attribute__((fallthrough));
     case PHASE_COMPLETED:
         if (c->save.active && now_ms + grace_ms < c->save.deadline_ms) {
             c->save.deadline_ms = now_ms + grace_ms;
