@@ -71,7 +71,7 @@ void admit_make_key(struct job *job)
 
 static void creation_ended(struct job *job, struct member *m)
 {
-    job_creation_ended(job);
+    job->creations--;
     job->members_stale = true;
     job_touch(job);
     if (m)

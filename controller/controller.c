@@ -161,6 +161,7 @@ static void job_reconcile(struct job *job)
         act(job, action);
     }
     gang_drain(job);
+    job_leave_ledger(job);
     members_dismiss(job);
     finish_retire(job);
     if (job->draft.phase != TRAININGJOB_PHASE_NONE && counts_refresh(job))

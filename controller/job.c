@@ -184,6 +184,14 @@ void job_free(struct job *job)
     free(job);
 }
 
+static void leave_ledger(struct job *job)
+{
+    if (job->ledger != JOB_LEDGER_NONE)
+        ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
+    job->ledger = JOB_LEDGER_NONE;
+    job->leaves_ledger = false;
+}
+
 void job_gone(struct controller *c, struct job *job)
 {
     job_log(job, MLT_LOG_INFO, "job is gone");
@@ -197,8 +205,7 @@ void job_gone(struct controller *c, struct job *job)
         finish_let_go(job);
     }
     channels_orphan(c, job->uid);
-    job->creations = 0; /* nobody waits for them */
-    job_ledger_none(job);
+    leave_ledger(job);
     apply_drop_job(c, job->uid);
     event_forget_job(&c->events, job->uid);
     job_free(job);
@@ -457,27 +464,19 @@ void job_ledger_holds(struct job *job)
     free(nodes);
 }
 
-static void leave_ledger(struct job *job)
-{
-    if (job->ledger != JOB_LEDGER_NONE)
-        ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
-    job->ledger = JOB_LEDGER_NONE;
-    job->leaves_ledger = false;
-}
-
 void job_ledger_none(struct job *job)
 {
     job->placed = job->no_place = false;
-    /* Pods that are on their way to its nodes need their place until they can be seen there. */
-    job->leaves_ledger = job->creations > 0 && job->ledger == JOB_LEDGER_HOLDS;
+    job->leaves_ledger = job->ledger == JOB_LEDGER_HOLDS;
     if (!job->leaves_ledger)
         leave_ledger(job);
 }
 
-void job_creation_ended(struct job *job)
+/* Pods that are on their way to its nodes need their place until they can be seen there. And as
+ * long as the status says that it has a place, a next controller takes it for taken. */
+void job_leave_ledger(struct job *job)
 {
-    job->creations--;
-    if (!job->creations && job->leaves_ledger)
+    if (job->leaves_ledger && !job->creations && job->gate_seq == job->gate_saved)
         leave_ledger(job);
 }
 

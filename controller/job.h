@@ -114,7 +114,7 @@ struct job {
     int64_t key_again_ms;
     char *undo_words;   /* what the API server said against a pod, NULL */
     unsigned creations; /* of pods, under way */
-    bool leaves_ledger; /* when these have ended */
+    bool leaves_ledger; /* when these have ended and the status says so */
 
     struct coordinator *coordinator;
     bool coordinator_stale;  /* has outputs to be taken */
@@ -200,8 +200,8 @@ void job_write_placement(struct job *job);
 /* Tells the ledger where the job stands now. */
 void job_ledger_holds(struct job *job);
 void job_ledger_none(struct job *job);
-/* One of job->creations was answered, and what the answer says is known to the ledger. */
-void job_creation_ended(struct job *job);
+/* Does so, if it may now. */
+void job_leave_ledger(struct job *job);
 
 /* The exit code for launchers of a finished job. */
 int32_t job_exit_code(const struct job *job);

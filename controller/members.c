@@ -85,6 +85,9 @@ void member_unplace(struct job *job, struct member *m)
         job_ledger_holds(job);
 }
 
+/* A launcher leaves so when it has got SIGTERM, which is its pod's end, or when it was told to. */
+#define LAUNCHER_EXIT_TERMINATED (128 + 15)
+
 /* The container was gone when kubelet or runtime came back: the machine has started again. Nobody
  * saw it end, and its exit code is made up (pkg/kubelet/kubelet_pods.go, containerd's
  * pkg/cri/server/restart.go). */
@@ -120,7 +123,7 @@ static bool explain_end(const struct member *m, char *words, size_t size)
     (void)snprintf(words, size, "pod %s on node %s ended with exit code %d (%s)%s%s", p->name,
                    p->node, (int)p->exit_code, *p->reason ? p->reason : "no reason given", colon,
                    p->message);
-    return is_lost_container(p);
+    return is_lost_container(p) || p->exit_code == LAUNCHER_EXIT_TERMINATED;
 }
 
 /* Whether the same node is asked again before it is blamed. One that has just lost this member's

@@ -47,6 +47,7 @@ static void take_place(struct job *job, const struct decision *d)
         return;
     }
     job->ledger = JOB_LEDGER_HOLDS;
+    job->leaves_ledger = false;
     job->placed = true;
     mlt_hostlist_compress(nodes, d->d.nodes_count, &list);
     trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);

@@ -153,6 +153,7 @@ void submit_enqueue(struct job *job)
         return;
     }
     job->ledger = JOB_LEDGER_WAITS;
+    job->leaves_ledger = false;
     plan_tell_avoided(job);
 }
 
