@@ -8,7 +8,8 @@
 #include "lib/base/alloc.h"
 #include "tests/simulation/sim.h"
 
-#define TOLD_LINES 60 /* of a history that went wrong */
+#define TOLD_LINES 60     /* of a history that went wrong */
+#define AT_ONCE_MAX 20000 /* events in one millisecond */
 #define FNV_PRIME UINT64_C(1099511628211)
 
 /* ---- the queue ---- */
@@ -61,6 +62,10 @@ void sim_run(struct sim *s, int64_t until_ms, bool (*done)(struct sim *s))
 {
     while (s->queue_count && s->queue[0].at_ms <= until_ms && !(done && done(s))) {
         struct sim_event e = take_first(s);
+        s->at_once = e.at_ms > s->now_ms ? 0 : s->at_once + 1;
+        if (s->at_once > AT_ONCE_MAX)
+            sim_violated(s, "nobody works without end while no time passes", "%u events at once",
+                         s->at_once);
         s->now_ms = e.at_ms;
         e.run(s, e.id, e.data);
         free(e.data);

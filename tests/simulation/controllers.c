@@ -131,6 +131,8 @@ static void carry_out(struct sim *s, struct sim_host *host, const struct control
     case CONTROLLER_EFFECT_LOG:
         if (effect->level <= MLT_LOG_INFO)
             sim_say(s, name_of(s, host), "%s", effect->text);
+        else if (s->trace)
+            printf("%24s %s\n", "", effect->text);
         break;
     case CONTROLLER_EFFECT_EXITED:
         exited(s, host, effect);

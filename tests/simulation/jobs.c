@@ -156,6 +156,7 @@ static void choose_program(struct sim *s, struct sim_job *job)
     job->on_signal = (int)sim_between(s, 0, 2);
     job->proves = sim_between(s, 0, 4) > 0;
     job->reports_progress = sim_between(s, 0, 3) > 0;
+    job->asks = sim_between(s, 0, 2) == 0;
 }
 
 static enum sim_wish choose_wish(struct sim *s)

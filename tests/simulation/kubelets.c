@@ -203,7 +203,8 @@ static void admit(struct sim *s, int node, const cJSON *object)
         if (job)
             oracle_excuse(s, job);
         reject(s, p, "OutOfnvidia.com/gpu");
-    } else if (sim_chance(s, s->rates.pod_rejected)) {
+    } else if (s->reject_next || sim_chance(s, s->rates.pod_rejected)) {
+        s->reject_next = false;
         s->faults_count++;
         if (job)
             oracle_excuse(s, job);
@@ -335,7 +336,7 @@ void kubelet_hold_ends(struct sim *s, bool hold)
 
 /* ---- nodes ---- */
 
-static void write_ready(struct sim *s, int node, bool ready)
+void node_say_ready(struct sim *s, int node, bool ready)
 {
     char now[MLT_TIME_TEXT_MAX];
     mlt_time_format(sim_wall_ms(s), now);
@@ -371,7 +372,7 @@ static void grace_of_node_over(struct sim *s, uint64_t node, void *data)
     struct sim_node *n = &s->nodes[node];
     if (n->away_ms != *since || can_speak(s, (int)node) || !n->ready)
         return;
-    write_ready(s, (int)node, false);
+    node_say_ready(s, (int)node, false);
     sim_after(s, TAINT_EVICTION_MS, evict_by_taint, node, mlt_memdup(since, sizeof *since));
 }
 
@@ -432,7 +433,7 @@ void node_back(struct sim *s, int node)
     sim_say(s, n->name, "comes back%s", n->up ? "" : " after a reboot");
     n->up = n->reachable = true;
     if (!n->ready)
-        write_ready(s, node, true);
+        node_say_ready(s, node, true);
     for (struct sim_pod *p = n->pods; p; p = p->next)
         sync_soon(s, node, p->uid, sim_between(s, 1, 500));
     API_EACH(s, o, "pods")
@@ -497,6 +498,6 @@ void kubelets_begin(struct sim *s)
         n->up = n->reachable = true;
         n->away_ms = -1;
         create_node(s, n);
-        write_ready(s, i, true);
+        node_say_ready(s, i, true);
     }
 }

@@ -114,6 +114,12 @@ static void frame_up(struct sim *s, uint64_t id, void *data)
         return;
     struct rendezvous_frame frame = f->frame;
     frame.payload = f->payload;
+    const struct sim_launcher *l = launcher_find(s, c->launcher);
+    bool dull = frame.type == RENDEZVOUS_PONG || frame.type == RENDEZVOUS_PROGRESS ||
+                frame.type == RENDEZVOUS_CHECKPOINT;
+    if (l && !dull)
+        sim_say(s, l->pod, "-> %s attempt %" PRIu64, rendezvous_type_name(frame.type),
+                frame.attempt);
     controller_tell(
         s, c->controller,
         &(struct controller_event){.kind = CONTROLLER_CHANNEL_FRAME, .id = id, .frame = &frame});
@@ -366,6 +372,15 @@ static void do_effect(struct sim *s, struct sim_launcher *l, const struct superv
     case SUPERVISOR_DO_SIGNAL:
         ranks_signal(s, l, e->signal);
         break;
+    case SUPERVISOR_DO_SIGNAL_CATCHING:
+        ranks_catch(s, l, e->signal, e->ranks);
+        break;
+    case SUPERVISOR_DO_LOOK:
+        ranks_look_at_themselves(s, l);
+        break;
+    case SUPERVISOR_DO_ANSWER:
+        ranks_are_answered(s, l, e->ranks, e->save);
+        break;
     case SUPERVISOR_DO_KILL_ALL:
         ranks_kill_all(s, l);
         break;
@@ -374,9 +389,6 @@ static void do_effect(struct sim *s, struct sim_launcher *l, const struct superv
         break;
     case SUPERVISOR_DO_LEAVE:
         leaves(s, l, e->code);
-        break;
-    default:
-        sim_say(s, l->pod, "effect %d is not pretended", (int)e->kind);
         break;
     }
 }
@@ -422,6 +434,7 @@ void launcher_begin(struct sim *s, const char *pod, const char *uid, int node, s
     l->node = node;
     l->job = job;
     l->slot = slot;
+    job->facts.ready[slot] = job->facts.spawned[slot] = 0;
     const struct supervisor_identity identity = {
         .pod_uid = l->uid,
         .role = "worker",

@@ -11,14 +11,18 @@
 #include "lib/base/alloc.h"
 #include "lib/base/number.h"
 #include "tests/simulation/sim.h"
+#include "tests/simulation/stories.h"
 
 #define CONVERGE_MS (4 * 3600 * 1000) /* after the last fault, by the virtual clock */
-#define SETTLE_MS (5 * 60 * 1000)
+#define SETTLE_MS (60 * 1000)
 
 struct arguments {
     uint64_t first, last;
     int jobs;
-    bool trace;
+    bool trace, every_write;
+    const char *story; /* NULL: all */
+    int64_t die_at;    /* of one story; 0: each effect in turn */
+    bool die_after;
 };
 
 /* The one that runs in this process, for who tells its last words. */
@@ -58,7 +62,9 @@ static void must_converge(struct sim *s, const char *what)
     if (!all_over(s)) {
         for (int i = 0; i < s->jobs_count; i++)
             if (!job_is_over(s, &s->jobs[i]))
-                sim_say(s, s->jobs[i].name, "is %s at the end", job_phase(s, &s->jobs[i]));
+                sim_say(s, s->jobs[i].name, "is %s at the end: %s", job_phase(s, &s->jobs[i]),
+                        json_string(api_object(s, "trainingjobs", s->jobs[i].name),
+                                    "status.queue.explanation", ""));
         sim_violated(s, "when faults cease, everything comes to its end in bounded time",
                      "not %s within %d s", what, CONVERGE_MS / 1000);
     }
@@ -81,6 +87,7 @@ static void probe_ledger(struct sim *s)
     job->facts.excused_ms = -1;
     job->facts.started_resume = job->facts.credited_step = RENDEZVOUS_NO_STEP;
     job_submit(s, job);
+    api_settle(s);
     must_converge(s, "a job that wants the whole cluster");
 }
 
@@ -95,21 +102,21 @@ static void begin(struct sim *s, uint64_t seed)
     running = s;
     (void)signal(SIGABRT, died);
     (void)signal(SIGSEGV, died);
-    choose_cluster(s);
     oracle_begin(s);
     api_begin(s);
-    kubelets_begin(s);
-    api_settle(s);
 }
 
 static void tell_seed(struct sim *s, uint64_t seed)
 {
     begin(s, seed);
+    choose_cluster(s);
+    kubelets_begin(s);
+    api_settle(s);
     faults_choose(s);
     controllers_begin(s);
     jobs_begin(s);
     faults_begin(s);
-    sim_run(s, s->now_ms + sim_between(s, 2, 12) * 60000, NULL);
+    sim_run(s, s->now_ms + sim_between(s, 60, 240) * 1000, NULL);
     faults_end(s);
     must_converge(s, "every job");
     sim_run(s, s->now_ms + SETTLE_MS, NULL);
@@ -163,9 +170,77 @@ static int all(struct sim *s, const struct arguments *a)
     return failed ? 1 : 0;
 }
 
+/* ---- every write ---- */
+
+/* Returns the number of effects of consequence, -1 when something is wrong. */
+static int64_t one_death(struct sim *s, const struct sim_story *story, int64_t die_at, bool after)
+{
+    int ends[2];
+    int64_t effects = -1;
+    (void)fflush(stdout);
+    if (pipe(ends) < 0)
+        return -1;
+    pid_t child = fork();
+    if (child == 0) {
+        begin(s, 1);
+        story_tell(s, story, die_at, after);
+        (void)fflush(stdout);
+        _exit(write(ends[1], &s->effects, sizeof s->effects) == sizeof s->effects ? 0 : 1);
+    }
+    (void)close(ends[1]);
+    if (read(ends[0], &effects, sizeof effects) != sizeof effects)
+        effects = -1;
+    (void)close(ends[0]);
+    (void)waitpid(child, NULL, 0);
+    return effects;
+}
+
+static int each_death(struct sim *s, const struct arguments *a, const struct sim_story *story,
+                      int64_t effects, int worker)
+{
+    int failed = 0;
+    for (int64_t i = worker; i < 2 * effects; i += a->jobs)
+        failed += one_death(s, story, i / 2 + 1, i % 2) < 0;
+    return failed > 100 ? 100 : failed;
+}
+
+static int every_write(struct sim *s, const struct arguments *a)
+{
+    int all_failed = 0;
+    for (const struct sim_story *story = stories; story->name; story++) {
+        if (a->story && strcmp(a->story, story->name) != 0)
+            continue;
+        if (a->die_at)
+            return one_death(s, story, a->die_at, a->die_after) < 0;
+        int64_t effects = one_death(s, story, 0, false);
+        int failed = effects < 0;
+        for (int i = 0; i < a->jobs && effects > 0; i++)
+            if (fork() == 0)
+                _exit(each_death(s, a, story, effects, i));
+        for (int i = 0; i < a->jobs && effects > 0; i++) {
+            int status = 0;
+            (void)wait(&status);
+            failed += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+        }
+        printf("%-14s %4" PRId64 " effects, %5" PRId64 " deaths, %d failed\n", story->name, effects,
+               2 * effects, failed);
+        all_failed += failed;
+    }
+    return all_failed ? 1 : 0;
+}
+
 /* ---- the command line ---- */
 
-enum option_key { OPTION_SEED = 256, OPTION_SEEDS, OPTION_JOBS, OPTION_TRACE };
+enum option_key {
+    OPTION_SEED = 256,
+    OPTION_SEEDS,
+    OPTION_JOBS,
+    OPTION_TRACE,
+    OPTION_EVERY_WRITE,
+    OPTION_STORY,
+    OPTION_BEFORE,
+    OPTION_AFTER
+};
 
 static void parse_seeds(const char *words, struct arguments *a, struct argp_state *state)
 {
@@ -194,6 +269,19 @@ static error_t parse_option(int key, char *words, struct argp_state *state)
     case OPTION_TRACE:
         a->trace = true;
         return 0;
+    case OPTION_EVERY_WRITE:
+        a->every_write = true;
+        return 0;
+    case OPTION_STORY:
+        a->every_write = true;
+        a->story = words;
+        return 0;
+    case OPTION_BEFORE:
+    case OPTION_AFTER:
+        if (mlt_parse_integer(words, 1, 1000000, &a->die_at, NULL) < 0)
+            argp_error(state, "`%.64s` is not the number of an effect", words);
+        a->die_after = key == OPTION_AFTER;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -206,6 +294,11 @@ int main(int argc, char **argv)
         {"seeds", OPTION_SEEDS, "A..B", 0, "Tell the histories of these seeds", 0},
         {"jobs", OPTION_JOBS, "N", 0, "Processes at once (default: 1)", 0},
         {"trace", OPTION_TRACE, NULL, 0, "Print every line of the history", 0},
+        {"every-write", OPTION_EVERY_WRITE, NULL, 0,
+         "Tell life stories; the controller dies before and after each of its effects", 0},
+        {"story", OPTION_STORY, "NAME", 0, "Only this story", 0},
+        {"before", OPTION_BEFORE, "N", 0, "Only the death before effect N of the story", 0},
+        {"after", OPTION_AFTER, "N", 0, "Only the death after effect N of the story", 0},
         {0}};
     static const struct argp argp = {.options = options,
                                      .parser = parse_option,
@@ -216,5 +309,5 @@ int main(int argc, char **argv)
     struct sim *s = mlt_calloc(1, sizeof *s);
     s->trace = a.trace;
     api_prepare(s);
-    return all(s, &a);
+    return a.every_write ? every_write(s, &a) : all(s, &a);
 }

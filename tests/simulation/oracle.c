@@ -92,11 +92,14 @@ static void check_stored(struct sim *s, const struct sim_job *job, uint64_t atte
                      job->name, attempt, resume, stored, step);
 }
 
-static void check_whole(struct sim *s, const struct sim_job *job, uint64_t attempt)
+static void check_whole(struct sim *s, struct sim_job *job, uint64_t attempt)
 {
     static const char sentence[] = "a gang starts whole: no START unless every member is ready";
+    if (attempt <= job->facts.whole_attempt)
+        return; /* said again to one that has not heard it */
+    job->facts.whole_attempt = attempt;
     for (int i = 0; i < job->replicas; i++)
-        if (job->facts.ready[i] < attempt)
+        if (job->facts.ready[i] <= job->facts.spawned[i])
             sim_violated(s, sentence,
                          "%s: START of attempt %" PRIu64 ", but member %d is not ready", job->name,
                          attempt, i);
@@ -180,6 +183,7 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l)
     uint64_t attempt = supervisor_attempt(l->supervisor);
     int64_t resume = supervisor_start(l->supervisor)->resume_step;
     check_one_rank_each(s, l, attempt);
+    f->spawned[l->slot] = attempt;
     if (attempt <= f->started_attempt)
         return;
     check_resume(s, l->job, resume);
@@ -206,13 +210,13 @@ static void check_phase(struct sim *s, const struct sim_job *job, const char *fr
 {
     static const char sentence[] = "phases change only as docs/trainingjob.md draws it";
     static const char *const allowed[][2] = {
-        {"", "Queued Failed Suspended"},
+        {"", "Queued Admitted Failed Suspended"},
         {"Queued", "Admitted Suspended Failed"},
         {"Admitted", "Starting Queued Suspended Failed"},
         {"Starting", "Running Restarting Queued Suspended Succeeded Failed"},
         {"Running", "Restarting Starting Queued Suspended Succeeded Failed"},
         {"Restarting", "Starting Running Queued Suspended Succeeded Failed"},
-        {"Suspended", "Queued Failed"},
+        {"Suspended", "Queued Admitted Failed"},
         {"Succeeded", ""},
         {"Failed", ""},
     };
@@ -296,15 +300,20 @@ static void check_nodes(struct sim *s, const cJSON *pod)
     static const char sentence[] = "no node is oversubscribed by us";
     const char *name = text(pod, "spec.nodeName");
     int64_t used = 0;
+    cleanup_text struct mlt_text pods = MLT_TEXT_INIT(1024);
     API_EACH(s, o, "pods")
     if (strcmp(text(o->json, "spec.nodeName"), name) == 0 && !has_ended(o->json)) {
         const struct sim_job *job = owner_of(s, o->json);
-        used += job ? job->nproc : 0;
+        if (!job || !api_object(s, "trainingjobs", job->name))
+            continue; /* deleted with its job, or about to be */
+        used += job->nproc;
+        mlt_text_printf(&pods, " %s%s", text(o->json, "metadata.name"),
+                        json_find(o->json, "metadata.deletionTimestamp") ? " (terminating)" : "");
     }
     for (int i = 0; i < s->nodes_count; i++)
         if (strcmp(s->nodes[i].name, name) == 0 && used > s->nodes[i].gpus)
-            sim_violated(s, sentence, "%s has %d GPUs, its pods want %" PRId64, name,
-                         s->nodes[i].gpus, used);
+            sim_violated(s, sentence, "%s has %d GPUs, its pods want %" PRId64 ":%s", name,
+                         s->nodes[i].gpus, used, mlt_text_string(&pods));
 }
 
 static bool is_well(struct sim *s, const cJSON *pod)
@@ -343,6 +352,18 @@ static void check_placed(struct sim *s, const cJSON *pod)
         sim_violated(s, sentence, "%s", text(pod, "metadata.name"));
 }
 
+/* Known, see README.md: a controller that starts after a pod was deleted blames the slot's former
+ * pod, if that is still there and had failed, a second time. */
+static void forgive_former(struct sim *s, const cJSON *pod)
+{
+    struct sim_job *job = owner_of(s, pod);
+    API_EACH(s, o, "pods")
+    if (job && owner_of(s, o->json) == job && has_ended(o->json) &&
+        strcmp(text(o->json, "metadata.labels[mltrain.io/index]"),
+               text(pod, "metadata.labels[mltrain.io/index]")) == 0)
+        oracle_own_failure(job, job->facts.started_attempt);
+}
+
 void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, const cJSON *now)
 {
     if (strncmp(key, "trainingjobs/", 13) == 0)
@@ -352,6 +373,8 @@ void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, 
         check_one_pod_each(s, now);
         check_placed(s, now);
     }
+    if (strncmp(key, "pods/", 5) == 0 && before && !now)
+        forgive_former(s, before);
 }
 
 /* ---- after every event ---- */

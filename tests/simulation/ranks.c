@@ -221,6 +221,56 @@ static void report(struct sim *s, const struct sim_world *w)
                           .progress = {.step = w->step, .total_steps = w->job->total_steps}});
 }
 
+static void go_on(struct sim *s, struct sim_world *w, bool told_to_save)
+{
+    struct sim_launcher *first = rank_zero(s, w);
+    if (w->job->wish == WISH_CRASH && first)
+        rank_exits(s, first, 0, 3, 0, false);
+    else if (w->step >= w->job->total_steps)
+        finish(s, w);
+    else if (told_to_save || w->step % w->job->save_every == 0)
+        save(s, w);
+    else
+        sim_after(s, w->job->pace_ms, step, w->number, NULL);
+}
+
+/* All ranks have their answer. Where only some save, the others do not come to the barrier behind
+ * it: what they write stays torn. */
+static void go_on_as_told(struct sim *s, uint64_t number, void *data)
+{
+    struct sim_world *w = world_find(s, number);
+    (void)data;
+    if (!w || w->broken || w->leaving)
+        return;
+    if (w->told_to_save && w->told_to_save < w->asked)
+        sim_say(s, w->job->name, "only %u of %u ranks save at step %" PRId64, w->told_to_save,
+                w->asked, w->step);
+    go_on(s, w, w->told_to_save == w->asked);
+}
+
+void ranks_are_answered(struct sim *s, struct sim_launcher *l, const uint64_t *whom, bool will_save)
+{
+    struct sim_world *w = world_find(s, l->world);
+    for (uint32_t i = 0; w && i < l->nproc; i++)
+        if (whom[0] >> i & 1) {
+            w->answered++;
+            w->told_to_save += will_save;
+        }
+    if (w && w->answered == w->asked)
+        sim_after(s, 0, go_on_as_told, w->number, NULL);
+}
+
+static void ask(struct sim *s, struct sim_world *w)
+{
+    w->asked = w->size;
+    w->answered = w->told_to_save = 0;
+    for (struct sim_launcher *l = s->launchers; l; l = l->next)
+        for (uint32_t i = 0; l->world == w->number && i < l->nproc && !l->left; i++)
+            launcher_post(s, l,
+                          &(struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
+                                                     .asked = {.rank = i, .step = w->step}});
+}
+
 static void step(struct sim *s, uint64_t number, void *data)
 {
     struct sim_world *w = world_find(s, number);
@@ -233,15 +283,10 @@ static void step(struct sim *s, uint64_t number, void *data)
     }
     w->step++;
     report(s, w);
-    struct sim_launcher *first = rank_zero(s, w);
-    if (w->job->wish == WISH_CRASH && first)
-        rank_exits(s, first, 0, 3, 0, false);
-    else if (w->step >= w->job->total_steps)
-        finish(s, w);
-    else if (w->step % w->job->save_every == 0)
-        save(s, w);
+    if (w->job->asks)
+        ask(s, w);
     else
-        sim_after(s, w->job->pace_ms, step, number, NULL);
+        go_on(s, w, false);
 }
 
 /* The ranks of a launcher are through their imports and wait for the others. */
@@ -378,6 +423,36 @@ void ranks_signal(struct sim *s, struct sim_launcher *l, int number)
         stops_after_saving(s, l, w);
     else if (l->job->on_signal == 2)
         sim_after(s, sim_between(s, 1, 50), dies_of_signal, l->id, mlt_memdup(&echo, sizeof echo));
+}
+
+void ranks_catch(struct sim *s, struct sim_launcher *l, int number, const uint64_t *but)
+{
+    struct sim_world *w = world_find(s, l->world);
+    uint32_t caught = 0;
+    for (uint32_t i = 0; i < l->nproc; i++)
+        caught += l->job->on_signal == 1 && l->ranks[i].state == RANK_ALIVE && !(but[0] >> i & 1);
+    if (caught && w) {
+        sim_say(s, l->pod, "%u ranks catch signal %d", caught, number);
+        oracle_ranks_stopped(s, l);
+        stops_after_saving(s, l, w);
+    }
+    launcher_post(s, l, &(struct supervisor_event){.kind = SUPERVISOR_ON_CAUGHT, .caught = caught});
+}
+
+void ranks_look_at_themselves(struct sim *s, struct sim_launcher *l)
+{
+    struct rendezvous_evidence *ranks = l->evidence; /* the event may have to wait */
+    struct supervisor_event event = {.kind = SUPERVISOR_ON_EXAMINED};
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < l->nproc; i++)
+        if (l->ranks[i].state == RANK_ALIVE || l->ranks[i].state == RANK_HUNG)
+            ranks[count++] = (struct rendezvous_evidence){.local_rank = i,
+                                                          .state = 'S',
+                                                          .wait_channel = "futex_wait",
+                                                          .step = RENDEZVOUS_NO_STEP};
+    event.examined.ranks = ranks;
+    event.examined.ranks_count = count;
+    launcher_post(s, l, &event);
 }
 
 static void killed(struct sim *s, uint64_t id, void *data)

@@ -26,6 +26,7 @@
 #define SIM_MEMBERS_MAX 8
 #define SIM_NPROC_MAX 4
 #define SIM_CHECKPOINTS_MAX 512 /* ever begun in one folder */
+#define SIM_FAULTS_MAX 32       /* kinds */
 #define SIM_HISTORY 4096        /* lines kept */
 #define SIM_LINE_MAX 220
 #define SIM_NAMESPACE "default"
@@ -74,7 +75,7 @@ struct sim_rates {            /* per mille */
     unsigned watch_cut;       /* at each delivery */
     unsigned watch_gone;      /* 410 */
     unsigned watch_twice;     /* the last event comes again */
-    unsigned stale_list;      /* a list shows the past */
+    unsigned stale_list;      /* a list comes late and shows the past */
     unsigned channel_cut;     /* at each frame */
     unsigned channel_slow;    /* a frame is late by seconds */
     unsigned controller_dies; /* before an effect is carried out */
@@ -195,6 +196,7 @@ struct sim_launcher {
     struct checkpoint_memory memory;
     struct checkpoint_report report;
     bool fresh_wanted, ranks_left;
+    struct rendezvous_evidence evidence[SIM_NPROC_MAX];
     struct sim_launcher *next;
 };
 
@@ -232,11 +234,17 @@ struct sim_world {
     bool leaving; /* told to stop, or done */
     int64_t step;
     int checkpoint; /* under way: its place in the folder; -1 */
+    unsigned asked, answered,
+        told_to_save; /* ranks that ask libmltrain whether to save, in this step */
     struct sim_world *next;
 };
 
 void ranks_spawn(struct sim *s, struct sim_launcher *l);
 void ranks_signal(struct sim *s, struct sim_launcher *l, int signal);
+/* CHECKPOINT_NOW and EXAMINE: `but` and `whom` are sets of local ranks. */
+void ranks_catch(struct sim *s, struct sim_launcher *l, int signal, const uint64_t *but);
+void ranks_are_answered(struct sim *s, struct sim_launcher *l, const uint64_t *whom, bool save);
+void ranks_look_at_themselves(struct sim *s, struct sim_launcher *l);
 void ranks_kill_all(struct sim *s, struct sim_launcher *l);
 void ranks_vanish(struct sim *s, struct sim_launcher *l); /* with their launcher */
 /* A rank ends by itself, or by somebody who is not mltrain. */
@@ -273,6 +281,7 @@ struct sim_job {
     int on_signal; /* 0: ignores it; 1: saves and exits with 0; 2: dies of it */
     bool proves;   /* its checkpoints */
     bool reports_progress;
+    bool asks; /* by libmltrain, at each step, whether to save */
     /* the folder */
     struct sim_checkpoint folder[SIM_CHECKPOINTS_MAX];
     int folder_count;
@@ -286,10 +295,12 @@ struct sim_job {
         uint64_t charged_attempt; /* newest that was charged */
         int64_t excused_ms; /* when something else than a controller disturbed it; -1: never */
         unsigned excuses;
-        uint64_t ready[SIM_MEMBERS_MAX]; /* the newest attempt that a slot was ready for */
-        int64_t credited_step;           /* checkpoints up to here have been given credit for */
-        unsigned worlds;                 /* gangs whose ranks have all met */
-        bool unverified;                 /* a look at its folder hung */
+        uint64_t whole_attempt; /* newest of which a START was seen, and all members were ready */
+        uint64_t spawned[SIM_MEMBERS_MAX]; /* the newest attempt whose ranks a slot has spawned */
+        uint64_t ready[SIM_MEMBERS_MAX];   /* the newest attempt that a slot was ready for */
+        int64_t credited_step;             /* checkpoints up to here have been given credit for */
+        unsigned worlds;                   /* gangs whose ranks have all met */
+        bool unverified;                   /* a look at its folder hung */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
         uint64_t forbidden_to;
     } facts;
@@ -329,7 +340,8 @@ bool kubelet_evict(struct sim *s, struct sim_launcher *l);
 void node_power_off(struct sim *s, int node);
 void node_cut(struct sim *s, int node);
 void node_back(struct sim *s, int node);
-void kubelet_hold_ends(struct sim *s, bool hold); /* pods stay in Terminating */
+void node_say_ready(struct sim *s, int node, bool ready); /* in the API */
+void kubelet_hold_ends(struct sim *s, bool hold);         /* pods stay in Terminating */
 
 /* ---- faults.c ---- */
 
@@ -366,6 +378,7 @@ struct sim {
     struct sim_event *queue; /* a heap */
     size_t queue_count, queue_capacity;
     uint64_t sequence, ids;
+    unsigned at_once; /* events since time has moved */
     uint64_t hash;
     char (*history)[SIM_LINE_MAX];
     size_t history_count; /* ever */
@@ -374,6 +387,7 @@ struct sim {
     bool faults; /* still happen */
     unsigned faults_count;
     int64_t fault_every_ms;
+    int weights[SIM_FAULTS_MAX]; /* of the kinds of faults.c */
 
     struct mlt_random server_random;
     struct store *store;
@@ -385,8 +399,6 @@ struct sim {
     uint64_t revision; /* that the mirror shows */
     bool work_scheduled;
     unsigned writes; /* of controllers that the API server took, leases and events aside */
-    char *old_lists[8];
-    char *old_paths[8];
 
     struct sim_host hosts[SIM_HOSTS];
     int hosts_count;
@@ -401,9 +413,10 @@ struct sim {
 
     /* stories.c */
     const struct sim_story *story;
-    int64_t die_at;  /* the controller dies at its n-th effect of consequence, counted over all */
-    bool die_after;  /* after it, else before */
-    int64_t effects; /* of consequence, so far */
+    bool reject_next; /* the next pod, once */
+    int64_t die_at;   /* the controller dies at its n-th effect of consequence, counted over all */
+    bool die_after;   /* after it, else before */
+    int64_t effects;  /* of consequence, so far */
 };
 
 #endif
