@@ -90,8 +90,7 @@ struct failure_decision failure_policy_decide(const struct failure_facts *facts)
         decision.fail = true;
         decision.reason = TRAININGJOB_REASON_BACKOFF;
     }
-    decision.unloadable =
-        row->counts && row->ask != ASK_STAY && facts->fruitless > FAILURE_RUNGS && rung == 0;
+    decision.unloadable = row->counts && row->ask != ASK_STAY && facts->fruitless > 1 && rung == 0;
     if (!facts->in_place)
         decision.where = in_fresh_pods(decision.where);
     return decision;

@@ -11,14 +11,6 @@ static bool died_there(const struct trainingjob_poison *p, int64_t step)
     return false;
 }
 
-static bool is_on_one_node(const struct trainingjob_poison *p)
-{
-    for (size_t i = 1; i < p->strikes_count; i++)
-        if (strcmp(p->strikes[i].node, p->strikes[0].node) != 0)
-            return false;
-    return true;
-}
-
 enum poison_verdict poison_judge(struct trainingjob_poison *p, const struct poison_failure *f)
 {
     if (!f->charged || f->out_of_memory || f->step < 0)
@@ -31,7 +23,8 @@ enum poison_verdict poison_judge(struct trainingjob_poison *p, const struct pois
     trainingjob_add_strike(p, f->resume_step, f->node, f->step);
     if (p->strikes_count < POISON_STRIKES)
         return POISON_NONE;
-    if (p->strikes_count == POISON_STRIKES && is_on_one_node(p) && f->can_move)
+    if (p->strikes_count == POISON_STRIKES && f->can_move &&
+        strcmp(p->strikes[0].node, p->strikes[1].node) == 0)
         return POISON_MOVE;
     if (!f->has_older)
         return POISON_NO_OLDER;

@@ -48,11 +48,6 @@ static int32_t exit_code_of(const struct coordinator_verdict *v)
     return v->code == ENOENT ? 127 : 126;
 }
 
-static bool made_progress(const struct job *job, const struct coordinator_verdict *v)
-{
-    return job->step_attempt == v->attempt || v->after_ms >= JOB_FRUITFUL_MS;
-}
-
 static void record_failure(struct job *job, const struct coordinator_verdict *v, char *message)
 {
     struct trainingjob_status *s = &job->draft;
@@ -81,6 +76,7 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v,
 static struct failure_decision decide(struct job *job, const struct coordinator_verdict *v)
 {
     const struct trainingjob_spec *spec = &job->tj.spec;
+    struct trainingjob_recovery *r = &job->draft.recovery;
     struct failure_facts facts = {
         .requested = v->requested,
         .diverged = v->diverged,
@@ -90,11 +86,12 @@ static struct failure_decision decide(struct job *job, const struct coordinator_
         .in_place = spec->failure_policy.in_place,
         .charged = job->draft.restarts_charged,
         .backoff_limit = spec->backoff_limit,
-        .fruitless = (made_progress(job, v) ? 0 : job->draft.recovery.in_place_failures) + 1,
+        /* A step or a new checkpoint has set it to 0 when it came. */
+        .fruitless = (v->after_ms >= JOB_FRUITFUL_MS ? 0 : r->in_place_failures) + 1,
     };
     struct failure_decision decision = failure_policy_decide(&facts);
     if (decision.counts)
-        job->draft.recovery.in_place_failures = facts.fruitless;
+        r->in_place_failures = facts.fruitless;
     return decision;
 }
 
@@ -159,7 +156,7 @@ static void skip_unloadable(struct job *job)
 {
     const struct trainingjob_status *s = &job->draft;
     int64_t step = s->recovery.resume_step;
-    if (step < 0 || !checkpoint_has_older(s, job->reports, job->reports_count, step))
+    if (!checkpoint_has_older(s, job->reports, job->reports_count, step))
         return;
     restart_go_back(job);
     event_record(job, true, "CheckpointSkipped",

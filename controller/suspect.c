@@ -47,8 +47,7 @@ static enum poison_verdict judge(struct job *job, const struct failure_decision 
 
 static void move(struct job *job, struct failure_decision *decision)
 {
-    bool in_place = decision->where == FAILURE_IN_PLACE || decision->where == FAILURE_NEW_NODE;
-    decision->where = in_place ? FAILURE_NEW_NODE : FAILURE_NEW_NODES;
+    decision->where = job->tj.spec.failure_policy.in_place ? FAILURE_NEW_NODE : FAILURE_NEW_NODES;
     event_record(job, true, "NodeSuspected",
                  "%d attempts from the checkpoint of step %" PRId64
                  " failed after their first step, each time on node %s: %s %u moves",

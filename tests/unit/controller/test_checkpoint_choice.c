@@ -17,6 +17,7 @@ static void test_the_newest_that_is_there_and_not_skipped_is_chosen(void **state
 {
     struct trainingjob_status s;
     struct trainingjob_checkpoint reports[] = {{.step = 30}, {.step = 20}, {.step = 10}};
+    char first[] = "/a";
     struct trainingjob_checkpoint mixed[] = {{.step = 10}, {.step = 30}, {.step = 20}};
     (void)state;
     trainingjob_status_init(&s);
@@ -28,6 +29,10 @@ static void test_the_newest_that_is_there_and_not_skipped_is_chosen(void **state
     assert_int_equal(choose(&s, mixed, 3), 20);
     struct trainingjob_checkpoint zero = {.step = 0};
     assert_int_equal(choose(&s, &zero, 1), 0);
+    struct trainingjob_checkpoint from_zero[] = {{.step = 30}, {.step = 0}, {.step = 30}};
+    assert_int_equal(choose(&s, from_zero, 3), 0);
+    struct trainingjob_checkpoint twice[] = {{.step = 20, .path = first}, {.step = 20}};
+    assert_ptr_equal(checkpoint_choose(&s, twice, 2, true).path, first);
     trainingjob_status_release(&s);
 }
 

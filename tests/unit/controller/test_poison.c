@@ -132,6 +132,7 @@ static void test_the_same_step_from_an_older_one_blames_data_or_code(void **stat
     (void)state;
     poison();
     assert_int_equal(older_ends_at(10, 26), POISON_NONE);
+    assert_int_equal(older_ends_at(10, 0), POISON_NONE);
     assert_int_equal(older_ends_at(10, 27), POISON_DATA_OR_CODE);
     assert_int_equal(older_ends_at(10, 25), POISON_DATA_OR_CODE);
     /* From the beginning, or from one that was completed on the way: as good. */
@@ -188,6 +189,12 @@ static void test_a_checkpoint_after_all_strikes_clears_the_record(void **state)
     assert_int_equal(record.checkpoint_step, TRAININGJOB_NONE);
     assert_false(record.went_back);
     poison(); /* it may happen again later */
+    poison_note_checkpoint(&record, 28);
+    for (int i = 0; i < 3; i++)
+        (void)fails_on("n1", 25);
+    assert_int_equal(record.strikes_count, 3);
+    poison_note_checkpoint(&record, 26);
+    assert_int_equal(record.strikes_count, 0);
 }
 
 int main(void)

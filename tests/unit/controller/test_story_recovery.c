@@ -47,6 +47,15 @@ static const char *failed_words(struct world *w)
     return "";
 }
 
+/* "Warning" or "Normal"; "" when there is no event of this reason. */
+static const char *event_type(struct world *w, const char *reason)
+{
+    for (struct world_object *o = w->objects; o; o = o->hh.next)
+        if (strcmp(json_string(o->json, "reason", ""), reason) == 0)
+            return json_string(o->json, "type", "");
+    return "";
+}
+
 /* Up to the first attempt that resumes from the checkpoint of step 20. */
 static void reach_twenty(struct world *w, int replicas, unsigned nodes, const char *patch)
 {
@@ -92,6 +101,8 @@ static void test_the_same_step_from_the_older_one_fails_the_job(void **state)
     assert_string_equal(world_event_message(&w, "CheckpointPoisoned"),
                         "2 attempts from the checkpoint of step 20 failed after their first step: "
                         "the one of step 10 is used instead, once");
+    assert_string_equal(event_type(&w, "CheckpointPoisoned"), "Warning");
+    assert_string_equal(event_type(&w, "Restarting"), "Warning");
     assert_int_equal(world_number(&w, "a", POISON ".strikes[1].step"), 25);
     world_replace_controller(&w);
     world_run(&w);
@@ -122,6 +133,7 @@ static void test_a_node_is_suspected_before_the_checkpoint(void **state)
     assert_string_equal(world_event_message(&w, "NodeSuspected"),
                         "2 attempts from the checkpoint of step 20 failed after their first step, "
                         "each time on node node001: worker 0 moves");
+    assert_string_equal(event_type(&w, "NodeSuspected"), "Warning");
     assert_string_equal(world_status(&w, "a", "placement.workers"), "node002");
     assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
     /* The new pod's launcher has looked into the folder. */
@@ -217,6 +229,7 @@ static void test_without_an_older_checkpoint_the_budget_decides(void **state)
         assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
     }
     assert_non_null(strstr(world_event_message(&w, "CheckpointPoisoned"), "there is none before"));
+    assert_string_equal(event_type(&w, "CheckpointPoisoned"), "Warning");
     fail_at(&w, 0, 25);
     assert_string_equal(world_reason(&w, "a", "Failed"), "BackoffLimitExceeded");
     assert_false(has(&w, POISON ".wentBack"));
@@ -262,7 +275,16 @@ static void test_a_checkpoint_that_cannot_be_loaded_is_skipped_after_pods_and_no
                         "the checkpoint of step 20 is not used again: 5 attempts in a row ended "
                         "without a step, in new pods and elsewhere too; the job goes on from step "
                         "10");
+    assert_string_equal(event_type(&w, "CheckpointSkipped"), "Warning");
     assert_int_equal(world_number(&w, "a", "checkpoint.step"), 10);
+    /* That it is still there is no progress; a new one is. */
+    save_two(&w);
+    world_advance(&w, 11000);
+    assert_int_equal(world_number(&w, "a", "recovery.inPlaceFailures"), 5);
+    assert_int_equal(world_number(&w, "a", "checkpoint.step"), 10);
+    world_checkpoint(&w, world_launcher(&w, "a", 0), 30, -1);
+    world_advance(&w, 11000);
+    assert_int_equal(world_number(&w, "a", "recovery.inPlaceFailures"), 0);
     world_release(&w);
 }
 
@@ -296,6 +318,7 @@ static void test_a_damaged_checkpoint_costs_steps_and_an_event_says_how_many(voi
     assert_string_equal(world_event_message(&w, "CheckpointLost"),
                         "the checkpoint of step 20 is damaged or gone: attempt 3 goes on from step "
                         "10, 10 steps further back");
+    assert_string_equal(event_type(&w, "CheckpointLost"), "Warning");
     /* And the last one: from the beginning, for there is nothing else. */
     l->checkpoints_count = 0;
     world_checkpoint(&w, l, -1, 20);
@@ -321,6 +344,38 @@ static void test_a_damage_before_the_first_resume_is_told_too(void **state)
     assert_string_equal(world_event_message(&w, "CheckpointLost"),
                         "the checkpoint of step 20 is damaged or gone, and there is no other: "
                         "attempt 2 begins at the beginning");
+    world_release(&w);
+}
+
+static void test_the_checkpoint_of_step_0_is_one_too(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    world_checkpoint(&w, l, 0, -1);
+    world_checkpoint(&w, l, 10, -1);
+    l->checkpoints[0] = l->checkpoints[1];
+    l->checkpoints_count = 1;
+    world_checkpoint(&w, l, -1, 10);
+    world_rank_exits(&w, l, 0, 1, 0, 10);
+    world_advance(&w, 200);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 0);
+    assert_non_null(strstr(world_event_message(&w, "CheckpointLost"), "goes on from step 0, 10"));
+    world_release(&w);
+
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    l = world_launcher(&w, "a", 0);
+    world_checkpoint(&w, l, 0, -1);
+    l->checkpoints_count = 0;
+    world_checkpoint(&w, l, -1, 0);
+    fail_at(&w, 0, 0);
+    assert_non_null(strstr(world_event_message(&w, "CheckpointLost"), "begins at the beginning"));
+    assert_string_equal(event_type(&w, "CheckpointLost"), "Warning");
+    assert_true(has(&w, "failures[0].step"));
+    assert_true(has(&w, "failures[0].stepsLost"));
     world_release(&w);
 }
 
@@ -380,7 +435,7 @@ static void test_a_checkpoint_written_again_gives_no_retry_back(void **state)
     world_checkpoint(&w, l, 20, 30);
     world_advance(&w, 11000);
     assert_int_equal(world_number(&w, "a", "restartsCharged"), 2);
-    /* Each that is newer gives one, down to none. */
+    /* Each that is newer gives one, down to none; also several told at once. */
     world_checkpoint(&w, l, 30, -1);
     world_advance(&w, 11000);
     assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
@@ -389,6 +444,129 @@ static void test_a_checkpoint_written_again_gives_no_retry_back(void **state)
     world_advance(&w, 11000);
     assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
     assert_int_equal(world_number(&w, "a", "recovery.highestCheckpointStep"), 50);
+    world_release(&w);
+}
+
+static void test_several_checkpoints_told_at_once_give_one_back_each(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    for (int i = 0; i < 4; i++)
+        fail_at(&w, 0, 5);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 4);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    for (uint32_t i = 0; i < 3; i++)
+        l->checkpoints[i] =
+            (struct rendezvous_checkpoint){.step = 30 - 10 * (int64_t)i, .path = "/c"};
+    l->checkpoints_count = 3;
+    world_checkpoint(&w, l, -1, -1);
+    world_advance(&w, 11000);
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    world_release(&w);
+}
+
+static void test_ten_minutes_are_progress_too(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    for (int i = 1; i <= 2; i++) {
+        world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 600000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+        assert_int_equal(world_number(&w, "a", "recovery.inPlaceFailures"), 1);
+    }
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 599999);
+    assert_string_equal(world_phase(&w, "a"), "Restarting");
+    assert_string_equal(world_condition(&w, "a", "Restarting"), "True");
+    assert_int_equal(world_number(&w, "a", "recovery.inPlaceFailures"), 2);
+    world_release(&w);
+}
+
+static void test_what_ended_the_attempt_stands_in_its_failure(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10); /* the first of a row */
+    world_advance(&w, 200);
+    assert_true(has(&w, "failures[0].rank"));
+    assert_true(has(&w, "failures[0].exitCode"));
+    assert_false(has(&w, "failures[0].step"));
+    assert_false(has(&w, "failures[0].stepsLost"));
+    /* A signal has no code, and none of a rank's asking. */
+    world_rank_exits(&w, world_launcher(&w, "a", 1), 0, 93, 9, 10);
+    world_advance(&w, 2000);
+    assert_false(has(&w, "failures[1].exitCode"));
+    assert_int_equal(world_number(&w, "a", "failures[1].signal"), 9);
+    assert_int_equal(w.pods_created, 4); /* all of them anew */
+    /* Nor has a launcher that ends with such a code. */
+    world_pod_ends(&w, world_launcher(&w, "a", 1), 93);
+    world_advance(&w, 10000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "failures[2].exitCode"), 93);
+    assert_false(has(&w, "failures[2].rank"));
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 3);
+    world_release(&w);
+}
+
+static void test_hung_is_124_to_a_rule_and_out_of_memory_is_sigkill(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(
+        &w, "a", 1,
+        "{\"spec\":{\"progress\":{\"stallTimeoutSeconds\":60},\"failurePolicy\":{\"rules\":["
+        "{\"action\":\"Ignore\",\"onSignals\":{\"operator\":\"In\",\"values\":[\"SIGKILL\"]}},"
+        "{\"action\":\"FailJob\",\"onExitCodes\":{\"operator\":\"In\",\"values\":[124]}}]}}}");
+    w.cause = RENDEZVOUS_CAUSE_OUT_OF_MEMORY;
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 0, 9, 10);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+    world_progress(&w, world_launcher(&w, "a", 0), 5, 100);
+    world_advance(&w, 70000);
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_string_equal(world_reason(&w, "a", "Failed"), "FailurePolicy");
+    assert_string_equal(world_status(&w, "a", "failures[1].cause"), "Hung");
+    world_release(&w);
+}
+
+static void test_on_the_only_node_another_one_is_not_looked_for(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 76, 0, 10);
+    world_advance(&w, 200);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 2);
+    assert_false(has(&w, "recovery.avoidNodes"));
+    world_delete(&w, "pods/team/a-worker-0-r2");
+    world_advance(&w, 200);
+    assert_string_equal(world_status(&w, "a", "failures[1].cause"), "Infrastructure");
+    assert_false(has(&w, "failures[1].exitCode"));
+    world_release(&w);
+}
+
+static void test_without_in_place_every_pod_is_created_again(void **state)
+{
+    struct world w;
+    (void)state;
+    reach_twenty(&w, 2, 3, "{\"spec\":{\"failurePolicy\":{\"inPlace\":false}}}");
+    assert_int_equal(w.pods_created, 4);
+    save_two(&w);
+    fail_at(&w, 0, 25);
+    assert_int_equal(w.pods_created, 6);
+    save_two(&w);
+    fail_at(&w, 0, 25);
+    assert_true(world_has_event(&w, "NodeSuspected"));
+    assert_int_equal(w.pods_created, 8);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[003,002]");
     world_release(&w);
 }
 
@@ -471,6 +649,7 @@ static void test_checkpoints_that_go_with_their_pod_are_told(void **state)
     assert_string_equal(world_condition(&w, "a", "CheckpointNotDurable"), "True");
     assert_string_equal(world_reason(&w, "a", "CheckpointNotDurable"), "GoesWithPod");
     assert_non_null(strstr(world_event_message(&w, "CheckpointNotDurable"), "(emptyDir"));
+    assert_string_equal(event_type(&w, "CheckpointNotDurable"), "Warning");
     world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
     world_advance(&w, 20000);
     world_patch(&w, "trainingjobs/team/a", WITH_CHECKPOINTS("\"hostPath\":{\"path\":\"/data\"}"));
@@ -513,6 +692,13 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_the_only_checkpoint_is_not_skipped),
         cmocka_unit_test(test_a_damaged_checkpoint_costs_steps_and_an_event_says_how_many),
         cmocka_unit_test(test_a_damage_before_the_first_resume_is_told_too),
+        cmocka_unit_test(test_the_checkpoint_of_step_0_is_one_too),
+        cmocka_unit_test(test_several_checkpoints_told_at_once_give_one_back_each),
+        cmocka_unit_test(test_ten_minutes_are_progress_too),
+        cmocka_unit_test(test_what_ended_the_attempt_stands_in_its_failure),
+        cmocka_unit_test(test_hung_is_124_to_a_rule_and_out_of_memory_is_sigkill),
+        cmocka_unit_test(test_on_the_only_node_another_one_is_not_looked_for),
+        cmocka_unit_test(test_without_in_place_every_pod_is_created_again),
         cmocka_unit_test(test_a_checkpoint_that_was_only_being_written_again_is_not_lost),
         cmocka_unit_test(test_nothing_seen_is_no_news_and_never_leads_back),
         cmocka_unit_test(test_a_checkpoint_written_again_gives_no_retry_back),
