@@ -168,7 +168,7 @@ static void note_answer(struct edge *e)
         edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "CheckpointTracker",
                     "checkpoint.path `%s`: the file `%s` %s%s%s%s: the newest complete checkpoint "
                     "counts, not this file",
-                    w->checkpoint_path, tracker_at(a->pointer.format)->pointer,
+                    w->checkpoint_path, tracker_at((enum tracker_format)a->pointer.format)->pointer,
                     troubles[a->pointer.trouble], a->pointer.text[0] ? ": `" : "", a->pointer.text,
                     a->pointer.text[0] ? "`" : "");
 }

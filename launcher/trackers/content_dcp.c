@@ -49,7 +49,7 @@ static int argument_of(unsigned char opcode)
     };
     for (size_t i = 0; opcode && i < sizeof rows / sizeof rows[0]; i++)
         if (strchr(rows[i].opcodes, opcode))
-            return rows[i].argument;
+            return (int)rows[i].argument;
     return -1;
 }
 
