@@ -239,6 +239,7 @@ static _Noreturn void be_gang(int to_server, uint16_t port, const unsigned char 
     static struct gang gang;
     char word;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)prctl(PR_SET_NAME, "gang");
     gang.to_server = to_server;
     (void)uv_loop_init(&gang.loop);
     (void)uv_timer_init(&gang.loop, &gang.guard);
