@@ -27,6 +27,7 @@ import torch.distributed as dist  # noqa: E402
 
 import train  # noqa: E402
 
+note("imported", 0)
 FAULT = os.environ.get("CHAOS_FAULT", "none").split(":")
 PAUSE = float(os.environ.get("CHAOS_PAUSE", "0"))
 
@@ -48,6 +49,16 @@ def packed(thing):
 def must_strike():
     return ATTEMPT == 1 and os.path.exists("/notes/strike")
 
+
+plain_init = dist.init_process_group
+
+
+def init_process_group(*words):
+    plain_init(*words)
+    note("joined", 0)
+
+
+dist.init_process_group = init_process_group
 
 # ---- what happens at each step ----
 
