@@ -9,4 +9,9 @@
 int job_command(int argc, char **argv, const char *about, const char *after,
                 int (*act)(struct cli *c, const char *name));
 
+/* The same with one option of its own, --`flag`, which `flagged` does instead of `act`. */
+int job_command_or(int argc, char **argv, const char *about, const char *after,
+                   int (*act)(struct cli *c, const char *name), const char *flag,
+                   const char *flag_help, int (*flagged)(struct cli *c, const char *name));
+
 #endif

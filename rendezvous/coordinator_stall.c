@@ -3,12 +3,12 @@
 #include "rendezvous/coordinator_internal.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #define EXAMINE_MS 10000      /* for the answers; a launcher looks for about a second */
 #define HUNG_GRACE_MS 5000    /* from SIGABRT to SIGKILL: for faulthandler's stacks */
+#define HUNG_SIGNAL 6         /* SIGABRT, on every architecture of Linux */
 #define HUNG_EXIT_CODE 124    /* as timeout(1) */
 #define IDLE_PERMILLE 100     /* a rank that uses less than a tenth of a CPU waits */
 #define BUSY_PERMILLE 500     /* one that uses more than half of a CPU computes */
@@ -205,7 +205,7 @@ static void give_up(struct coordinator *c)
     }
     free(all.list);
     stall_forget(c);
-    gang_take_hung(c, &f, HUNG_GRACE_MS, SIGABRT);
+    gang_take_hung(c, &f, HUNG_GRACE_MS, HUNG_SIGNAL);
 }
 
 /* ---- the examination ---- */

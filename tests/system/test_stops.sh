@@ -37,7 +37,7 @@ kill -INT $runner
 wait $runner
 [ $? = 130 ] || { cat err.txt; fail "exit code after Ctrl-C"; }
 grep -q saved out.txt || fail "the first Ctrl-C gave no grace"
-plain_job stubborn 1 1 'trap "" TERM; echo begin; while :; do sleep 0.1; done' >stubborn.yaml
+plain_job stubborn 1 1 'trap : TERM; echo begin; while :; do sleep 0.1; done' >stubborn.yaml
 mltrain run stubborn.yaml >out.txt 2>err.txt &
 runner=$!
 eventually 20 grep -q begin out.txt || fail "run did not begin"
@@ -46,3 +46,16 @@ kill -INT $runner; sleep 0.5; kill -INT $runner
 wait $runner
 [ $((SECONDS - begin)) -lt 10 ] || fail "the second Ctrl-C took $((SECONDS - begin)) s"
 eventually 10 no_ranks stubborn || fail "the stubborn rank lives"
+
+# `cancel` lets who catches the signal go on until the grace is over, `cancel --now` does not.
+sed 's/stubborn/obstinate/' stubborn.yaml >obstinate.yaml
+mltrain submit obstinate.yaml >/dev/null
+eventually 20 job_is obstinate .status.phase Running || fail "obstinate does not run"
+mltrain cancel obstinate >/dev/null || fail "cancel"
+eventually 10 job_is obstinate .status.recovery.pendingStop.reason Cancelled || fail "the cancellation is not noted"
+job_is obstinate .status.phase Running || fail "a rank that catches the signal was not given its grace"
+mltrain cancel --now obstinate >/dev/null || fail "cancel --now"
+begin=$SECONDS
+eventually 20 job_is obstinate .status.phase Failed || fail "cancel --now does not end it"
+[ $((SECONDS - begin)) -lt 15 ] || fail "cancel --now took $((SECONDS - begin)) s"
+eventually 10 no_ranks obstinate || fail "the obstinate rank lives"

@@ -1,3 +1,4 @@
+/* The pretended ranks and controller of a supervisor under test: see supervisor_world.h. */
 #include "supervisor_world.h"
 
 #include <stdlib.h>
