@@ -140,27 +140,50 @@ static void ranks_become_unkillable(struct sim *s)
     sim_after(s, sim_between(s, 5, 90) * 1000, killable_again, l->id, NULL);
 }
 
-/* Only while ranks run: what is resumed from is looked at once more before a START. */
-static void checkpoint_is_damaged(struct sim *s)
+/* The newest checkpoint of a job whose ranks run: what is resumed from is looked at once more before
+ * a START. */
+static struct sim_checkpoint *newest_checkpoint(struct sim *s, struct sim_job **ret_job)
 {
+    struct sim_checkpoint *newest = NULL;
     const struct sim_world *w = s->worlds;
-    int64_t newest = -1;
     while (w && !(w->running && !w->broken && !w->leaving))
         w = w->next;
-    if (!w)
+    for (int i = 0; w && i < w->job->folder_count; i++)
+        if (w->job->folder[i].state == CHECKPOINT_COMPLETE &&
+            (!newest || w->job->folder[i].step > newest->step))
+            newest = &w->job->folder[i];
+    *ret_job = w ? w->job : NULL;
+    return newest;
+}
+
+static void checkpoint_is_damaged(struct sim *s)
+{
+    struct sim_job *job;
+    struct sim_checkpoint *c = newest_checkpoint(s, &job);
+    if (!c || job->poisoned_once)
         return;
-    for (int i = 0; i < w->job->folder_count; i++)
-        if (w->job->folder[i].state == CHECKPOINT_COMPLETE && w->job->folder[i].step > newest)
-            newest = w->job->folder[i].step;
-    for (int i = 0; i < w->job->folder_count; i++) {
-        struct sim_checkpoint *c = &w->job->folder[i];
-        if (c->step != newest || c->state != CHECKPOINT_COMPLETE)
-            continue;
-        sim_say(s, w->job->name, "the checkpoint of step %" PRId64 " is damaged", newest);
-        c->state = CHECKPOINT_TORN;
-        c->was_complete = true;
-        c->fingerprint = ++s->ids;
-    }
+    sim_say(s, job->name, "the checkpoint of step %" PRId64 " is damaged", c->step);
+    c->state = CHECKPOINT_TORN;
+    c->was_complete = true;
+    c->fingerprint = ++s->ids;
+}
+
+/* It looks well, and whoever resumes from it dies. Once in a job's life, and only where there is an
+ * older one: the rule goes back once. */
+static void checkpoint_is_poisoned(struct sim *s)
+{
+    struct sim_job *job;
+    struct sim_checkpoint *c = newest_checkpoint(s, &job);
+    int complete = 0;
+    for (int i = 0; c && i < job->folder_count; i++)
+        complete += job->folder[i].state == CHECKPOINT_COMPLETE && !job->folder[i].deleted;
+    if (complete < 2 || job->poisoned_once || !job->reports_progress || !job->proves)
+        return;
+    sim_say(s, job->name, "the checkpoint of step %" PRId64 " is poisoned", c->step);
+    c->poisoned = job->poisoned_once = true;
+    for (struct sim_launcher *l = s->launchers; l; l = l->next)
+        if (l->job == job && !l->left && l->world && l->rank_base == 0)
+            rank_exits(s, l, 0, 1, 0, false);
 }
 
 /* ---- nodes ---- */
@@ -337,6 +360,7 @@ static const struct fault {
     {pods_stick, 1},
     {ranks_become_unkillable, 1},
     {checkpoint_is_damaged, 2},
+    {checkpoint_is_poisoned, 2},
     {node_vanishes, 3},
     {node_is_cut_off, 3},
     {node_flaps, 1},

@@ -19,6 +19,12 @@ const struct sim_checkpoint *checkpoint_find(const struct sim_job *job, int64_t 
     return NULL;
 }
 
+void checkpoint_remove(struct sim_job *job, int64_t step)
+{
+    for (int i = 0; i < job->folder_count; i++)
+        job->folder[i].deleted |= job->folder[i].step == step;
+}
+
 /* A step that was saved before is written anew beside the old one and takes its place at the end.
  */
 int checkpoint_begin(struct sim *s, struct sim_job *job, int64_t step, uint64_t attempt)

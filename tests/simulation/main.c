@@ -15,11 +15,12 @@
 
 #define CONVERGE_MS (4 * 3600 * 1000) /* after the last fault, by the virtual clock */
 #define SETTLE_MS (60 * 1000)
+#define JOBS_MAX 256
 
 struct arguments {
     uint64_t first, last;
     int jobs;
-    bool trace, every_write;
+    bool trace, every_write, stop;
     const char *story; /* NULL: all */
     int64_t die_at;    /* of one story; 0: each effect in turn */
     bool die_after;
@@ -149,22 +150,30 @@ static int range(struct sim *s, const struct arguments *a, int worker)
 {
     int failed = 0;
     for (uint64_t seed = a->first + (uint64_t)worker; seed <= a->last; seed += (uint64_t)a->jobs)
-        failed += !one(s, seed);
+        if (!one(s, seed)) {
+            failed++;
+            if (a->stop)
+                break;
+        }
     return failed > 100 ? 100 : failed;
 }
 
 static int all(struct sim *s, const struct arguments *a)
 {
     int failed = 0;
+    pid_t workers[JOBS_MAX];
     for (int i = 0; i < a->jobs; i++) {
         (void)fflush(stdout);
-        if (fork() == 0)
+        workers[i] = fork();
+        if (workers[i] == 0)
             _exit(range(s, a, i));
     }
     for (int i = 0; i < a->jobs; i++) {
         int status = 0;
         (void)wait(&status);
-        failed += WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+        failed += WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+        for (int j = 0; failed && a->stop && j < a->jobs; j++)
+            (void)kill(workers[j], SIGTERM);
     }
     printf("%" PRIu64 " seeds, %d failed\n", a->last - a->first + 1, failed);
     return failed ? 1 : 0;
@@ -236,6 +245,7 @@ enum option_key {
     OPTION_SEEDS,
     OPTION_JOBS,
     OPTION_TRACE,
+    OPTION_STOP,
     OPTION_EVERY_WRITE,
     OPTION_STORY,
     OPTION_BEFORE,
@@ -262,12 +272,15 @@ static error_t parse_option(int key, char *words, struct argp_state *state)
         parse_seeds(words, a, state);
         return 0;
     case OPTION_JOBS:
-        if (mlt_parse_integer(words, 1, 256, &number, NULL) < 0)
+        if (mlt_parse_integer(words, 1, JOBS_MAX, &number, NULL) < 0)
             argp_error(state, "--jobs: `%.64s` is not a number from 1 to 256", words);
         a->jobs = (int)number;
         return 0;
     case OPTION_TRACE:
         a->trace = true;
+        return 0;
+    case OPTION_STOP:
+        a->stop = true;
         return 0;
     case OPTION_EVERY_WRITE:
         a->every_write = true;
@@ -294,6 +307,7 @@ int main(int argc, char **argv)
         {"seeds", OPTION_SEEDS, "A..B", 0, "Tell the histories of these seeds", 0},
         {"jobs", OPTION_JOBS, "N", 0, "Processes at once (default: 1)", 0},
         {"trace", OPTION_TRACE, NULL, 0, "Print every line of the history", 0},
+        {"stop", OPTION_STOP, NULL, 0, "End with the first seed that fails", 0},
         {"every-write", OPTION_EVERY_WRITE, NULL, 0,
          "Tell life stories; the controller dies before and after each of its effects", 0},
         {"story", OPTION_STORY, "NAME", 0, "Only this story", 0},

@@ -57,6 +57,15 @@ void oracle_own_failure(struct sim_job *job, uint64_t attempt)
     job->facts.failed_attempt = attempt;
 }
 
+void oracle_echo(struct sim_job *job, uint64_t attempt, uint32_t rank)
+{
+    struct sim_facts *f = &job->facts;
+    if (attempt != f->echo_attempt)
+        f->echo_ranks = 0;
+    f->echo_attempt = attempt;
+    f->echo_ranks |= UINT64_C(1) << rank % 64;
+}
+
 /* ---- who may act ---- */
 
 static void check_leads(struct sim *s, const struct sim_host *host, const char *what)
@@ -166,6 +175,9 @@ static void check_resume(struct sim *s, const struct sim_job *job, int64_t step)
     static const char back[] = "the resume step goes back only by the poison rule, or when its "
                                "checkpoint was found damaged";
     const struct sim_checkpoint *c = step >= 0 ? checkpoint_find(job, step) : NULL;
+    static const char skipped[] = "a checkpoint that was given up is never resumed from";
+    if (step >= 0 && is_skipped(s, job, step))
+        sim_violated(s, skipped, "%s: step %" PRId64, job->name, step);
     if (!job->proves || job->facts.unverified)
         return; /* what proves nothing may deceive; a folder that hangs cannot be verified */
     if (step >= 0 && (!c || c->state != CHECKPOINT_COMPLETE))
@@ -184,8 +196,10 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l)
     int64_t resume = supervisor_start(l->supervisor)->resume_step;
     check_one_rank_each(s, l, attempt);
     f->spawned[l->slot] = attempt;
+    f->spawn_skew_ms = attempt == f->started_attempt ? s->now_ms - f->spawned_ms : 0;
     if (attempt <= f->started_attempt)
         return;
+    f->spawned_ms = s->now_ms;
     check_resume(s, l->job, resume);
     f->started_attempt = attempt;
     f->started_resume = resume;
@@ -267,6 +281,22 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
         f->credited_step = step;
 }
 
+/* Launchers measure from their own START: where these lie apart, the order of ends is not to be
+ * known. */
+static void check_culprit(struct sim *s, const struct sim_job *job, const cJSON *now)
+{
+    static const char sentence[] = "the culprit is never a survivor";
+    const struct sim_facts *f = &job->facts;
+    const cJSON *failures = json_find(now, "status.failures");
+    const cJSON *last = cJSON_GetArrayItem(failures, cJSON_GetArraySize(failures) - 1);
+    int64_t rank = json_integer(last, "rank", -1);
+    if (rank >= 0 && json_integer(last, "attempt", 0) == (int64_t)f->echo_attempt &&
+        f->echo_attempt == f->started_attempt && f->spawn_skew_ms < 100 &&
+        (f->echo_ranks >> rank % 64 & 1))
+        sim_violated(s, sentence, "%s: rank %" PRId64 " in attempt %" PRIu64, job->name, rank,
+                     f->echo_attempt);
+}
+
 static void check_attempt(struct sim *s, const struct sim_job *job, const cJSON *before,
                           const cJSON *now)
 {
@@ -289,6 +319,7 @@ static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
     check_phase(s, job, text(before, "status.phase"), text(now, "status.phase"));
     check_attempt(s, job, before, now);
     check_charge(s, job, before, now);
+    check_culprit(s, job, now);
     if (strcmp(text(now, "status.phase"), "Admitted") != 0)
         job->facts.forbidden_ms = 0;
 }

@@ -82,6 +82,7 @@ static void echoes(struct sim *s, uint64_t id, void *data)
         if (l->ranks[i].state == RANK_ALIVE && l->world == echo->world) {
             l->ranks[i].state = RANK_GONE;
             l->ranks[i].code = 1;
+            oracle_echo(l->job, supervisor_attempt(l->supervisor), l->rank_base + i);
             tell_exit(s, l, i);
         }
 }
@@ -224,7 +225,7 @@ static void report(struct sim *s, const struct sim_world *w)
 static void go_on(struct sim *s, struct sim_world *w, bool told_to_save)
 {
     struct sim_launcher *first = rank_zero(s, w);
-    if (w->job->wish == WISH_CRASH && first)
+    if (first && (w->job->wish == WISH_CRASH || w->step == w->poisoned_at))
         rank_exits(s, first, 0, 3, 0, false);
     else if (w->step >= w->job->total_steps)
         finish(s, w);
@@ -299,10 +300,12 @@ static void meets(struct sim *s, uint64_t id, void *data)
         return;
     const struct sim_checkpoint *from = checkpoint_find(l->job, w->step);
     if (w->step > 0 && (!from || from->state != CHECKPOINT_COMPLETE)) {
-        sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64, w->step);
+        sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64 " and removes it", w->step);
+        checkpoint_remove(l->job, w->step);
         rank_exits(s, l, 0, 1, 0, false);
         return;
     }
+    w->poisoned_at = from && from->poisoned ? w->step + 2 : 0;
     for (uint32_t i = 0; i < l->nproc; i++)
         w->joined += l->ranks[i].state == RANK_ALIVE || l->ranks[i].state == RANK_HUNG;
     if (w->joined < w->size)

@@ -233,6 +233,7 @@ struct sim_world {
     bool broken;  /* a rank is gone: nobody steps any more */
     bool leaving; /* told to stop, or done */
     int64_t step;
+    int64_t poisoned_at; /* it dies at this step; 0: none */
     int checkpoint; /* under way: its place in the folder; -1 */
     unsigned asked, answered,
         told_to_save; /* ranks that ask libmltrain whether to save, in this step */
@@ -265,6 +266,7 @@ struct sim_checkpoint {
     uint64_t attempt, fingerprint;
     bool proves; /* its format proves completeness; else only its rest does */
     bool was_complete;
+    bool poisoned; /* whoever resumes from it dies at the second step */
     bool deleted;
 };
 
@@ -286,13 +288,17 @@ struct sim_job {
     struct sim_checkpoint folder[SIM_CHECKPOINTS_MAX];
     int folder_count;
     /* what has happened, for the oracle */
-    bool submitted, deleted, cancelled, suspended_once;
+    bool submitted, deleted, cancelled, suspended_once, poisoned_once;
     struct sim_facts {
         uint64_t started_attempt; /* newest in which ranks were spawned */
         int64_t started_resume;   /* from which step */
         uint64_t failed_attempt;  /* newest in which the job itself failed */
         unsigned failures;        /* attempts in which it did */
         uint64_t charged_attempt; /* newest that was charged */
+        uint64_t echo_attempt;    /* newest in which survivors ended because a peer had */
+        uint64_t echo_ranks;      /* their numbers, a bit each */
+        int64_t spawn_skew_ms;    /* between the first and the last START of started_attempt */
+        int64_t spawned_ms;
         int64_t excused_ms; /* when something else than a controller disturbed it; -1: never */
         unsigned excuses;
         uint64_t whole_attempt; /* newest of which a START was seen, and all members were ready */
@@ -314,6 +320,7 @@ struct sim_job *job_of_uid(struct sim *s, const char *uid);
 const char *job_phase(struct sim *s, const struct sim_job *job); /* "" when there is none */
 bool job_is_over(struct sim *s, const struct sim_job *job);
 int checkpoint_begin(struct sim *s, struct sim_job *job, int64_t step, uint64_t attempt);
+void checkpoint_remove(struct sim_job *job, int64_t step);
 const struct sim_checkpoint *checkpoint_find(const struct sim_job *job, int64_t step);
 
 /* ---- kubelets.c ---- */
@@ -367,6 +374,8 @@ void oracle_end(struct sim *s);
 /* Something else than a controller has disturbed the job's ranks. */
 void oracle_excuse(struct sim *s, struct sim_job *job);
 void oracle_own_failure(struct sim_job *job, uint64_t attempt);
+/* A rank has ended only because a peer had. */
+void oracle_echo(struct sim_job *job, uint64_t attempt, uint32_t rank);
 
 /* ---- all of it ---- */
 
