@@ -51,6 +51,9 @@ static size_t talk(struct server *s, const void *data, size_t size, char *answer
     REQUIRE(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
     if (size > 0)
         REQUIRE(send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size);
+    /* Closed by a reset: thousands of connections in TIME_WAIT would use up the ports. */
+    const struct linger reset = {.l_onoff = 1};
+    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     size_t length = 0;
     for (int i = 0; i < TURNS_MAX; i++) {
         (void)uv_run(&s->loop, UV_RUN_NOWAIT);
