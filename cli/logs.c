@@ -92,6 +92,8 @@ static void print_line(const struct options *o, const char *pod, const struct lo
                        const char *time, size_t time_length)
 {
     FILE *out = line->is_error && line->rank != LOG_LINE_LAUNCHER ? stderr : stdout;
+    if (out == stderr)
+        (void)fflush(stdout); /* `2>&1 | less` shows a stack where it was printed */
     if (time_length)
         (void)fprintf(out, "%.*s ", (int)time_length, time);
     if (line->rank == LOG_LINE_LAUNCHER)

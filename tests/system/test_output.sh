@@ -65,6 +65,12 @@ sed 's/^\[rank 0\] //' run.txt | cmp - want.txt || { sed 's/^\[rank 0\] //' run.
 mltrain logs odd --rank 0 >logs.txt 2>err.txt || fail "logs of the odd job"
 cmp logs.txt want.txt || { cut -c 1-100 logs.txt | cat -A; fail "odd lines through logs"; }
 [ "$(cat err.txt)" = "to stderr" ] || { cat err.txt; fail "standard error through logs"; }
+
+# Both into one pager: no line of the one in the middle of a line of the other.
+plain_job mixed 1 1 'seq -f "to stdout %g" 2000; echo "to stderr" >&2; seq -f "to stdout %g" 2000' >mixed.yaml
+mltrain run --keep -q mixed.yaml >run.txt 2>&1 || { tail run.txt; fail "the mixed job"; }
+mltrain logs mixed --rank 0 >both.txt 2>&1
+[ "$(grep -cxE 'to stdout [0-9]+' both.txt)" = 4000 ] || { grep -C 1 'to stderr' both.txt; fail "lines cut by standard error"; }
 mltrain logs -f odd --rank 0 2>err.txt | cmp - want.txt || fail "odd lines through logs -f"
 
 # A follower that comes late sees everything from the beginning, and what comes then, soon.
