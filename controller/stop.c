@@ -63,7 +63,12 @@ void stop_tell_saved(struct job *job)
     job->stop_untold = false;
     if (job->stop_saved || s->progress.step < 0)
         return;
-    if (s->progress.step > kept)
+    if (s->progress.step > kept && s->checkpoint.step < 0)
+        event_record(job, true, "StepsLost",
+                     "stopped at step %" PRId64
+                     ", and there is no complete checkpoint: all steps are lost",
+                     s->progress.step);
+    else if (s->progress.step > kept)
         event_record(job, true, "StepsLost",
                      "stopped at step %" PRId64
                      ", the newest complete checkpoint is of step %" PRId64 ": %" PRId64

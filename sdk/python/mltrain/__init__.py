@@ -6,7 +6,8 @@
     for step in range(resume[0] if resume else 0, steps):
         train()
         mltrain.report(step, steps)                # each step; costs microseconds
-        if step % 100 == 0 or mltrain.should_save():
+        save_now = mltrain.should_save()           # each step, every rank: ask first, then decide
+        if save_now or step % 100 == 0:
             save(path)                             # all ranks
             barrier()
             if rank == 0:

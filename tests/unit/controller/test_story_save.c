@@ -65,6 +65,22 @@ static void test_when_nobody_saved_in_time_the_event_says_what_is_lost(void **st
     world_release(&w);
 }
 
+static void test_when_there_is_no_checkpoint_the_event_does_not_speak_of_one(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    w.takes_orders = true;
+    world_submit(&w, "a", 2, WITH_CHECKPOINTS);
+    world_progress(&w, world_launcher(&w, "a", 0), 120, 1000);
+    suspend(&w, true);
+    world_advance(&w, 65000);
+    assert_string_equal(
+        world_event_message(&w, "StepsLost"),
+        "stopped at step 120, and there is no complete checkpoint: all steps are lost");
+    world_release(&w);
+}
+
 static void test_a_job_without_checkpoints_that_catches_nothing_is_stopped_at_once(void **state)
 {
     struct world w;
@@ -169,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_suspension_waits_for_the_step_that_all_ranks_save),
         cmocka_unit_test(test_when_nobody_saved_in_time_the_event_says_what_is_lost),
+        cmocka_unit_test(test_when_there_is_no_checkpoint_the_event_does_not_speak_of_one),
         cmocka_unit_test(test_a_job_without_checkpoints_that_catches_nothing_is_stopped_at_once),
         cmocka_unit_test(test_a_cancellation_now_saves_nothing),
         cmocka_unit_test(test_a_cancellation_turns_from_graceful_to_now),
