@@ -169,14 +169,24 @@ static bool is_skipped(struct sim *s, const struct sim_job *job, int64_t step)
     return false;
 }
 
+static bool has_other(struct sim *s, const struct sim_job *job)
+{
+    for (int i = 0; i < job->folder_count; i++)
+        if (job->folder[i].state == CHECKPOINT_COMPLETE && !job->folder[i].deleted &&
+            !is_skipped(s, job, job->folder[i].step))
+            return true;
+    return false;
+}
+
 static void check_resume(struct sim *s, const struct sim_job *job, int64_t step)
 {
     static const char complete[] = "ranks resume only from a complete checkpoint";
     static const char back[] = "the resume step goes back only by the poison rule, or when its "
                                "checkpoint was found damaged";
     const struct sim_checkpoint *c = step >= 0 ? checkpoint_find(job, step) : NULL;
-    static const char skipped[] = "a checkpoint that was given up is never resumed from";
-    if (step >= 0 && is_skipped(s, job, step))
+    static const char skipped[] =
+        "a checkpoint that was given up is not resumed from while there is another";
+    if (step >= 0 && is_skipped(s, job, step) && has_other(s, job))
         sim_violated(s, skipped, "%s: step %" PRId64, job->name, step);
     if (!job->proves || job->facts.unverified)
         return; /* what proves nothing may deceive; a folder that hangs cannot be verified */
