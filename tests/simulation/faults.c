@@ -140,8 +140,8 @@ static void ranks_become_unkillable(struct sim *s)
     sim_after(s, sim_between(s, 5, 90) * 1000, killable_again, l->id, NULL);
 }
 
-/* The newest checkpoint of a job whose ranks run: what is resumed from is looked at once more before
- * a START. */
+/* The newest checkpoint of a job whose ranks run: what is resumed from is looked at once more
+ * before a START. */
 static struct sim_checkpoint *newest_checkpoint(struct sim *s, struct sim_job **ret_job)
 {
     struct sim_checkpoint *newest = NULL;
@@ -410,7 +410,7 @@ void faults_choose(struct sim *s)
     for (size_t i = 0; i < KINDS; i++)
         s->weights[i] = calm || sim_between(s, 0, 2) < few ? 0 : table[i].weight;
     s->fault_every_ms =
-        sim_between(s, 1, 4) == 1 ? sim_between(s, 500, 3000) : sim_between(s, 3000, 30000);
+        sim_between(s, 1, 4) == 1 ? sim_between(s, 500, 2000) : sim_between(s, 2000, 15000);
     s->faults = true;
 }
 

@@ -155,10 +155,10 @@ static void submits(struct sim *s, uint64_t index, void *data)
 static void choose_program(struct sim *s, struct sim_job *job)
 {
     job->init_ms = sim_between(s, 200, 4000);
-    job->pace_ms = sim_between(s, 1000, 4000);
-    job->save_every = sim_between(s, 3, 10);
+    job->pace_ms = sim_between(s, 500, 2500);
+    job->save_every = sim_between(s, 3, 8);
     job->save_ms = sim_between(s, 50, 2500);
-    job->total_steps = sim_between(s, 10, 80);
+    job->total_steps = sim_between(s, 8, 40);
     job->on_signal = (int)sim_between(s, 0, 2);
     job->proves = sim_between(s, 0, 4) > 0;
     job->reports_progress = sim_between(s, 0, 3) > 0;
@@ -191,6 +191,6 @@ void jobs_begin(struct sim *s)
         job->facts.started_resume = RENDEZVOUS_NO_STEP;
         job->facts.credited_step = RENDEZVOUS_NO_STEP;
         choose_program(s, job);
-        sim_after(s, sim_between(s, 100, 60000), submits, (uint64_t)i, NULL);
+        sim_after(s, sim_between(s, 100, 20000), submits, (uint64_t)i, NULL);
     }
 }

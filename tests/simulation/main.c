@@ -14,7 +14,7 @@
 #include "tests/simulation/stories.h"
 
 #define CONVERGE_MS (4 * 3600 * 1000) /* after the last fault, by the virtual clock */
-#define SETTLE_MS (60 * 1000)
+#define SETTLE_MS (35 * 1000)         /* more than launchers, kubelets, garbage and a TTL take */
 #define JOBS_MAX 256
 
 struct arguments {
@@ -117,7 +117,7 @@ static void tell_seed(struct sim *s, uint64_t seed)
     controllers_begin(s);
     jobs_begin(s);
     faults_begin(s);
-    sim_run(s, s->now_ms + sim_between(s, 60, 240) * 1000, NULL);
+    sim_run(s, s->now_ms + sim_between(s, 20, 120) * 1000, NULL);
     faults_end(s);
     must_converge(s, "every job");
     sim_run(s, s->now_ms + SETTLE_MS, NULL);

@@ -272,6 +272,7 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
     int64_t was = json_integer(before, "status.restartsCharged", 0);
     int64_t is = json_integer(now, "status.restartsCharged", 0);
     int64_t step = json_integer(now, "status.checkpoint.step", RENDEZVOUS_NO_STEP);
+    step = json_integer(now, "status.recovery.highestCheckpointStep", step); /* damaged since */
     int64_t credit = step > f->credited_step ? complete_between(job, f->credited_step, step) : 0;
     if (is > was) {
         uint64_t attempt = (uint64_t)json_integer(before, "status.attempt", 0);
@@ -336,6 +337,15 @@ static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
 
 /* ---- pods ---- */
 
+static bool is_well(struct sim *s, const cJSON *pod)
+{
+    for (int i = 0; i < s->nodes_count; i++)
+        if (strcmp(s->nodes[i].name, text(pod, "spec.nodeName")) == 0)
+            return s->nodes[i].up && s->nodes[i].reachable && s->nodes[i].ready &&
+                   (s->nodes[i].away_ms < 0 || s->nodes[i].away_ms + EXCUSED_MS < s->now_ms);
+    return false;
+}
+
 static void check_nodes(struct sim *s, const cJSON *pod)
 {
     static const char sentence[] = "no node is oversubscribed by us";
@@ -345,25 +355,17 @@ static void check_nodes(struct sim *s, const cJSON *pod)
     API_EACH(s, o, "pods")
     if (strcmp(text(o->json, "spec.nodeName"), name) == 0 && !has_ended(o->json)) {
         const struct sim_job *job = owner_of(s, o->json);
-        if (!job || !api_object(s, "trainingjobs", job->name))
-            continue; /* deleted with its job, or about to be */
+        bool ends = json_find(o->json, "metadata.deletionTimestamp") != NULL;
+        if (!job || !api_object(s, "trainingjobs", job->name) || (ends && !is_well(s, o->json)))
+            continue; /* goes with its job, or was given up with its node */
         used += job->nproc;
         mlt_text_printf(&pods, " %s%s", text(o->json, "metadata.name"),
-                        json_find(o->json, "metadata.deletionTimestamp") ? " (terminating)" : "");
+                        ends ? " (terminating)" : "");
     }
     for (int i = 0; i < s->nodes_count; i++)
         if (strcmp(s->nodes[i].name, name) == 0 && used > s->nodes[i].gpus)
             sim_violated(s, sentence, "%s has %d GPUs, its pods want %" PRId64 ":%s", name,
                          s->nodes[i].gpus, used, mlt_text_string(&pods));
-}
-
-static bool is_well(struct sim *s, const cJSON *pod)
-{
-    for (int i = 0; i < s->nodes_count; i++)
-        if (strcmp(s->nodes[i].name, text(pod, "spec.nodeName")) == 0)
-            return s->nodes[i].up && s->nodes[i].reachable && s->nodes[i].ready &&
-                   (s->nodes[i].away_ms < 0 || s->nodes[i].away_ms + EXCUSED_MS < s->now_ms);
-    return false;
 }
 
 static void check_one_pod_each(struct sim *s, const cJSON *pod)

@@ -300,7 +300,8 @@ static void meets(struct sim *s, uint64_t id, void *data)
         return;
     const struct sim_checkpoint *from = checkpoint_find(l->job, w->step);
     if (w->step > 0 && (!from || from->state != CHECKPOINT_COMPLETE)) {
-        sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64 " and removes it", w->step);
+        sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64 " and removes it",
+                w->step);
         checkpoint_remove(l->job, w->step);
         rank_exits(s, l, 0, 1, 0, false);
         return;

@@ -234,7 +234,7 @@ struct sim_world {
     bool leaving; /* told to stop, or done */
     int64_t step;
     int64_t poisoned_at; /* it dies at this step; 0: none */
-    int checkpoint; /* under way: its place in the folder; -1 */
+    int checkpoint;      /* under way: its place in the folder; -1 */
     unsigned asked, answered,
         told_to_save; /* ranks that ask libmltrain whether to save, in this step */
     struct sim_world *next;
