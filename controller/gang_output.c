@@ -99,9 +99,6 @@ static void note_torn(struct job *job, int64_t step)
 
 static void note_checkpoints(struct job *job, const struct coordinator_output *out)
 {
-    /* Nothing seen is no news: a launcher that has just come may not have looked yet. */
-    if (!out->checkpoints_count && out->torn_step == RENDEZVOUS_NO_STEP)
-        return;
     for (unsigned i = 0; i < job->reports_count; i++)
         free(job->reports[i].path);
     job->reports_count = 0;

@@ -27,7 +27,8 @@
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
 #define EDGE_LOOK_MS 1000 /* between the two samples of what ranks do */
-#define EDGE_TICK_MS 1000 /* progress and checkpoints, while ranks run */
+#define EDGE_TICK_MS 1000 /* progress, while ranks run; checkpoints, also while START is awaited \
+                           */
 
 /* One process that the supervisor counts: a rank, or a torchrun. */
 struct edge_rank {

@@ -8,6 +8,7 @@
 #include "launcher/edge_internal.h"
 
 static void begin_scan(struct edge *e);
+static void start_tick(struct edge *e);
 
 /* ---- progress ---- */
 
@@ -257,7 +258,7 @@ static void finish_scan(struct edge *e)
         return; /* somebody has killed it: the next look tells */
     note_folder(e, e->scan_answer.error);
     note_repair(e);
-    if (e->scan_answer.error && e->scan_answer.error != ENOENT) {
+    if (e->scan_answer.error) {
         if (e->scan_is_fresh)
             say_scanned(e, NULL, true);
         return;
@@ -364,6 +365,7 @@ void edge_scan_fresh(struct edge *e, bool ranks_left)
     uv_update_time(&e->loop);
     (void)uv_timer_start(&e->ready_limit, fresh_too_long, CHECKPOINT_SCAN_READY_MS, 0);
     begin_scan(e);
+    start_tick(e);
 }
 
 /* ---- the tick ---- */
@@ -374,14 +376,22 @@ bool edge_ranks_may_run(const struct edge *e)
     return state >= SUPERVISOR_STARTING && state <= SUPERVISOR_KILLING;
 }
 
+/* START may come minutes after READY, and what is damaged meanwhile must not be resumed from. */
+static bool must_look_on(const struct edge *e)
+{
+    return e->scan_valid && supervisor_state(e->supervisor) <= SUPERVISOR_READY;
+}
+
 static void ticked(uv_timer_t *timer)
 {
     struct edge *e = timer->data;
-    if (!edge_ranks_may_run(e)) {
+    bool run = edge_ranks_may_run(e);
+    if (!run && !must_look_on(e)) {
         (void)uv_timer_stop(timer); /* an idle launcher sleeps */
         return;
     }
-    report_progress(e, false);
+    if (run)
+        report_progress(e, false);
     begin_scan(e);
 }
 

@@ -33,8 +33,9 @@ struct supervisor {
     int64_t heard_ms; /* when a controller that leads was heard last */
     bool terminating;
     int terminating_signal;
-    unsigned todo;                                            /* enum supervisor_todo */
-    uint16_t port;                                            /* held, or 0 */
+    bool seen;     /* some checkpoint, whole or torn, by this launcher */
+    unsigned todo; /* enum supervisor_todo */
+    uint16_t port; /* held, or 0 */
     struct rendezvous_message welcome_message, start_message; /* type 0 before the first */
     uint64_t frames_broken;
     char refused_words[128]; /* told last, so that each reason is told once */

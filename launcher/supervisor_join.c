@@ -164,6 +164,16 @@ static void say_ready(struct supervisor *s)
     supervisor_send(s, &ready);
 }
 
+/* That there is none any more is news, too: the only one that was deleted is not resumed from. But
+ * who has never seen any says nothing: so looks a mount that is missing. */
+static void send_checkpoints(struct supervisor *s)
+{
+    struct rendezvous_message message = {
+        .type = RENDEZVOUS_CHECKPOINT, .attempt = s->attempt, .checkpoint = s->checkpoints};
+    if (s->seen)
+        supervisor_send(s, &message);
+}
+
 /* Asks for a look after the ranks' end. */
 static void scan(struct supervisor *s)
 {
@@ -214,6 +224,8 @@ void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *
             scan(s);
         return;
     }
+    if (watches_checkpoints(s))
+        send_checkpoints(s); /* HELLO cannot say that there is none any more */
     say_ready(s);
 }
 
@@ -242,17 +254,11 @@ void supervisor_port_held(struct supervisor *s, const struct supervisor_event *e
     done(s, SUPERVISOR_TODO_PORT);
 }
 
-static void send_checkpoints(struct supervisor *s)
-{
-    struct rendezvous_message message = {
-        .type = RENDEZVOUS_CHECKPOINT, .attempt = s->attempt, .checkpoint = s->checkpoints};
-    supervisor_send(s, &message);
-}
-
 /* Copies a report; false when it says what was known already. */
 static bool take_report(struct supervisor *s, const struct rendezvous_checkpoint_report *report)
 {
     struct rendezvous_checkpoint_report *own = &s->checkpoints;
+    s->seen |= report->checkpoints_count > 0 || report->torn_step != RENDEZVOUS_NO_STEP;
     bool same =
         own->checkpoints_count == report->checkpoints_count && own->torn_step == report->torn_step;
     for (uint32_t i = 0; same && i < own->checkpoints_count; i++)

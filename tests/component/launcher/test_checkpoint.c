@@ -143,6 +143,26 @@ static void test_a_shard_that_was_cut_between_two_attempts_is_not_resumed_from(v
     harness_end(&h);
 }
 
+static void test_what_is_damaged_or_deleted_while_start_is_awaited_is_told(void **state)
+{
+    (void)state;
+    struct harness h;
+    char path[256];
+    begin(&h);
+    put_dcp("step-10");
+    put_dcp("step-20");
+    launch(&h);
+    expect_steps(&h, 20, RENDEZVOUS_NO_STEP);
+    (void)harness_expect(&h, RENDEZVOUS_READY);
+    (void)snprintf(path, sizeof path, "%s/step-20/__0_0.distcp", folder);
+    assert_int_equal(truncate(path, 5), 0);
+    expect_steps(&h, 10, 20);
+    (void)snprintf(path, sizeof path, "rm -r '%s'/step-*", folder);
+    assert_int_equal(system(path), 0);
+    expect_steps(&h, RENDEZVOUS_NO_STEP, RENDEZVOUS_NO_STEP);
+    harness_end(&h);
+}
+
 static void test_a_plain_file_rests_by_a_marker_that_nobody_sees_afterwards(void **state)
 {
     (void)state;
@@ -155,7 +175,7 @@ static void test_a_plain_file_rests_by_a_marker_that_nobody_sees_afterwards(void
     put("ckpt-7.bin", "it proves nothing");
     expect_steps(&h, 7, RENDEZVOUS_NO_STEP);
     harness_send_stop(&h, attempt, 0, 0);
-    (void)harness_expect(&h, RENDEZVOUS_READY); /* nobody looks from now on */
+    (void)harness_expect(&h, RENDEZVOUS_READY); /* it rests: no look makes a marker any more */
     (void)snprintf(command, sizeof command, "cd '%s' && test \"$(ls -A)\" = ckpt-7.bin", folder);
     assert_int_equal(system(command), 0);
     harness_end(&h);
@@ -167,6 +187,7 @@ int main(void)
         cmocka_unit_test(test_torn_checkpoints_are_renamed_before_a_start_when_the_job_asks),
         cmocka_unit_test(test_without_repair_nothing_is_renamed_and_a_wrong_tracker_file_is_told),
         cmocka_unit_test(test_a_shard_that_was_cut_between_two_attempts_is_not_resumed_from),
+        cmocka_unit_test(test_what_is_damaged_or_deleted_while_start_is_awaited_is_told),
         cmocka_unit_test(test_a_plain_file_rests_by_a_marker_that_nobody_sees_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -400,19 +400,34 @@ static void test_nothing_seen_is_no_news_and_never_leads_back(void **state)
     struct world w;
     (void)state;
     reach_twenty(&w, 1, 2, NULL);
-    /* A new pod, whose launcher has not looked, or whose folder does not answer. */
+    /* A new pod, whose launcher has not looked, has seen nothing, or whose folder does not answer.
+     */
     world_delete(&w, "pods/team/a-worker-0");
     world_advance(&w, 200);
     assert_int_equal(world_launcher(&w, "a", 0)->checkpoints_count, 0);
     assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
-    world_checkpoint(&w, world_launcher(&w, "a", 0), -1, -1);
     world_replace_controller(&w);
     world_run(&w);
-    world_checkpoint(&w, world_launcher(&w, "a", 0), -1, -1);
     world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
     world_advance(&w, 2000);
     assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 20);
     assert_false(world_has_event(&w, "CheckpointLost"));
+    world_release(&w);
+}
+
+static void test_the_only_checkpoint_that_was_deleted_is_not_resumed_from(void **state)
+{
+    struct world w;
+    (void)state;
+    reach_twenty(&w, 1, 1, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    l->checkpoints_count = 0;
+    world_checkpoint(&w, l, -1, -1);
+    fail_at(&w, 0, 25);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, RENDEZVOUS_NO_STEP);
+    assert_string_equal(world_event_message(&w, "CheckpointLost"),
+                        "the checkpoint of step 20 is damaged or gone, and there is no other: "
+                        "attempt 3 begins at the beginning");
     world_release(&w);
 }
 
@@ -701,6 +716,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_without_in_place_every_pod_is_created_again),
         cmocka_unit_test(test_a_checkpoint_that_was_only_being_written_again_is_not_lost),
         cmocka_unit_test(test_nothing_seen_is_no_news_and_never_leads_back),
+        cmocka_unit_test(test_the_only_checkpoint_that_was_deleted_is_not_resumed_from),
         cmocka_unit_test(test_a_checkpoint_written_again_gives_no_retry_back),
         cmocka_unit_test(
             test_ignored_failures_with_progress_restart_at_once_and_the_last_twenty_stay),

@@ -44,9 +44,37 @@ static void test_ready_waits_for_cleaning_port_and_checkpoints(void **state)
     assert_null(world_sent(&w, RENDEZVOUS_READY));
     world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED,
                                              .scanned = {.report = &none, .fresh = true}});
-    assert_non_null(world_sent(&w, RENDEZVOUS_CHECKPOINT));
+    /* A new pod whose mount is missing finds nothing: what was known before stands. */
+    assert_null(world_sent(&w, RENDEZVOUS_CHECKPOINT));
     assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->attempt, 6);
     assert_int_equal(world_sent(&w, RENDEZVOUS_READY)->ready.port, 4000);
+    world_release(&w);
+}
+
+static void test_that_the_only_checkpoint_is_gone_is_told_also_to_the_next_controller(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct rendezvous_checkpoint one = {.step = 20, .path = "/c/20"};
+    static const struct rendezvous_checkpoint_report none = {.torn_step = RENDEZVOUS_NO_STEP},
+                                                     some = {.checkpoints = &one,
+                                                             .checkpoints_count = 1,
+                                                             .torn_step = RENDEZVOUS_NO_STEP};
+    struct rendezvous_message welcome = world_welcome(1);
+    welcome.welcome.watch_checkpoints = true;
+    welcome.welcome.checkpoint_path = "/c";
+    world_init(&w);
+    world_make_ready(&w, 1);
+    world_step(
+        &w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED, .scanned = {.report = &some}});
+    assert_int_equal(world_sent(&w, RENDEZVOUS_CHECKPOINT)->checkpoint.checkpoints_count, 1);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    world_step(
+        &w, (struct supervisor_event){.kind = SUPERVISOR_ON_SCANNED, .scanned = {.report = &none}});
+    w.sent_count = 0;
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    world_receive(&w, &welcome);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_CHECKPOINT)->checkpoint.checkpoints_count, 0);
     world_release(&w);
 }
 
@@ -567,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_connects_at_once_and_says_hello_when_open),
         cmocka_unit_test(test_ready_waits_for_cleaning_port_and_checkpoints),
+        cmocka_unit_test(test_that_the_only_checkpoint_is_gone_is_told_also_to_the_next_controller),
         cmocka_unit_test(test_without_a_channel_for_ten_minutes_it_leaves_with_69),
         cmocka_unit_test(test_after_the_first_start_no_lost_channel_ends_it),
         cmocka_unit_test(test_a_start_that_comes_too_early_or_from_the_past_starts_nothing),
