@@ -58,8 +58,17 @@ void event_recorder_release(struct event_recorder *recorder)
         budget_free(recorder, recorder->budgets);
 }
 
-/* Takes one event from the job's budget; false when it is spent. */
-static bool spend(struct controller *c, const char *job_uid)
+/* How much of the budget is kept for what matters more: a job that fails in a loop must not use up
+ * what tells how it ended. */
+static int64_t reserve_of(const struct job *job, bool warning)
+{
+    if (job_finished(job))
+        return 0;
+    return warning ? EVENT_RESERVE_END : EVENT_RESERVE_WARNINGS;
+}
+
+/* Takes one event from the job's budget; false when no more than the reserve is left. */
+static bool spend(struct controller *c, const char *job_uid, int64_t reserve)
 {
     struct event_budget *b;
     HASH_FIND_STR(c->events.budgets, job_uid, b);
@@ -73,7 +82,7 @@ static bool spend(struct controller *c, const char *job_uid)
     int64_t refill = (c->now_ms - b->filled_ms) / EVENT_REFILL_MS;
     b->filled_ms += refill * EVENT_REFILL_MS;
     b->left = b->left + refill < EVENT_BURST ? b->left + refill : EVENT_BURST;
-    if (b->left <= 0)
+    if (b->left <= reserve)
         return false;
     b->left--;
     return true;
@@ -153,7 +162,7 @@ void event_record(struct job *job, bool warning, const char *reason, const char 
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    if (!spend(c, job->uid)) {
+    if (!spend(c, job->uid, reserve_of(job, warning))) {
         c->metrics.count[METRIC_EVENTS_DROPPED]++;
         return;
     }

@@ -11,6 +11,8 @@
 #define EVENT_ENTRIES_MAX 4096              /* remembered for counting up */
 #define EVENT_AGGREGATE_MS (10 * 60 * 1000) /* equal events within this time are one */
 #define EVENT_BURST 25                      /* of one job at once, as in client-go */
+#define EVENT_RESERVE_WARNINGS 10           /* of the burst: not for normal events, */
+#define EVENT_RESERVE_END 3                 /* nor these before the job has ended */
 #define EVENT_REFILL_MS (30 * 1000)         /* one more event each */
 #define EVENT_MESSAGE_MAX 1024              /* bytes, as the API server allows */
 

@@ -161,7 +161,8 @@ static void member_lost(struct job *job, struct member *m)
         return;
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
-    event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
+    if (!m->renew) /* else it is we who replace it: the failure's event says why */
+        event_record(job, true, rejected ? "PodRejected" : "PodLost", "%s", words);
     const struct coordinator_loss loss = {
         .infrastructure = infrastructure,
         .out_of_memory = same && strcmp(m->pod->reason, "OOMKilled") == 0,

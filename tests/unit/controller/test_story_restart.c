@@ -142,6 +142,7 @@ static void test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charg
     const cJSON *again = world_object(&w, "pods/team/a-worker-1-r2");
     assert_string_equal(json_string(again, "spec.nodeName", ""), node);
     assert_string_equal(world_status(&w, "a", "failures[0].cause"), "Infrastructure");
+    assert_string_equal(world_event_message(&w, "PodLost"), "pod a-worker-1 was deleted");
     world_release(&w);
 }
 
@@ -403,6 +404,23 @@ static void test_exit_code_76_moves_the_member_to_another_node(void **state)
     assert_int_equal(w.pods_created, 3);
     assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
     assert_non_null(world_object(&w, "pods/team/a-worker-0-r2"));
+    assert_false(world_has_event(&w, "PodLost")); /* nobody else has taken it away */
+    world_release(&w);
+}
+
+static void test_the_event_that_tells_the_end_is_sent_after_however_many(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, "{\"spec\":{\"backoffLimit\":40}}");
+    for (int64_t n = 1; n <= 41; n++) {
+        world_progress(&w, world_launcher(&w, "a", 0), n, 100);
+        world_rank_exits(&w, world_launcher(&w, "a", 0), 0, (int32_t)n, 0, 1000);
+        world_advance(&w, 200);
+    }
+    assert_string_equal(world_phase(&w, "a"), "Failed");
+    assert_true(world_has_event(&w, "BackoffLimitExceeded"));
     world_release(&w);
 }
 
@@ -633,6 +651,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_gang_whose_lost_member_fits_nowhere_waits_as_a_whole),
         cmocka_unit_test(test_exit_code_93_fails_the_job_at_once),
         cmocka_unit_test(test_exit_code_76_moves_the_member_to_another_node),
+        cmocka_unit_test(test_the_event_that_tells_the_end_is_sent_after_however_many),
         cmocka_unit_test(test_a_rule_of_the_user_fails_the_job),
         cmocka_unit_test(test_members_that_never_come_release_the_gang),
         cmocka_unit_test(test_a_failure_is_one_line_and_its_event_has_the_last_ten),
