@@ -25,6 +25,15 @@ void checkpoint_remove(struct sim_job *job, int64_t step)
         job->folder[i].deleted |= job->folder[i].step == step;
 }
 
+bool checkpoint_is_last(const struct sim_job *job, int64_t step)
+{
+    for (int i = 0; i < job->folder_count; i++)
+        if (job->folder[i].step != step && !job->folder[i].deleted &&
+            job->folder[i].state == CHECKPOINT_COMPLETE)
+            return false;
+    return true;
+}
+
 /* A step that was saved before is written anew beside the old one and takes its place at the end.
  */
 int checkpoint_begin(struct sim *s, struct sim_job *job, int64_t step, uint64_t attempt)

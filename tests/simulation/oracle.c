@@ -301,7 +301,8 @@ static void check_culprit(struct sim *s, const struct sim_job *job, const cJSON 
     const cJSON *failures = json_find(now, "status.failures");
     const cJSON *last = cJSON_GetArrayItem(failures, cJSON_GetArraySize(failures) - 1);
     int64_t rank = json_integer(last, "rank", -1);
-    if (rank >= 0 && json_integer(last, "attempt", 0) == (int64_t)f->echo_attempt &&
+    bool excused = f->excused_ms >= 0 && f->excused_ms + EXCUSED_MS > s->now_ms;
+    if (rank >= 0 && !excused && json_integer(last, "attempt", 0) == (int64_t)f->echo_attempt &&
         f->echo_attempt == f->started_attempt && f->spawn_skew_ms < 100 &&
         (f->echo_ranks >> rank % 64 & 1))
         sim_violated(s, sentence, "%s: rank %" PRId64 " in attempt %" PRIu64, job->name, rank,

@@ -290,6 +290,27 @@ static void step(struct sim *s, uint64_t number, void *data)
         go_on(s, w, false);
 }
 
+static void meets(struct sim *s, uint64_t id, void *data);
+
+static void meets_again(struct sim *s, struct sim_launcher *l)
+{
+    struct echo echo = {.world = l->world};
+    sim_after(s, 10, meets, l->id, mlt_memdup(&echo, sizeof echo));
+}
+
+/* The program removes what it cannot load, if there is something else to go on from. */
+static void load_fails(struct sim *s, struct sim_launcher *l, struct sim_world *w)
+{
+    sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64, w->step);
+    if (checkpoint_is_last(l->job, w->step)) {
+        w->step = 0;
+        meets_again(s, l);
+        return;
+    }
+    checkpoint_remove(l->job, w->step);
+    rank_exits(s, l, 0, 1, 0, false);
+}
+
 /* The ranks of a launcher are through their imports and wait for the others. */
 static void meets(struct sim *s, uint64_t id, void *data)
 {
@@ -300,10 +321,7 @@ static void meets(struct sim *s, uint64_t id, void *data)
         return;
     const struct sim_checkpoint *from = checkpoint_find(l->job, w->step);
     if (w->step > 0 && (!from || from->state != CHECKPOINT_COMPLETE)) {
-        sim_say(s, l->pod, "cannot load the checkpoint of step %" PRId64 " and removes it",
-                w->step);
-        checkpoint_remove(l->job, w->step);
-        rank_exits(s, l, 0, 1, 0, false);
+        load_fails(s, l, w);
         return;
     }
     w->poisoned_at = from && from->poisoned ? w->step + 2 : 0;

@@ -321,6 +321,7 @@ const char *job_phase(struct sim *s, const struct sim_job *job); /* "" when ther
 bool job_is_over(struct sim *s, const struct sim_job *job);
 int checkpoint_begin(struct sim *s, struct sim_job *job, int64_t step, uint64_t attempt);
 void checkpoint_remove(struct sim_job *job, int64_t step);
+bool checkpoint_is_last(const struct sim_job *job, int64_t step); /* there is no other */
 const struct sim_checkpoint *checkpoint_find(const struct sim_job *job, int64_t step);
 
 /* ---- kubelets.c ---- */
