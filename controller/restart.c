@@ -259,7 +259,8 @@ static void name_command(struct job *job)
 /* One line: what happened, and the last that the culprit said of it. */
 static void write_message(const struct coordinator_verdict *v, char message[FAILURE_MESSAGE_ROOM])
 {
-    const char *last = text_last_lines(v->tail, 1, FAILURE_MESSAGE_MAX);
+    char last[FAILURE_MESSAGE_MAX + 1];
+    text_telling_line(v->tail, last, sizeof last);
     (void)snprintf(message, FAILURE_MESSAGE_ROOM, "%s%s%s", v->words, *last ? ": " : "", last);
     text_cut(message, FAILURE_MESSAGE_MAX);
 }

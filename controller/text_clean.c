@@ -104,6 +104,35 @@ const char *text_last_lines(const char *text, size_t lines, size_t bytes)
     return from;
 }
 
+/* The beginning of the last line with this mark in it; NULL: none. */
+static const char *last_line_with(const char *text, const char *mark)
+{
+    const char *found = NULL;
+    for (const char *at = text; (at = strstr(at, mark)); at++)
+        found = at;
+    while (found && found > text && found[-1] != '\n')
+        found--;
+    return found;
+}
+
+void text_telling_line(const char *text, char *ret_line, size_t size)
+{
+    static const char *const marks[] = {"what():", "Fatal Python error:"};
+    const char *line = NULL;
+    for (size_t i = 0; !line && i < sizeof marks / sizeof marks[0]; i++)
+        line = last_line_with(text, marks[i]);
+    if (!line)
+        line = text_last_lines(text, 1, size - 1);
+    line += strspn(line, " ");
+    size_t length = strcspn(line, "\n");
+    if (length >= size)
+        length = size - 1;
+    while (length > 0 && is_inside_character(line[length]))
+        length--;
+    memcpy(ret_line, line, length);
+    ret_line[length] = 0;
+}
+
 void text_cut(char *text, size_t bytes)
 {
     if (strlen(text) <= bytes)

@@ -82,12 +82,39 @@ static void test_the_end_of_a_text_has_whole_characters(void **state)
     assert_string_equal(text, "");
 }
 
+static void test_the_line_that_says_most_is_told(void **state)
+{
+    static const struct {
+        const char *text, *line;
+    } told[] = {
+        {"", ""},
+        {"one\ntwo", "two"},
+        {"loss nan\nFatal Python error: Aborted\n\nCurrent thread 0x1 (most recent call first):\n"
+         "  File \"t.py\", line 3 in f\n\nExtension modules: numpy.core, torch._C",
+         "Fatal Python error: Aborted"},
+        {"terminate called after throwing an instance of 'std::runtime_error'\n  what():  no space "
+         "left\nFatal Python error: Aborted\nExtension modules: torch._C",
+         "what():  no space left"},
+        {"Fatal Python error: first\nFatal Python error: last\nx", "Fatal Python error: last"},
+        {"0123456789012345678901234567\xe2\x82\xac and more\nFatal Python error: Aborted at once",
+         "Fatal Python error: Aborted at"},
+        {"what(): 0123456789012345678901\xe2\x82\xac", "what(): 0123456789012345678901"},
+    };
+    char line[31 + 1];
+    (void)state;
+    for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+        text_telling_line(told[i].text, line, sizeof line - 1);
+        assert_string_equal(line, told[i].line);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_row_is_cleaned),
         cmocka_unit_test(test_each_row_is_made_plain),
         cmocka_unit_test(test_the_end_of_a_text_has_whole_characters),
+        cmocka_unit_test(test_the_line_that_says_most_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
