@@ -169,10 +169,40 @@ static void test_how_a_pod_ended_is_told_from_its_status(void **state)
     }
 }
 
+static void test_an_answer_that_comes_after_the_pods_deletion_does_not_bring_it_back(void **state)
+{
+    cleanup_json cJSON *created = pod("u1", 5, "{\"phase\":\"Pending\"}");
+    cleanup_json cJSON *deleted = pod("u1", 6, "{\"phase\":\"Pending\"}");
+    cleanup_json cJSON *next = pod("u2", 7, "{\"phase\":\"Pending\"}");
+    (void)state;
+    view_pods_seen(pods, created);
+    view_pods_deleted(pods, deleted);
+    view_pod_answered(c, created);
+    assert_null(only());
+    view_pod_answered(c, next); /* the next of its name is news */
+    assert_string_equal(only()->uid, "u2");
+    view_pod_answered(c, created);
+    assert_string_equal(only()->uid, "u2");
+}
+
+static void test_a_container_that_nobody_saw_end_says_so(void **state)
+{
+    cleanup_json cJSON *p =
+        pod("u1", 5,
+            "{\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"main\",\"state\":{"
+            "\"terminated\":{\"exitCode\":137,\"reason\":\"ContainerStatusUnknown\"}}}]}");
+    (void)state;
+    view_pods_seen(pods, p);
+    assert_true(only()->trainer_ended);
+    assert_string_equal(only()->reason, "ContainerStatusUnknown");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, start, stop)
+        FRESH(test_an_answer_that_comes_after_the_pods_deletion_does_not_bring_it_back),
+        FRESH(test_a_container_that_nobody_saw_end_says_so),
         FRESH(test_a_list_asked_for_before_an_answer_does_not_take_its_pod_away),
         FRESH(test_a_pod_that_a_watch_has_shown_goes_with_the_next_list_that_lacks_it),
         FRESH(test_an_older_version_changes_nothing),
