@@ -81,7 +81,7 @@ void member_unplace(struct job *job, struct member *m)
     free(m->node);
     m->node = NULL;
     job->no_place = false;
-    if (job->ledger == JOB_LEDGER_HOLDS)
+    if (job->ledger == JOB_LEDGER_HOLDS && !job->leaves_ledger)
         job_ledger_holds(job);
 }
 

@@ -56,7 +56,8 @@ static void take_place(struct job *job, const struct decision *d)
 
 static void take_replacement(struct job *job, const struct decision *d)
 {
-    if (d->d.pod >= job->members_count || !d->d.nodes_count || job->members[d->d.pod].node)
+    if (d->d.pod >= job->members_count || !d->d.nodes_count || job->members[d->d.pod].node ||
+        job->leaves_ledger) /* it has ended meanwhile, and only that is not stored yet */
         return;
     struct member *m = &job->members[d->d.pod];
     m->node = mlt_strdup(d->nodes[0]);

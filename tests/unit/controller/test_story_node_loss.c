@@ -377,6 +377,26 @@ static void test_a_suspended_job_is_resumed_though_a_lost_node_holds_its_pod(voi
     world_release(&w);
 }
 
+/* The loss is the end of what was to be stopped anyway: nothing is put in the lost pod's place. */
+static void test_a_job_that_is_cancelled_when_its_node_is_lost_holds_nothing(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, NULL);
+    (void)node002_dies(&w);
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"metadata\":{\"annotations\":{\"mltrain.io/cancel\":\"now\"}}}");
+    world_advance(&w, 60000);
+    assert_string_equal(world_reason(&w, "a", "Failed"), "Cancelled");
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001-002]");
+    world_kubelets_die(&w, NULL);
+    world_advance(&w, 60000);
+    world_submit(&w, "b", 3, NULL);
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +419,7 @@ int main(void)
             test_ranks_that_their_own_fence_has_stopped_restart_in_place_without_a_charge),
         cmocka_unit_test(test_a_node_without_a_lease_is_judged_by_its_condition_and_that_is_said),
         cmocka_unit_test(test_a_suspended_job_is_resumed_though_a_lost_node_holds_its_pod),
+        cmocka_unit_test(test_a_job_that_is_cancelled_when_its_node_is_lost_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
