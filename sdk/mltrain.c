@@ -23,6 +23,7 @@ static struct {
     int64_t come_back_ms;
     int64_t step;                /* reported last, or MLTRAIN_LAST_STEP */
     bool refused;                /* the launcher wants to hear no more of us */
+    bool late;                   /* an answer that we no longer wait for is still to come */
     char answer[SDK_ANSWER_MAX]; /* what came of a line so far */
     size_t answer_length;
 } client = {.fd = -1, .step = MLTRAIN_LAST_STEP};
@@ -42,6 +43,7 @@ static void close_for(int64_t wait_ms)
     if (client.fd >= 0)
         (void)close(client.fd);
     client.fd = -1;
+    client.late = false;
     client.answer_length = 0;
     client.come_back_ms = now_ms() + wait_ms;
 }
@@ -177,21 +179,36 @@ EXPORT void mltrain_report(int64_t step, int64_t total)
     let_lock();
 }
 
+/* The answer that came. */
+static bool take_answer(void)
+{
+    enum sdk_answer answer = sdk_answer_of(client.answer);
+    client.late = false;
+    if (answer == SDK_ANSWER_REFUSED)
+        note_refusal();
+    return answer == SDK_ANSWER_SAVE;
+}
+
+/* A launcher that has not answered in time is asked nothing until it has: nobody waits for it a
+ * second time, and as soon as it runs again this rank takes part in what the others save. */
+static bool may_ask(void)
+{
+    if (client.late && read_answer())
+        (void)take_answer(); /* to a step that was left long ago */
+    return client.fd >= 0 && !client.late;
+}
+
 /* The answer to an `ask` that was sent. */
 static bool await_answer(void)
 {
     int64_t until = now_ms() + MLTRAIN_ASK_MS;
-    while (client.fd >= 0) {
-        if (read_answer()) {
-            enum sdk_answer answer = sdk_answer_of(client.answer);
-            if (answer == SDK_ANSWER_REFUSED)
-                note_refusal();
-            return answer == SDK_ANSWER_SAVE;
-        }
+    while (client.fd >= 0 && !client.late) {
+        if (read_answer())
+            return take_answer();
         int64_t left = until - now_ms();
         struct pollfd watched = {.fd = client.fd, .events = POLLIN};
         if (client.fd >= 0 && left <= 0)
-            close_for(MLTRAIN_GIVE_UP_MS); /* an answer that comes later is to nobody */
+            client.late = true;
         else if (client.fd >= 0)
             (void)poll(&watched, 1, (int)left);
     }
@@ -204,7 +221,7 @@ EXPORT bool mltrain_should_save(int64_t step)
     struct sdk_message message = {.kind = SDK_ASK,
                                   .step = step == MLTRAIN_LAST_STEP ? client.step : step};
     bool save = message.step >= 0 && message.step <= MLTRAIN_STEP_MAX && be_connected() &&
-                send_line(&message) && await_answer();
+                may_ask() && send_line(&message) && await_answer();
     let_lock();
     return save;
 }

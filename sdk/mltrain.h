@@ -19,7 +19,6 @@ extern "C" {
 
 #define MLTRAIN_ASK_MS 10000            /* should_save() waits no longer: then the answer is no */
 #define MLTRAIN_COME_BACK_MS 1000       /* between two attempts to connect */
-#define MLTRAIN_GIVE_UP_MS 60000        /* the same, after an answer that did not come in time */
 #define MLTRAIN_COMMIT_FILES_MAX 100000 /* of one checkpoint */
 #define MLTRAIN_COMMIT_NAME_MAX 511     /* bytes of a path or name in the record */
 #define MLTRAIN_COMMIT_DEPTH_MAX 32     /* folders in folders of one checkpoint */

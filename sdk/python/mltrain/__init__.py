@@ -32,7 +32,6 @@ __all__ = ["report", "should_save", "checkpoint_committed", "resume", "attempt"]
 VERSION = 1
 ASK_SECONDS = 10.0        # should_save() waits no longer: then the answer is no
 COME_BACK_SECONDS = 1.0   # between two attempts to connect
-GIVE_UP_SECONDS = 60.0    # the same, after an answer that did not come in time
 COMMIT_FILES_MAX = 100000  # of one checkpoint
 COMMIT_NAME_MAX = 511     # bytes of a path or name in the record
 COMMIT_DEPTH_MAX = 32     # folders in folders of one checkpoint
@@ -64,6 +63,7 @@ class _Client:
         self.socket = None
         self.come_back = 0.0
         self.refused = False  # the launcher wants to hear no more of us
+        self.late = False     # an answer that we no longer wait for is still to come
         self.step = None      # reported last
 
     def call(self, what, *arguments):
@@ -84,6 +84,7 @@ class _Client:
         if self.socket is not None:
             self.socket.close()
         self.socket = None
+        self.late = False
         self.come_back = time.monotonic() + wait
 
     def connect(self):
@@ -150,15 +151,23 @@ class _Client:
 
     def should_save(self, step):
         step = self.step if step is None else step
-        if step is None or not self.connect() or not self.send(f"ask {step}"):
+        if step is None or not self.connect():
             return False
-        answer = self.receive(ASK_SECONDS)
-        if answer is None:
-            self.close(GIVE_UP_SECONDS)  # an answer that comes later is to nobody
-        elif answer not in (b"save", b"go"):
+        # A launcher that has not answered in time is asked nothing until it has: nobody waits for it a second time, and
+        # as soon as it runs again this rank takes part in what the others save.
+        if self.late:
+            self.answer(0.0)  # to a step that was left long ago
+        if self.late or self.socket is None or not self.send(f"ask {step}"):
+            return False
+        return self.answer(ASK_SECONDS) == b"save"
+
+    def answer(self, seconds):
+        answer = self.receive(seconds)
+        self.late = answer is None
+        if answer not in (b"save", b"go", None):
             self.note_refusal(answer)
             self.close(COME_BACK_SECONDS)
-        return answer == b"save"
+        return answer
 
     def committed(self, step, path):
         if self.connect():

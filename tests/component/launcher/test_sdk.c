@@ -203,12 +203,11 @@ static int64_t agree(struct harness *h, uint64_t attempt, uint32_t asking, int64
     }
 }
 
-static void test_all_ranks_save_one_step_whatever_they_are_written_in(void **state)
+/* Rank 0 in C and rank 1 in Python ask at each step; saved-R says at which one they were to save.
+ */
+static void launch_both(struct harness *h)
 {
-    (void)state;
-    struct harness h;
     char command[PATH_MAX + 1024];
-    begin(&h, 2);
     (void)snprintf(command, sizeof command,
                    "if test $RANK = 0; then exec %s ask; fi; exec python3 -c \""
                    "import mltrain, os, time\n"
@@ -221,20 +220,52 @@ static void test_all_ranks_save_one_step_whatever_they_are_written_in(void **sta
                    "{step}.')\n"
                    "    time.sleep(0.02)\n\"",
                    self);
-    harness_launch(&h, (const char *const[]){"/bin/sh", "-c", command, NULL});
-    uint64_t attempt = harness_start_ranks(&h);
-    await_progress(&h, 3);
-    int64_t step = agree(&h, attempt, 2, 5);
-    order_save(&h, attempt, step, true, SIGUSR1);
-    harness_await_text(&h, "saved-0", "."); /* the whole line */
-    harness_await_text(&h, "saved-1", ".");
-    cleanup_free char *first = harness_file(&h, "saved-0", NULL);
-    cleanup_free char *second = harness_file(&h, "saved-1", NULL);
+    harness_launch(h, (const char *const[]){"/bin/sh", "-c", command, NULL});
+}
+
+static void expect_both_save(struct harness *h, int64_t step)
+{
+    harness_await_text(h, "saved-0", "."); /* the whole line */
+    harness_await_text(h, "saved-1", ".");
+    cleanup_free char *first = harness_file(h, "saved-0", NULL);
+    cleanup_free char *second = harness_file(h, "saved-1", NULL);
     long long in_c = -1, in_python = -2;
     assert_int_equal(sscanf(first, "step %lld.", &in_c), 1);
     assert_int_equal(sscanf(second, "step %lld.", &in_python), 1);
     assert_int_equal(in_c, step);
     assert_int_equal(in_python, step);
+}
+
+static void test_all_ranks_save_one_step_whatever_they_are_written_in(void **state)
+{
+    (void)state;
+    struct harness h;
+    begin(&h, 2);
+    launch_both(&h);
+    uint64_t attempt = harness_start_ranks(&h);
+    await_progress(&h, 3);
+    int64_t step = agree(&h, attempt, 2, 5);
+    order_save(&h, attempt, step, true, SIGUSR1);
+    expect_both_save(&h, step);
+    harness_end(&h);
+}
+
+/* Else the others would save, and wait for this launcher's ranks in vain. */
+static void test_who_was_not_answered_asks_again_when_the_launcher_runs_again(void **state)
+{
+    (void)state;
+    struct harness h;
+    begin(&h, 2);
+    launch_both(&h);
+    uint64_t attempt = harness_start_ranks(&h);
+    await_progress(&h, 3);
+    assert_int_equal(kill(h.pid, SIGSTOP), 0);
+    (void)usleep((MLTRAIN_ASK_MS + 1000) * 1000); /* the ranks wait no longer */
+    assert_int_equal(kill(h.pid, SIGCONT), 0);
+    await_progress(&h, 500); /* far above what had been told before */
+    int64_t step = agree(&h, attempt, 2, 505);
+    order_save(&h, attempt, step, true, SIGUSR1);
+    expect_both_save(&h, step);
     harness_end(&h);
 }
 
@@ -498,6 +529,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_reports_are_progress_without_a_pattern_and_win_over_one),
         cmocka_unit_test(test_python_reports_with_an_attempt_and_a_place_to_go_on_from),
         cmocka_unit_test(test_all_ranks_save_one_step_whatever_they_are_written_in),
+        cmocka_unit_test(test_who_was_not_answered_asks_again_when_the_launcher_runs_again),
         cmocka_unit_test(test_a_committed_checkpoint_is_complete),
         cmocka_unit_test(test_a_program_of_another_attempt_or_rank_is_refused_in_words),
         cmocka_unit_test(test_a_forked_child_has_a_connection_of_its_own),
