@@ -48,7 +48,7 @@ done
 his_folders() { find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec sh -c 'ls "$0" | grep -vxE "cluster.json(\.[0-9]+)?|log" && echo "$0"' {} \; ; }
 his_processes() { ps -o pid=,stat=,args= -u $uid | awk '$2 !~ /^Z/'; }
 nothing_left() { [ -z "$(his_folders)$(his_processes)" ]; }
-eventually 15 nothing_left || { his_folders; his_processes; fail "a killed start left something"; }
+eventually 60 nothing_left || { his_folders; his_processes; fail "a killed start left something"; }
 find /tmp -maxdepth 1 -name 'mltrain-run-*' -uid $uid -exec rm -r {} +
 
 # Root's cluster with a job that has something to hide.
