@@ -173,6 +173,7 @@ static void note_save_ended(struct job *job, const struct coordinator_output *ou
 {
     job_log(job, MLT_LOG_INFO, "save ended step=%" PRId64 " words=\"%s\"", out->step,
             out->words ? out->words : "");
+    (void)snprintf(job->stop_why, sizeof job->stop_why, "%s", out->words ? out->words : "");
     if (out->step == RENDEZVOUS_NO_STEP)
         return;
     job->stop_saved = true;

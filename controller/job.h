@@ -133,6 +133,7 @@ struct job {
     int64_t stop_grace_ms; /* of that order */
     bool stop_saved;       /* a newer checkpoint was completed before that stop */
     bool stop_untold;      /* what that stop saved or lost has not been told */
+    char stop_why[64];     /* nothing more is waited for in that stop; "": not yet, or never was */
     bool let_go;
     int64_t let_go_ms;
     int64_t settle_until_ms; /* after the end: the launchers may tell their last checkpoints until

@@ -48,6 +48,7 @@ void stop_order(struct job *job)
     job->stop_ordered = true;
     job->stop_saved = false;
     job->stop_untold = true;
+    job->stop_why[0] = '\0';
     members_stopping(job, true);
     job->stop_grace_ms = grace;
     coordinator_stop(job->coordinator, (uint32_t)grace, reason, c->now_ms);
@@ -63,17 +64,18 @@ void stop_tell_saved(struct job *job)
     job->stop_untold = false;
     if (job->stop_saved || s->progress.step < 0)
         return;
+    const char *open = *job->stop_why ? " (" : "", *close = *job->stop_why ? ")" : "";
     if (s->progress.step > kept && s->checkpoint.step < 0)
         event_record(job, true, "StepsLost",
                      "stopped at step %" PRId64
-                     ", and there is no complete checkpoint: all steps are lost",
-                     s->progress.step);
+                     ", and there is no complete checkpoint: all steps are lost%s%s%s",
+                     s->progress.step, open, job->stop_why, close);
     else if (s->progress.step > kept)
         event_record(job, true, "StepsLost",
                      "stopped at step %" PRId64
                      ", the newest complete checkpoint is of step %" PRId64 ": %" PRId64
-                     " steps are lost",
-                     s->progress.step, kept, s->progress.step - kept);
+                     " steps are lost%s%s%s",
+                     s->progress.step, kept, s->progress.step - kept, open, job->stop_why, close);
     else
         event_record(job, false, "CheckpointSaved", "stopped at step %" PRId64 ", which is saved",
                      kept);

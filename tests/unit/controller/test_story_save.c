@@ -61,7 +61,8 @@ static void test_when_nobody_saved_in_time_the_event_says_what_is_lost(void **st
     assert_string_equal(world_phase(&w, "a"), "Suspended");
     assert_string_equal(
         world_event_message(&w, "StepsLost"),
-        "stopped at step 120, the newest complete checkpoint is of step 100: 20 steps are lost");
+        "stopped at step 120, the newest complete checkpoint is of step 100: 20 steps are lost "
+        "(the grace is over)");
     world_release(&w);
 }
 
@@ -77,7 +78,8 @@ static void test_when_there_is_no_checkpoint_the_event_does_not_speak_of_one(voi
     world_advance(&w, 65000);
     assert_string_equal(
         world_event_message(&w, "StepsLost"),
-        "stopped at step 120, and there is no complete checkpoint: all steps are lost");
+        "stopped at step 120, and there is no complete checkpoint: all steps are lost "
+        "(the grace is over)");
     world_release(&w);
 }
 
