@@ -42,10 +42,10 @@ static int any_host(struct sim *s)
 
 static void rank_fails(struct sim *s)
 {
-    static const int codes[] = {1, 1, 2, 75, 76, 127};
+    static const int codes[] = {1, 1, 2, 2, 75, 75, 76, 76, 127, 93};
     struct sim_launcher *l = any_launcher(s);
     if (l && l->nproc)
-        rank_exits(s, l, (uint32_t)sim_between(s, 0, l->nproc - 1), codes[sim_between(s, 0, 5)], 0,
+        rank_exits(s, l, (uint32_t)sim_between(s, 0, l->nproc - 1), codes[sim_between(s, 0, 9)], 0,
                    false);
 }
 

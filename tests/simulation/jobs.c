@@ -5,6 +5,7 @@
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
+#include "tests/simulation/rules.h"
 #include "tests/simulation/sim.h"
 
 #define JOBS_PATH "/apis/mltrain.io/v1alpha1/namespaces/" SIM_NAMESPACE "/trainingjobs"
@@ -85,7 +86,7 @@ bool job_is_over(struct sim *s, const struct sim_job *job)
 
 /* ---- what users do ---- */
 
-static char *manifest(const struct sim_job *job)
+static char *manifest(struct sim *s, const struct sim_job *job)
 {
     cleanup_json cJSON *o = cJSON_CreateObject();
     json_set_string(o, "apiVersion", "mltrain.io/v1alpha1");
@@ -103,6 +104,7 @@ static char *manifest(const struct sim_job *job)
     json_set_string(o, "spec.progress.pattern", "step (?<step>\\d+)");
     if (job->deadline_s)
         json_set_integer(o, "spec.activeDeadlineSeconds", job->deadline_s);
+    rules_manifest(s, job, o);
     if (job->wish == WISH_TTL)
         json_set_integer(o, "spec.ttlSecondsAfterFinished", 20);
     cleanup_free char *pod = mlt_asprintf(
@@ -118,7 +120,7 @@ static char *manifest(const struct sim_job *job)
 
 void job_submit(struct sim *s, struct sim_job *job)
 {
-    cleanup_free char *body = manifest(job);
+    cleanup_free char *body = manifest(s, job);
     cleanup_json cJSON *answer = NULL;
     int status = api_now(s, "POST", JOBS_PATH, NULL, body, &answer);
     sim_say(s, "user", "submits %s: %d pods of %d ranks, %" PRId64 " steps", job->name,
@@ -200,6 +202,7 @@ void jobs_begin(struct sim *s)
         job->facts.started_resume = RENDEZVOUS_NO_STEP;
         job->facts.credited_step = RENDEZVOUS_NO_STEP;
         choose_program(s, job);
+        rules_begin(s, job);
         sim_after(s, sim_between(s, 100, 20000), submits, (uint64_t)i, NULL);
     }
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "lib/base/cleanup.h"
+#include "tests/simulation/rules.h"
 #include "tests/simulation/sim.h"
 
 #define EXCUSED_MS (5 * 60 * 1000) /* so long what was disturbed may have consequences */
@@ -206,6 +207,7 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l)
     int64_t resume = supervisor_start(l->supervisor)->resume_step;
     check_one_rank_each(s, l, attempt);
     f->spawned[l->slot] = attempt;
+    rules_spawned(s, l);
     f->spawn_skew_ms = attempt == f->started_attempt ? s->now_ms - f->spawned_ms : 0;
     if (attempt <= f->started_attempt)
         return;
@@ -332,6 +334,7 @@ static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
     check_attempt(s, job, before, now);
     check_charge(s, job, before, now);
     check_culprit(s, job, now);
+    rules_job_changed(s, job, before, now);
     if (strcmp(text(now, "status.phase"), "Admitted") != 0)
         job->facts.forbidden_ms = 0;
 }
@@ -475,6 +478,8 @@ static void check_end(struct sim *s, const struct sim_job *job)
     else if (!well && job->cancelled && strcmp(reason, "Cancelled") == 0)
         right = true;
     else if (!well && job->deadline_s && strcmp(reason, "DeadlineExceeded") == 0)
+        right = true;
+    else if (!well && rules_explain_end(s, job, reason))
         right = true;
     else if (!well && job->wish == WISH_CRASH)
         right = strcmp(reason, "BackoffLimitExceeded") == 0;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "launcher/trackers/tracker.h"
+#include "tests/simulation/rules.h"
 #include "tests/simulation/sim.h"
 
 #define ECHO_MS 300 /* survivors notice that a peer is gone */
@@ -118,6 +119,7 @@ void rank_exits(struct sim *s, struct sim_launcher *l, uint32_t local, int code,
         sim_say(s, l->pod, "rank %u ends: code %d signal %d%s", l->rank_base + local, code, signal,
                 out_of_memory ? " (out of memory)" : "");
         oracle_own_failure(l->job, supervisor_attempt(l->supervisor));
+        rules_rank_ended(s, l, local);
         world_breaks(s, world_find(s, l->world), true);
     }
     tell_exit(s, l, local);
@@ -137,6 +139,7 @@ void rank_hangs(struct sim *s, struct sim_launcher *l, uint32_t local, int64_t m
         return;
     sim_say(s, l->pod, "rank %u hangs for %" PRId64 " ms", l->rank_base + local, ms);
     l->ranks[local].state = RANK_HUNG;
+    rules_rank_hung(s, l, local);
     sim_after(s, ms, wakes_up, l->id, mlt_memdup(&local, sizeof local));
 }
 
@@ -225,7 +228,8 @@ static void report(struct sim *s, const struct sim_world *w)
 static void go_on(struct sim *s, struct sim_world *w, bool told_to_save)
 {
     struct sim_launcher *first = rank_zero(s, w);
-    if (first && (w->job->wish == WISH_CRASH || w->step == w->poisoned_at))
+    if (first && (w->job->wish == WISH_CRASH || w->step == w->poisoned_at ||
+                  rules_data_kill(s, w->job, w->step)))
         rank_exits(s, first, 0, 3, 0, false);
     else if (w->step >= w->job->total_steps)
         finish(s, w);
@@ -395,6 +399,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
         l->ranks[0].exec_errno = ENOENT;
         l->ranks[0].state = RANK_GONE;
         oracle_own_failure(l->job, w->attempt);
+        rules_rank_ended(s, l, 0);
         world_breaks(s, w, true);
     }
 }
@@ -467,11 +472,11 @@ void ranks_look_at_themselves(struct sim *s, struct sim_launcher *l)
     struct supervisor_event event = {.kind = SUPERVISOR_ON_EXAMINED};
     uint32_t count = 0;
     for (uint32_t i = 0; i < l->nproc; i++)
-        if (l->ranks[i].state == RANK_ALIVE || l->ranks[i].state == RANK_HUNG)
-            ranks[count++] = (struct rendezvous_evidence){.local_rank = i,
-                                                          .state = 'S',
-                                                          .wait_channel = "futex_wait",
-                                                          .step = RENDEZVOUS_NO_STEP};
+        if (l->ranks[i].state == RANK_ALIVE || l->ranks[i].state == RANK_HUNG) {
+            ranks[count] =
+                (struct rendezvous_evidence){.local_rank = i, .wait_channel = "futex_wait"};
+            rules_evidence(s, l, i, &ranks[count++]);
+        }
     event.examined.ranks = ranks;
     event.examined.ranks_count = count;
     launcher_post(s, l, &event);
