@@ -182,9 +182,13 @@ void supervisor_unasked(struct supervisor *s, const struct supervisor_event *eve
 void supervisor_hold_over(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    if (!s->save.confirmed)
+    bool given_up = !s->save.confirmed && s->save.step != RENDEZVOUS_NO_STEP;
+    if (given_up)
         s->save.step = RENDEZVOUS_NO_STEP;
     answer_waiting(s, 0, INT64_MAX, false);
+    /* Said at once: the others must not be told to save what these have gone past. */
+    if (given_up && !s->save.answering)
+        send_save_step(s, s->save.proposed, true);
 }
 
 /* ---- looking ---- */

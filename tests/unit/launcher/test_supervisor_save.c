@@ -157,8 +157,11 @@ static void test_nobody_waits_for_ever(void **state)
     caught(&w, 0);
     ask(&w, 0, 10);
     w.answered_go = 0;
+    world_forget(&w);
     world_happen(&w, SUPERVISOR_ON_HOLD_TIME);
     expect_answers(&w, 0, 1);
+    assert_true(answer_sent(&w)->passed); /* at once, lest the others are told to save it */
+    assert_int_equal(answer_sent(&w)->reached, 10);
     world_forget(&w);
     order(&w, 10, true);
     assert_true(answer_sent(&w)->passed); /* so that a later one is named */
