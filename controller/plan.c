@@ -95,8 +95,8 @@ static void take_wait(struct job *job, const struct decision *d)
 static void take(struct controller *c, const struct decision *d)
 {
     struct job *job = job_find(c, d->job_uid);
-    if (!job)
-        return;
+    if (!job || job->leaves_ledger)
+        return; /* what still holds its place only until the status says so wants no other */
     job_touch(job);
     switch (d->d.kind) {
     case GANG_PLACE:
