@@ -408,7 +408,8 @@ static void forgive_former(struct sim *s, const cJSON *pod)
     if (job && owner_of(s, o->json) == job && has_ended(o->json) &&
         strcmp(text(o->json, "metadata.labels[mltrain.io/index]"),
                text(pod, "metadata.labels[mltrain.io/index]")) == 0)
-        oracle_own_failure(job, job->facts.started_attempt);
+        oracle_own_failure(job, (uint64_t)json_integer(api_object(s, "trainingjobs", job->name),
+                                                       "status.attempt", 0));
 }
 
 void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, const cJSON *now)
@@ -483,8 +484,8 @@ static void check_end(struct sim *s, const struct sim_job *job)
         right = true;
     else if (!well && job->wish == WISH_CRASH)
         right = strcmp(reason, "BackoffLimitExceeded") == 0;
-    else if (job->wish == WISH_CRASH || job->deleted)
-        right = false;
+    else if ((job->wish == WISH_CRASH && job->on_signal != 1) || job->deleted)
+        right = false; /* who exits with 0 when its pod is ended may count as done: README.md */
     if (!right)
         sim_violated(s, sentence, "%s ended as `%s` (%s)", job->name, phase, reason);
     if (object && (strcmp(condition(object, "Complete", "status"), "True") == 0) != well)
