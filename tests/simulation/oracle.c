@@ -508,7 +508,7 @@ static void check_budget(struct sim *s, const struct sim_job *job)
         strcmp(condition(object, "Failed", "reason"), "BackoffLimitExceeded") != 0)
         return;
     int64_t charged = json_integer(object, "status.restartsCharged", 0);
-    if (charged != job->backoff_limit || f->failures < job->backoff_limit + 1 ||
+    if (charged != job->backoff_limit || f->failures + f->excuses < job->backoff_limit + 1 ||
         f->failures > job->backoff_limit + 1 + 2 * (f->excuses + s->faults_count))
         sim_violated(s, sentence,
                      "%s: backoffLimit %" PRId64 ", charged %" PRId64 ", failed in %u attempts",

@@ -30,10 +30,13 @@ static struct life {
     bool on_kill;
     bool fresh_pods; /* inPlace: false */
     int64_t stall_s, data_step;
+    unsigned fragile;        /* per mille at each step, a rank ends by itself */
+    int64_t row_from;        /* from this attempt on, `row` attempts end before a step */
+    unsigned row, ends_left; /* so many more, all told, so that the job comes to its end */
     bool asked_to_fail, told_to_fail;
     /* the newest attempt */
     uint64_t attempt;
-    int64_t leader, spawned_ms;
+    int64_t leader, spawned_ms, ended_ms;
     unsigned excuses, ends, hung;
     struct end end;
     int64_t hung_rank;
@@ -42,7 +45,8 @@ static struct life {
     uint64_t failed_attempt;
     enum where where;
     int64_t culprit, not_before_ms;
-    bool is_next; /* the attempt that runs is the one after it */
+    bool is_next; /* the attempt that runs is the one after it, under the same leader */
+    bool is_calm; /* and nobody else has disturbed the job */
 } lives[SIM_JOBS_MAX];
 
 static struct life *life_of(struct sim *s, const struct sim_job *job)
@@ -81,6 +85,12 @@ void rules_begin(struct sim *s, struct sim_job *job)
         l->data_step = sim_between(s, 2, job->total_steps);
     if (l->data_step)
         job->backoff_limit = 10;
+    if (job->wish == WISH_CRASH || l->data_step)
+        return;
+    l->ends_left = (unsigned)sim_between(s, 0, 2) * 7;
+    l->fragile = sim_between(s, 0, 1) ? 100 : 30;
+    l->row_from = sim_between(s, 1, 3);
+    l->row = (unsigned)sim_between(s, 0, sim_between(s, 0, 3) ? 5 : 11);
 }
 
 void rules_manifest(struct sim *s, const struct sim_job *job, cJSON *manifest)
@@ -106,6 +116,50 @@ void rules_manifest(struct sim *s, const struct sim_job *job, cJSON *manifest)
 bool rules_data_kill(struct sim *s, const struct sim_job *job, int64_t step)
 {
     return life_of(s, job)->data_step == step;
+}
+
+static void hangs_too_long(struct sim *s, uint64_t number, void *data)
+{
+    static const char sentence[] = "a job that hangs is stopped after its stallTimeoutSeconds";
+    const struct sim_world *w = world_find(s, number);
+    (void)data;
+    if (w && !w->broken && !w->leaving && w->attempt == life_of(s, w->job)->attempt &&
+        is_undisturbed(s, w->job))
+        sim_violated(s, sentence, "%s: attempt %" PRIu64 " stands still", w->job->name, w->attempt);
+}
+
+static void ends_somehow(struct sim *s, struct sim_launcher *l, const struct life *life,
+                         bool stepped)
+{
+    static const int codes[] = {1, 1, 2, 2, 75, 76};
+    uint32_t local = (uint32_t)sim_between(s, 0, l->nproc - 1);
+    int64_t how = sim_between(s, 0, 9);
+    if (how == 0)
+        rank_exits(s, l, local, 0, 9, true);
+    else if (how < 4)
+        rank_exits(s, l, local, 0, how < 3 ? 9 : 11, false);
+    else if (how == 4 && life->stall_s && stepped && l->ranks[local].state == RANK_ALIVE) {
+        sim_after(s, (life->stall_s + 60) * 1000, hangs_too_long, l->world, NULL);
+        rank_hangs(s, l, local, (life->stall_s + 90) * 1000);
+    } else
+        rank_exits(s, l, local, codes[sim_between(s, 0, 5)], 0, false);
+}
+
+bool rules_ends_by_itself(struct sim *s, const struct sim_world *w)
+{
+    struct life *life = life_of(s, w->job);
+    int64_t chosen = sim_between(s, 0, w->job->replicas - 1);
+    bool in_row = life->row && w->attempt >= (uint64_t)life->row_from && !w->stepped;
+    if (!life->ends_left || !(in_row || (w->stepped && sim_chance(s, life->fragile))))
+        return false;
+    for (struct sim_launcher *l = s->launchers; l; l = l->next)
+        if (l->world == w->number && !l->left && chosen-- == 0) {
+            life->ends_left--;
+            life->row -= in_row;
+            ends_somehow(s, l, life, w->stepped);
+            break;
+        }
+    return w->broken;
 }
 
 /* Who hangs is stopped, waits in the kernel, or is a step behind; its peers wait for it. */
@@ -142,6 +196,7 @@ void rules_rank_ended(struct sim *s, const struct sim_launcher *l, uint32_t loca
     life->told_to_fail |= rule_for(life, end.code, end.signal) == FAIL_JOB;
     if (supervisor_attempt(l->supervisor) == life->attempt && life->ends++ == 0)
         life->end = end;
+    life->ended_ms = s->now_ms;
 }
 
 void rules_rank_hung(struct sim *s, const struct sim_launcher *l, uint32_t local)
@@ -162,6 +217,7 @@ struct failure {
     int64_t attempt, rank, code, signal, step;
     const char *cause;
     bool own, failed; /* not of the infrastructure; the job has failed */
+    bool suspended;   /* at once */
 };
 
 static void check_named(struct sim *s, const struct failure *f)
@@ -246,10 +302,11 @@ static void check_row(struct sim *s, const struct failure *f)
     bool first = f->step >= 0;
     bool next = !first && is_undisturbed(s, f->job) && complete_above(f->job, from) == 0 &&
                 s->now_ms - f->life->spawned_ms < FRUITFUL_MS;
-    bool right = !f->own ? is == was || is == 0
-                 : first ? is == 1
-                 : next  ? is == was + 1
-                         : is == was + 1 || is == 1;
+    bool right = f->suspended ? is == 0
+                 : !f->own    ? is == was || is == 0
+                 : first      ? is == 1
+                 : next       ? is == was + 1
+                              : is == was + 1 || is == 1;
     if (!right)
         sim_violated(s, sentence, "%s: from %" PRId64 " to %" PRId64 " (%s, step %" PRId64 ")",
                      f->job->name, was, is, f->cause, f->step);
@@ -262,7 +319,7 @@ static int64_t time_of(const cJSON *object, const char *path)
     return *text && mlt_time_parse(text, &ms, NULL) == 0 ? ms : 0;
 }
 
-static void check_wait(struct sim *s, struct failure *f)
+static void check_wait(struct sim *s, const struct failure *f)
 {
     static const char sentence[] = "the wait before the next attempt doubles with each failure in "
                                    "a row, up to 300 s, and the first has none";
@@ -276,8 +333,9 @@ static void check_wait(struct sim *s, struct failure *f)
     if (!f->own || row <= 1)
         longest = 0;
     int64_t wait = next ? next - time_of(f->entry, "time") : 0;
-    f->life->not_before_ms = s->now_ms - 1000 * 60 * 60;
-    if (f->failed || (wait >= longest / 2 && wait <= longest + (longest ? ROUNDED_MS : 0)))
+    bool over = json_integer(f->now, "status.attempt", 0) > f->attempt; /* it has been waited for */
+    if (f->failed || f->suspended || over ||
+        (wait >= longest / 2 && wait <= longest + (longest ? ROUNDED_MS : 0)))
         return;
     sim_violated(s, sentence, "%s: %" PRId64 " ms after failure %" PRId64, f->job->name, wait, row);
 }
@@ -397,7 +455,7 @@ static void check_poisoned(struct sim *s, const struct failure *f)
 
 /* ---- what follows ---- */
 
-static void expect_next(struct sim *s, const struct failure *f)
+static void expect_next(const struct failure *f)
 {
     struct life *l = f->life;
     int64_t row = json_integer(f->now, "status.recovery.inPlaceFailures", 0);
@@ -414,8 +472,10 @@ static void expect_next(struct sim *s, const struct failure *f)
         l->culprit = -1;
     if (l->fresh_pods)
         l->where = NEW_PODS;
-    l->not_before_ms = row > 1 && f->own ? s->now_ms + (500 << (row > 10 ? 8 : row - 2)) : 0;
-    if (!f->own)
+    bool over = json_integer(f->now, "status.attempt", 0) > f->attempt;
+    l->not_before_ms =
+        row > 1 && f->own && !over && l->ends ? l->ended_ms + (500 << (row > 10 ? 8 : row - 2)) : 0;
+    if (!f->own || f->suspended)
         l->failed_attempt = 0; /* only what was lost moves: the documents leave a choice */
 }
 
@@ -439,12 +499,16 @@ void rules_job_changed(struct sim *s, const struct sim_job *job, const cJSON *be
                         .signal = json_integer(entry, "signal", 0),
                         .step = json_integer(entry, "step", -1),
                         .cause = json_string(entry, "cause", "")};
+    /* A gang that is undone waits in the queue instead. */
+    if (strcmp(json_string(now, "status.phase", ""), "Queued") == 0)
+        f.life->failed_attempt = 0;
     if (!entry || f.attempt <= newest || json_integer(former, "attempt", 0) > newest ||
         f.attempt != json_integer(before, "status.attempt", 0) ||
         (uint64_t)f.attempt != f.life->attempt)
         return;
     f.own = strcmp(f.cause, "Infrastructure") != 0;
     f.failed = strcmp(json_string(now, "status.phase", ""), "Failed") == 0;
+    f.suspended = strcmp(json_string(now, "status.phase", ""), "Suspended") == 0;
     check_named(s, &f);
     check_hung(s, &f);
     check_cost(s, &f);
@@ -453,7 +517,7 @@ void rules_job_changed(struct sim *s, const struct sim_job *job, const cJSON *be
     check_strike(s, &f);
     check_skipped(s, &f);
     check_poisoned(s, &f);
-    expect_next(s, &f);
+    expect_next(&f);
 }
 
 static void check_recorded(struct sim *s, const struct sim_job *job)
@@ -473,7 +537,7 @@ static void check_newest(struct sim *s, const struct sim_job *job, int64_t resum
     static const char sentence[] = "ranks resume from the newest complete checkpoint";
     const cJSON *skipped =
         json_find(api_object(s, "trainingjobs", job->name), "status.recovery.skippedCheckpoints");
-    if (!job->proves || job->facts.unverified || !is_undisturbed(s, job))
+    if (!job->proves || job->facts.unverified)
         return;
     for (int i = 0; i < job->folder_count; i++) {
         const struct sim_checkpoint *c = &job->folder[i];
@@ -495,7 +559,7 @@ static void check_place(struct sim *s, const struct sim_launcher *launcher)
     if (!*was || !l->is_next)
         return;
     if ((same && (l->where == NEW_PODS || (l->where == CULPRIT_MOVES && is_culprit))) ||
-        (!same && l->where == SAME_PODS))
+        (!same && l->where == SAME_PODS && l->is_calm))
         sim_violated(s, sentence, "%s: attempt %" PRIu64 " has %s in slot %u", launcher->job->name,
                      l->attempt, same ? "the same pod" : "a new pod", launcher->slot);
 }
@@ -517,7 +581,8 @@ void rules_spawned(struct sim *s, const struct sim_launcher *launcher)
     if (attempt > l->attempt) {
         check_recorded(s, job);
         check_newest(s, job, supervisor_start(launcher->supervisor)->resume_step);
-        l->is_next = l->failed_attempt && l->failed_attempt == l->attempt && is_undisturbed(s, job);
+        l->is_next = l->failed_attempt && l->failed_attempt == l->attempt && l->leader == leader(s);
+        l->is_calm = is_undisturbed(s, job);
         l->attempt = attempt;
         l->leader = leader(s);
         l->excuses = job->facts.excuses;

@@ -286,6 +286,9 @@ static void step(struct sim *s, uint64_t number, void *data)
         sim_after(s, 500, step, number, NULL);
         return;
     }
+    if (rules_ends_by_itself(s, w))
+        return;
+    w->stepped = true;
     w->step++;
     report(s, w);
     if (w->job->asks)

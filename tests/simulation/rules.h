@@ -9,6 +9,8 @@
 void rules_begin(struct sim *s, struct sim_job *job);
 void rules_manifest(struct sim *s, const struct sim_job *job, cJSON *manifest);
 bool rules_data_kill(struct sim *s, const struct sim_job *job, int64_t step);
+/* A rank of the world ends or hangs, at the beginning of a step. */
+bool rules_ends_by_itself(struct sim *s, const struct sim_world *w);
 void rules_evidence(struct sim *s, const struct sim_launcher *l, uint32_t local,
                     struct rendezvous_evidence *evidence);
 

@@ -232,6 +232,7 @@ struct sim_world {
     bool running; /* all ranks have met */
     bool broken;  /* a rank is gone: nobody steps any more */
     bool leaving; /* told to stop, or done */
+    bool stepped; /* once, at least */
     int64_t step;
     int64_t poisoned_at; /* it dies at this step; 0: none */
     int checkpoint;      /* under way: its place in the folder; -1 */
