@@ -288,7 +288,8 @@ void controller_step(struct controller *c, const struct controller_event *event)
     wake = earlier(wake, view_pump(c));
     if (may_act(c))
         wake = earlier(wake, node_loss_pump(c));
-    wake = earlier(wake, apply_pump(c));
+    if (leader_leads(&c->leader)) /* who gives the lease back writes nothing more */
+        wake = earlier(wake, apply_pump(c));
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
     c->plan_at_ms = ledger_next_wake_ms(c->ledger, c->now_ms);
     if (may_act(c))

@@ -187,9 +187,29 @@ static void test_a_status_with_numbers_out_of_range_ends_nobody(void **state)
     world_release(&w);
 }
 
+/* The lease goes back in the same step in which a write would have been tried again. */
+static void test_who_gives_the_lease_back_writes_nothing_more(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_run(&w);
+    w.unavailable = 1000;
+    world_submit(&w, "a", 1, NULL);
+    world_run(&w);
+    assert_true(w.unavailable < 1000); /* a write waits for its second try */
+    w.unavailable = 0;
+    w.now_ms += 60000;
+    world_stop_controller(&w);
+    assert_int_equal(w.status_writes, 0);
+    assert_string_equal(world_phase(&w, "a"), "");
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_gives_the_lease_back_writes_nothing_more),
         cmocka_unit_test(test_who_takes_over_goes_on_from_what_the_former_leader_stored),
         cmocka_unit_test(test_a_launcher_that_meets_a_standby_is_sent_on),
         cmocka_unit_test(test_an_end_that_somebody_else_wrote_is_not_undone),
