@@ -216,8 +216,8 @@ struct failure {
     const cJSON *entry, *before, *now;
     int64_t attempt, rank, code, signal, step;
     const char *cause;
-    bool own, failed; /* not of the infrastructure; the job has failed */
-    bool suspended;   /* at once */
+    bool own, failed;       /* not of the infrastructure; the job has failed */
+    bool suspended, queued; /* at once */
 };
 
 static void check_named(struct sim *s, const struct failure *f)
@@ -334,7 +334,7 @@ static void check_wait(struct sim *s, const struct failure *f)
         longest = 0;
     int64_t wait = next ? next - time_of(f->entry, "time") : 0;
     bool over = json_integer(f->now, "status.attempt", 0) > f->attempt; /* it has been waited for */
-    if (f->failed || f->suspended || over ||
+    if (f->failed || f->suspended || f->queued || over ||
         (wait >= longest / 2 && wait <= longest + (longest ? ROUNDED_MS : 0)))
         return;
     sim_violated(s, sentence, "%s: %" PRId64 " ms after failure %" PRId64, f->job->name, wait, row);
@@ -475,7 +475,7 @@ static void expect_next(const struct failure *f)
     bool over = json_integer(f->now, "status.attempt", 0) > f->attempt;
     l->not_before_ms =
         row > 1 && f->own && !over && l->ends ? l->ended_ms + (500 << (row > 10 ? 8 : row - 2)) : 0;
-    if (!f->own || f->suspended)
+    if (!f->own || f->suspended || f->queued)
         l->failed_attempt = 0; /* only what was lost moves: the documents leave a choice */
 }
 
@@ -508,6 +508,7 @@ void rules_job_changed(struct sim *s, const struct sim_job *job, const cJSON *be
         return;
     f.own = strcmp(f.cause, "Infrastructure") != 0;
     f.failed = strcmp(json_string(now, "status.phase", ""), "Failed") == 0;
+    f.queued = strcmp(json_string(now, "status.phase", ""), "Queued") == 0;
     f.suspended = strcmp(json_string(now, "status.phase", ""), "Suspended") == 0;
     check_named(s, &f);
     check_hung(s, &f);
