@@ -86,6 +86,8 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
         asked_late, asked_late, no, no, no),
     ROW(UNASKED, no, no, no, unasked, unasked,
         unasked, unasked, no, no, no),
+    ROW(ALONE_TIME, no, no, no, alone_time, alone_time,
+        no, no, no, no, no),
     ROW(HOLD_TIME, no, no, no, hold_over, hold_over,
         hold_over, no, no, no, no),
     ROW(EXAMINE, no, no, no, examine, examine,

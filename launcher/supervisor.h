@@ -23,6 +23,7 @@
            */
 #define SUPERVISOR_LINGER_ALONE_MS 1000 /* the same without a channel */
 #define SUPERVISOR_EFFECTS_MAX 32       /* of one step */
+#define SUPERVISOR_ALONE_MS 5000        /* after SIGTERM, for a next controller's order to save */
 #define SUPERVISOR_HOLD_MS 5000         /* ranks wait no longer for a save to be confirmed */
 #define SUPERVISOR_RANK_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
 #define SUPERVISOR_WORDS_MAX 512 /* bytes of a log effect */
@@ -84,6 +85,7 @@ enum supervisor_state {
     XX(JOIN_TIME)                                                                             \
     XX(GRACE_TIME)                                                                            \
     XX(KILL_TIME)                                                                             \
+    XX(ALONE_TIME)                                                                            \
     XX(HOLD_TIME)                                                                             \
     XX(LINGER_TIME)                                                                           \
     XX(FENCE_TIME)
@@ -95,13 +97,14 @@ enum supervisor_event_kind {
         SUPERVISOR_EVENTS
 };
 
-#define SUPERVISOR_TIMER_MAP(XX)                         \
-    XX(RECONNECT)                                        \
-    XX(JOIN)                                             \
-    XX(GRACE)                                            \
-    XX(KILL)                                             \
-    XX(HOLD) /* ranks wait for a save to be confirmed */ \
-    XX(LINGER)                                           \
+#define SUPERVISOR_TIMER_MAP(XX)                                          \
+    XX(RECONNECT)                                                         \
+    XX(JOIN)                                                              \
+    XX(GRACE)                                                             \
+    XX(KILL)                                                              \
+    XX(HOLD) /* ranks wait for a save to be confirmed */                  \
+    XX(LINGER)                                                            \
+    XX(ALONE) /* SIGTERM came, and no channel brings the order to save */ \
     XX(FENCE) /* nothing is heard of a controller */
 
 enum supervisor_timer {

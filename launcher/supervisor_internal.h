@@ -110,9 +110,9 @@ supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,
     supervisor_grace_over, supervisor_gone, supervisor_gone_leaving, supervisor_kill_timeout,
     supervisor_kill_timeout_leaving, supervisor_ordered_exit, supervisor_refused,
     supervisor_terminate_idle, supervisor_terminate_running, supervisor_terminate_noted,
-    supervisor_linger_over;
-/* The channel is gone, and with it who would have ordered the save. */
-void supervisor_terminate_alone(struct supervisor *s);
+    supervisor_linger_over, supervisor_alone_time;
+/* SIGTERM came and the channel is gone: the next controller has a moment to order the save. */
+void supervisor_terminate_wait(struct supervisor *s, int64_t now_ms);
 void supervisor_kill(struct supervisor *s);
 void supervisor_leave(struct supervisor *s, int code);
 void supervisor_send_stopped(struct supervisor *s);

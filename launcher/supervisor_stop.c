@@ -140,11 +140,19 @@ void supervisor_terminate_idle(struct supervisor *s, const struct supervisor_eve
     end_with_pod(s);
 }
 
+static void terminate_alone(struct supervisor *s)
+{
+    const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
+    s->state = SUPERVISOR_STOPPING;
+    signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
+}
+
 /* The kubelet's SIGTERM is a requested stop as any other: the job's signal and grace, which the pod
  * outlives (its terminationGracePeriodSeconds is longer). The controller answers TERMINATING with
- * CHECKPOINT_NOW, so that the whole gang saves the same step; without a channel, or with a
- * controller that knows no such order, the ranks here are told alone. A controller that has not
- * told signal and grace leaves SIGTERM and the kubelet's own end. STOP may shorten the grace. */
+ * CHECKPOINT_NOW, so that the whole gang saves the same step; without a channel for a while, or
+ * with a controller that knows no such order, the ranks here are told alone. A controller that has
+ * not told signal and grace leaves SIGTERM and the kubelet's own end. STOP may shorten the grace.
+ */
 void supervisor_terminate_running(struct supervisor *s, const struct supervisor_event *event)
 {
     bool told = s->terminating;
@@ -160,15 +168,25 @@ void supervisor_terminate_running(struct supervisor *s, const struct supervisor_
         s->grace_until_ms = event->now_ms + welcome->stop_grace_ms;
         supervisor_timer(s, SUPERVISOR_TIMER_GRACE, welcome->stop_grace_ms);
     }
-    if (!s->connected || !welcome->orders_saves)
-        supervisor_terminate_alone(s);
+    if (!welcome->orders_saves)
+        terminate_alone(s);
+    else if (!s->connected)
+        supervisor_terminate_wait(s, event->now_ms);
 }
 
-void supervisor_terminate_alone(struct supervisor *s)
+/* Controllers are back within seconds; half of the grace is left to the ranks in any case. */
+void supervisor_terminate_wait(struct supervisor *s, int64_t now_ms)
 {
-    const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
-    s->state = SUPERVISOR_STOPPING;
-    signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
+    int64_t left_ms = s->grace_until_ms - now_ms;
+    int64_t wait_ms = left_ms / 2 < SUPERVISOR_ALONE_MS ? left_ms / 2 : SUPERVISOR_ALONE_MS;
+    supervisor_timer(s, SUPERVISOR_TIMER_ALONE, wait_ms > 0 ? wait_ms : 0);
+}
+
+void supervisor_alone_time(struct supervisor *s, const struct supervisor_event *event)
+{
+    (void)event;
+    if (s->terminating && !s->connected)
+        terminate_alone(s);
 }
 
 void supervisor_linger_over(struct supervisor *s, const struct supervisor_event *event)

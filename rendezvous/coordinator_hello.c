@@ -116,7 +116,7 @@ static void hello_while_adopting(struct coordinator *c, struct seat *s,
     take_snapshot(c, s, m, past);
     if (!same)
         gang_diverge(c, "members run different STARTs of the same attempt");
-    else if (m->hello.state == RENDEZVOUS_STATE_STOPPING)
+    else if (m->hello.state == RENDEZVOUS_STATE_STOPPING && !m->hello.terminating)
         gang_diverge(c, "the attempt was being stopped before the change of leader");
     else
         gang_check_adopted(c);

@@ -133,7 +133,7 @@ struct coordinator {
     char *start_address, *start_path;
 
     bool requested, diverged;
-    bool incomplete; /* a member never got the START of the attempt that was to be adopted */
+    bool incomplete;   /* a member never got the START of the attempt that was to be adopted */
     bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
     char order_reason[RENDEZVOUS_REASON_MAX];
@@ -241,8 +241,8 @@ void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, in
 void save_send(struct coordinator *c, const struct seat *s);
 void save_take_answer(struct coordinator *c, struct seat *s,
                       const struct rendezvous_save_step *answer);
-/* A rank has ended, and not well. */
-void save_note_failure(struct coordinator *c);
+/* A rank has ended, and not well; `words` say how. */
+void save_note_failure(struct coordinator *c, const char *words);
 /* Ends the waiting when there is nothing to wait for any more. */
 void save_check(struct coordinator *c);
 

@@ -151,11 +151,11 @@ static bool is_saved(const struct coordinator *c, const struct answers *a)
     return c->save.confirmed && c->newest_checkpoint >= c->save.step;
 }
 
-void save_note_failure(struct coordinator *c)
+void save_note_failure(struct coordinator *c, const char *words)
 {
     /* Who was signalled ends as it likes. Anybody else who fails takes no part in a save. */
     if (c->save.active && count_answers(c).caught == 0)
-        end(c, 0, "a rank has failed", RENDEZVOUS_NO_STEP);
+        end(c, 0, words, RENDEZVOUS_NO_STEP);
 }
 
 void save_check(struct coordinator *c)

@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXAMINE_MS 10000      /* for the answers; a launcher looks for about a second */
-#define HUNG_GRACE_MS 5000    /* from SIGABRT to SIGKILL: for faulthandler's stacks */
-#define HUNG_SIGNAL 6         /* SIGABRT, on every architecture of Linux */
-#define HUNG_EXIT_CODE 124    /* as timeout(1) */
-#define IDLE_PERMILLE 100     /* a rank that uses less than a tenth of a CPU waits */
-#define BUSY_PERMILLE 500     /* one that uses more than half of a CPU computes */
+#define EXAMINE_MS 10000   /* for the answers; a launcher looks for about a second */
+#define HUNG_GRACE_MS 5000 /* from SIGABRT to SIGKILL: for faulthandler's stacks */
+#define HUNG_SIGNAL 6      /* SIGABRT, on every architecture of Linux */
+#define HUNG_EXIT_CODE 124 /* as timeout(1) */
+#define APART_TIMES \
+    4 /* a rank computes, where another waits, when it uses so many times its CPU ... */
+#define APART_PERMILLE 50     /* ... and so much of a CPU more: relative, for nodes may be loaded */
 #define SILENT_MARGIN_MS 2000 /* more silent than all others by this much */
 
 void stall_restart(struct coordinator *c)
@@ -91,16 +92,30 @@ static bool is_behind(const struct rendezvous_evidence *e, int64_t limit)
     return e->step != RENDEZVOUS_NO_STEP && e->step < limit;
 }
 
-static bool is_idle(const struct rendezvous_evidence *e, int64_t limit)
+static bool is_apart(const struct rendezvous_evidence *busy, const struct rendezvous_evidence *idle)
 {
-    (void)limit;
-    return e->busy_permille < IDLE_PERMILLE;
+    return busy->busy_permille > (uint64_t)idle->busy_permille * APART_TIMES + APART_PERMILLE;
 }
 
-static bool is_busy(const struct rendezvous_evidence *e, int64_t limit)
+/* The one rank that computes while all others wait, or the other way round; NULL: there is none. */
+static const struct suspect *odd_one(const struct suspects *all, bool computes)
 {
-    (void)limit;
-    return e->busy_permille > BUSY_PERMILLE;
+    const struct suspect *first = NULL, *second = NULL; /* by CPU use, from the end that is meant */
+    for (uint32_t i = 0; i < all->count; i++) {
+        const struct suspect *x = &all->list[i];
+        uint32_t busy = x->e->busy_permille;
+        if (!first ||
+            (computes ? busy > first->e->busy_permille : busy < first->e->busy_permille)) {
+            second = first;
+            first = x;
+        } else if (!second ||
+                   (computes ? busy > second->e->busy_permille : busy < second->e->busy_permille)) {
+            second = x;
+        }
+    }
+    bool apart =
+        second && (computes ? is_apart(first->e, second->e) : is_apart(second->e, first->e));
+    return apart ? first : NULL;
 }
 
 static bool is_silent(const struct rendezvous_evidence *e, int64_t limit)
@@ -158,11 +173,9 @@ static const struct suspect *blame(const struct suspects *all, char *words, size
     } else if (count_with(all, is_uninterruptible, 0, &who) > 0) {
         (void)snprintf(words, size, "it waits in the kernel (state D%s%s)",
                        who->e->wait_channel[0] ? ", in " : "", who->e->wait_channel);
-    } else if (all->count > 2 && count_with(all, is_idle, 0, &who) == 1 &&
-               count_with(all, is_busy, 0, &(const struct suspect *){NULL}) == all->count - 1) {
+    } else if (all->count > 2 && (who = odd_one(all, false))) {
         (void)snprintf(words, size, "it waits while all others compute");
-    } else if (all->count > 1 && count_with(all, is_busy, 0, &who) == 1 &&
-               count_with(all, is_idle, 0, &(const struct suspect *){NULL}) == all->count - 1) {
+    } else if ((who = odd_one(all, true))) {
         (void)snprintf(words, size, "it computes while all others wait");
     } else if (all->count > 1 &&
                count_with(all, is_silent, (int64_t)second_most_silent(all) + SILENT_MARGIN_MS,

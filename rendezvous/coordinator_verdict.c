@@ -207,7 +207,7 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         take_stopped_alone(c, s, &f);
     else
         take_failure(c, &f);
-    save_note_failure(c);
+    save_note_failure(c, f.words);
 }
 
 static void complete(struct coordinator *c)

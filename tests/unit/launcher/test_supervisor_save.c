@@ -272,7 +272,8 @@ static void test_sigterm_waits_for_the_controllers_order(void **state)
     world_release(&w);
 }
 
-static void test_when_the_channel_breaks_meanwhile_the_ranks_here_are_told_alone(void **state)
+static void
+test_when_the_channel_breaks_meanwhile_the_next_controller_may_order_the_save(void **state)
 {
     (void)state;
     struct world w;
@@ -281,6 +282,28 @@ static void test_when_the_channel_breaks_meanwhile_the_ranks_here_are_told_alone
     welcomed_by_one_that_orders_saves(&w);
     world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
     world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_ALONE], SUPERVISOR_ALONE_MS);
+    w.timer[SUPERVISOR_TIMER_ALONE] = -1;
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "still gone"});
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_ALONE], -1); /* not put off by each attempt */
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
+    world_release(&w);
+}
+
+static void test_when_nobody_comes_the_ranks_here_are_told_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
+    world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_STOPPING);
     assert_int_equal(w.signal, SIGUSR1);
     world_release(&w);
@@ -302,7 +325,9 @@ int main(void)
         cmocka_unit_test(test_orders_of_another_attempt_are_refused),
         cmocka_unit_test(test_what_ranks_do_is_looked_at_and_told),
         cmocka_unit_test(test_sigterm_waits_for_the_controllers_order),
-        cmocka_unit_test(test_when_the_channel_breaks_meanwhile_the_ranks_here_are_told_alone),
+        cmocka_unit_test(
+            test_when_the_channel_breaks_meanwhile_the_next_controller_may_order_the_save),
+        cmocka_unit_test(test_when_nobody_comes_the_ranks_here_are_told_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
