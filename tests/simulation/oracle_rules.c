@@ -149,7 +149,8 @@ bool rules_ends_by_itself(struct sim *s, const struct sim_world *w)
 {
     struct life *life = life_of(s, w->job);
     int64_t chosen = sim_between(s, 0, w->job->replicas - 1);
-    bool in_row = life->row && w->attempt >= (uint64_t)life->row_from && !w->stepped;
+    bool in_row = life->row && w->attempt >= (uint64_t)life->row_from && !w->stepped &&
+                  (life->row_from == 1 || w->job->folder_count > 1);
     if (!life->ends_left || !(in_row || (w->stepped && sim_chance(s, life->fragile))))
         return false;
     for (struct sim_launcher *l = s->launchers; l; l = l->next)
@@ -398,9 +399,23 @@ static void check_strike(struct sim *s, const struct failure *f)
          strcmp(json_string(last, "node", ""), json_string(f->entry, "node", "")) != 0))
         sim_violated(s, sentence, "%s: %s at step %" PRId64 " from step %" PRId64 " is none",
                      f->job->name, f->cause, f->step, from);
-    if (is > was && (!costs(f) || strcmp(f->cause, "OutOfMemory") == 0 || f->step < 0 || from < 0))
+    bool added =
+        is > 0 && json_integer(last, "step", -1) == f->step &&
+        json_integer(f->now, "status.recovery.poison.checkpointStep", -1) == from &&
+        (is > was || json_integer(f->before, "status.recovery.poison.checkpointStep", -1) != from);
+    if (added && (!costs(f) || strcmp(f->cause, "OutOfMemory") == 0 || f->step < 0 || from < 0))
         sim_violated(s, sentence, "%s: %s at step %" PRId64 " from step %" PRId64 " is one",
                      f->job->name, f->cause, f->step, from);
+}
+
+/* Another node is well for all to see, and nobody avoids any. */
+static bool has_free_node(struct sim *s, const struct failure *f)
+{
+    for (int i = 0; i < s->nodes_count; i++)
+        if (!s->nodes[i].ready || !s->nodes[i].reachable || s->nodes[i].away_ms >= 0)
+            return false;
+    return s->nodes_count > 1 && !asks(f, 75) && is_undisturbed(s, f->job) &&
+           cJSON_GetArraySize(json_find(f->now, "status.recovery.avoidNodes")) == 0;
 }
 
 static void check_skipped(struct sim *s, const struct failure *f)
@@ -416,15 +431,17 @@ static void check_skipped(struct sim *s, const struct failure *f)
     bool struck = is_strike(f, from) && !went_back;
     bool moved = count == 2 && strcmp(json_string(strike(f->now, 0), "node", ""),
                                       json_string(strike(f->now, 1), "node", "")) == 0;
+    bool alone = s->nodes_count == 1 || asks(f, 75); /* there is no other node to try */
     bool unloadable = f->own && !asks(f, 75) && row > 1 && row % 4 == 1;
-    bool must = (struck && (count > 2 || (count == 2 && !moved))) || unloadable;
+    bool must = (struck && (count > 2 || (count == 2 && (!moved || alone)))) || unloadable;
     if (!f->job->proves || f->failed || from < 0 || before)
         return;
     if (must && !now && has_older(f, from) && is_undisturbed(s, f->job) &&
         !f->job->facts.unverified)
         sim_violated(s, sentence, "%s: %d strikes, %" PRId64 " in a row: step %" PRId64 " is kept",
                      f->job->name, count, row, from);
-    if (now && !unloadable && (!costs(f) || count < 2))
+    if (now && !unloadable &&
+        (!costs(f) || count < 2 || (count == 2 && moved && has_free_node(s, f))))
         sim_violated(s, sentence,
                      "%s: %d strikes, %" PRId64 " in a row: step %" PRId64 " is given up",
                      f->job->name, count, row, from);
@@ -448,27 +465,56 @@ static void check_poisoned(struct sim *s, const struct failure *f)
         said |= strcmp(json_string(c, "reason", ""), "Poisoned") == 0;
     }
     /* Strikes may have been cleared by a newer checkpoint since `before` was written. */
-    if (said ? !is : is && complete_above(f->job, from) == 0)
+    if (said ? !is : is && complete_above(f->job, f->step) == 0)
         sim_violated(s, sentence, "%s: at step %" PRId64 ", %d strikes, %s", f->job->name, f->step,
                      strikes(f->before), said ? "failed" : "goes on");
 }
 
 /* ---- what follows ---- */
 
+static int64_t faults_of(const cJSON *object, const char *node)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_find(object, "status.recovery.avoidNodes"))
+    {
+        if (strcmp(json_string(item, "node", ""), node) == 0)
+            return json_integer(item, "faults", 0);
+    }
+    return 0;
+}
+
+static bool moves(const struct failure *f)
+{
+    return asks(f, 76) || rule_of(f) == MOVE;
+}
+
+static void check_avoided(struct sim *s, const struct failure *f)
+{
+    static const char sentence[] = "the culprit's node is avoided exactly when its pod shall move";
+    const char *node = json_string(f->entry, "node", "");
+    int64_t row = json_integer(f->now, "status.recovery.inPlaceFailures", 0);
+    bool must = moves(f) || (row % 4 == 0 && !asks(f, 75));
+    bool is = faults_of(f->now, node) > faults_of(f->before, node);
+    if (!f->own || f->failed || f->suspended || f->queued || f->rank < 0 || s->nodes_count < 2 ||
+        strikes(f->now) > 1 || row == 0 || !is_undisturbed(s, f->job) || is == must)
+        return;
+    sim_violated(s, sentence, "%s: %s, failure %" PRId64 " in a row, %s is %savoided", f->job->name,
+                 f->cause, row, node, is ? "" : "not ");
+}
+
 static void expect_next(const struct failure *f)
 {
     struct life *l = f->life;
     int64_t row = json_integer(f->now, "status.recovery.inPlaceFailures", 0);
-    bool moves = asks(f, 76) || rule_of(f) == MOVE;
     l->failed_attempt = (uint64_t)f->attempt;
     l->culprit = f->rank >= 0 ? f->rank / f->job->nproc : -1;
     l->where = asks(f, 75)           ? SAME_PODS
                : row % 4 == 0        ? NEW_PODS
-               : moves               ? CULPRIT_MOVES
+               : moves(f)            ? CULPRIT_MOVES
                : row % 4 == 2        ? NEW_PODS
                : strikes(f->now) > 1 ? CULPRIT_MOVES /* perhaps: a suspected node */
                                      : SAME_PODS;
-    if (l->where == CULPRIT_MOVES && strikes(f->now) > 1 && !moves)
+    if (l->where == CULPRIT_MOVES && strikes(f->now) > 1 && !moves(f))
         l->culprit = -1;
     if (l->fresh_pods)
         l->where = NEW_PODS;
@@ -518,6 +564,7 @@ void rules_job_changed(struct sim *s, const struct sim_job *job, const cJSON *be
     check_strike(s, &f);
     check_skipped(s, &f);
     check_poisoned(s, &f);
+    check_avoided(s, &f);
     expect_next(&f);
 }
 
