@@ -484,6 +484,7 @@ static void call_arrives(struct sim *s, uint64_t id, void *data)
         return;
     struct reply *reply = refusal(s, call);
     bool stale = false;
+    s->asker_gone = call->controller == 0;
     if (!reply) {
         if (is_job_status(call) && sim_chance(s, s->rates.conflict))
             meddle(s, call);

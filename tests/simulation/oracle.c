@@ -355,6 +355,8 @@ static void check_nodes(struct sim *s, const cJSON *pod)
     static const char sentence[] = "no node is oversubscribed by us";
     const char *name = text(pod, "spec.nodeName");
     int64_t used = 0;
+    if (s->asker_gone) /* its next one could not know */
+        return;
     cleanup_text struct mlt_text pods = MLT_TEXT_INIT(1024);
     API_EACH(s, o, "pods")
     if (strcmp(text(o->json, "spec.nodeName"), name) == 0 && !has_ended(o->json)) {

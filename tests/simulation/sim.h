@@ -408,6 +408,7 @@ struct sim {
     struct sim_object *objects;
     struct api_watch *mirror[5];
     uint64_t revision; /* that the mirror shows */
+    bool asker_gone;   /* the newest request is of a controller that is no more */
     bool work_scheduled;
     unsigned writes; /* of controllers that the API server took, leases and events aside */
 
