@@ -173,7 +173,8 @@ enum coordinator_output_kind {
 };
 
 /* What ended an attempt. Precedence: node or pod lost > out of memory > signal from outside > hung
- * > exit code; then the earliest in ms since that launcher's START. An exit that follows our STOP
+ * > exit code; then the earliest, in ms since START; that START reached one launcher later than
+ * another is taken out, as far as STARTED tells it. An exit that follows our STOP
  * is never the cause. */
 struct coordinator_verdict {
     uint64_t attempt;

@@ -104,6 +104,9 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         seat_take_ready(c, s, m->attempt, m->ready.port);
         break;
     case RENDEZVOUS_STARTED:
+        if (s->state == SEAT_RUNNING && !s->seen)
+            s->start_late_ms =
+                c->now_ms - c->started_ms - (int64_t)(m->started.start_to_exec_us / 1000);
         if (s->state == SEAT_RUNNING)
             seat_take_started(c, s, m->started.start_to_exec_us);
         break;

@@ -42,6 +42,7 @@ struct seat {
     bool terminating;        /* the kubelet has sent SIGTERM: it will not be ready again */
     bool seen;               /* it is known to have started c->attempt */
     bool takes_orders;       /* its launcher knows CHECKPOINT_NOW and EXAMINE */
+    int64_t start_late_ms;   /* it got START so long after c->started_ms, at most; -1: not known */
     uint64_t channel;        /* 0: none */
     uint64_t newest_channel; /* a HELLO that was read late must not pass for news */
     uint64_t ready_attempt;

@@ -16,6 +16,7 @@ void seat_begin_running(struct coordinator *c, struct seat *s)
     s->exited = s->zero = 0;
     memset(s->exited_bits, 0, sizeof s->exited_bits);
     s->agreed_step = RENDEZVOUS_NO_STEP;
+    s->start_late_ms = -1;
     s->asking = s->caught = 0;
     c->alive_ranks += s->nproc;
 }
@@ -187,6 +188,17 @@ static void take_stopped_alone(struct coordinator *c, const struct seat *s, stru
     take_failure(c, f);
 }
 
+/* When a rank ended, in ms since our START: its launcher counts from when START reached it, which
+ * may be seconds later than elsewhere, and it was before we heard of it. */
+static uint64_t ended_ms(const struct coordinator *c, const struct seat *s, uint64_t after_ms)
+{
+    if (s->start_late_ms < 0)
+        return after_ms;
+    uint64_t by_launcher = (uint64_t)s->start_late_ms + after_ms;
+    uint64_t heard = (uint64_t)(c->now_ms - c->started_ms);
+    return by_launcher < heard ? by_launcher : heard;
+}
+
 static void take_failed_exit(struct coordinator *c, const struct seat *s,
                              const struct rendezvous_exit *e)
 {
@@ -198,7 +210,7 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         .code = e->code,
         .signal = e->signal,
         .cause = e->cause,
-        .after_ms = e->after_ms,
+        .after_ms = ended_ms(c, s, e->after_ms),
     };
     copy_node(&f, s->node);
     (void)snprintf(f.tail, sizeof f.tail, "%s", text_of(e->tail));
