@@ -118,6 +118,8 @@ static bool explains_more(const struct failure *a, const struct failure *b)
         return a->class > b->class;
     if (a->after_ms != b->after_ms)
         return a->after_ms < b->after_ms;
+    if (a->launcher_ms != b->launcher_ms)
+        return a->launcher_ms < b->launcher_ms;
     if (a->infrastructure != b->infrastructure)
         return a->infrastructure;
     if (a->rank != b->rank)
@@ -211,6 +213,7 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         .signal = e->signal,
         .cause = e->cause,
         .after_ms = ended_ms(c, s, e->after_ms),
+        .launcher_ms = e->after_ms,
     };
     copy_node(&f, s->node);
     (void)snprintf(f.tail, sizeof f.tail, "%s", text_of(e->tail));
