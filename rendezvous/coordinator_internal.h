@@ -84,8 +84,8 @@ struct failure {
     int64_t rank;
     int32_t code, signal;
     uint32_t cause;
-    uint64_t after_ms;    /* since our START */
-    uint64_t launcher_ms; /* since its launcher's: orders the ends of one member */
+    uint64_t after_ms; /* as its launcher counted it; of a lost member, as we did */
+    uint64_t ended_ms; /* since our START: orders the ends of different members */
     char node[RENDEZVOUS_NAME_MAX + 1];
     char words[RENDEZVOUS_REASON_MAX];
     char tail[RENDEZVOUS_TAIL_MAX + 1];

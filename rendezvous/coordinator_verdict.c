@@ -116,10 +116,10 @@ static bool explains_more(const struct failure *a, const struct failure *b)
 {
     if (a->class != b->class)
         return a->class > b->class;
+    if (a->ended_ms != b->ended_ms)
+        return a->ended_ms < b->ended_ms;
     if (a->after_ms != b->after_ms)
         return a->after_ms < b->after_ms;
-    if (a->launcher_ms != b->launcher_ms)
-        return a->launcher_ms < b->launcher_ms;
     if (a->infrastructure != b->infrastructure)
         return a->infrastructure;
     if (a->rank != b->rank)
@@ -212,8 +212,8 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         .code = e->code,
         .signal = e->signal,
         .cause = e->cause,
-        .after_ms = ended_ms(c, s, e->after_ms),
-        .launcher_ms = e->after_ms,
+        .after_ms = e->after_ms,
+        .ended_ms = ended_ms(c, s, e->after_ms),
     };
     copy_node(&f, s->node);
     (void)snprintf(f.tail, sizeof f.tail, "%s", text_of(e->tail));
@@ -312,6 +312,7 @@ void seat_take_terminating(struct coordinator *c, struct seat *s)
                         .rank = -1,
                         .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
                         .after_ms = (uint64_t)(c->now_ms - c->started_ms)};
+    f.ended_ms = f.after_ms;
     copy_node(&f, s->node);
     failure_words(c, &f, "its pod is being terminated");
     c->failure = f;
@@ -342,6 +343,7 @@ static struct failure loss_of(const struct coordinator *c, const struct seat *s,
                         .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
                         .after_ms =
                             now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
+    f.ended_ms = f.after_ms;
     copy_node(&f, s->node);
     return f;
 }
