@@ -164,6 +164,8 @@ static uint64_t second_most_silent(const struct suspects *all)
 static const struct suspect *blame(const struct suspects *all, char *words, size_t size)
 {
     const struct suspect *who = NULL;
+    const struct suspect *idle = all->count > 2 ? odd_one(all, false) : NULL;
+    const struct suspect *busy = odd_one(all, true);
     int64_t highest = highest_step(all);
     if (count_with(all, is_stopped, 0, &who) > 0) {
         (void)snprintf(words, size, "it is stopped (state %c)", who->e->state);
@@ -173,9 +175,11 @@ static const struct suspect *blame(const struct suspects *all, char *words, size
     } else if (count_with(all, is_uninterruptible, 0, &who) > 0) {
         (void)snprintf(words, size, "it waits in the kernel (state D%s%s)",
                        who->e->wait_channel[0] ? ", in " : "", who->e->wait_channel);
-    } else if (all->count > 2 && (who = odd_one(all, false))) {
+    } else if (idle) {
+        who = idle;
         (void)snprintf(words, size, "it waits while all others compute");
-    } else if ((who = odd_one(all, true))) {
+    } else if (busy) {
+        who = busy;
         (void)snprintf(words, size, "it computes while all others wait");
     } else if (all->count > 1 &&
                count_with(all, is_silent, (int64_t)second_most_silent(all) + SILENT_MARGIN_MS,
