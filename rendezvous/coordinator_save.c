@@ -14,13 +14,19 @@ static bool takes_part(const struct seat *s)
     return s->state == SEAT_RUNNING && s->takes_orders;
 }
 
-void save_send(struct coordinator *c, const struct seat *s)
+/* Until the ranks are stopped in any case. */
+static uint32_t left_ms(const struct coordinator *c)
 {
     int64_t left = c->save.deadline_ms - c->now_ms;
+    return left > 0 ? (uint32_t)left : 0;
+}
+
+void save_send(struct coordinator *c, const struct seat *s)
+{
     struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT_NOW, .attempt = c->attempt};
     m.checkpoint_now.step = c->save.step;
     m.checkpoint_now.confirmed = c->save.confirmed && s->agreed_step == c->save.step;
-    m.checkpoint_now.deadline_ms = left > 0 ? (uint32_t)left : 0;
+    m.checkpoint_now.deadline_ms = left_ms(c);
     m.checkpoint_now.signal = c->stop_signal;
     m.checkpoint_now.reason = c->order_reason;
     output_send(c, s->channel, &m);
@@ -163,12 +169,12 @@ void save_check(struct coordinator *c)
     if (!c->save.active || c->phase != PHASE_STOPPING)
         return;
     struct answers a = count_answers(c);
-    int64_t left = c->save.deadline_ms - c->now_ms;
+    uint32_t left = left_ms(c);
     bool able = a.asking > 0 || a.caught > 0 || c->has_checkpoints;
     if (is_saved(c, &a)) {
-        uint32_t grace = left < SAVED_GRACE_MS ? (left > 0 ? (uint32_t)left : 0) : SAVED_GRACE_MS;
+        uint32_t grace = left < SAVED_GRACE_MS ? left : SAVED_GRACE_MS;
         end(c, a.caught > 0 ? grace : 0, "a newer checkpoint is complete", c->newest_checkpoint);
-    } else if (left <= 0) {
+    } else if (left == 0) {
         end(c, 0, "the grace is over", RENDEZVOUS_NO_STEP);
     } else if (c->alive_ranks == 0 && c->counts[SEAT_UNKNOWN] == 0) {
         end(c, 0, "all ranks have ended", RENDEZVOUS_NO_STEP);

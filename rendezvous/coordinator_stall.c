@@ -97,19 +97,23 @@ static bool is_apart(const struct rendezvous_evidence *busy, const struct rendez
     return busy->busy_permille > (uint64_t)idle->busy_permille * APART_TIMES + APART_PERMILLE;
 }
 
+/* Whether `a` uses more CPU than `b`, or less when the one that waits is meant. */
+static bool is_further(const struct suspect *a, const struct suspect *b, bool computes)
+{
+    return computes ? a->e->busy_permille > b->e->busy_permille
+                    : a->e->busy_permille < b->e->busy_permille;
+}
+
 /* The one rank that computes while all others wait, or the other way round; NULL: there is none. */
 static const struct suspect *odd_one(const struct suspects *all, bool computes)
 {
     const struct suspect *first = NULL, *second = NULL; /* by CPU use, from the end that is meant */
     for (uint32_t i = 0; i < all->count; i++) {
         const struct suspect *x = &all->list[i];
-        uint32_t busy = x->e->busy_permille;
-        if (!first ||
-            (computes ? busy > first->e->busy_permille : busy < first->e->busy_permille)) {
+        if (!first || is_further(x, first, computes)) {
             second = first;
             first = x;
-        } else if (!second ||
-                   (computes ? busy > second->e->busy_permille : busy < second->e->busy_permille)) {
+        } else if (!second || is_further(x, second, computes)) {
             second = x;
         }
     }

@@ -242,3 +242,22 @@ void stage_start(struct stage *s)
     assert_non_null(start);
     s->digest = rendezvous_start_digest(s->attempt, &start->start);
 }
+
+void stage_run_with_orders(struct stage *s, uint32_t members, uint32_t nproc,
+                           void (*change)(struct coordinator_config *))
+{
+    stage_init(s, members, nproc, change);
+    s->takes_orders = true;
+    stage_all_ready(s);
+    stage_start(s);
+    for (uint32_t i = 0; i < members; i++)
+        stage_started(s, i, 1);
+    stage_forget(s);
+}
+
+void stage_progress(struct stage *s, uint32_t slot, int64_t step)
+{
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_PROGRESS, .attempt = s->attempt, .progress = {.step = step}};
+    stage_say(s, slot, &m);
+}

@@ -71,6 +71,10 @@ void stage_stopped(struct stage *s, uint32_t slot);
 /* All members say HELLO and READY; then START is given. */
 void stage_all_ready(struct stage *s);
 void stage_start(struct stage *s);
+/* All of that from the beginning, with launchers that take orders; what came out is forgotten. */
+void stage_run_with_orders(struct stage *s, uint32_t members, uint32_t nproc,
+                           void (*change)(struct coordinator_config *config));
+void stage_progress(struct stage *s, uint32_t slot, int64_t step);
 /* The exit of one rank, for lists. */
 struct rendezvous_exit stage_exit_of(const struct stage *s, uint32_t slot, uint32_t local_rank,
                                      enum rendezvous_cause cause, int32_t code, int32_t signal,

@@ -7,30 +7,10 @@ static void with_checkpoints(struct coordinator_config *config)
     config->has_checkpoints = true;
 }
 
-/* An attempt runs; its launchers take orders. */
-static void running(struct stage *s, uint32_t members, uint32_t nproc,
-                    void (*change)(struct coordinator_config *))
-{
-    stage_init(s, members, nproc, change);
-    s->takes_orders = true;
-    stage_all_ready(s);
-    stage_start(s);
-    for (uint32_t i = 0; i < members; i++)
-        stage_started(s, i, 1);
-    stage_forget(s);
-}
-
 static void stop(struct stage *s, uint32_t grace_ms)
 {
     coordinator_stop(s->c, grace_ms, "Suspended", s->now_ms);
     stage_drain(s);
-}
-
-static void progress(struct stage *s, uint32_t slot, int64_t step)
-{
-    struct rendezvous_message m = {
-        .type = RENDEZVOUS_PROGRESS, .attempt = s->attempt, .progress = {.step = step}};
-    stage_say(s, slot, &m);
 }
 
 static void answer(struct stage *s, uint32_t slot, struct rendezvous_save_step save_step)
@@ -67,8 +47,8 @@ static void test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all(void **s
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 2, with_checkpoints);
-    progress(&s, 0, 120);
+    stage_run_with_orders(&s, 2, 2, with_checkpoints);
+    stage_progress(&s, 0, 120);
     stop(&s, 30000);
     for (uint32_t i = 0; i < 2; i++) {
         assert_null(stage_sent(&s, i, RENDEZVOUS_STOP));
@@ -97,8 +77,8 @@ static void test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one(void *
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_checkpoints);
-    progress(&s, 0, 120);
+    stage_run_with_orders(&s, 2, 1, with_checkpoints);
+    stage_progress(&s, 0, 120);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .asking = 1});
     answer(&s, 1,
@@ -123,9 +103,9 @@ static void test_ranks_that_catch_the_signal_have_until_a_newer_checkpoint(void 
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 2, with_checkpoints);
+    stage_run_with_orders(&s, 1, 2, with_checkpoints);
     checkpoint(&s, 100);
-    progress(&s, 0, 110);
+    stage_progress(&s, 0, 110);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 112, .caught = 2});
     assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
@@ -142,7 +122,7 @@ static void test_where_nobody_can_save_nobody_waits(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, NULL);
+    stage_run_with_orders(&s, 2, 1, NULL);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 2});
     assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
@@ -155,7 +135,7 @@ static void test_who_catches_nothing_runs_on_until_the_grace_is_over(void **stat
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 1, with_checkpoints);
+    stage_run_with_orders(&s, 1, 1, with_checkpoints);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 2});
     assert_true(coordinator_wake_ms(s.c) <= s.now_ms + 30000);
@@ -171,7 +151,7 @@ static void test_a_second_order_shortens_the_wait(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 1, with_checkpoints);
+    stage_run_with_orders(&s, 1, 1, with_checkpoints);
     stop(&s, 30000);
     advance(&s, 100);
     stop(&s, 0);
@@ -183,7 +163,7 @@ static void test_when_all_ranks_have_ended_by_themselves_the_wait_ends(void **st
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 2, with_checkpoints);
+    stage_run_with_orders(&s, 1, 2, with_checkpoints);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .caught = 2});
     stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 50);
@@ -198,7 +178,7 @@ static void test_a_job_that_was_done_before_the_order_reached_it_is_complete(voi
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 1, with_checkpoints);
+    stage_run_with_orders(&s, 1, 1, with_checkpoints);
     stop(&s, 30000);
     stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 50);
     assert_non_null(stage_find(&s, COORDINATOR_COMPLETED, 0));
@@ -209,7 +189,7 @@ static void test_a_rank_that_fails_during_the_save_ends_the_wait(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_checkpoints);
+    stage_run_with_orders(&s, 2, 1, with_checkpoints);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
     answer(&s, 1, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
@@ -238,7 +218,7 @@ static void test_a_member_that_comes_back_is_told_again(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_checkpoints);
+    stage_run_with_orders(&s, 2, 1, with_checkpoints);
     stop(&s, 30000);
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
     stage_close(&s, 1);
@@ -260,7 +240,7 @@ static void test_a_pod_that_is_being_ended_makes_all_save_first(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_checkpoints);
+    stage_run_with_orders(&s, 2, 1, with_checkpoints);
     struct rendezvous_message m = {
         .type = RENDEZVOUS_TERMINATING, .attempt = s.attempt, .terminating = {.signal = 15}};
     stage_say(&s, 1, &m);

@@ -9,25 +9,6 @@ static void with_timeouts(struct coordinator_config *config)
     config->startup_ms = 300000;
 }
 
-static void running(struct stage *s, uint32_t members, uint32_t nproc,
-                    void (*change)(struct coordinator_config *))
-{
-    stage_init(s, members, nproc, change);
-    s->takes_orders = true;
-    stage_all_ready(s);
-    stage_start(s);
-    for (uint32_t i = 0; i < members; i++)
-        stage_started(s, i, 1);
-    stage_forget(s);
-}
-
-static void progress(struct stage *s, uint32_t slot, int64_t step)
-{
-    struct rendezvous_message m = {
-        .type = RENDEZVOUS_PROGRESS, .attempt = s->attempt, .progress = {.step = step}};
-    stage_say(s, slot, &m);
-}
-
 /* Time passes; every launcher is heard all the while, so that no channel is closed. */
 static void advance(struct stage *s, int64_t ms)
 {
@@ -54,10 +35,10 @@ static void test_no_step_for_too_long_is_examined_and_ends_in_abort(void **state
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_timeouts);
-    progress(&s, 0, 11);
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 11);
     advance(&s, 30000);
-    progress(&s, 0, 12);
+    stage_progress(&s, 0, 12);
     advance(&s, 59999);
     assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
     advance(&s, 1);
@@ -90,7 +71,7 @@ static void test_before_the_first_step_another_limit_holds(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 1, with_timeouts);
+    stage_run_with_orders(&s, 1, 1, with_timeouts);
     advance(&s, 299999);
     assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
     advance(&s, 1);
@@ -105,11 +86,11 @@ static void test_a_step_during_the_examination_ends_it(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_timeouts);
-    progress(&s, 0, 1);
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 1);
     advance(&s, 60000);
     assert_non_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
-    progress(&s, 0, 2);
+    stage_progress(&s, 0, 2);
     tell(&s, 0, NULL, 0);
     tell(&s, 1, NULL, 0);
     advance(&s, 50000);
@@ -121,8 +102,8 @@ static void test_a_member_that_is_away_may_have_made_steps(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_timeouts);
-    progress(&s, 0, 1);
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 1);
     stage_close(&s, 0);
     s.channels[0] = 0;
     advance(&s, 200000);
@@ -139,8 +120,8 @@ static void test_who_does_not_answer_is_not_waited_for_for_ever(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 2, 1, with_timeouts);
-    progress(&s, 0, 1);
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 1);
     advance(&s, 60000);
     tell(&s, 0, NULL, 0);
     advance(&s, 9999);
@@ -154,9 +135,9 @@ static void test_without_limits_nothing_is_a_stall(void **state)
 {
     (void)state;
     struct stage s;
-    running(&s, 1, 1, NULL);
+    stage_run_with_orders(&s, 1, 1, NULL);
     advance(&s, 1000000);
-    progress(&s, 0, 1);
+    stage_progress(&s, 0, 1);
     advance(&s, 1000000);
     assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
     stage_release(&s);
@@ -247,8 +228,8 @@ static void test_the_rank_that_stands_out_is_blamed(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct stage s;
         struct rendezvous_evidence ranks[4];
-        running(&s, 1, 4, with_timeouts);
-        progress(&s, 0, 1);
+        stage_run_with_orders(&s, 1, 4, with_timeouts);
+        stage_progress(&s, 0, 1);
         advance(&s, 60000);
         memcpy(ranks, cases[i].ranks, sizeof ranks);
         for (uint32_t r = 0; r < 4; r++)
