@@ -93,7 +93,10 @@ eventually 10 all_run || fail "double: not 4 ranks"
 kill -9 "$(rank_pids double | awk '$1 == 3 {print $2}' | head -1)"
 kill_program controller
 ends double Succeeded
-job_is double .status.attempt 2 || fail "double: attempt"
+# The old controller may have died between two members' START: then they disagree, and the next one takes one attempt
+# more, without a charge. (docs/failures.md, "members that disagree")
+job_is double '.status.attempt | . == 2 or . == 3' true || fail "double: attempt"
+job_is double '.status.failures | length' 1 || fail "double: more than the one failure"
 job_is double .status.failures[0].rank 3 || { job double .status.failures; fail "double: the culprit"; }
 job_is double .status.failures[0].signal 9 || fail "double: the signal"
 echo "rank and controller: $SECONDS s"
