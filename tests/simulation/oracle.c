@@ -47,6 +47,12 @@ static bool has_live_rank(const struct sim_launcher *l)
 
 void oracle_excuse(struct sim *s, struct sim_job *job)
 {
+    oracle_excuse_mildly(s, job);
+    job->facts.shocks++;
+}
+
+void oracle_excuse_mildly(struct sim *s, struct sim_job *job)
+{
     job->facts.excused_ms = s->now_ms;
     job->facts.excuses++;
 }
@@ -212,6 +218,7 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l)
     if (attempt <= f->started_attempt)
         return;
     f->spawned_ms = s->now_ms;
+    f->stop_ms = -1;
     check_resume(s, l->job, resume);
     f->started_attempt = attempt;
     f->started_resume = resume;
@@ -321,11 +328,19 @@ static void check_attempt(struct sim *s, const struct sim_job *job, const cJSON 
         sim_violated(s, sentence, "%s: from %" PRId64 " to %" PRId64, job->name, was, is);
 }
 
+static void job_gone(struct sim *s, const cJSON *before)
+{
+    struct sim_job *job = job_of(s, before);
+    sim_say(s, text(before, "metadata.name"), "is gone");
+    if (job)
+        job->facts.forbidden_ms = 0;
+}
+
 static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
 {
     struct sim_job *job = now ? job_of(s, now) : NULL;
     if (!now && before)
-        sim_say(s, text(before, "metadata.name"), "is gone");
+        job_gone(s, before);
     if (!job)
         return;
     if (strcmp(text(before, "status.phase"), text(now, "status.phase")) != 0)
@@ -449,7 +464,7 @@ void oracle_step(struct sim *s)
 void oracle_begin(struct sim *s)
 {
     for (int i = 0; i < SIM_JOBS_MAX; i++) {
-        s->jobs[i].facts.excused_ms = -1;
+        s->jobs[i].facts.excused_ms = s->jobs[i].facts.stop_ms = -1;
         s->jobs[i].facts.started_resume = RENDEZVOUS_NO_STEP;
         s->jobs[i].facts.credited_step = RENDEZVOUS_NO_STEP;
     }
