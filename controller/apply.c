@@ -115,7 +115,6 @@ static void fly(struct controller *c, struct apply_request *r)
     if (r->order.key)
         HASH_ADD_KEYPTR(hh_key, a->keys, r->order.key, strlen(r->order.key), r);
     a->in_flight_count++;
-    c->metrics.count[METRIC_REQUESTS]++;
     effects_request(&c->effects, r->id, r->order.verb, r->order.path, r->order.content_type,
                     r->order.body, false);
 }
@@ -198,6 +197,7 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
     r->id = 0;
     if (error || r->body.failed)
         r->status = 0;
+    metrics_request(&c->metrics, api_verb(r->order.verb, r->order.path), r->status);
     bool wanted = !*r->order.job_uid || job_find(c, r->order.job_uid);
     if (!r->order.try_once && wanted && kube_status_is_retryable(r->status)) {
         c->metrics.count[METRIC_RETRIES]++;

@@ -11,6 +11,8 @@ void config_copy(struct controller_config *to, const struct controller_config *f
     to->identity = mlt_strdup(from->identity);
     to->lease_namespace = mlt_strdup(from->lease_namespace);
     to->channel_address = mlt_strdup(from->channel_address);
+    to->channel_service = mlt_strdup(from->channel_service);
+    to->pod_ip = mlt_strdup(from->pod_ip);
     to->launcher_image = mlt_strdup(from->launcher_image);
     to->launcher_command = mlt_strdup(from->launcher_command);
     to->version = mlt_strdup(from->version);
@@ -30,6 +32,8 @@ void config_release(struct controller_config *config)
     free_const(config->identity);
     free_const(config->lease_namespace);
     free_const(config->channel_address);
+    free_const(config->channel_service);
+    free_const(config->pod_ip);
     free_const(config->launcher_image);
     free_const(config->launcher_command);
     free_const(config->version);

@@ -288,6 +288,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
     wake = earlier(wake, view_pump(c));
     if (may_act(c))
         wake = earlier(wake, node_loss_pump(c));
+    wake = earlier(wake, channel_service_pump(c));
     if (leader_leads(&c->leader)) /* who gives the lease back writes nothing more */
         wake = earlier(wake, apply_pump(c));
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
@@ -304,7 +305,13 @@ bool controller_next_effect(struct controller *c, struct controller_effect *ret)
 
 void controller_metrics(const struct controller *c, struct mlt_text *out)
 {
+    gauges_write(c, out);
     metrics_write(&c->metrics, out);
+}
+
+void controller_took(struct controller *c, int64_t us)
+{
+    metrics_took(&c->metrics, us);
 }
 
 void controller_check(const struct controller *c)

@@ -37,6 +37,10 @@ struct controller_config {
     const char *identity; /* of this process in the lease, e.g. host name and a random suffix */
     const char *lease_namespace;  /* where Lease `mltrain-controller` lives */
     const char *channel_address;  /* "IP:port" that launchers connect to; stands in every pod */
+    /* In a cluster: the Service whose address that is (in lease_namespace; NULL: none), and where
+     * its EndpointSlice shall lead while we lead. */
+    const char *channel_service, *pod_ip;
+    uint16_t channel_port;
     const char *launcher_image;   /* of the init container that brings the launcher */
     const char *launcher_command; /* its path in that image */
     const char *version;          /* of this program */
@@ -126,7 +130,10 @@ bool controller_next_effect(struct controller *c, struct controller_effect *ret)
 /* Asserts what must hold between calls. Tests call it after each step. */
 void controller_check(const struct controller *c);
 
-/* Appends the counters as Prometheus text. */
+/* Tells how long the last step took, in microseconds: only the edge has a clock. */
+void controller_took(struct controller *c, int64_t us);
+
+/* Appends counters and gauges as Prometheus text. */
 struct mlt_text;
 void controller_metrics(const struct controller *c, struct mlt_text *out);
 

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
+#include "controller/edge_http.h"
 #include "lib/base/alloc.h"
 #include "lib/base/log.h"
 #include "lib/kube/transport/transport.h"
@@ -28,6 +29,7 @@ struct edge {
     struct controller *controller;
     struct kube_transport *transport;
     struct channel_server *server;
+    struct edge_http *http; /* NULL: none */
     struct edge_request *requests;
     uv_timer_t timer;
     uv_signal_t on_term, on_int;
@@ -56,7 +58,9 @@ static void edge_event(struct edge *e, struct controller_event event)
         return;
     event.now_ms = (int64_t)(uv_hrtime() / 1000000);
     event.wall_ms = wall_ms();
+    uint64_t begin = uv_hrtime();
     controller_step(e->controller, &event);
+    controller_took(e->controller, (int64_t)((uv_hrtime() - begin) / 1000));
     edge_drain(e);
 }
 
@@ -244,6 +248,7 @@ static void on_end_timer(uv_timer_t *timer)
     HASH_ITER(hh, e->requests, r, next)
     request_free(r);
     channel_server_free(e->server, NULL, NULL);
+    edge_http_free(e->http);
     close_handle((uv_handle_t *)&e->timer);
     close_handle((uv_handle_t *)&e->on_term);
     close_handle((uv_handle_t *)&e->on_int);
@@ -303,18 +308,25 @@ int edge_new(uv_loop_t *loop, const struct edge_config *config, struct edge **re
         return r;
     }
     r = open_channel(e, config, err);
+    if (r == 0 && config->http_address)
+        r = edge_http_new(loop, config->http_address, config->http_port, &e->http, err);
     if (r < 0) {
+        channel_server_free(e->server, NULL, NULL);
         kube_transport_free(e->transport, NULL, NULL);
         (void)uv_run(loop, UV_RUN_DEFAULT);
+        free(e->channel_address);
         free(e);
         return r;
     }
     start_handles(e);
     struct controller_config controller = config->controller;
     controller.channel_address = e->channel_address;
+    controller.channel_port = channel_server_port(e->server);
     controller.derive_key = derive_key;
     controller.derive_arg = e;
     e->controller = controller_new(&controller);
+    if (e->http)
+        edge_http_controller(e->http, e->controller);
     tell_ready(config->ready_fd);
     *ret = e;
     edge_event(e, (struct controller_event){.kind = CONTROLLER_TIMER});

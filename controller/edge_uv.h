@@ -22,6 +22,8 @@ struct edge_config {
     const char *listen_address; /* numeric */
     uint16_t listen_port;       /* 0: any */
     const char *advertise;      /* IP that launchers connect to; NULL: listen_address */
+    const char *http_address;   /* numeric, of the HTTP server; NULL: there is none */
+    uint16_t http_port;
     const unsigned char *master_key;
     int ready_fd; /* gets a newline when the channel is open; -1: none */
 };

@@ -2,7 +2,9 @@
 #ifndef CONTROLLER_INTERNAL_H
 #define CONTROLLER_INTERNAL_H
 
+#include "controller/api_right.h"
 #include "controller/apply.h"
+#include "controller/channel_service.h"
 #include "controller/controller.h"
 #include "controller/effects.h"
 #include "controller/event_record.h"
@@ -33,6 +35,7 @@ struct controller {
     struct metrics metrics;
     struct view view;
     struct leader leader;
+    struct channel_service channel_service;
     struct event_recorder events;
     struct ledger *ledger;
     struct job *jobs; /* hash by uid */
@@ -50,6 +53,12 @@ void controller_log(struct controller *c, enum mlt_log_level level, const char *
 /* ---- config.c ---- */
 void config_copy(struct controller_config *to, const struct controller_config *from);
 void config_release(struct controller_config *config);
+
+/* ---- gauges.c ---- */
+/* How long a job has waited in the queue. */
+int64_t job_waited_ms(const struct job *job);
+/* Appends what the controller is and holds now, as Prometheus text. */
+void gauges_write(const struct controller *c, struct mlt_text *out);
 
 /* ---- counts.c ---- */
 /* Brings the draft's numbers of pods up to date; true when one has changed. */

@@ -103,6 +103,7 @@ int64_t leader_pump(struct controller *c)
         }
         if (want.send) {
             l->request = ++c->next_id;
+            l->verb = api_verb(want.verb, want.path);
             l->status = 0;
             mlt_text_clear(&l->body);
             effects_request(&c->effects, l->request, want.verb, want.path, want.content_type,
@@ -138,6 +139,7 @@ bool leader_end(struct controller *c, uint64_t id, const char *error)
     if (!id || l->request != id)
         return false;
     l->request = 0;
+    metrics_request(&c->metrics, l->verb, error ? 0 : l->status);
     if (error)
         kube_lease_answer(l->lease, c->now_ms, 0, error, strlen(error));
     else

@@ -16,6 +16,7 @@ struct leader {
     struct kube_lease *lease;
     uint64_t request; /* under way, 0: none */
     int status;
+    const char *verb; /* of the request, for the metrics */
     struct mlt_text body;
     bool leads; /* as of the last look */
     bool has_led;

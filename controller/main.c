@@ -1,5 +1,4 @@
 /* mltrain-controller: reads its arguments, opens the edge, runs the loop. */
-#include <argp.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,153 +7,18 @@
 #include <sys/random.h>
 #include <time.h>
 #include <uv.h>
+#include "controller/api_right.h"
 #include "controller/edge_uv.h"
+#include "controller/options.h"
 #include "controller/state_file.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
-#include "lib/base/number.h"
 #include "lib/kube/transport/transport.h"
 
 /* How long the last port is waited for: 5 s in all. */
 #define PORT_RETRIES 20
 #define PORT_RETRY_MS 250
-
-struct arguments {
-    const char *kubeconfig, *context;
-    const char *listen, *advertise;
-    const char *master_key_file;
-    const char *launcher_image, *launcher_command;
-    const char *lease_namespace, *identity;
-    const char *log_level;
-    int ready_fd;
-    int64_t node_loss_ms;
-};
-
-enum option_key {
-    OPTION_KUBECONFIG = 256,
-    OPTION_CONTEXT,
-    OPTION_LISTEN,
-    OPTION_ADVERTISE,
-    OPTION_MASTER_KEY_FILE,
-    OPTION_LAUNCHER_IMAGE,
-    OPTION_LAUNCHER_COMMAND,
-    OPTION_LEASE_NAMESPACE,
-    OPTION_IDENTITY,
-    OPTION_READY_FD,
-    OPTION_NODE_LOSS_TIMEOUT,
-    OPTION_LOG_LEVEL,
-};
-
-static const struct argp_option options[] = {
-    {"kubeconfig", OPTION_KUBECONFIG, "FILE", 0,
-     "How to reach the API server (default: by kubectl's rules, then the pod's service account)",
-     0},
-    {"context", OPTION_CONTEXT, "NAME", 0, "Context of the kubeconfig", 0},
-    {"listen", OPTION_LISTEN, "IP:PORT", 0,
-     "Where launchers connect to (default 127.0.0.1:0; port 0: the one used last, else any)", 0},
-    {"advertise", OPTION_ADVERTISE, "IP", 0,
-     "Address that pods are told (default: that of --listen)", 0},
-    {"master-key-file", OPTION_MASTER_KEY_FILE, "FILE", 0,
-     "32 bytes from which the keys of all jobs are derived; made when it is missing", 0},
-    {"launcher-image", OPTION_LAUNCHER_IMAGE, "IMAGE", 0,
-     "Image of the init container that brings the launcher", 0},
-    {"launcher-command", OPTION_LAUNCHER_COMMAND, "PATH", 0,
-     "The launcher in that image (default /mltrain-launcher)", 0},
-    {"lease-namespace", OPTION_LEASE_NAMESPACE, "NAMESPACE", 0,
-     "Where the Lease mltrain-controller lives (default mltrain-system)", 0},
-    {"identity", OPTION_IDENTITY, "NAME", 0,
-     "This process in the lease; must differ between controllers (default: made up)", 0},
-    {"node-loss-timeout", OPTION_NODE_LOSS_TIMEOUT, "SECONDS", 0,
-     "From the last word of a launcher to the loss of its node, while the node's Lease is not "
-     "renewed (16 to 3600, default 20)",
-     0},
-    {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},
-    {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
-    {0},
-};
-
-static error_t parse_option(int key, char *value, struct argp_state *state)
-{
-    struct arguments *a = state->input;
-    struct mlt_error err = {0};
-    int64_t number;
-    switch (key) {
-    case OPTION_KUBECONFIG:
-        a->kubeconfig = value;
-        break;
-    case OPTION_CONTEXT:
-        a->context = value;
-        break;
-    case OPTION_LISTEN:
-        a->listen = value;
-        break;
-    case OPTION_ADVERTISE:
-        a->advertise = value;
-        break;
-    case OPTION_MASTER_KEY_FILE:
-        a->master_key_file = value;
-        break;
-    case OPTION_LAUNCHER_IMAGE:
-        a->launcher_image = value;
-        break;
-    case OPTION_LAUNCHER_COMMAND:
-        a->launcher_command = value;
-        break;
-    case OPTION_LEASE_NAMESPACE:
-        a->lease_namespace = value;
-        break;
-    case OPTION_IDENTITY:
-        a->identity = value;
-        break;
-    case OPTION_LOG_LEVEL:
-        a->log_level = value;
-        break;
-    case OPTION_NODE_LOSS_TIMEOUT:
-        if (mlt_parse_integer(value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
-                              CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
-            argp_error(state, "--node-loss-timeout: %s", err.text);
-        a->node_loss_ms = number * 1000;
-        break;
-    case OPTION_READY_FD:
-        if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)
-            argp_error(state, "--ready-fd: %s", err.text);
-        a->ready_fd = (int)number;
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
-
-static void print_version(FILE *stream, struct argp_state *state)
-{
-    (void)state;
-    (void)fprintf(stream, "mltrain-controller %s\n", MLTRAIN_VERSION);
-}
-
-static const struct argp parser = {
-    .options = options,
-    .parser = parse_option,
-    .doc = "Runs TrainingJobs: plans gangs, creates their pods, starts and restarts their ranks.",
-};
-
-/* "127.0.0.1:0" or "[::1]:0". */
-static int split_listen(const char *text, char **ret_address, uint16_t *ret_port,
-                        struct mlt_error *err)
-{
-    const char *colon = strrchr(text, ':');
-    int64_t port;
-    if (!colon || colon == text)
-        return mlt_fail(err, EINVAL, "--listen: `%s` is not IP:PORT", text);
-    if (mlt_parse_integer(colon + 1, 0, 65535, &port, err) < 0)
-        return mlt_fail_in(err, "--listen");
-    size_t length = (size_t)(colon - text);
-    bool brackets = text[0] == '[' && text[length - 1] == ']' && length > 2;
-    *ret_address = brackets ? mlt_strndup(text + 1, length - 2) : mlt_strndup(text, length);
-    *ret_port = (uint16_t)port;
-    return 0;
-}
 
 static int random_bytes(void *to, size_t size, struct mlt_error *err)
 {
@@ -163,7 +27,7 @@ static int random_bytes(void *to, size_t size, struct mlt_error *err)
     return 0;
 }
 
-static int load_key(const struct arguments *a, unsigned char key[CHANNEL_KEY_SIZE],
+static int load_key(const struct options *a, unsigned char key[CHANNEL_KEY_SIZE],
                     struct mlt_error *err)
 {
     if (a->master_key_file)
@@ -209,11 +73,28 @@ static int open_edge(uv_loop_t *loop, struct edge_config *config, struct state_f
     return r < 0 ? r : state_file_keep(state, edge_port(*ret), err);
 }
 
-static int run(const struct arguments *a, struct mlt_error *err)
+static struct controller_config controller_config(const struct options *a,
+                                                  const struct state_file *state, uint64_t seed)
 {
-    static const char *const gpus[] = {"nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared"};
+    return (struct controller_config){
+        .identity = a->identity ? a->identity : state->identity,
+        .lease_namespace = a->lease_namespace,
+        .channel_service = a->channel_service,
+        .pod_ip = a->pod_ip,
+        .launcher_image = a->launcher_image,
+        .launcher_command = a->launcher_command,
+        .version = MLTRAIN_VERSION,
+        .gpu_resources = a->gpu_resources,
+        .gpu_resources_count = a->gpu_resources_count,
+        .seed = seed,
+        .node_loss_ms = a->node_loss_ms,
+    };
+}
+
+static int run(const struct options *a, struct mlt_error *err)
+{
     unsigned char key[CHANNEL_KEY_SIZE];
-    cleanup_free char *address = NULL;
+    cleanup_free char *address = NULL, *http_address = NULL;
     struct kube_config kube = {0};
     struct state_file state = {.fd = -1};
     struct edge_config config = {
@@ -221,7 +102,9 @@ static int run(const struct arguments *a, struct mlt_error *err)
     uint64_t seed;
     uv_loop_t loop;
     struct edge *edge = NULL;
-    int r = split_listen(a->listen, &address, &config.listen_port, err);
+    int r = options_split("--listen", a->listen, &address, &config.listen_port, err);
+    if (r == 0 && a->http)
+        r = options_split("--http", a->http, &http_address, &config.http_port, err);
     if (r == 0)
         r = load_key(a, key, err);
     if (r == 0)
@@ -233,17 +116,8 @@ static int run(const struct arguments *a, struct mlt_error *err)
     if (r < 0)
         return r;
     config.listen_address = address;
-    config.controller = (struct controller_config){
-        .identity = a->identity ? a->identity : state.identity,
-        .lease_namespace = a->lease_namespace,
-        .launcher_image = a->launcher_image,
-        .launcher_command = a->launcher_command,
-        .version = MLTRAIN_VERSION,
-        .gpu_resources = gpus,
-        .gpu_resources_count = MLT_ARRAY_LENGTH(gpus),
-        .seed = seed,
-        .node_loss_ms = a->node_loss_ms,
-    };
+    config.http_address = http_address;
+    config.controller = controller_config(a, &state, seed);
     (void)uv_loop_init(&loop);
     r = open_edge(&loop, &config, &state, &edge, err);
     explicit_bzero(key, sizeof key);
@@ -259,22 +133,27 @@ static int run(const struct arguments *a, struct mlt_error *err)
     return r;
 }
 
+/* Scope, group (core: "-"), resource, verb, "named" where the role can name the objects, reason. */
+static int print_api_rights(void)
+{
+    const struct api_right *r;
+    for (size_t i = 0; api_right_at(i); i++) {
+        r = api_right_at(i);
+        (void)printf("%s\t%s\t%s\t%s\t%s\t%s\n", api_scope_name(r->scope),
+                     *r->group ? r->group : "-", r->resource, r->verb, r->named ? "named" : "any",
+                     r->why);
+    }
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int main(int argc, char **argv)
 {
-    struct arguments a = {
-        .listen = "127.0.0.1:0",
-        .launcher_image = "mltrain/launcher:" MLTRAIN_VERSION,
-        .launcher_command = "/mltrain-launcher",
-        .lease_namespace = "mltrain-system",
-        .log_level = "info",
-        .ready_fd = -1,
-    };
+    struct options a;
     struct mlt_error err = {0};
     enum mlt_log_level level = MLT_LOG_INFO;
-    argp_program_version_hook = print_version;
-    error_t bad = argp_parse(&parser, argc, argv, 0, NULL, &a);
-    if (bad)
-        return EXIT_FAILURE;
+    options_read(argc, argv, &a);
+    if (a.print_api_rights)
+        return print_api_rights();
     (void)signal(SIGPIPE, SIG_IGN);
     mlt_log_start("mltrain-controller", level);
     if (mlt_log_level_parse(a.log_level, &level, &err) < 0) {

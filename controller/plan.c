@@ -49,6 +49,7 @@ static void take_place(struct job *job, const struct decision *d)
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;
     job->placed = true;
+    metrics_waited(&c->metrics, job_waited_ms(job));
     mlt_hostlist_compress(nodes, d->d.nodes_count, &list);
     trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);
     mlt_text_release(&list);

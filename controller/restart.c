@@ -284,7 +284,7 @@ void restart_judge(struct job *job)
     suspect_judge(job, &decision);
     if (!v->requested && !v->diverged) {
         record_failure(job, v, message);
-        job->controller->metrics.count[METRIC_FAILURES]++;
+        metrics_failure(&job->controller->metrics, cause_word(v));
     }
     if (decision.fail) {
         tell(job, true, "AttemptFailed");

@@ -6,6 +6,7 @@
 #include "controller/internal.h"
 #include "controller/view_pods.h"
 #include "lib/base/alloc.h"
+#include "lib/base/number.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 #include "lib/kube/resource.h"
@@ -40,6 +41,18 @@ static bool node_is_ready(const cJSON *node)
     return false;
 }
 
+static int64_t node_gpus(const struct controller *c, const cJSON *node)
+{
+    const cJSON *allocatable = json_find(node, "status.allocatable");
+    int64_t sum = 0, count;
+    for (uint32_t i = 0; i < c->config.gpu_resources_count; i++) {
+        const cJSON *value = json_member(allocatable, c->config.gpu_resources[i]);
+        if (cJSON_IsString(value) && mlt_quantity_parse(value->valuestring, &count, NULL) == 0)
+            sum += count;
+    }
+    return sum;
+}
+
 static void node_seen(struct view_source *s, const cJSON *object)
 {
     struct controller *c = s->controller;
@@ -56,6 +69,7 @@ static void node_seen(struct view_source *s, const cJSON *object)
     if (!ready && (changed || !n->unready_since_ms))
         n->unready_since_ms = c->now_ms;
     n->ready = ready;
+    n->gpus = node_gpus(c, object);
     ledger_node(c->ledger, object, c->now_ms);
     if (changed || !ready)
         node_loss_check(c, name);
@@ -264,6 +278,8 @@ static int64_t source_pump(struct view_source *s)
         }
         if (want.send) {
             s->request = ++c->next_id;
+            s->verb = api_verb("GET", want.path);
+            s->status = 0;
             if (!want.is_watch)
                 s->lists_asked++;
             effects_request(&c->effects, s->request, "GET", want.path, NULL, NULL, want.is_watch);
@@ -307,6 +323,8 @@ bool view_status(struct controller *c, uint64_t id, int status, int64_t retry_af
     struct view_source *s = source_of(c, id);
     if (!s)
         return false;
+    s->status = status;
+    metrics_request(&c->metrics, s->verb, status);
     kube_reflector_status(s->reflector, c->now_ms, status, retry_after_ms);
     return true;
 }
@@ -326,6 +344,8 @@ bool view_end(struct controller *c, uint64_t id, const char *error)
     if (!s)
         return false;
     s->request = 0;
+    if (!s->status)
+        metrics_request(&c->metrics, s->verb, 0);
     kube_reflector_end(s->reflector, c->now_ms, error);
     note_trouble(s);
     if (!s->was_synced && kube_reflector_synced(s->reflector)) {
@@ -338,10 +358,27 @@ bool view_end(struct controller *c, uint64_t id, const char *error)
     return true;
 }
 
+const char *view_source_name(enum view_kind kind)
+{
+    return kube_resource_info(view_resources[kind])->plural;
+}
+
+bool view_source_synced(const struct view *v, enum view_kind kind)
+{
+    return v->sources[kind].reflector && kube_reflector_synced(v->sources[kind].reflector);
+}
+
+const char *view_source_trouble(const struct view *v, enum view_kind kind)
+{
+    const char *trouble =
+        v->sources[kind].reflector ? kube_reflector_trouble(v->sources[kind].reflector) : "";
+    return *trouble ? trouble : "has not been listed yet";
+}
+
 bool view_synced(const struct view *v)
 {
     for (int kind = 0; kind < VIEW_COUNT; kind++)
-        if (!v->sources[kind].reflector || !kube_reflector_synced(v->sources[kind].reflector))
+        if (!view_source_synced(v, (enum view_kind)kind))
             return false;
     return true;
 }

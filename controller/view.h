@@ -79,6 +79,7 @@ struct view_lease {
 struct view_node {
     char *name;
     bool ready;
+    int64_t gpus;             /* allocatable, of all configured resources together */
     bool lost;                /* its Lease has not been renewed while somebody there was silent */
     int64_t unready_since_ms; /* while it is not ready */
     struct view_lease lease;
@@ -101,6 +102,8 @@ struct view_source {
     unsigned lists_asked; /* lists requested */
     uint64_t version;     /* newest that a list or the watch has told; kept for pods */
     bool was_synced;
+    const char *verb; /* of the request, for the metrics */
+    int status;       /* of its answer, 0: none yet */
 };
 
 struct view {
@@ -124,6 +127,10 @@ bool view_body(struct controller *c, uint64_t id, const char *data, size_t lengt
 bool view_end(struct controller *c, uint64_t id, const char *error);
 
 /* Whether every collection has been listed once. */
+/* Of one collection: its plural name, whether it has been listed, why not. */
+const char *view_source_name(enum view_kind kind);
+bool view_source_synced(const struct view *v, enum view_kind kind);
+const char *view_source_trouble(const struct view *v, enum view_kind kind);
 bool view_synced(const struct view *v);
 
 /* The first pod of a job, NULL when it has none; follow next_of_job. Pods are a job's when it is

@@ -15,6 +15,7 @@
     XX(CONFIGMAP, "", "v1", "configmaps", "ConfigMap", true)                                       \
     XX(NAMESPACE, "", "v1", "namespaces", "Namespace", false)                                      \
     XX(EVENT, "", "v1", "events", "Event", true)                                                   \
+    XX(ENDPOINTSLICE, "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true)           \
     XX(LEASE, "coordination.k8s.io", "v1", "leases", "Lease", true)                                \
     XX(PRIORITYCLASS, "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false)        \
     XX(CRD, "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", \

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "controller/api_right.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 
@@ -42,9 +43,20 @@ static void close_channel(struct world *w, uint64_t id)
         }
 }
 
+/* The chart's roles allow what stands in the table and nothing else. */
+static void check_right(struct world *w, const struct controller_effect *effect)
+{
+    const struct api_right *right = api_right_find(effect->verb, effect->path, "mltrain-system");
+    if (!right)
+        fail_msg("no right for %s %s: it must stand in controller/api_right.h", effect->verb,
+                 effect->path);
+    w->rights_used |= UINT64_C(1) << (right - api_right_at(0));
+}
+
 static void send_request(struct world *w, const struct controller_effect *effect)
 {
     struct world_event *e = world_push(w, CONTROLLER_TIMER, effect->id);
+    check_right(w, effect);
     e->verb = effect->verb;
     e->path = mlt_strdup(effect->path);
     e->body = mlt_strdup(effect->body);
@@ -132,6 +144,9 @@ static void new_controller(struct world *w)
         .identity = "tester",
         .lease_namespace = "mltrain-system",
         .channel_address = w->channel_address ? w->channel_address : WORLD_CHANNEL,
+        .channel_service = w->has_service ? "mltrain-channel" : NULL,
+        .pod_ip = "203.0.113.5",
+        .channel_port = 7777,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",
         .version = "1",

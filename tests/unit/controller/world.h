@@ -2,7 +2,8 @@
  * kubelet that runs pods at once, launchers that answer as launchers do, and the controller between
  * them. Time stands still until a test moves it. The controller's invariants are checked after each
  * step; that no START goes out before its attempt stands in the status, and that no two live pods
- * hold one slot, is checked at every effect. */
+ * hold one slot, is checked at every effect, and that every request stands in the
+ * table of rights. */
 #ifndef TESTS_CONTROLLER_WORLD_H
 #define TESTS_CONTROLLER_WORLD_H
 
@@ -81,6 +82,8 @@ struct world {
     char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
     const char *refuse_pod;      /* message of a 403 for real creations */
+    bool has_service;            /* the channel of the next controllers has a Service */
+    uint64_t rights_used;        /* bit i: a request fell under api_right_at(i) */
     const char *channel_address; /* of the next controllers, NULL: the usual one */
     bool slow_garbage;           /* pods outlive their job */
     const char *tail;            /* last output of a rank that fails; NULL: an ordinary one */

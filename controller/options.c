@@ -1,0 +1,210 @@
+/* Arguments: their table, their defaults, and what is wrong with them. See options.h. */
+#include "controller/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "controller/controller.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/number.h"
+
+enum option_key {
+    OPTION_KUBECONFIG = 256,
+    OPTION_CONTEXT,
+    OPTION_LISTEN,
+    OPTION_ADVERTISE,
+    OPTION_HTTP,
+    OPTION_CHANNEL_SERVICE,
+    OPTION_POD_IP,
+    OPTION_MASTER_KEY_FILE,
+    OPTION_LAUNCHER_IMAGE,
+    OPTION_LAUNCHER_COMMAND,
+    OPTION_LAUNCHER_PULL_SECRET,
+    OPTION_GPU_RESOURCE,
+    OPTION_LEASE_NAMESPACE,
+    OPTION_IDENTITY,
+    OPTION_READY_FD,
+    OPTION_NODE_LOSS_TIMEOUT,
+    OPTION_LOG_LEVEL,
+    OPTION_PRINT_API_RIGHTS,
+};
+
+static const struct argp_option options[] = {
+    {"kubeconfig", OPTION_KUBECONFIG, "FILE", 0,
+     "How to reach the API server (default: by kubectl's rules, then the pod's service account)",
+     0},
+    {"context", OPTION_CONTEXT, "NAME", 0, "Context of the kubeconfig", 0},
+    {"listen", OPTION_LISTEN, "IP:PORT", 0,
+     "Where launchers connect to (default 127.0.0.1:0; port 0: the one used last, else any)", 0},
+    {"advertise", OPTION_ADVERTISE, "IP", 0,
+     "Address that pods are told (default: that of --listen)", 0},
+    {"http", OPTION_HTTP, "IP:PORT", 0,
+     "Where /metrics, /healthz and /readyz are served (default: nowhere)", 0},
+    {"channel-service", OPTION_CHANNEL_SERVICE, "NAME", 0,
+     "Service without a selector in --lease-namespace whose address is that of --advertise: the "
+     "leader makes it lead to --pod-ip (default: none)",
+     0},
+    {"pod-ip", OPTION_POD_IP, "IP", 0, "Address of this pod, for --channel-service", 0},
+    {"master-key-file", OPTION_MASTER_KEY_FILE, "FILE", 0,
+     "32 bytes from which the keys of all jobs are derived; made when it is missing", 0},
+    {"launcher-image", OPTION_LAUNCHER_IMAGE, "IMAGE", 0,
+     "Image of the init container that brings the launcher", 0},
+    {"launcher-command", OPTION_LAUNCHER_COMMAND, "PATH", 0,
+     "The launcher in that image (default /mltrain-launcher)", 0},
+    {"launcher-pull-secret", OPTION_LAUNCHER_PULL_SECRET, "NAME", 0,
+     "Secret in the job's namespace with which that image is pulled; may be given several times",
+     0},
+    {"gpu-resource", OPTION_GPU_RESOURCE, "NAME", 0,
+     "Extended resource that counts as GPUs; may be given several times (default nvidia.com/gpu, "
+     "amd.com/gpu and nvidia.com/gpu.shared)",
+     0},
+    {"lease-namespace", OPTION_LEASE_NAMESPACE, "NAMESPACE", 0,
+     "Where the Lease mltrain-controller lives (default mltrain-system)", 0},
+    {"identity", OPTION_IDENTITY, "NAME", 0,
+     "This process in the lease; must differ between controllers (default: made up)", 0},
+    {"node-loss-timeout", OPTION_NODE_LOSS_TIMEOUT, "SECONDS", 0,
+     "From the last word of a launcher to the loss of its node, while the node's Lease is not "
+     "renewed (16 to 3600, default 20)",
+     0},
+    {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},
+    {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
+    {"print-api-rights", OPTION_PRINT_API_RIGHTS, NULL, 0,
+     "Print what it asks of the API server, a line for each verb, and exit", 0},
+    {0},
+};
+
+static void add(const char **list, uint32_t *count, uint32_t max, char *value,
+                struct argp_state *state)
+{
+    if (*count == max)
+        argp_error(state, "more than %u of one kind: `%s`", max, value);
+    list[(*count)++] = value;
+}
+
+/* Options whose value is kept as it is. */
+static const char **text_option(struct options *o, int key)
+{
+    switch (key) {
+    case OPTION_KUBECONFIG:
+        return &o->kubeconfig;
+    case OPTION_CONTEXT:
+        return &o->context;
+    case OPTION_LISTEN:
+        return &o->listen;
+    case OPTION_ADVERTISE:
+        return &o->advertise;
+    case OPTION_HTTP:
+        return &o->http;
+    case OPTION_CHANNEL_SERVICE:
+        return &o->channel_service;
+    case OPTION_POD_IP:
+        return &o->pod_ip;
+    case OPTION_MASTER_KEY_FILE:
+        return &o->master_key_file;
+    case OPTION_LAUNCHER_IMAGE:
+        return &o->launcher_image;
+    case OPTION_LAUNCHER_COMMAND:
+        return &o->launcher_command;
+    case OPTION_LEASE_NAMESPACE:
+        return &o->lease_namespace;
+    case OPTION_IDENTITY:
+        return &o->identity;
+    case OPTION_LOG_LEVEL:
+        return &o->log_level;
+    default:
+        return NULL;
+    }
+}
+
+static error_t parse_option(int key, char *value, struct argp_state *state)
+{
+    struct options *o = state->input;
+    struct mlt_error err = {0};
+    int64_t number;
+    const char **text = text_option(o, key);
+    if (text) {
+        *text = value;
+        return 0;
+    }
+    switch (key) {
+    case OPTION_NODE_LOSS_TIMEOUT:
+        if (mlt_parse_integer(value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
+                              CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
+            argp_error(state, "--node-loss-timeout: %s", err.text);
+        o->node_loss_ms = number * 1000;
+        break;
+    case OPTION_READY_FD:
+        if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)
+            argp_error(state, "--ready-fd: %s", err.text);
+        o->ready_fd = (int)number;
+        break;
+    case OPTION_LAUNCHER_PULL_SECRET:
+        add(o->pull_secrets, &o->pull_secrets_count, OPTIONS_PULL_SECRETS_MAX, value, state);
+        break;
+    case OPTION_GPU_RESOURCE:
+        add(o->gpu_resources, &o->gpu_resources_count, OPTIONS_GPU_RESOURCES_MAX, value, state);
+        break;
+    case OPTION_PRINT_API_RIGHTS:
+        o->print_api_rights = true;
+        break;
+    case ARGP_KEY_END:
+        if (o->channel_service && !o->pod_ip)
+            argp_error(state, "--channel-service needs --pod-ip");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static void print_version(FILE *stream, struct argp_state *state)
+{
+    (void)state;
+    (void)fprintf(stream, "mltrain-controller %s\n", MLTRAIN_VERSION);
+}
+
+static const struct argp parser = {
+    .options = options,
+    .parser = parse_option,
+    .doc = "Runs TrainingJobs: plans gangs, creates their pods, starts and restarts their ranks.",
+};
+
+void options_read(int argc, char **argv, struct options *ret)
+{
+    static const char *const gpus[] = {"nvidia.com/gpu", "amd.com/gpu", "nvidia.com/gpu.shared"};
+    struct options o = {
+        .listen = "127.0.0.1:0",
+        .launcher_image = "mltrain/launcher:" MLTRAIN_VERSION,
+        .launcher_command = "/mltrain-launcher",
+        .lease_namespace = "mltrain-system",
+        .log_level = "info",
+        .ready_fd = -1,
+    };
+    argp_program_version_hook = print_version;
+    if (argp_parse(&parser, argc, argv, 0, NULL, &o))
+        exit(EXIT_FAILURE);
+    if (!o.gpu_resources_count) {
+        memcpy(o.gpu_resources, gpus, sizeof gpus);
+        o.gpu_resources_count = MLT_ARRAY_LENGTH(gpus);
+    }
+    *ret = o;
+}
+
+int options_split(const char *option, const char *text, char **ret_address, uint16_t *ret_port,
+                  struct mlt_error *err)
+{
+    const char *colon = strrchr(text, ':');
+    int64_t port;
+    if (!colon || colon == text)
+        return mlt_fail(err, EINVAL, "%s: `%s` is not IP:PORT", option, text);
+    if (mlt_parse_integer(colon + 1, 0, 65535, &port, err) < 0)
+        return mlt_fail_in(err, "%s", option);
+    size_t length = (size_t)(colon - text);
+    bool brackets = text[0] == '[' && text[length - 1] == ']' && length > 2;
+    *ret_address = brackets ? mlt_strndup(text + 1, length - 2) : mlt_strndup(text, length);
+    *ret_port = (uint16_t)port;
+    return 0;
+}
