@@ -168,6 +168,8 @@ static void create_pod(struct job *job, struct member *m)
         .channel_address = c->config.channel_address,
         .launcher_image = c->config.launcher_image,
         .launcher_command = c->config.launcher_command,
+        .pull_secrets = c->config.pull_secrets,
+        .pull_secrets_count = c->config.pull_secrets_count,
     };
     m->tried = build.creation;
     m->creating = true;

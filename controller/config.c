@@ -3,6 +3,14 @@
 #include "controller/internal.h"
 #include "lib/base/alloc.h"
 
+static const char *const *copy_list(const char *const *from, uint32_t count)
+{
+    const char **to = mlt_calloc(count + 1u, sizeof *to);
+    for (uint32_t i = 0; i < count; i++)
+        to[i] = mlt_strdup(from[i]);
+    return to;
+}
+
 void config_copy(struct controller_config *to, const struct controller_config *from)
 {
     *to = *from;
@@ -16,15 +24,20 @@ void config_copy(struct controller_config *to, const struct controller_config *f
     to->launcher_image = mlt_strdup(from->launcher_image);
     to->launcher_command = mlt_strdup(from->launcher_command);
     to->version = mlt_strdup(from->version);
-    const char **gpus = mlt_calloc(from->gpu_resources_count + 1, sizeof *gpus);
-    for (uint32_t i = 0; i < from->gpu_resources_count; i++)
-        gpus[i] = mlt_strdup(from->gpu_resources[i]);
-    to->gpu_resources = gpus;
+    to->gpu_resources = copy_list(from->gpu_resources, from->gpu_resources_count);
+    to->pull_secrets = copy_list(from->pull_secrets, from->pull_secrets_count);
 }
 
 static void free_const(const void *pointer)
 {
     free((void *)(uintptr_t)pointer);
+}
+
+static void free_list(const char *const *list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        free_const(list[i]);
+    free_const(list);
 }
 
 void config_release(struct controller_config *config)
@@ -37,7 +50,6 @@ void config_release(struct controller_config *config)
     free_const(config->launcher_image);
     free_const(config->launcher_command);
     free_const(config->version);
-    for (uint32_t i = 0; i < config->gpu_resources_count; i++)
-        free_const(config->gpu_resources[i]);
-    free_const(config->gpu_resources);
+    free_list(config->gpu_resources, config->gpu_resources_count);
+    free_list(config->pull_secrets, config->pull_secrets_count);
 }

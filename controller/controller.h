@@ -35,15 +35,17 @@ struct controller;
 
 struct controller_config {
     const char *identity; /* of this process in the lease, e.g. host name and a random suffix */
-    const char *lease_namespace;  /* where Lease `mltrain-controller` lives */
-    const char *channel_address;  /* "IP:port" that launchers connect to; stands in every pod */
+    const char *lease_namespace; /* where Lease `mltrain-controller` lives */
+    const char *channel_address; /* "IP:port" that launchers connect to; stands in every pod */
     /* In a cluster: the Service whose address that is (in lease_namespace; NULL: none), and where
      * its EndpointSlice shall lead while we lead. */
     const char *channel_service, *pod_ip;
     uint16_t channel_port;
-    const char *launcher_image;   /* of the init container that brings the launcher */
-    const char *launcher_command; /* its path in that image */
-    const char *version;          /* of this program */
+    const char *launcher_image;      /* of the init container that brings the launcher */
+    const char *launcher_command;    /* its path in that image */
+    const char *const *pull_secrets; /* with which that image is pulled, in the job's namespace */
+    uint32_t pull_secrets_count;
+    const char *version; /* of this program */
     const char *const *gpu_resources;
     uint32_t gpu_resources_count;
     uint64_t seed;     /* of the one generator */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <uv.h>
 #include "controller/api_right.h"
+#include "controller/crd_update.h"
 #include "controller/edge_uv.h"
 #include "controller/options.h"
 #include "controller/state_file.h"
@@ -83,6 +84,8 @@ static struct controller_config controller_config(const struct options *a,
         .pod_ip = a->pod_ip,
         .launcher_image = a->launcher_image,
         .launcher_command = a->launcher_command,
+        .pull_secrets = a->pull_secrets,
+        .pull_secrets_count = a->pull_secrets_count,
         .version = MLTRAIN_VERSION,
         .gpu_resources = a->gpu_resources,
         .gpu_resources_count = a->gpu_resources_count,
@@ -133,6 +136,16 @@ static int run(const struct options *a, struct mlt_error *err)
     return r;
 }
 
+static int update_crds(const struct options *a, struct mlt_error *err)
+{
+    struct kube_config kube = {0};
+    int r = kube_config_load(a->kubeconfig, a->context, &kube, err);
+    if (r == 0)
+        r = crd_update_folder(&kube, a->update_crds, err);
+    kube_config_release(&kube);
+    return r;
+}
+
 /* Scope, group (core: "-"), resource, verb, "named" where the role can name the objects, reason. */
 static int print_api_rights(void)
 {
@@ -161,7 +174,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     mlt_log_start("mltrain-controller", level);
-    int r = run(&a, &err);
+    int r = a.update_crds ? update_crds(&a, &err) : run(&a, &err);
     if (r < 0)
         mlt_log(MLT_LOG_ERROR, "cannot start error=\"%s\"", err.text);
     return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

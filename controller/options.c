@@ -2,6 +2,7 @@
 #include "controller/options.h"
 
 #include <argp.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ enum option_key {
     OPTION_NODE_LOSS_TIMEOUT,
     OPTION_LOG_LEVEL,
     OPTION_PRINT_API_RIGHTS,
+    OPTION_UPDATE_CRDS,
 };
 
 static const struct argp_option options[] = {
@@ -73,6 +75,10 @@ static const struct argp_option options[] = {
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
     {"print-api-rights", OPTION_PRINT_API_RIGHTS, NULL, 0,
      "Print what it asks of the API server, a line for each verb, and exit", 0},
+    {"update-crds", OPTION_UPDATE_CRDS, "FOLDER", 0,
+     "Bring the CustomResourceDefinitions of the cluster up to those in FOLDER, never back, and "
+     "exit",
+     0},
     {0},
 };
 
@@ -110,6 +116,8 @@ static const char **text_option(struct options *o, int key)
         return &o->launcher_command;
     case OPTION_LEASE_NAMESPACE:
         return &o->lease_namespace;
+    case OPTION_UPDATE_CRDS:
+        return &o->update_crds;
     case OPTION_IDENTITY:
         return &o->identity;
     case OPTION_LOG_LEVEL:
@@ -117,6 +125,28 @@ static const char **text_option(struct options *o, int key)
     default:
         return NULL;
     }
+}
+
+static bool is_ip(const char *text)
+{
+    unsigned char binary[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, text, binary) == 1 || inet_pton(AF_INET6, text, binary) == 1;
+}
+
+/* "$(NAME)" is what a pod gets in place of a variable that was not there when it started. */
+static void check_addresses(const struct options *o, struct argp_state *state)
+{
+    if (o->advertise && !is_ip(o->advertise))
+        argp_failure(state, EXIT_FAILURE, 0, "--advertise: `%s` is not an IP address%s",
+                     o->advertise,
+                     strncmp(o->advertise, "$(", 2) == 0
+                         ? ": the node does not know the Service of the channel yet; started "
+                           "again, this controller will find it"
+                         : "");
+    if (o->pod_ip && !is_ip(o->pod_ip))
+        argp_error(state, "--pod-ip: `%s` is not an IP address", o->pod_ip);
+    if (o->channel_service && !o->pod_ip)
+        argp_error(state, "--channel-service needs --pod-ip");
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -151,8 +181,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         o->print_api_rights = true;
         break;
     case ARGP_KEY_END:
-        if (o->channel_service && !o->pod_ip)
-            argp_error(state, "--channel-service needs --pod-ip");
+        check_addresses(o, state);
         break;
     default:
         return ARGP_ERR_UNKNOWN;

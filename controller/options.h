@@ -24,7 +24,8 @@ struct options {
     const char *log_level;
     int ready_fd;
     int64_t node_loss_ms;
-    bool print_api_rights; /* print them and exit */
+    bool print_api_rights;   /* print them and exit */
+    const char *update_crds; /* a folder: update them and exit; NULL: no */
 };
 
 /* Reads the arguments and fills in defaults; ends the process on --help, --version and mistakes.

@@ -307,6 +307,24 @@ static void put_first(cJSON *spec, cJSON *container)
         json_append(list, container);
 }
 
+/* Each once: the list is a map by name. */
+static void add_pull_secrets(cJSON *spec, const struct pod_build *b)
+{
+    for (uint32_t i = 0; i < b->pull_secrets_count; i++) {
+        const cJSON *secret;
+        bool is_there = false;
+        cJSON_ArrayForEach(secret, json_member(spec, "imagePullSecrets"))
+        {
+            is_there |= strcmp(json_string(secret, "name", ""), b->pull_secrets[i]) == 0;
+        }
+        if (is_there)
+            continue;
+        cJSON *added = cJSON_CreateObject(), *list = json_set_array(spec, "imagePullSecrets");
+        json_set_string(added, "name", b->pull_secrets[i]);
+        json_append(list, added);
+    }
+}
+
 static void build_spec(cJSON *spec, const struct pod_build *b, const char *hostname)
 {
     int64_t grace = b->tj->spec.checkpoint.grace_period_seconds + POD_BUILD_GRACE_EXTRA_SECONDS;
@@ -314,6 +332,7 @@ static void build_spec(cJSON *spec, const struct pod_build *b, const char *hostn
         json_set_integer(spec, "terminationGracePeriodSeconds", grace);
     json_set_string(spec, "restartPolicy", "Never");
     json_set_string(spec, "priorityClassName", b->tj->spec.priority_class);
+    add_pull_secrets(spec, b);
     if (!json_member(spec, "hostname"))
         json_set_string(spec, "hostname", hostname);
     if (!b->node)

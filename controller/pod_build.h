@@ -22,6 +22,8 @@ struct pod_build {
     const char *node; /* NULL: none (a dry run) */
     int binding;      /* enum trainingjob_binding: NODE or AFFINITY */
     const char *channel_address, *launcher_image, *launcher_command;
+    const char *const *pull_secrets; /* of the launcher's image; added to the pod's own */
+    uint32_t pull_secrets_count;
 };
 
 /* -EINVAL when the template has no container with a command. The caller frees *ret_pod. */

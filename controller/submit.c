@@ -104,6 +104,8 @@ void submit_probe(struct job *job)
         .channel_address = c->config.channel_address,
         .launcher_image = c->config.launcher_image,
         .launcher_command = c->config.launcher_command,
+        .pull_secrets = c->config.pull_secrets,
+        .pull_secrets_count = c->config.pull_secrets_count,
     };
     if (pod_build(&build, &pod, &err) < 0) {
         show_refusal(job, "PodRefused", err.text);

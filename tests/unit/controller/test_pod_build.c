@@ -217,6 +217,32 @@ static void test_a_container_without_a_command_is_refused_with_its_name(void **s
     trainingjob_release(&tj);
 }
 
+static void test_pull_secrets_of_the_launcher_join_those_of_the_pod(void **state)
+{
+    static const char *const secrets[] = {"mine", "launcher"};
+    static const char template_[] =
+        "{\"spec\":{\"imagePullSecrets\":[{\"name\":\"mine\"}],\"containers\":[{\"name\":\"c\","
+        "\"image\":\"i\",\"command\":[\"x\"]}]}}";
+    struct trainingjob tj;
+    cJSON *pod = NULL;
+    (void)state;
+    make_job(template_, "", &tj);
+    struct pod_build b = {.tj = &tj,
+                          .role = &tj.spec.workers,
+                          .creation = 1,
+                          .channel_address = "a:1",
+                          .launcher_image = "l",
+                          .launcher_command = "/l",
+                          .pull_secrets = secrets,
+                          .pull_secrets_count = 2};
+    assert_int_equal(pod_build(&b, &pod, NULL), 0);
+    assert_int_equal(json_size(pod, "spec.imagePullSecrets"), 2);
+    assert_string_equal(json_string(pod, "spec.imagePullSecrets[0].name", ""), "mine");
+    assert_string_equal(json_string(pod, "spec.imagePullSecrets[1].name", ""), "launcher");
+    cJSON_Delete(pod);
+    trainingjob_release(&tj);
+}
+
 static void test_reserved_variables_are_found(void **state)
 {
     cleanup_json cJSON *template_ = NULL;
@@ -251,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_with_affinity_the_node_is_required_in_every_term),
         cmocka_unit_test(test_auto_leaves_to_the_scheduler_what_only_it_can_decide),
         cmocka_unit_test(test_a_container_without_a_command_is_refused_with_its_name),
+        cmocka_unit_test(test_pull_secrets_of_the_launcher_join_those_of_the_pod),
         cmocka_unit_test(test_reserved_variables_are_found),
         cmocka_unit_test(test_the_secret_is_immutable_owned_and_holds_the_key),
     };
