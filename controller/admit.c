@@ -72,6 +72,7 @@ void admit_make_key(struct job *job)
 static void creation_ended(struct job *job, struct member *m)
 {
     job->creations--;
+    job->former_creations &= job->creations > 0;
     job->members_stale = true;
     job_touch(job);
     if (m)
@@ -120,8 +121,9 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     if (!job)
         return;
     struct member *m = order->index < job->members_count ? &job->members[order->index] : NULL;
+    bool former = job->former_creations; /* then all of them are: the members are others by now */
     bool taken = answer->status == 409 && strcmp(answer->reason, "AlreadyExists") == 0;
-    if (taken && m) {
+    if (taken && m && !former) {
         read_taken(job, m);
         return;
     }
@@ -131,7 +133,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         view_pod_answered(c, answer->object);
     }
     creation_ended(job, m);
-    if (created)
+    if (created || former)
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     event_record(job, true, "PodRefused", "%s", answer->words);
@@ -193,11 +195,33 @@ static void create_pod(struct job *job, struct member *m)
                   });
 }
 
+/* Two statuses may promise one place: the write that gave it back was never stored, and a next
+ * controller finds both. Who comes first for a pod there makes room. */
+static void leave_overfull_node(struct job *job, struct member *m)
+{
+    job_log(job, MLT_LOG_WARNING, "node is promised twice role=%s index=%u node=%s", m->role,
+            m->slot, m->node);
+    if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED) {
+        member_unplace(job, m);
+        return;
+    }
+    cleanup_free char *words = mlt_asprintf("other gangs hold node %s", m->node);
+    trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    m->dead = true;
+}
+
 void admit_create_pods(struct job *job)
 {
-    for (uint32_t i = 0; i < job->members_count; i++)
-        if (member_to_create(job, &job->members[i]))
-            create_pod(job, &job->members[i]);
+    struct controller *c = job->controller;
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        struct member *m = &job->members[i];
+        if (!member_to_create(job, m))
+            continue;
+        if (ledger_node_is_overfull(c->ledger, m->node, c->now_ms))
+            leave_overfull_node(job, m);
+        else
+            create_pod(job, m);
+    }
 }
 
 /* ---- back ---- */

@@ -383,6 +383,7 @@ void job_drop_gang(struct job *job)
     }
     free(steal_ptr(&job->members));
     job->members_count = 0;
+    job->former_creations |= job->creations > 0;
     if (job->coordinator)
         coordinator_free(job->coordinator);
     job->coordinator = NULL;

@@ -113,7 +113,8 @@ struct job {
     bool key_asked, has_key;
     int64_t key_again_ms;
     char *undo_words;   /* what the API server said against a pod, NULL */
-    unsigned creations; /* of pods, under way */
+    unsigned creations;    /* of pods, under way */
+    bool former_creations; /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger; /* when these have ended and the status says so */
 
     struct coordinator *coordinator;

@@ -31,6 +31,8 @@ bool member_to_create(const struct job *job, const struct member *m)
     const struct controller *c = job->controller;
     if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))
         return false;
+    if (job->former_creations)
+        return false; /* one of them may be for this very slot, under another name */
     if (!node_loss_is_well(c, m->node))
         return false; /* it comes back soon, or is given up: node_loss.c */
     return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;
@@ -215,7 +217,9 @@ void members_leave_former(struct job *job)
 {
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
-        bool over = view_pod_terminal(p) || node_loss_is_stranded(job->controller, p);
+        /* One that is stranded on the member's own node still has its place there. */
+        bool over = view_pod_terminal(p) || (node_loss_is_stranded(job->controller, p) &&
+                                             !(m && m->node && strcmp(m->node, p->node) == 0));
         if (m && over && p->creation > m->former)
             m->former = p->creation;
     }

@@ -53,6 +53,10 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
+/* Whether placed gangs hold more of a node than it has. A plan never makes it so: a controller that
+ * has just come finds it when a status that gave a place back was never stored, and the place was
+ * given away; or the node has become smaller. What pods of others use is not looked at. */
+bool ledger_node_is_overfull(struct ledger *l, const char *name, int64_t now_ms);
 /* This job's pods avoid a node until then (rejections, node trouble). */
 void ledger_job_avoids(struct ledger *l, const char *uid, const char *node, int64_t until_ms,
                        int64_t now_ms);

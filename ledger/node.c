@@ -169,3 +169,18 @@ void ledger_node_others(const struct ledger *l, const struct ledger_node *node, 
         if (!node->pods[i]->covered)
             ledger_use_add(l, &node->pods[i]->use, ret);
 }
+
+bool ledger_node_is_overfull(struct ledger *l, const char *name, int64_t now_ms)
+{
+    struct gang_node_view view;
+    if (l->changed && ledger_sync(l, now_ms, NULL) < 0)
+        return false; /* the next plan says why */
+    const struct ledger_node *node = ledger_map_find(&l->nodes, name);
+    if (!node || !node->known || node->number == LEDGER_NO_NUMBER)
+        return false;
+    gang_node(l->gang, node->number, &view);
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+        if (view.used_by_gangs[r] > view.capacity[r])
+            return true;
+    return false;
+}

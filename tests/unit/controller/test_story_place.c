@@ -1,0 +1,102 @@
+/* A place is one gang's at a time, whatever a former controller has left behind: in statuses, in
+ * pods that nobody can end, in requests on their way. */
+#include <string.h>
+#include "world.h"
+
+/* The write that gave the place back was never stored, and the place was given away meanwhile. */
+static void test_of_two_gangs_that_were_promised_one_node_one_makes_room(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_submit(&w, "b", 1, NULL);
+    world_advance(&w, 2000);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node001");
+    assert_string_equal(world_status(&w, "b", "placement.workers"), "node002");
+    world_patch(&w, "trainingjobs/team/b",
+                "{\"status\":{\"phase\":\"Restarting\",\"placement\":{\"workers\":\"node001\"}}}");
+    world_delete(&w, "pods/team/b-worker-0");
+    world_replace_controller(&w);
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    assert_string_equal(world_status(&w, "b", "placement.workers"), "node002");
+    world_release(&w);
+}
+
+static void test_before_the_first_start_such_a_gang_is_undone(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 1, NULL);
+    w.no_kubelet = true;
+    world_submit(&w, "b", 1, NULL);
+    assert_string_equal(world_phase(&w, "b"), "Admitted");
+    world_patch(&w, "trainingjobs/team/b",
+                "{\"status\":{\"placement\":{\"workers\":\"node001\"}}}");
+    world_delete(&w, "pods/team/b-worker-0");
+    w.no_kubelet = false;
+    world_replace_controller(&w);
+    world_advance(&w, 60000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_true(world_has_event(&w, "Requeued"));
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    assert_string_equal(world_status(&w, "b", "placement.workers"), "node002");
+    world_release(&w);
+}
+
+/* Its node does not say that it has ended: it has its place there until it does, and the gang that
+ * counts on that place begins again. */
+static void test_a_pod_that_is_stranded_on_the_members_node_is_not_joined_by_another(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_kubelets_die(&w, "node001");
+    world_submit(&w, "a", 1, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    world_patch(&w, "pods/team/a-worker-0",
+                "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}");
+    world_node_ready(&w, "node001", false);
+    world_replace_controller(&w);
+    world_run(&w);
+    assert_int_equal(w.pods_created, 1);
+    world_node_ready(&w, "node001", true);
+    world_run(&w);
+    assert_true(world_has_event(&w, "Requeued")); /* instead of a second pod at once */
+    world_release(&w);
+}
+
+/* That no slot gets two pods, the world looks at by itself. */
+static void test_a_gang_that_begins_anew_waits_for_the_creations_of_the_one_before_it(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 2000);
+    world_delete(&w, "pods/team/a-worker-0");
+    w.unavailable = 3; /* the creation of the next pod is on its way for a while */
+    world_run(&w);
+    world_patch(&w, "trainingjobs/team/a", "{\"status\":{\"phase\":\"Restarting\",\"attempt\":7}}");
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
+        cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_pod_that_is_stranded_on_the_members_node_is_not_joined_by_another),
+        cmocka_unit_test(test_a_gang_that_begins_anew_waits_for_the_creations_of_the_one_before_it),
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
