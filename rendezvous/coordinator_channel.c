@@ -102,9 +102,12 @@ void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
     s->heard = true;
     s->heard_ms = now_ms;
     s->silent = 0;
-    if (s->suspect)
-        output_member(c, COORDINATOR_CLEARED, s);
+    if (!s->suspect)
+        return;
+    output_member(c, COORDINATOR_CLEARED, s);
     s->suspect = false;
+    c->suspects--;
+    stall_restart_if_it_tells(c, s);
 }
 
 /* ---- refusals ---- */
@@ -164,7 +167,7 @@ void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms)
         return;
     output_member(c, COORDINATOR_MEMBER_ABSENT, s);
     channel_unbind(c, s);
-    stall_restart(c); /* what it does is not heard: no stall is seen before it is back */
+    stall_restart_if_it_tells(c, s);
 }
 
 static void send_ping(struct coordinator *c, const struct seat *s)
@@ -189,8 +192,9 @@ static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
     }
     if (s->silent == 1 || (s->silent == 0 && fenced))
         send_ping(c, s);
-    if (s->silent == 2) {
+    if (s->silent == 2 && !s->suspect) {
         s->suspect = true;
+        c->suspects++;
         output_member(c, COORDINATOR_SUSPECT, s);
     }
     unlist(c, s);

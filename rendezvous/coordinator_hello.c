@@ -259,7 +259,7 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
     }
     take_channel(c, s, channel, now_ms);
     s->takes_orders = m->hello.takes_orders;
-    stall_restart(c); /* what it did meanwhile was not heard */
+    stall_restart_if_it_tells(c, s);
     bool told = s->terminating;
     s->terminating = m->hello.terminating;
     if (s->terminating && !told)

@@ -61,7 +61,7 @@ struct seat {
     int64_t check_ms;
     uint32_t before, after;
     bool heard;       /* since the last check */
-    bool suspect;     /* SUSPECT was told */
+    bool suspect;     /* SUSPECT was told; counted in `suspects` */
     unsigned silent;  /* checks in a row without a word */
     int64_t heard_ms; /* INT64_MIN: never */
 };
@@ -114,7 +114,7 @@ struct coordinator {
     struct seat *seats; /* sorted by (role_order, role, slot) */
     uint32_t seats_count, world_size;
     uint32_t counts[SEAT_STATES];
-    uint32_t connected, alive_ranks;
+    uint32_t connected, suspects, alive_ranks;
 
     struct channel_slot *channels; /* open addressing, a power of two of at least twice the seats */
     uint32_t channels_mask;
@@ -254,6 +254,9 @@ void stall_check(struct coordinator *c);
 void stall_take_evidence(struct coordinator *c, struct seat *s, struct rendezvous_message *m);
 /* A step, or a reason to count anew. */
 void stall_restart(struct coordinator *c);
+/* The same, if it is this member that tells the steps: its channel has closed, is silent, or is heard
+ * again, and what it did meanwhile is not known. */
+void stall_restart_if_it_tells(struct coordinator *c, const struct seat *s);
 void stall_forget(struct coordinator *c);
 
 /* coordinator_verdict.c: a failure that no member has told; the ranks get `signal` first. */

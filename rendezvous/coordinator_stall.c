@@ -30,10 +30,26 @@ void stall_forget(struct coordinator *c)
     }
 }
 
-/* A member that is away may have made steps that we were not told. */
+static bool is_unheard(const struct seat *s)
+{
+    return s->channel == 0 || s->suspect;
+}
+
+/* Who tells the steps may have made some that we were not told, while nothing is heard of it;
+ * before the first step that is anybody. Of the others it is one more that they are not heard. */
 static bool is_heard(const struct coordinator *c)
 {
-    return c->phase == PHASE_STARTED && c->connected == c->seats_count;
+    if (c->phase != PHASE_STARTED)
+        return false;
+    if (c->progress_seat != SEAT_NONE)
+        return !is_unheard(&c->seats[c->progress_seat]);
+    return c->connected == c->seats_count && c->suspects == 0;
+}
+
+void stall_restart_if_it_tells(struct coordinator *c, const struct seat *s)
+{
+    if (c->progress_seat == SEAT_NONE || c->progress_seat == seat_index(c, s))
+        stall_restart(c);
 }
 
 static int64_t due_ms(const struct coordinator *c)
@@ -196,13 +212,29 @@ static const struct suspect *blame(const struct suspects *all, char *words, size
     return who;
 }
 
+/* The one member that nothing is heard of; NULL: there is none, or more than one. */
+static const struct seat *only_unheard(const struct coordinator *c)
+{
+    const struct seat *found = NULL;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        if (c->seats[i].state == SEAT_RUNNING && is_unheard(&c->seats[i])) {
+            if (found)
+                return NULL;
+            found = &c->seats[i];
+        }
+    return found;
+}
+
 static void give_up(struct coordinator *c)
 {
     struct suspects all = gather(c);
     char why[256] = "";
     const struct suspect *who = blame(&all, why, sizeof why);
+    const struct seat *unheard = who ? NULL : only_unheard(c);
     struct failure f = {.class = FAILURE_HUNG,
-                        .seat = who ? who->seat : 0,
+                        .seat = who       ? who->seat
+                                : unheard ? seat_index(c, unheard)
+                                          : 0,
                         .rank = -1,
                         .code = HUNG_EXIT_CODE,
                         .cause = RENDEZVOUS_CAUSE_HUNG,
@@ -221,6 +253,12 @@ static void give_up(struct coordinator *c)
         (void)snprintf(f.words, sizeof f.words,
                        "hung: %s; rank %" PRId64 " (%s %u on %s) is most likely at fault: %s", what,
                        f.rank, s->role, s->slot, text_of(s->node), why);
+    } else if (unheard) {
+        (void)snprintf(f.node, sizeof f.node, "%s", text_of(s->node));
+        (void)snprintf(f.words, sizeof f.words,
+                       "hung: %s; %s %u on %s is most likely at fault: nothing is heard of its "
+                       "launcher",
+                       what, s->role, s->slot, text_of(s->node));
     } else {
         (void)snprintf(f.words, sizeof f.words, "hung: %s; no rank stands out", what);
     }
@@ -241,7 +279,7 @@ static void examine(struct coordinator *c)
     for (uint32_t i = 0; i < c->seats_count; i++) {
         const struct seat *s = &c->seats[i];
         struct rendezvous_message m = {.type = RENDEZVOUS_EXAMINE, .attempt = c->attempt};
-        if (s->state == SEAT_RUNNING && s->takes_orders)
+        if (s->state == SEAT_RUNNING && s->takes_orders && s->channel)
             output_send(c, s->channel, &m);
     }
 }
@@ -250,7 +288,8 @@ static bool all_examined(const struct coordinator *c)
 {
     for (uint32_t i = 0; i < c->seats_count; i++) {
         const struct seat *s = &c->seats[i];
-        if (s->state == SEAT_RUNNING && s->takes_orders && s->exited < s->nproc && !s->examined)
+        if (s->state == SEAT_RUNNING && s->takes_orders && s->exited < s->nproc && !s->examined &&
+            s->channel)
             return false;
     }
     return true;

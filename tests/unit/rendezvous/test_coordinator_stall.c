@@ -116,6 +116,54 @@ static void test_a_member_that_is_away_may_have_made_steps(void **state)
     stage_release(&s);
 }
 
+/* Time passes, and of this member nothing is heard, though its channel stands. */
+static void advance_without(struct stage *s, uint32_t silent, int64_t ms)
+{
+    uint64_t channel = s->channels[silent];
+    s->channels[silent] = 0;
+    advance(s, ms);
+    s->channels[silent] = channel;
+}
+
+static void test_a_member_of_which_nothing_is_heard_may_have_made_steps(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 1);
+    advance(&s, 52000);
+    advance_without(&s, 0, 10000);
+    assert_non_null(stage_find(&s, COORDINATOR_SUSPECT, 0));
+    assert_null(stage_find(&s, COORDINATOR_CLOSE, 0));
+    assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
+    advance(&s, 59000);
+    assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
+    advance(&s, 2000);
+    assert_non_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
+    stage_release(&s);
+}
+
+/* The others' steps are told, and there are none. */
+static void test_a_member_that_is_not_heard_while_the_others_stand_still_is_blamed(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 3, 1, with_timeouts);
+    stage_progress(&s, 0, 7);
+    stage_close(&s, 2);
+    s.channels[2] = 0;
+    advance(&s, 60000);
+    assert_non_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
+    tell(&s, 0, NULL, 0);
+    tell(&s, 1, NULL, 0);
+    const struct stage_output *trigger = stage_find(&s, COORDINATOR_TRIGGER, 0);
+    assert_non_null(trigger);
+    assert_string_equal(trigger->words,
+                        "hung: no step for 60 s after step 7; worker 2 on node003 is most likely "
+                        "at fault: nothing is heard of its launcher");
+    stage_release(&s);
+}
+
 static void test_who_does_not_answer_is_not_waited_for_for_ever(void **state)
 {
     (void)state;
@@ -251,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_before_the_first_step_another_limit_holds),
         cmocka_unit_test(test_a_step_during_the_examination_ends_it),
         cmocka_unit_test(test_a_member_that_is_away_may_have_made_steps),
+        cmocka_unit_test(test_a_member_of_which_nothing_is_heard_may_have_made_steps),
+        cmocka_unit_test(test_a_member_that_is_not_heard_while_the_others_stand_still_is_blamed),
         cmocka_unit_test(test_who_does_not_answer_is_not_waited_for_for_ever),
         cmocka_unit_test(test_without_limits_nothing_is_a_stall),
         cmocka_unit_test(test_the_rank_that_stands_out_is_blamed),
