@@ -2,6 +2,7 @@
  * done in the verbs. */
 #include "controller/job.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,12 @@ void job_log(struct job *job, int level, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    controller_log(job->controller, (enum mlt_log_level)level, "%s job=%s/%s", text,
-                   job->namespace_, job->name);
+    /* A line about another attempt than the status' has said so itself. */
+    char attempt[32] = "";
+    if (!strstr(text, "attempt="))
+        (void)snprintf(attempt, sizeof attempt, " attempt=%" PRId64, job->draft.attempt);
+    controller_log(job->controller, (enum mlt_log_level)level, "%s job=%s/%s%s", text,
+                   job->namespace_, job->name, attempt);
 }
 
 /* ---- objects ---- */

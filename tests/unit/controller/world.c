@@ -88,6 +88,8 @@ static void carry_out(struct world *w, const struct controller_effect *effect)
     case CONTROLLER_EFFECT_LOG:
         if (w->verbose)
             printf("  [%d] %s\n", (int)effect->level, effect->text);
+        if (strstr(effect->text, " job=") && !strstr(effect->text, "attempt="))
+            fail_msg("a line about a job names no attempt: %s", effect->text);
         /* A line at error level is a mistake that no story here should make. */
         assert_true(effect->level != MLT_LOG_ERROR || w->refuse_status);
         break;
