@@ -43,8 +43,10 @@ static int read_text(const char *path, struct mlt_text *out, struct mlt_error *e
     FILE *file = fopen(path, "re");
     if (!file)
         return mlt_fail(err, errno, "%s: %s", path, strerror(errno));
-    while ((got = fread(piece, 1, sizeof piece, file)) > 0)
+    do {
+        got = fread(piece, 1, sizeof piece, file);
         mlt_text_add(out, piece, got);
+    } while (got);
     bool is_bad = ferror(file) != 0;
     (void)fclose(file);
     if (is_bad || out->failed)
