@@ -226,6 +226,18 @@ void admit_create_pods(struct job *job)
 
 /* ---- back ---- */
 
+static const char *late_words(struct job *job)
+{
+    static const char late[] = "not every pod was ready within startTimeoutSeconds";
+    const struct trainingjob_condition *ready =
+        trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_PODS_READY);
+    if (!ready || strcmp(ready->status, "False") != 0 || !ready->message)
+        return late;
+    cleanup_free char *words = mlt_asprintf("%s: %s", late, ready->message);
+    trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    return job->undo_words;
+}
+
 /* Why the gang is given back, in a word and in a sentence. */
 static const char *undo_reason(struct job *job, const char **ret_words)
 {
@@ -237,7 +249,7 @@ static const char *undo_reason(struct job *job, const char **ret_words)
         return "NoPlace";
     }
     if (facts & RECONCILE_BIT(LATE) && !job->undo_words) {
-        *ret_words = "not every pod was ready within startTimeoutSeconds";
+        *ret_words = late_words(job);
         return "StartTimeout";
     }
     return refused ? "PodRefused" : job->undo_words ? "PodFailed" : "PodRejected";

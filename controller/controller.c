@@ -167,6 +167,7 @@ static void job_reconcile(struct job *job)
     if (job->draft.phase != TRAININGJOB_PHASE_NONE && counts_refresh(job))
         job_lazy(job, JOB_READY_WRITE_MS);
     job_set_alarms(job);
+    pods_ready_note(job);
 }
 
 static bool may_act(const struct controller *c)

@@ -11,6 +11,7 @@
 #include "controller/job.h"
 #include "controller/leader.h"
 #include "controller/metrics.h"
+#include "controller/pod_trouble.h"
 #include "controller/reconcile.h"
 #include "controller/view.h"
 #include "ledger/ledger.h"
@@ -63,6 +64,10 @@ void gauges_write(const struct controller *c, struct mlt_text *out);
 /* ---- counts.c ---- */
 /* Brings the draft's numbers of pods up to date; true when one has changed. */
 bool counts_refresh(struct job *job);
+
+/* ---- pods_ready.c ---- */
+/* Brings the condition PodsReady up to date, and wakes the job when it may change by itself. */
+void pods_ready_note(struct job *job);
 
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);

@@ -50,8 +50,10 @@ struct view_pod {
                        deletion */
     bool elsewhere; /* its launcher knows another channel than ours: it can never come */
     int32_t exit_code;
-    char *reason, *message; /* why it ended, "" */
-    unsigned list_seen;     /* the list in which it was last seen */
+    char *reason, *message;      /* why it ended, "" */
+    struct pod_trouble *trouble; /* why it does not come to run; NULL: it does not say */
+    int64_t running_since_ms;    /* since we saw it Running; 0: it is not */
+    unsigned list_seen;          /* the list in which it was last seen */
     unsigned asked_in; /* lists that had been asked for when a creation's answer brought it; 0: a
                           list or a watch has confirmed it */
     struct view_pod *next_of_job, *previous_of_job;

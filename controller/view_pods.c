@@ -29,6 +29,7 @@ static void pod_free(struct view_pod *p)
     free(p->role);
     free(p->reason);
     free(p->message);
+    free(p->trouble);
     free(p);
 }
 
@@ -250,6 +251,14 @@ static void read_ours(struct view_pod *p, const cJSON *pod)
     read_end(p, pod);
 }
 
+static void read_trouble(struct view_pod *p, const cJSON *pod)
+{
+    struct pod_trouble trouble;
+    free(steal_ptr(&p->trouble));
+    if (pod_trouble_find(pod, &trouble))
+        p->trouble = mlt_memdup(&trouble, sizeof trouble);
+}
+
 static void pod_read(const struct controller *c, struct view_pod *p, const cJSON *pod)
 {
     free(p->node);
@@ -261,6 +270,11 @@ static void pod_read(const struct controller *c, struct view_pod *p, const cJSON
     if (!*p->job_uid)
         return;
     read_ours(p, pod);
+    read_trouble(p, pod);
+    if (p->phase != VIEW_RUNNING)
+        p->running_since_ms = 0;
+    else if (!p->running_since_ms)
+        p->running_since_ms = c->now_ms;
     p->elsewhere = is_elsewhere(c, pod);
 }
 

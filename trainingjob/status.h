@@ -48,7 +48,8 @@ enum trainingjob_phase {
     XX(SUCCESS_CRITERIA_MET, "SuccessCriteriaMet") /* as in batch/v1: before Complete */ \
     XX(COMPLETE, "Complete") /* Complete and Failed as in batch/v1: they end the job */  \
     XX(FAILED, "Failed")                                                                 \
-    XX(CHECKPOINT_NOT_DURABLE, "CheckpointNotDurable")
+    XX(CHECKPOINT_NOT_DURABLE, "CheckpointNotDurable")                                   \
+    XX(PODS_READY, "PodsReady") /* as Kueue's */
 
 enum trainingjob_condition_type {
 #define XX(name, text) TRAININGJOB_CONDITION_##name,

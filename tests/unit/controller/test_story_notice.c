@@ -97,9 +97,65 @@ static void test_a_container_that_was_oom_killed_is_out_of_memory_and_charged(vo
     world_release(&w);
 }
 
+static void assert_waits_for(struct world *w, const char *reason, const char *words)
+{
+    assert_string_equal(world_condition(w, "a", "PodsReady"), "False");
+    assert_string_equal(world_reason(w, "a", "PodsReady"), reason);
+    assert_string_equal(world_message(w, "a", "PodsReady"), words);
+}
+
+static void test_a_gang_whose_pods_do_not_start_says_why(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    w.no_kubelet = true;
+    world_submit(&w, "a", 2, "{\"spec\":{\"failurePolicy\":{\"startTimeoutSeconds\":90}}}");
+    world_advance(&w, 14000);
+    assert_string_equal(world_condition(&w, "a", "PodsReady"), "");
+    world_advance(&w, 2000);
+    assert_waits_for(&w, "PodsStarting",
+                     "2 of 2 pods are not ready; worker 0 on node001: it has not started yet");
+    assert_false(world_has_event(&w, "PodsNotReady"));
+    world_patch(&w, "pods/team/a-worker-1",
+                "{\"status\":{\"containerStatuses\":[{\"name\":\"trainer\",\"image\":\"i:1\","
+                "\"state\":{\"waiting\":{\"reason\":\"ErrImagePull\",\"message\":\"no\"}}}]}}");
+    world_advance(&w, 2000);
+    assert_waits_for(&w, "ErrImagePull",
+                     "2 of 2 pods are not ready; worker 1 on node002: container trainer (image "
+                     "i:1): ErrImagePull: no");
+    assert_true(world_has_event(&w, "PodsNotReady"));
+    w.no_kubelet = false;
+    world_advance(&w, 80000);
+    assert_non_null(strstr(world_event_message(&w, "Requeued"),
+                           "within startTimeoutSeconds: 2 of 2 pods are not ready; worker 1"));
+    world_advance(&w, 120000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_reason(&w, "a", "PodsReady"), "AllReady");
+    world_release(&w);
+}
+
+static void test_a_launcher_that_never_comes_is_told_with_the_address(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.no_kubelet = true;
+    world_submit(&w, "a", 1, NULL);
+    world_patch(&w, "pods/team/a-worker-0", "{\"status\":{\"phase\":\"Running\"}}");
+    world_advance(&w, 59000);
+    assert_string_equal(world_reason(&w, "a", "PodsReady"), "PodsStarting");
+    world_advance(&w, 2000);
+    assert_string_equal(world_reason(&w, "a", "PodsReady"), "ChannelUnreachable");
+    assert_non_null(strstr(world_event_message(&w, "PodsNotReady"), "NetworkPolicy"));
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_gang_whose_pods_do_not_start_says_why),
+        cmocka_unit_test(test_a_launcher_that_never_comes_is_told_with_the_address),
         cmocka_unit_test(test_a_notice_becomes_an_event_of_the_job),
         cmocka_unit_test(test_reserved_names_of_the_template_are_told_once),
         cmocka_unit_test(test_a_container_that_was_oom_killed_is_out_of_memory_and_charged),

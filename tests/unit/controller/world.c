@@ -386,6 +386,11 @@ const char *world_reason(struct world *w, const char *job, const char *type)
     return condition_field(w, job, type, "reason");
 }
 
+const char *world_message(struct world *w, const char *job, const char *type)
+{
+    return condition_field(w, job, type, "message");
+}
+
 unsigned world_count(struct world *w, const char *plural)
 {
     unsigned count = 0;

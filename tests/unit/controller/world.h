@@ -139,9 +139,10 @@ const char *world_phase(struct world *w, const char *job);
 /* A string at a path of the job's status, "" when absent; integers by world_number(). */
 const char *world_status(struct world *w, const char *job, const char *path);
 int64_t world_number(struct world *w, const char *job, const char *path);
-/* The status of a condition, "" when it is not there; its reason. */
+/* The status of a condition, "" when it is not there; its reason; its message. */
 const char *world_condition(struct world *w, const char *job, const char *type);
 const char *world_reason(struct world *w, const char *job, const char *type);
+const char *world_message(struct world *w, const char *job, const char *type);
 unsigned world_count(struct world *w, const char *plural);
 bool world_has_event(struct world *w, const char *reason);
 /* The message of an event with this reason; "" when there is none. */
