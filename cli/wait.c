@@ -33,7 +33,7 @@ static const char *what_of(struct argp_state *state, const char *text)
             return words[i];
     argp_error(state,
                "--for `%s`: expected a phase or a condition: Queued, Admitted, Starting, Running, "
-               "Restarting, Preempting, Suspended, Succeeded, Failed, Complete or "
+               "Restarting, Preempting, Suspended, Succeeded, Failed, Complete, PodsReady or "
                "CheckpointNotDurable",
                text);
     return text;
