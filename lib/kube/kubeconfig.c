@@ -303,5 +303,7 @@ void kube_config_copy(const struct kube_config *from, struct kube_config *ret)
 #undef XX
             .insecure_skip_tls_verify = from->insecure_skip_tls_verify,
         .exec = json_copy(from->exec),
+        .exec_gave = from->exec_gave,
+        .exec_expires_ms = from->exec_expires_ms,
     };
 }

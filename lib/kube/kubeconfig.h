@@ -6,6 +6,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "lib/base/error.h"
 
 /* Everything needed to reach one cluster. Strings are owned by the struct; NULL or "" when absent.
@@ -22,7 +23,10 @@ struct kube_config {
     char *username, *password;
     char *tls_server_name, *proxy_url;
     bool insecure_skip_tls_verify;
-    cJSON *exec; /* user.exec (a credential plugin), or NULL */
+    cJSON *exec;             /* user.exec (a credential plugin), or NULL */
+    bool exec_gave;          /* token or certificate are what it gave, and it is asked again ... */
+    int64_t exec_expires_ms; /* ... when the time has come (milliseconds since 1970 UTC; 0: when
+                                the server refuses them) */
 };
 
 /* Merges kubeconfig documents (each with the folder it was read from) as kubectl does: the first

@@ -40,6 +40,8 @@ static void tell_status(struct kube_call *call)
     if (status < STATUS_FINAL_MIN)
         return;
     call->status_told = true;
+    if (status == 401)
+        call->t->credential_refused = true;
     if (call->ops.status)
         call->ops.status(call->arg, (int)status, call->retry_after_ms);
 }
@@ -194,6 +196,7 @@ struct kube_call *kube_transport_send(struct kube_transport *t, const char *verb
 {
     assert(!t->closing);
     token_refresh(t);
+    const char *no_credential = exec_plugin_refresh(t);
     struct kube_call *call = mlt_calloc(1, sizeof *call);
     call->t = t;
     call->ops = *ops;
@@ -204,6 +207,8 @@ struct kube_call *kube_transport_send(struct kube_transport *t, const char *verb
     call->easy = curl_easy_init();
     if (!call->easy) {
         call->early_error = "out of memory";
+    } else if (no_credential) {
+        call->early_error = no_credential;
     } else {
         set_connection(call);
         set_headers(call, content_type, carries_body(verb) || body);

@@ -13,9 +13,8 @@
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 
-#define FILES_MAX 64                  /* files of one $KUBECONFIG */
-#define FILE_MAX (8u * 1024 * 1024)   /* bytes of one kubeconfig or certificate */
-#define PLUGIN_TIMEOUT_MS (60 * 1000) /* a credential plugin may ask a server in turn */
+#define FILES_MAX 64                /* files of one $KUBECONFIG */
+#define FILE_MAX (8u * 1024 * 1024) /* bytes of one kubeconfig or certificate */
 #define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
 
 int read_whole_file(const char *path, size_t max, char **ret_text, struct mlt_error *err)

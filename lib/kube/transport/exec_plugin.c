@@ -1,6 +1,6 @@
 /* Credential plugins: `users[].user.exec` of a kubeconfig names a command that prints an
- * ExecCredential with a token or a client certificate. The command is run once, when the kubeconfig
- * is loaded.
+ * ExecCredential with a token or a client certificate. The command is run when the kubeconfig is
+ * loaded, and again before a request when what it gave has expired or was refused.
  *
  * Source: k8s.io/client-go/plugin/pkg/client/auth/exec/exec.go. */
 #include "lib/kube/transport/internal.h"
@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock_text.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 #include "lib/kube/base64.h"
@@ -24,18 +25,21 @@
 #define PLUGIN_OUTPUT_MAX (1024u * 1024) /* bytes */
 #define PLUGIN_ARGS_MAX 256
 #define PLUGIN_ENV_MAX 256
+#define PLUGIN_PERSON_MS (5 * 60 * 1000) /* where it may ask a person */
+#define PLUGIN_EARLY_MS (10 * 1000)      /* so much before it expires a credential is replaced */
+#define PLUGIN_PAUSE_MS (10 * 1000)      /* between two runs that requests cause */
 #define PLUGIN_GROUP "client.authentication.k8s.io/"
 
 extern char **environ;
 
 /* ---- what the command is told ---- */
 
-static char *exec_info(const struct kube_config *c, const char *api_version)
+static char *exec_info(const struct kube_config *c, const char *api_version, bool with_person)
 {
     cleanup_json cJSON *info = cJSON_CreateObject();
     json_set_string(info, "apiVersion", api_version);
     json_set_string(info, "kind", "ExecCredential");
-    json_set_bool(info, "spec.interactive", false);
+    json_set_bool(info, "spec.interactive", with_person);
     if (json_bool(c->exec, "provideClusterInfo", false)) {
         json_set_string(info, "spec.cluster.server", c->server);
         json_set_string(info, "spec.cluster.tls-server-name", c->tls_server_name);
@@ -68,7 +72,8 @@ static void free_list(char ***list)
 }
 #define cleanup_list __attribute__((cleanup(free_list)))
 
-static char **make_environment(const struct kube_config *c, const char *api_version)
+static char **make_environment(const struct kube_config *c, const char *api_version,
+                               bool with_person)
 {
     cleanup_list char **added = mlt_calloc(PLUGIN_ENV_MAX + 2, sizeof *added);
     size_t count = 0, inherited = 0;
@@ -79,7 +84,7 @@ static char **make_environment(const struct kube_config *c, const char *api_vers
             added[count++] = mlt_asprintf("%s=%s", json_string(variable, "name", ""),
                                           json_string(variable, "value", ""));
     }
-    added[count++] = exec_info(c, api_version);
+    added[count++] = exec_info(c, api_version, with_person);
     while (environ[inherited])
         inherited++;
     char **all = mlt_calloc(inherited + count + 1, sizeof *all);
@@ -116,19 +121,23 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int start(char **arguments, char **environment, int output, pid_t *ret_pid)
+/* `with_person`: it keeps our terminal, and stays in our group, for another group may not read it.
+ */
+static int start(char **arguments, char **environment, int output, bool with_person, pid_t *ret_pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     (void)posix_spawn_file_actions_init(&actions);
     (void)posix_spawnattr_init(&attributes);
-    (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (!with_person)
+        (void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     (void)posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
     /* A group of its own, to be killed with its children; and our ignored signals are not for it.
      */
     sigset_t all;
     (void)sigfillset(&all);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
+    int flags = POSIX_SPAWN_SETSIGDEF | (with_person ? 0 : POSIX_SPAWN_SETPGROUP);
+    (void)posix_spawnattr_setflags(&attributes, (short)flags);
     (void)posix_spawnattr_setpgroup(&attributes, 0);
     (void)posix_spawnattr_setsigdefault(&attributes, &all);
     int r = posix_spawnp(ret_pid, arguments[0], &actions, &attributes, arguments, environment);
@@ -160,11 +169,36 @@ static int read_output(int fd, int timeout_ms, struct mlt_text *out)
     }
 }
 
+/* Whether it may ask a person, by interactiveMode: Never, IfAvailable (also when there is none, as
+ * in v1beta1), Always. */
+static int ask_person(const struct kube_config *c, bool *ret, struct mlt_error *err)
+{
+    const char *mode = json_string(c->exec, "interactiveMode", "IfAvailable");
+    const char *command = json_string(c->exec, "command", "");
+    bool is_always = strcmp(mode, "Always") == 0;
+    if (!is_always && strcmp(mode, "Never") != 0 && strcmp(mode, "IfAvailable") != 0)
+        return mlt_fail(err, EINVAL,
+                        "exec.interactiveMode: `%s` is not Never, IfAvailable or Always", mode);
+    *ret = strcmp(mode, "Never") != 0 && isatty(STDIN_FILENO);
+    if (is_always && !*ret)
+        return mlt_fail(err, ENOTTY,
+                        "the credential plugin `%s` has to ask a person (interactiveMode: Always), "
+                        "and standard input is not a terminal",
+                        command);
+    return 0;
+}
+
 static int run(const struct kube_config *c, const char *api_version, int timeout_ms,
                struct mlt_text *out, struct mlt_error *err)
 {
+    bool with_person = false;
+    int r = ask_person(c, &with_person, err);
+    if (r < 0)
+        return r;
+    if (with_person && timeout_ms < PLUGIN_PERSON_MS)
+        timeout_ms = PLUGIN_PERSON_MS;
     cleanup_list char **arguments = make_arguments(c);
-    cleanup_list char **environment = make_environment(c, api_version);
+    cleanup_list char **environment = make_environment(c, api_version, with_person);
     cleanup_close int reader = -1, writer = -1;
     int pipes[2];
     if (pipe2(pipes, O_CLOEXEC) < 0)
@@ -172,7 +206,7 @@ static int run(const struct kube_config *c, const char *api_version, int timeout
     reader = pipes[0];
     writer = pipes[1];
     pid_t pid = 0;
-    int r = start(arguments, environment, writer, &pid);
+    r = start(arguments, environment, writer, with_person, &pid);
     const char *hint = json_string(c->exec, "installHint", "");
     if (r < 0)
         return mlt_fail(err, -r, "run the credential plugin `%s`: %s%s%s", arguments[0],
@@ -180,7 +214,7 @@ static int run(const struct kube_config *c, const char *api_version, int timeout
     (void)close(steal_fd(&writer));
     r = read_output(reader, timeout_ms, out);
     if (r < 0)
-        (void)kill(-pid, SIGKILL);
+        (void)kill(with_person ? pid : -pid, SIGKILL);
     int status = 0;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
@@ -232,6 +266,11 @@ static int take(struct kube_config *c, const char *api_version, const struct mlt
             err, EINVAL,
             "the credential plugin `%s` gave neither a token nor a certificate with its key",
             command);
+    const char *expires = json_string(answer, "status.expirationTimestamp", "");
+    c->exec_expires_ms = 0;
+    if (*expires && mlt_time_parse(expires, &c->exec_expires_ms, err) < 0)
+        return mlt_fail_in(err, "the credential plugin `%s`: status.expirationTimestamp", command);
+    c->exec_gave = true;
     return 0;
 }
 
@@ -248,4 +287,30 @@ int exec_plugin_run(struct kube_config *c, int timeout_ms, struct mlt_error *err
     cleanup_text struct mlt_text out = MLT_TEXT_INIT(PLUGIN_OUTPUT_MAX);
     int r = run(c, api_version, timeout_ms, &out, err);
     return r < 0 ? r : take(c, api_version, &out, err);
+}
+
+static int64_t wall_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+const char *exec_plugin_refresh(struct kube_transport *t)
+{
+    struct kube_config *c = &t->config;
+    struct mlt_error err = {0};
+    int64_t left_ms = c->exec_expires_ms ? c->exec_expires_ms - wall_ms() : INT64_MAX;
+    if (!c->exec_gave || (left_ms > PLUGIN_EARLY_MS && !t->credential_refused))
+        return NULL;
+    if (t->exec_ran_ms && now_ms() - t->exec_ran_ms < PLUGIN_PAUSE_MS)
+        return NULL; /* one that always gives what is refused is not run for every request */
+    int r = exec_plugin_run(c, PLUGIN_TIMEOUT_MS, &err);
+    t->exec_ran_ms = now_ms();
+    if (r == 0)
+        t->credential_refused = false;
+    if (r == 0 || (left_ms > 0 && !t->credential_refused))
+        return NULL;
+    (void)snprintf(t->exec_error, sizeof t->exec_error, "%s", err.text);
+    return t->exec_error;
 }

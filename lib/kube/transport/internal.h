@@ -32,6 +32,10 @@ struct kube_transport {
     int64_t token_checked_ms; /* loop time at which token_file was last looked at */
     struct timespec token_time;
 
+    bool credential_refused; /* the server has answered 401 */
+    int64_t exec_ran_ms;     /* monotonic, when a request last caused a run; 0: never */
+    char exec_error[MLT_ERROR_TEXT_MAX];
+
     struct call_list calls; /* all, in no order */
 };
 
@@ -51,7 +55,7 @@ struct kube_call {
     bool status_told;
     int64_t retry_after_ms;
     int64_t idle_timeout_ms, active_ms; /* loop time of the last byte */
-    const char *early_error;            /* why it could not even start; static text */
+    const char *early_error;            /* why it could not even start; owned by the transport */
     struct kube_call_ops ops;
     void *arg;
     char error[CURL_ERROR_SIZE];
@@ -72,7 +76,11 @@ void transport_idle_arm(struct kube_transport *t, int64_t due_ms);
 void token_refresh(struct kube_transport *t);
 
 /* exec_plugin.c: runs a credential plugin and puts what it answers into *c. */
+#define PLUGIN_TIMEOUT_MS (60 * 1000) /* it may ask a server in turn */
 int exec_plugin_run(struct kube_config *c, int timeout_ms, struct mlt_error *err) MLT_MUST_USE;
+/* Before a request: runs it again when what it gave has expired or was refused. Blocks as long as
+ * it runs. NULL: go on; else why there is no credential, valid until the next call. */
+const char *exec_plugin_refresh(struct kube_transport *t);
 
 /* config_load.c: what a pod finds in the folder of its service account; `host` and `port` from the
  * environment. */

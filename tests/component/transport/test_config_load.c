@@ -311,6 +311,8 @@ static void test_a_plugin_that_hangs_is_killed_with_its_children(void **state)
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
+    if (!freopen("/dev/null", "r", stdin)) /* a person who runs the test by hand has a terminal */
+        return 1;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_path_goes_before_the_environment_and_that_before_home),
