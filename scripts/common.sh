@@ -12,11 +12,11 @@ as_root() {
   fi
 }
 
-# missing_packages build|test -> names from scripts/packages that are not installed
+# missing_packages build|test|kubernetes -> names from scripts/packages that are not installed (test needs those of build too)
 missing_packages() {
   local name tag
   while read -r name tag _; do
-    case "$tag" in "[build]") ;; "[test]") [ "$1" = test ] || continue ;; *) continue ;; esac
+    [ "$tag" = "[$1]" ] || [ "$1 $tag" = "test [build]" ] || continue
     dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || echo "$name"
   done < <(grep -v '^#' "$root/scripts/packages")
 }

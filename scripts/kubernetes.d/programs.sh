@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# The programs of a real Kubernetes, built from their Go modules; sourced by scripts/kubernetes, never run.
+#
+# Some minutes and about 4 GB of Go's caches the first time, nothing after that: what is built lies in
+# $home/programs/VERSION/bin and is never built twice. kwok and helm are built from module files of their own, since each of
+# them wants another release of Kubernetes' libraries.
+
+programs_of_kubernetes="kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl"
+kwok_version=v0.7.0
+helm_version=v3.19.5
+go_minor_needed=24
+
+# Ends with 77 where no Go is that can build these programs.
+need_go() {
+  local minor
+  minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  [ "${minor:-0}" -ge $go_minor_needed ] ||
+    skip "Kubernetes is built from its Go modules and needs Go 1.$go_minor_needed or newer; here is $(go env GOVERSION 2>/dev/null || echo none)"
+}
+
+# module_of_kubernetes FOLDER: a module that requires k8s.io/kubernetes. That one names its staging modules as v0.0.0, so each
+# is replaced by its released form.
+module_of_kubernetes() {
+  local upstream
+  mkdir -p "$1"
+  cd "$1"
+  upstream=$(go mod download -json "k8s.io/kubernetes@v$version" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
+  [ -n "$upstream" ] || { echo "the Go module proxy does not serve k8s.io/kubernetes v$version" >&2; return 1; }
+  {
+    printf 'module programs\n\n%s\n\nrequire k8s.io/kubernetes v%s\n' "$(grep '^go ' "$upstream")" "$version"
+    grep -oE 'k8s\.io/[a-z-]+ v0\.0\.0$' "$upstream" | awk '{print $1}' | sort -u |
+      sed "s#\(.*\)#replace \1 => \1 v0.${version#1.}#"
+  } >go.mod
+  {
+    printf '//go:build tools\n\npackage programs\n\n'
+    printf 'import _ "k8s.io/kubernetes/cmd/%s"\n' $programs_of_kubernetes
+  } >tools.go
+  go mod tidy
+}
+
+# build_kubernetes BIN: the programs call themselves what they are only when the linker is told.
+build_kubernetes() {
+  local major minor component=k8s.io/component-base/version client=k8s.io/client-go/pkg/version flags name
+  IFS=. read -r major minor _ <<<"$version"
+  flags="-s -w"
+  for name in $component $client; do
+    flags="$flags -X $name.gitVersion=v$version -X $name.gitMajor=$major -X $name.gitMinor=$minor"
+  done
+  # shellcheck disable=SC2086 # a list of words on purpose
+  (module_of_kubernetes "$scratch/kubernetes" &&
+    go build -trimpath -ldflags "$flags" -o "$1/" $(printf 'k8s.io/kubernetes/cmd/%s ' $programs_of_kubernetes))
+}
+
+# build_helm BIN: "helm template" without a cluster pretends the version that is linked in.
+build_helm() {
+  local major minor chart=helm.sh/helm/v3/pkg/chartutil lint=helm.sh/helm/v3/pkg/lint/rules
+  IFS=. read -r major minor _ <<<"$version"
+  GOBIN=$1 go install -trimpath -ldflags "-s -w -X helm.sh/helm/v3/internal/version.version=$helm_version
+    -X $chart.k8sVersionMajor=$major -X $chart.k8sVersionMinor=$minor
+    -X $lint.k8sVersionMajor=$major -X $lint.k8sVersionMinor=$minor" "helm.sh/helm/v3/cmd/helm@$helm_version"
+}
+
+build_kwok() {
+  GOBIN=$1 go install -trimpath -ldflags "-s -w -X sigs.k8s.io/kwok/pkg/consts.Version=$kwok_version" \
+    "sigs.k8s.io/kwok/cmd/kwok@$kwok_version"
+}
+
+# build_debian BIN: etcd, containerd, runc and the network plugins are Debian's. They are unpacked, not installed: an installed one
+# would start a service, or quarrel with a container engine that is here already.
+build_debian() {
+  local name
+  mkdir -p "$scratch/debian"
+  for name in etcd-server containerd runc containernetworking-plugins; do
+    (cd "$scratch" && apt-get download -qq "$name" && dpkg-deb -x "$name"_*.deb debian) || return 1
+  done
+  rm -rf "$programs/debian"
+  mv "$scratch/debian" "$programs/debian"
+}
+
+# build_pause BIN: the image of a pod's sandbox
+build_pause() {
+  mkdir "$scratch/pause"
+  cc -O2 -static -s -o "$scratch/pause/pause" "$root/scripts/kubernetes.d/pause.c" &&
+    tar -C "$scratch/pause" --owner=0 --group=0 -cf "$scratch/pause.tar" pause &&
+    "$root/scripts/image-archive" docker.io/mltrain/pause:1 "$1/pause.tar" "$scratch/pause.tar" \
+      --entrypoint '["/pause"]' --user 65535:65535
+}
+
+# Builds what is not there yet. Two at once: the second waits for the first and finds all done.
+build_programs() {
+  local part begin=$SECONDS
+  programs=$home/programs/$version
+  [ ! -e "$programs/complete" ] || return 0
+  need_go
+  mkdir -p "$programs"
+  (
+    flock 9
+    [ ! -e "$programs/complete" ] || exit 0
+    say "building Kubernetes $version, kwok and helm from their modules (minutes, once)"
+    scratch=$(mktemp -d "$programs/scratch.XXXXXX")
+    trap 'rm -rf "$scratch"' EXIT
+    mkdir -p "$scratch/bin" "$programs/bin"
+    export CGO_ENABLED=0 GOTOOLCHAIN=local
+    for part in debian pause kubernetes kwok helm; do
+      say "$part (after $((SECONDS - begin)) s)"
+      "build_$part" "$scratch/bin" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
+    done
+    mv "$scratch"/bin/* "$programs/bin/"
+    touch "$programs/complete"
+    say "built in $((SECONDS - begin)) s"
+  ) 9>"$programs/lock"
+}

@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# Shared by the tests on a real Kubernetes; sourced. Each gets a folder of its own and a cluster of its own, which it takes down at
+# the end, whatever happened. With MLTRAIN_KUBERNETES_NAME=NAME a cluster of that name is used, made if need be, and kept.
+
+: "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
+set -uo pipefail
+MLTRAIN_BIN_DIR=$(cd "$MLTRAIN_BIN_DIR" && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/mltrain-kubernetes-XXXXXX")
+name=${MLTRAIN_KUBERNETES_NAME:-test-$$}
+system=mltrain-system
+cd "$work" || exit 1
+
+kubernetes() { "$MLTRAIN_SOURCE_DIR/scripts/kubernetes" "$@" --name "$name"; }
+k() { kubectl "$@"; }
+say() { printf -- '-- %s (after %d s)\n' "$*" "$SECONDS"; }
+
+fail() {
+  echo "FAIL: $*" >&2
+  {
+    k get pods,trainingjobs -A -o wide
+    k get events -A --sort-by=.lastTimestamp | tail -n 30
+    k -n $system logs deployment/mltrain-controller --tail=60
+  } >&2 2>&1
+  exit 1
+}
+
+# eventually SECONDS COMMAND...: until it succeeds
+eventually() {
+  local end=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || return 1
+    sleep 0.2
+  done
+}
+
+finish() {
+  local rc=$?
+  trap - EXIT
+  cd /
+  [ -n "${MLTRAIN_KUBERNETES_NAME:-}" ] || kubernetes down || rc=1
+  rm -rf "$work"
+  exit $rc
+}
+
+# cluster_up [OPTIONS of scripts/kubernetes up]: a cluster, KUBECONFIG and PATH for it
+cluster_up() {
+  local rc=0 exports
+  trap finish EXIT
+  kubernetes up "$@" || exit $?
+  exports=$(kubernetes env) || exit 1
+  eval "$exports"
+  export PATH="$MLTRAIN_BIN_DIR:$PATH" HOME=$work
+}
+
+# load_images NAME...: made of MLTRAIN_BIN_DIR's programs
+load_images() {
+  local archives
+  archives=$("$MLTRAIN_SOURCE_DIR/scripts/images" --bin "$MLTRAIN_BIN_DIR" "$@") || fail "the images were not made"
+  # shellcheck disable=SC2086 # a list of paths on purpose
+  kubernetes load $archives || fail "the images were not loaded"
+}
+
+# controller_up: CRDs and controller, by client-side apply
+controller_up() {
+  k apply -f "$MLTRAIN_SOURCE_DIR/crds/" >/dev/null || fail "the CRDs were refused"
+  k wait --for=condition=Established crd/trainingjobs.mltrain.io crd/trainingqueues.mltrain.io --timeout=30s >/dev/null ||
+    fail "the CRDs are not established"
+  k create namespace $system --dry-run=client -o yaml | k apply -f - >/dev/null 2>&1
+  if ! k -n $system get secret mltrain-master-key >/dev/null 2>&1; then
+    head -c 32 /dev/urandom >master
+    k -n $system create secret generic mltrain-master-key --from-file=master >/dev/null || fail "no master key"
+  fi
+  k apply -f "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" >/dev/null || fail "the controller was refused"
+  k -n $system rollout status deployment/mltrain-controller --timeout=60s >/dev/null || fail "the controller does not run"
+}
+
+phase_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
+attempt_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.attempt}')" = "$2" ]; }
