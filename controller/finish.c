@@ -71,12 +71,17 @@ void finish_let_go(struct job *job)
 
 /* ---- pods ---- */
 
+static bool waited_long_enough(const struct job *job)
+{
+    return job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
+}
+
 /* Launchers that were told to exit end their pods by themselves, and the logs stay. Deleted is what
  * does not end in time, and what no launcher answers from (an image that is still being pulled). */
 static bool has_had_its_time(const struct job *job, const struct view_pod *pod)
 {
     const struct member *m = member_of_pod(job, pod);
-    bool waited = job->let_go && job->controller->now_ms - job->let_go_ms >= JOB_EXIT_WAIT_MS;
+    bool waited = waited_long_enough(job);
     bool comes = m && (m->joined_once || pod->phase == VIEW_RUNNING); /* or comes again */
     bool answers = comes && strcmp(m->lost_uid, pod->uid) != 0;
     return view_pod_ended(pod) || waited || !job->coordinator || !answers;
@@ -116,6 +121,9 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
         return false;
     if (pod->surplus)
         return true;
+    /* Deleted now, it would take its logs along. */
+    if (view_pod_ends_soon(pod) && !waited_long_enough(job))
+        return false;
     switch (job->draft.phase) {
     case TRAININGJOB_PHASE_QUEUED:
     case TRAININGJOB_PHASE_SUSPENDED:

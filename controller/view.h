@@ -45,6 +45,7 @@ struct view_pod {
     bool delete_asked;       /* our deletion is under way or done */
     int64_t delete_again_ms; /* it was refused: not before */
     bool trainer_ended;      /* the trainer container has ended: its state decides, not the phase */
+    bool others_run;         /* another container has not ended, and keeps the pod alive */
     bool rejected;           /* the kubelet or the eviction manager, not the program, ended it */
     bool blameless; /* that had nothing to do with the node's health: a shutdown, a preemption, a
                        deletion */
@@ -151,6 +152,9 @@ struct view_node *view_node(const struct view *v, const char *name); /* NULL: un
 bool view_pod_ended(const struct view_pod *pod);
 /* Whether the kubelet holds nothing for it any more. */
 bool view_pod_terminal(const struct view_pod *pod);
+/* Whether its containers have all ended, but the kubelet has not said so of the pod yet: it does a
+ * second later. */
+bool view_pod_ends_soon(const struct view_pod *pod);
 
 /* resourceVersion as a number; 0 when it is not one. */
 uint64_t view_version(const cJSON *object);

@@ -59,6 +59,11 @@ bool view_pod_ended(const struct view_pod *pod)
     return pod->trainer_ended || view_pod_terminal(pod);
 }
 
+bool view_pod_ends_soon(const struct view_pod *pod)
+{
+    return pod->trainer_ended && !pod->others_run && !view_pod_terminal(pod);
+}
+
 /* The job looks at its pods again at the end of the step. */
 static void tell_job(struct controller *c, const char *job_uid)
 {
@@ -212,7 +217,7 @@ static void read_end(struct view_pod *p, const cJSON *pod)
     const char *trainer = trainer_name(pod);
     const cJSON *status;
     const char *reason = json_string(pod, "status.reason", "");
-    p->trainer_ended = false;
+    p->trainer_ended = p->others_run = false;
     p->rejected = false;
     p->blameless = is_blameless(p, pod);
     p->exit_code = TRAININGJOB_NONE;
@@ -220,7 +225,9 @@ static void read_end(struct view_pod *p, const cJSON *pod)
     cJSON_ArrayForEach(status, json_find(pod, "status.containerStatuses"))
     {
         const cJSON *end = json_find(status, "state.terminated");
-        if (!end || strcmp(json_string(status, "name", ""), trainer) != 0)
+        bool is_trainer = strcmp(json_string(status, "name", ""), trainer) == 0;
+        p->others_run = p->others_run || (!end && !is_trainer);
+        if (!end || !is_trainer)
             continue;
         p->trainer_ended = true;
         p->exit_code = (int32_t)json_integer(end, "exitCode", 0);

@@ -240,6 +240,26 @@ static void test_pods_are_cleaned_up_by_policy(void **state)
     clean_pods("All", 0);
 }
 
+/* A kubelet tells of the containers first and of the pod a second later; what is deleted in between
+ * takes its logs along. */
+static void test_a_pod_whose_containers_have_ended_is_left_to_its_kubelet(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.late_phase = true;
+    world_submit(&w, "a", 2, NULL);
+    world_job_ends_well(&w, "a");
+    world_advance(&w, 1000);
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    assert_int_equal(w.pods_deleted, 0);
+    world_patch(&w, "pods/team/a-worker-0", "{\"status\":{\"phase\":\"Succeeded\"}}");
+    world_advance(&w, 60000); /* the other one's kubelet never says so */
+    assert_int_equal(w.pods_deleted, 1);
+    assert_non_null(world_object(&w, "pods/team/a-worker-0"));
+    world_release(&w);
+}
+
 static void test_a_deleted_job_lets_its_launchers_go_and_frees_its_place(void **state)
 {
     struct world w;
@@ -314,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_a_refused_dry_run_is_shown_and_tried_again),
         cmocka_unit_test(test_a_finished_job_is_deleted_when_its_time_to_live_is_over),
         cmocka_unit_test(test_pods_are_cleaned_up_by_policy),
+        cmocka_unit_test(test_a_pod_whose_containers_have_ended_is_left_to_its_kubelet),
         cmocka_unit_test(test_a_deleted_job_lets_its_launchers_go_and_frees_its_place),
         cmocka_unit_test(test_the_longest_fields_that_are_accepted_reach_the_launchers),
         cmocka_unit_test(test_the_pod_carries_what_the_contract_says),

@@ -53,7 +53,7 @@ struct world_launcher {
     bool hold_stop; /* its ranks do not end when told to stop */
     bool stopping;
     uint32_t stop_grace_ms; /* of the last STOP */
-    bool refused; /* comes back after a while */
+    bool refused;           /* comes back after a while */
     bool ignores_exit;
     bool deaf; /* its channel stands, and nothing passes */
     struct rendezvous_exit exits[8];
@@ -77,6 +77,7 @@ struct world {
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
     bool no_kubelet;             /* pods stay pending */
+    bool late_phase;             /* containers end, the pod's phase does not say so yet */
     bool takes_orders;           /* launchers know CHECKPOINT_NOW and EXAMINE ... */
     uint32_t asking, caught;     /* ... and answer so */
     char evidence_state;         /* of rank 0 of each; 0: 'S' */

@@ -234,7 +234,7 @@ void world_pod_ends(struct world *w, struct world_launcher *l, int code)
 {
     cleanup_free char *key = mlt_strdup(l->pod);
     world_launcher_dies(w, l);
-    set_trainer(w, key, code ? "Failed" : "Succeeded", code);
+    set_trainer(w, key, w->late_phase ? "Running" : code ? "Failed" : "Succeeded", code);
 }
 
 void world_pod_stopped(struct world *w, struct world_launcher *l, const char *reason)
@@ -277,7 +277,7 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
     case RENDEZVOUS_PING:
         say(w, l,
             &(struct rendezvous_message){
-                .type = RENDEZVOUS_PONG, .attempt = m->attempt, .ping = m->ping});
+                .type = RENDEZVOUS_PONG, .attempt = m->attempt, .pong = {.nonce = m->ping.nonce}});
         break;
     case RENDEZVOUS_REFUSED:
         l->refused = !m->refused.final;
