@@ -3,7 +3,10 @@
  *
  * A rank that asks at or behind the proposed step waits for the answer until the proposal is
  * confirmed, replaced, or SUPERVISOR_HOLD_MS have passed. To a proposal that a rank has passed the
- * answer is SAVE_STEP with `passed`, and nothing is saved. */
+ * answer is SAVE_STEP with `passed`, and nothing is saved.
+ *
+ * A controller may have died in the middle: to the next one's proposal the answer is what was
+ * agreed to before, so that one step is saved and not two. */
 #include "launcher/supervisor_internal.h"
 
 #include <assert.h>
@@ -95,6 +98,12 @@ static void take_confirmed(struct supervisor *s, int64_t step)
 
 static void take_proposal(struct supervisor *s, int64_t step)
 {
+    /* Told again, or by a next controller, which does not know what was agreed to. */
+    if (s->save.step != RENDEZVOUS_NO_STEP && step <= s->save.step) {
+        if (!s->save.answering)
+            send_save_step(s, s->save.step, false);
+        return;
+    }
     bool passed = has_passed(s, step);
     s->save.confirmed = false;
     s->save.proposed = step;

@@ -243,8 +243,8 @@ void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, in
 void save_send(struct coordinator *c, const struct seat *s);
 void save_take_answer(struct coordinator *c, struct seat *s,
                       const struct rendezvous_save_step *answer);
-/* A rank has ended, and not well; `words` say how. */
-void save_note_failure(struct coordinator *c, const char *words);
+/* A rank has ended, and not well; `by_us`: as ranks do that are told to; `words` say how. */
+void save_note_failure(struct coordinator *c, bool by_us, const char *words);
 /* Ends the waiting when there is nothing to wait for any more. */
 void save_check(struct coordinator *c);
 

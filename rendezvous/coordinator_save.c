@@ -103,6 +103,19 @@ static struct answers count_answers(const struct coordinator *c)
     return a;
 }
 
+/* A leader before us had named this step, and members have agreed to it, or save it already; a
+ * second one is not named. Maybe it is even complete, and that was written. */
+static void take_up(struct coordinator *c, int64_t step)
+{
+    c->save.step = step;
+    c->save.confirmed = false;
+    if (c->save.newest_before == step)
+        c->save.newest_before = step - 1;
+    for (uint32_t i = 0; i < c->seats_count; i++)
+        c->seats[i].agreed_step = RENDEZVOUS_NO_STEP;
+    send_to_all(c);
+}
+
 void save_take_answer(struct coordinator *c, struct seat *s,
                       const struct rendezvous_save_step *answer)
 {
@@ -111,6 +124,8 @@ void save_take_answer(struct coordinator *c, struct seat *s,
     s->asking = answer->asking;
     s->caught = answer->caught;
     c->save.told |= answer->caught > 0;
+    if (answer->proposed > c->save.step && !answer->passed)
+        take_up(c, answer->proposed);
     if (answer->proposed != c->save.step)
         return; /* of a proposal that has been replaced */
     if (answer->passed) {
@@ -157,10 +172,14 @@ static bool is_saved(const struct coordinator *c, const struct answers *a)
     return c->save.confirmed && c->newest_checkpoint >= c->save.step;
 }
 
-void save_note_failure(struct coordinator *c, const char *words)
+void save_note_failure(struct coordinator *c, bool by_us, const char *words)
 {
-    /* Who was signalled ends as it likes. Anybody else who fails takes no part in a save. */
-    if (c->save.active && count_answers(c).caught == 0)
+    if (!c->save.active)
+        return;
+    /* Who was signalled ends as it likes, and a leader before us may have had them signalled.
+     * Anybody else who fails takes no part in a save. */
+    struct answers a = count_answers(c);
+    if (a.caught == 0 && (!by_us || a.asking > 0))
         end(c, 0, words, RENDEZVOUS_NO_STEP);
 }
 

@@ -222,7 +222,7 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         take_stopped_alone(c, s, &f);
     else
         take_failure(c, &f);
-    save_note_failure(c, f.words);
+    save_note_failure(c, f.class == FAILURE_STOPPED_ALONE, f.words);
 }
 
 static void complete(struct coordinator *c)

@@ -169,6 +169,40 @@ static void test_nobody_waits_for_ever(void **state)
     world_release(&w);
 }
 
+/* ---- a next controller, which does not know what was agreed to ---- */
+
+static void test_to_a_next_controller_the_answer_is_what_was_agreed_to(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    expect_answers(&w, 0, 1); /* of step 8: at step 10 it waits */
+    world_forget(&w);
+    order(&w, 2, false);
+    assert_int_equal(answer_sent(&w)->proposed, 10);
+    assert_false(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 0);
+    order(&w, 10, true);
+    expect_answers(&w, 1, 0);
+    ask(&w, 0, 11);
+    expect_answers(&w, 0, 1);
+    world_forget(&w);
+    order(&w, 2, false); /* and once more, when it is saved already */
+    assert_int_equal(answer_sent(&w)->proposed, 10);
+    assert_false(answer_sent(&w)->passed);
+    order(&w, 10, false);
+    order(&w, 10, true);
+    assert_false(answer_sent(&w)->passed);
+    ask(&w, 0, 12);
+    expect_answers(&w, 0, 1); /* not saved a second time */
+    world_release(&w);
+}
+
 static void test_a_rank_that_asks_for_the_first_time_is_counted(void **state)
 {
     (void)state;
@@ -319,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_a_step_that_was_passed_is_said_and_nothing_is_saved),
         cmocka_unit_test(test_a_later_proposal_lets_those_go_on_who_wait_before_it),
         cmocka_unit_test(test_nobody_waits_for_ever),
+        cmocka_unit_test(test_to_a_next_controller_the_answer_is_what_was_agreed_to),
         cmocka_unit_test(test_a_rank_that_asks_for_the_first_time_is_counted),
         cmocka_unit_test(
             test_who_caught_the_signal_is_not_signalled_again_and_its_end_is_no_failure),

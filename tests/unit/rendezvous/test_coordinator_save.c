@@ -262,6 +262,102 @@ static void test_a_pod_that_is_being_ended_makes_all_save_first(void **state)
     stage_release(&s);
 }
 
+static void is_adopted(struct coordinator_config *config)
+{
+    config->has_checkpoints = config->adopt = config->was_stopping = true;
+    config->attempt = 1;
+    config->newest_checkpoint = 100;
+}
+
+/* A leader has died in the middle of a save; the next one knows from the status that there is one.
+ * All members come back, having agreed to step 122. */
+static void next_leader(struct stage *s, void (*change)(struct coordinator_config *config))
+{
+    stage_init(s, 2, 1, change);
+    s->takes_orders = true;
+    s->attempt = 1;
+    s->digest = 7;
+    stop(s, 20000);
+    for (uint32_t i = 0; i < 2; i++)
+        stage_hello(s, i, RENDEZVOUS_STATE_RUNNING, 1);
+}
+
+static void test_the_next_leader_takes_up_the_step_that_was_agreed_to(void **state)
+{
+    (void)state;
+    struct stage s;
+    next_leader(&s, is_adopted);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .reached = 118, .asking = 1});
+    assert_int_equal(ordered(&s, 1)->step, 122);
+    assert_false(ordered(&s, 1)->confirmed);
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 122, .reached = 118, .asking = 1});
+    assert_true(ordered(&s, 0)->confirmed && ordered(&s, 1)->confirmed);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0)->out.step, 122);
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 1));
+    checkpoint(&s, 122);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 122);
+    stage_release(&s);
+}
+
+static void has_saved(struct coordinator_config *config)
+{
+    is_adopted(config);
+    config->newest_checkpoint = 122;
+}
+
+static void test_what_was_saved_before_the_change_of_leader_is_not_waited_for_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    next_leader(&s, has_saved);
+    for (uint32_t i = 0; i < 2; i++)
+        answer(&s, i, (struct rendezvous_save_step){.proposed = 122, .reached = 123, .asking = 1});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 122);
+    stage_release(&s);
+}
+
+static void test_ranks_that_have_obeyed_a_former_leader_cut_nobody_short(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, is_adopted);
+    s.takes_orders = true;
+    s.attempt = 1;
+    s.digest = 7;
+    stop(&s, 20000);
+    struct rendezvous_message m = stage_hello_message(&s, 1, RENDEZVOUS_STATE_RUNNING, 1);
+    struct rendezvous_exit exit =
+        stage_exit_of(&s, 1, 0, RENDEZVOUS_CAUSE_KILLED_BY_US, 143, 0, 5000);
+    m.hello.exits = &exit;
+    m.hello.exits_count = 1;
+    s.channels[1] = ++s.next_channel;
+    stage_say(&s, 1, &m);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP)); /* it may be in the middle of its save */
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .caught = 1});
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    advance(&s, 20000);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    stage_release(&s);
+}
+
+static void test_the_next_leader_names_another_step_when_a_rank_has_passed_the_first(void **state)
+{
+    (void)state;
+    struct stage s;
+    next_leader(&s, is_adopted);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .reached = 122, .asking = 1});
+    answer(&s, 1,
+           (struct rendezvous_save_step){
+               .proposed = 122, .passed = true, .reached = 122, .asking = 1});
+    int64_t named = ordered(&s, 0)->step;
+    assert_true(named > 122);
+    for (uint32_t i = 0; i < 2; i++)
+        answer(&s, i, (struct rendezvous_save_step){.proposed = named, .asking = 1});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0)->out.step, named);
+    stage_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +373,10 @@ int main(void)
         cmocka_unit_test(test_launchers_that_know_no_such_order_get_the_signal_and_the_grace),
         cmocka_unit_test(test_a_member_that_comes_back_is_told_again),
         cmocka_unit_test(test_a_pod_that_is_being_ended_makes_all_save_first),
+        cmocka_unit_test(test_the_next_leader_takes_up_the_step_that_was_agreed_to),
+        cmocka_unit_test(test_what_was_saved_before_the_change_of_leader_is_not_waited_for_again),
+        cmocka_unit_test(test_ranks_that_have_obeyed_a_former_leader_cut_nobody_short),
+        cmocka_unit_test(test_the_next_leader_names_another_step_when_a_rank_has_passed_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
