@@ -26,9 +26,13 @@
 #define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
+/* A question that may lie here for so long comes perhaps from a rank that waits no longer:
+ * MLTRAIN_ASK_MS less SUPERVISOR_HOLD_MS, and a second. */
+#define EDGE_AWAY_MS 4000
 #define EDGE_LOOK_MS 1000 /* between the two samples of what ranks do */
-#define EDGE_TICK_MS 1000 /* progress, while ranks run; checkpoints, also while START is awaited \
-                           */
+#define EDGE_TICK_MS                                                            \
+    1000 /* progress, while ranks run; checkpoints, also while START is awaited \
+          */
 
 /* One process that the supervisor counts: a rank, or a torchrun. */
 struct edge_rank {
@@ -158,7 +162,10 @@ struct edge {
     uint32_t told_count;    /* ranks of this pod in this attempt */
     struct edge_told told[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     struct edge_look look;
-    char refusal[128]; /* words for one who may not speak */
+    uv_prepare_t before_wait;
+    int64_t turn_ms;      /* when the loop began to wait last */
+    int64_t turn_wait_ms; /* and how long at most it meant to; more: this process was stopped */
+    char refusal[128];    /* words for one who may not speak */
 };
 
 /* edge_uv.c */
@@ -205,6 +212,8 @@ void edge_signal_catching(struct edge *e, int signal, const uint64_t *except);
 /* Looks at what each living rank does, for EDGE_LOOK_MS; then EXAMINED. One look at a time: when
  * two are asked for, one answers both. */
 void edge_look(struct edge *e);
+/* Hears what ranks have said by libmltrain up to now. */
+void edge_hear_ranks(struct edge *e);
 /* The answer to a rank that asked by libmltrain whether to save. */
 void edge_answer(struct edge *e, uint32_t rank, bool save);
 

@@ -47,9 +47,11 @@ static void asked(void *arg, uint32_t rank, int64_t step)
         edge_answer(e, rank, false);
         return;
     }
-    e->told[rank].heard_ms = edge_now_ms(e);
+    int64_t now_ms = edge_now_ms(e);
+    bool stale = now_ms - e->turn_ms - e->turn_wait_ms >= EDGE_AWAY_MS;
+    e->told[rank].heard_ms = now_ms;
     edge_post(e, &(struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
-                                            .asked = {.rank = rank, .step = step}});
+                                            .asked = {.rank = rank, .step = step, .stale = stale}});
 }
 
 static void unasked(void *arg, uint32_t rank)
@@ -66,6 +68,21 @@ static void committed(void *arg, uint32_t rank, int64_t step, const char *path)
     edge_log(e, "rank %u has committed the checkpoint of step %lld: %.300s",
              supervisor_start(e->supervisor)->rank_base + rank, (long long)step, path);
     edge_scan_soon(e);
+}
+
+/* Before an order to save is judged, all that ranks have said before it is heard. After a while
+ * without us the two may come in any order. */
+void edge_hear_ranks(struct edge *e)
+{
+    sdk_socket_read(e->sdk);
+}
+
+static void begins_to_wait(uv_prepare_t *handle)
+{
+    struct edge *e = handle->data;
+    int wait_ms = uv_backend_timeout(&e->loop);
+    e->turn_ms = edge_now_ms(e);
+    e->turn_wait_ms = wait_ms < 0 ? INT32_MAX : wait_ms; /* for ever: no time is too long */
 }
 
 void edge_answer(struct edge *e, uint32_t rank, bool save)
@@ -250,6 +267,10 @@ void edge_save_init(struct edge *e)
     struct mlt_error err = {0};
     (void)uv_timer_init(&e->loop, &e->look.timer);
     e->look.timer.data = e;
+    (void)uv_prepare_init(&e->loop, &e->before_wait);
+    e->before_wait.data = e;
+    (void)uv_prepare_start(&e->before_wait, begins_to_wait);
+    uv_unref((uv_handle_t *)&e->before_wait);
     if (e->config->dir[0] && sdk_socket_new(&e->loop, e->config->dir, &ops, e, &e->sdk, &err) < 0)
         edge_log(e, "no socket for libmltrain: %s", err.text);
 }

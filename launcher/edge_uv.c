@@ -235,6 +235,8 @@ static void channel_frame(void *arg, const struct rendezvous_frame *frame)
 {
     struct edge *e = arg;
     assert(!e->draining);
+    if (frame->type == RENDEZVOUS_CHECKPOINT_NOW)
+        edge_hear_ranks(e);
     supervisor_frame(e->supervisor, frame, edge_now_ms(e));
     drain(e);
     edge_deliver_exits(e);

@@ -154,17 +154,15 @@ static void obey(struct connection *c, const struct sdk_message *m)
     }
 }
 
-static void connection_readable(uv_poll_t *poll, int status, int events)
+/* Whether there was anything. */
+static bool read_some(struct connection *c)
 {
-    struct connection *c = poll->data;
     struct sdk_message message;
     size_t room;
-    (void)status; /* recv() tells */
-    (void)events;
     char *to = sdk_reader_space(&c->reader, &room);
     ssize_t n = recv(c->fd, to, room, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     c->reader.length += n > 0 ? (size_t)n : 0;
     int rc = 0;
     while (!c->closing && (rc = sdk_reader_next(&c->reader, &message)) == 1)
@@ -174,6 +172,29 @@ static void connection_readable(uv_poll_t *poll, int status, int events)
         refuse(c, "this line is none of the protocol");
     if (n <= 0)
         close_connection(c, true);
+    return n > 0;
+}
+
+static void connection_readable(uv_poll_t *poll, int status, int events)
+{
+    (void)status; /* recv() tells */
+    (void)events;
+    (void)read_some(poll->data);
+}
+
+/* Again until nothing comes: an answer that is given now may call forth the next line. */
+void sdk_socket_read(struct sdk_socket *s)
+{
+    bool more = s != NULL;
+    for (int pass = 0; more && pass < SDK_SOCKET_PASSES_MAX; pass++) {
+        struct connection *next;
+        more = false;
+        for (struct connection *c = s->connections; c; c = next) {
+            next = c->next; /* stays readable: what is closed is freed by the loop */
+            if (!c->closing && read_some(c))
+                more = true;
+        }
+    }
 }
 
 /* ---- the socket ---- */

@@ -17,6 +17,7 @@
 #define SDK_SOCKET_CONNECTIONS_MAX 512 /* a rank and its helpers; each a descriptor and 4 KiB */
 #define SDK_SOCKET_PER_RANK_MAX 8      /* beyond either, a connection is closed without a word */
 #define SDK_SOCKET_BACKLOG RENDEZVOUS_RANKS_PER_MEMBER_MAX /* ranks that start at once */
+#define SDK_SOCKET_PASSES_MAX 64 /* of sdk_socket_read(): 256 KiB of each connection */
 #define SDK_SOCKET_PAUSE_MS 1000 /* after an accept() that failed, as without descriptors */
 
 struct sdk_socket_ops {
@@ -38,6 +39,9 @@ int sdk_socket_new(uv_loop_t *loop, const char *dir, const struct sdk_socket_ops
 
 /* For MLTRAIN_SOCKET; "" without a socket (NULL). */
 const char *sdk_socket_path(const struct sdk_socket *s);
+
+/* Reads what programs have sent up to now, as the loop would do later. */
+void sdk_socket_read(struct sdk_socket *s);
 
 /* Answers who asked last for this rank, if the question still stands. Without a socket (NULL), as
  * the following, nothing is done. */

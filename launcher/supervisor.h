@@ -143,6 +143,7 @@ struct supervisor_event {
         struct {
             uint32_t rank; /* local */
             int64_t step;  /* 0 or more */
+            bool stale;    /* ASKED: it may be so old that the rank has gone on meanwhile */
         } asked;
         uint32_t caught;
         struct rendezvous_evidence_report examined; /* copied into the effects of this step */

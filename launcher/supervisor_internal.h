@@ -16,6 +16,7 @@ struct supervisor_rank {
     bool asks;     /* it asks whether to save */
     bool waits;    /* for the answer, at `waits_at` */
     int64_t waits_at;
+    bool strayed; /* it did not wait for its last answer: steps since may have gone unasked */
 };
 
 /* What must still be done before READY. */
@@ -60,6 +61,7 @@ struct supervisor {
         bool signalled; /* ranks that do not ask have had their signal */
         bool answering; /* SAVE_STEP waits for CAUGHT */
         uint32_t caught;
+        int64_t hold_until_ms; /* those that wait for the confirmation do so until then */
     } save;
 
     /* The newest report of the checkpoints, owned. */

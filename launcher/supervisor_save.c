@@ -5,7 +5,9 @@
  * confirmed, replaced, or SUPERVISOR_HOLD_MS have passed. To a proposal that a rank has passed the
  * answer is SAVE_STEP with `passed`, and nothing is saved.
  *
- * A controller may have died in the middle: to the next one's proposal the answer is what was
+ * This launcher may have been stopped for a while, and its ranks wait no longer than MLTRAIN_ASK_MS
+ * for an answer: what counts is what they have said since, and when, not the order in which it is
+ * read. A controller may have died in the middle: to the next one's proposal the answer is what was
  * agreed to before, so that one step is saved and not two. */
 #include "launcher/supervisor_internal.h"
 
@@ -42,6 +44,14 @@ static void answer_waiting(struct supervisor *s, int64_t first, int64_t end, boo
     }
 }
 
+static bool somebody_waits(const struct supervisor *s)
+{
+    for (uint32_t i = 0; i < s->ranks_count; i++)
+        if (s->ranks[i].waits)
+            return true;
+    return false;
+}
+
 static void answer(struct supervisor *s, uint32_t rank, int64_t step, bool save)
 {
     struct supervisor_effect *effect = supervisor_emit(s, SUPERVISOR_DO_ANSWER);
@@ -52,11 +62,16 @@ static void answer(struct supervisor *s, uint32_t rank, int64_t step, bool save)
 
 /* ---- orders ---- */
 
+/* Whether a rank may not ask at this step any more: it has, or it has reported that it was there,
+ * and may have gone on from there without an answer. */
 static bool has_passed(const struct supervisor *s, int64_t step)
 {
-    for (uint32_t i = 0; i < s->ranks_count; i++)
-        if (s->ranks[i].alive && s->ranks[i].asks && s->ranks[i].asked >= step)
+    for (uint32_t i = 0; i < s->ranks_count; i++) {
+        const struct supervisor_rank *rank = &s->ranks[i];
+        bool is_there = !rank->waits && rank->step >= step;
+        if (rank->alive && rank->asks && (rank->asked >= step || is_there))
             return true;
+    }
     return false;
 }
 
@@ -85,8 +100,25 @@ static void send_save_step(struct supervisor *s, int64_t proposed, bool passed)
     supervisor_send(s, &message);
 }
 
-static void take_confirmed(struct supervisor *s, int64_t step)
+/* Not all members will save this step: who waits for it goes on. Said at once: the others must not
+ * be told to save what these have gone past. */
+static void give_up(struct supervisor *s)
 {
+    if (s->save.step == RENDEZVOUS_NO_STEP)
+        return;
+    s->save.step = RENDEZVOUS_NO_STEP;
+    s->save.confirmed = false;
+    answer_waiting(s, 0, INT64_MAX, false);
+    if (!s->save.answering)
+        send_save_step(s, s->save.proposed, true);
+}
+
+static void take_confirmed(struct supervisor *s, int64_t step, int64_t now_ms)
+{
+    if (s->save.step == step && somebody_waits(s) && now_ms >= s->save.hold_until_ms) {
+        give_up(s); /* its time is over, though the timer has not said so yet */
+        return;
+    }
     if (s->save.step != step) { /* its ranks waited too long and went on */
         send_save_step(s, step, true);
         return;
@@ -117,7 +149,7 @@ void supervisor_save_ordered(struct supervisor *s, const struct supervisor_event
 {
     const struct rendezvous_checkpoint_now *order = &event->message->checkpoint_now;
     if (order->confirmed) {
-        take_confirmed(s, order->step);
+        take_confirmed(s, order->step, event->now_ms);
         return;
     }
     /* Ranks that do not ask have nothing but the signal: once per attempt, for many programs take a
@@ -152,7 +184,12 @@ void supervisor_caught(struct supervisor *s, const struct supervisor_event *even
 void supervisor_reported(struct supervisor *s, const struct supervisor_event *event)
 {
     assert(event->asked.rank < s->ranks_count);
-    s->ranks[event->asked.rank].step = event->asked.step;
+    struct supervisor_rank *rank = &s->ranks[event->asked.rank];
+    rank->step = event->asked.step;
+    if (!rank->waits || rank->step <= rank->waits_at)
+        return;
+    rank->strayed = true; /* it has gone on without the answer */
+    give_up(s);
 }
 
 void supervisor_asked(struct supervisor *s, const struct supervisor_event *event)
@@ -163,11 +200,21 @@ void supervisor_asked(struct supervisor *s, const struct supervisor_event *event
     bool is_new = !rank->asks;
     bool wanted =
         s->save.step != RENDEZVOUS_NO_STEP && step >= s->save.step && rank->asked < s->save.step;
+    bool may_have_passed = event->asked.stale || (rank->strayed && step > s->save.step);
     rank->asks = true;
+    rank->strayed = event->asked.stale;
+    if (wanted && may_have_passed) {
+        answer(s, event->asked.rank, step, false);
+        give_up(s);
+        return;
+    }
     if (wanted && !s->save.confirmed) {
+        if (!somebody_waits(s)) { /* the first that waits has no more patience than the others */
+            s->save.hold_until_ms = event->now_ms + SUPERVISOR_HOLD_MS;
+            supervisor_timer(s, SUPERVISOR_TIMER_HOLD, SUPERVISOR_HOLD_MS);
+        }
         rank->waits = true;
         rank->waits_at = step;
-        supervisor_timer(s, SUPERVISOR_TIMER_HOLD, SUPERVISOR_HOLD_MS);
     } else {
         answer(s, event->asked.rank, step, wanted);
     }
@@ -191,13 +238,8 @@ void supervisor_unasked(struct supervisor *s, const struct supervisor_event *eve
 void supervisor_hold_over(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    bool given_up = !s->save.confirmed && s->save.step != RENDEZVOUS_NO_STEP;
-    if (given_up)
-        s->save.step = RENDEZVOUS_NO_STEP;
-    answer_waiting(s, 0, INT64_MAX, false);
-    /* Said at once: the others must not be told to save what these have gone past. */
-    if (given_up && !s->save.answering)
-        send_save_step(s, s->save.proposed, true);
+    if (somebody_waits(s))
+        give_up(s);
 }
 
 /* ---- looking ---- */

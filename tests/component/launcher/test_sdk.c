@@ -505,6 +505,32 @@ static void test_a_launcher_that_stands_still_holds_up_nobody_who_reports(void *
     harness_end(&h);
 }
 
+/* The order was there first, and the rank, which waits no longer, has gone past its step. */
+static void test_a_launcher_that_wakes_hears_its_ranks_before_it_agrees_to_a_save(void **state)
+{
+    (void)state;
+    struct harness h;
+    char go[4];
+    begin(&h, 1);
+    launch_python(&h, "import signal; signal.pause()\n");
+    uint64_t attempt = harness_start_ranks(&h);
+    int fd = connect_to(&h);
+    send_text(fd, "hello 1 0 1\nask 3\n", 18);
+    assert_int_equal(recv(fd, go, sizeof go, 0), 3);
+    assert_int_equal(kill(h.pid, SIGSTOP), 0);
+    order_save(&h, attempt, 4, false, SIGUSR1);
+    harness_run(&h, 50);
+    send_text(fd, "ask 4\nreport 5 0\nreport 6 0\n", 28);
+    assert_int_equal(kill(h.pid, SIGCONT), 0);
+    const struct rendezvous_save_step *answer =
+        &harness_expect(&h, RENDEZVOUS_SAVE_STEP)->save_step;
+    assert_int_equal(answer->proposed, 4);
+    assert_true(answer->passed);
+    assert_int_equal(answer->reached, 6);
+    (void)close(fd);
+    harness_end(&h);
+}
+
 static void test_without_a_socket_ranks_run_all_the_same(void **state)
 {
     (void)state;
@@ -536,6 +562,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_threads_and_signal_handlers_may_call_at_any_moment),
         cmocka_unit_test(test_strangers_on_the_socket_do_no_harm),
         cmocka_unit_test(test_a_launcher_that_stands_still_holds_up_nobody_who_reports),
+        cmocka_unit_test(test_a_launcher_that_wakes_hears_its_ranks_before_it_agrees_to_a_save),
         cmocka_unit_test(test_without_a_socket_ranks_run_all_the_same),
     };
     if (argc > 1)

@@ -203,6 +203,150 @@ static void test_to_a_next_controller_the_answer_is_what_was_agreed_to(void **st
     world_release(&w);
 }
 
+/* ---- a launcher that was stopped for a while ---- */
+
+static void report(struct world *w, uint32_t rank, int64_t step)
+{
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_REPORTED,
+                                            .asked = {.rank = rank, .step = step}});
+}
+
+static void ask_long_ago(struct world *w, uint32_t rank, int64_t step)
+{
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
+                                            .asked = {.rank = rank, .step = step, .stale = true}});
+}
+
+static void test_a_step_that_a_rank_has_reported_may_be_passed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8); /* then it waited for nobody any more */
+    report(&w, 0, 13);
+    order(&w, 12, false);
+    caught(&w, 0);
+    assert_true(answer_sent(&w)->passed);
+    assert_int_equal(answer_sent(&w)->reached, 13);
+    world_release(&w);
+}
+
+static void test_a_rank_that_reports_a_later_step_waits_no_longer(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 8);
+    ask(&w, 1, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    expect_answers(&w, 0, 3);
+    ask(&w, 0, 10);
+    ask(&w, 1, 10);
+    expect_answers(&w, 0, 0);
+    world_forget(&w);
+    report(&w, 0, 11);
+    assert_true(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 3); /* the other need not wait, either */
+    world_forget(&w);
+    order(&w, 10, true);
+    assert_true(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 0);
+    world_release(&w);
+}
+
+static void test_a_confirmation_that_is_read_too_late_is_none(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    expect_answers(&w, 0, 1);
+    world_forget(&w);
+    w.now_ms += SUPERVISOR_HOLD_MS; /* the timer's turn comes only after the channel's */
+    order(&w, 10, true);
+    assert_true(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 1);
+    world_release(&w);
+}
+
+static void test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    world_forget(&w);
+    expect_answers(&w, 0, 1);
+    ask_long_ago(&w, 0, 10);
+    assert_true(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 1);
+    /* Another one, agreed to, and again it was left unasked. */
+    world_forget(&w);
+    order(&w, 14, false);
+    assert_false(answer_sent(&w)->passed);
+    ask_long_ago(&w, 0, 13);
+    expect_answers(&w, 0, 1);
+    order(&w, 14, true);
+    world_forget(&w);
+    ask(&w, 0, 15);
+    assert_true(answer_sent(&w)->passed);
+    expect_answers(&w, 0, 1);
+    order(&w, 18, false);
+    order(&w, 18, true);
+    ask(&w, 0, 18);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_nobody_waits_longer_because_others_came_later(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_HOLD], SUPERVISOR_HOLD_MS);
+    w.timer[SUPERVISOR_TIMER_HOLD] = -1;
+    ask(&w, 1, 10);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_HOLD], -1);
+    world_release(&w);
+}
+
+static void test_a_timer_of_a_former_proposal_ends_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    ask(&w, 0, 10);
+    order(&w, 14, false);
+    world_forget(&w);
+    world_happen(&w, SUPERVISOR_ON_HOLD_TIME);
+    assert_null(answer_sent(&w));
+    order(&w, 14, true);
+    assert_null(answer_sent(&w));
+    w.answered_go = 0;
+    ask(&w, 0, 14);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
 static void test_a_rank_that_asks_for_the_first_time_is_counted(void **state)
 {
     (void)state;
@@ -354,6 +498,12 @@ int main(void)
         cmocka_unit_test(test_a_later_proposal_lets_those_go_on_who_wait_before_it),
         cmocka_unit_test(test_nobody_waits_for_ever),
         cmocka_unit_test(test_to_a_next_controller_the_answer_is_what_was_agreed_to),
+        cmocka_unit_test(test_a_step_that_a_rank_has_reported_may_be_passed),
+        cmocka_unit_test(test_a_rank_that_reports_a_later_step_waits_no_longer),
+        cmocka_unit_test(test_a_confirmation_that_is_read_too_late_is_none),
+        cmocka_unit_test(test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on),
+        cmocka_unit_test(test_nobody_waits_longer_because_others_came_later),
+        cmocka_unit_test(test_a_timer_of_a_former_proposal_ends_nothing),
         cmocka_unit_test(test_a_rank_that_asks_for_the_first_time_is_counted),
         cmocka_unit_test(
             test_who_caught_the_signal_is_not_signalled_again_and_its_end_is_no_failure),
