@@ -36,7 +36,9 @@ void stop_order(struct job *job)
     int64_t grace = stop_grace_ms(job);
     const char *reason = stop_reason(job);
     if (!*r->pending_stop) {
-        r->pending_stop_ms = c->wall_ms;
+        /* A status tells whole seconds: rounded up, so that a next controller does not kill too
+         * early. */
+        r->pending_stop_ms = (c->wall_ms + 999) / 1000 * 1000;
         event_record(job, false, "Stopping", "%s: the ranks have %" PRId64 " s to save and end",
                      reason, grace / 1000);
     }

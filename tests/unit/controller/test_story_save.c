@@ -66,6 +66,23 @@ static void test_when_nobody_saved_in_time_the_event_says_what_is_lost(void **st
     world_release(&w);
 }
 
+/* It reads when the stop began from the status, which tells whole seconds. */
+static void test_the_next_controller_does_not_cut_the_grace_short(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    world_advance(&w, 999 - w.wall_ms % 1000);
+    suspend(&w, true);
+    int64_t until_ms = w.now_ms + 60000;
+    world_replace_controller(&w);
+    world_advance(&w, until_ms - w.now_ms - 10);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 6000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    world_release(&w);
+}
+
 static void test_when_there_is_no_checkpoint_the_event_does_not_speak_of_one(void **state)
 {
     struct world w;
@@ -187,6 +204,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_suspension_waits_for_the_step_that_all_ranks_save),
         cmocka_unit_test(test_when_nobody_saved_in_time_the_event_says_what_is_lost),
+        cmocka_unit_test(test_the_next_controller_does_not_cut_the_grace_short),
         cmocka_unit_test(test_when_there_is_no_checkpoint_the_event_does_not_speak_of_one),
         cmocka_unit_test(test_a_job_without_checkpoints_that_catches_nothing_is_stopped_at_once),
         cmocka_unit_test(test_a_cancellation_now_saves_nothing),
