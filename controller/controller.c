@@ -74,6 +74,7 @@ static void act(struct job *job, enum reconcile_action action)
         [RECONCILE_START] = start_send,
         [RECONCILE_NOTE_RUNNING] = start_note_running,
         [RECONCILE_STOP] = stop_order,
+        [RECONCILE_TAKE_STOP_BACK] = stop_take_back,
         [RECONCILE_SUSPEND] = stop_suspend,
         [RECONCILE_RESUME] = stop_resume,
         [RECONCILE_CANCEL] = stop_cancel,

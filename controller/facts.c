@@ -59,6 +59,7 @@ static uint64_t wish_facts(const struct job *job)
     return SET_IF(job->tj.spec.suspend, SUSPEND) |
            SET_IF(trainingjob_cancel(&job->tj) != NULL, CANCEL) |
            SET_IF(deadline_wall_ms(job) <= job->controller->wall_ms, DEADLINE) |
+           SET_IF(*job->draft.recovery.pending_stop, STOP_PENDING) |
            SET_IF(stop_is_ordered(job), STOP_ORDERED) |
            SET_IF(expiry_wall_ms(job) <= job->controller->wall_ms &&
                       job->delete_again_ms <= job->controller->now_ms,

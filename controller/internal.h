@@ -157,6 +157,8 @@ void restart_refill(struct job *job);
 void restart_go_back(struct job *job);
 
 void stop_order(struct job *job);
+/* Of a stop that is written and was not ordered yet. */
+void stop_take_back(struct job *job);
 int64_t stop_grace_ms(const struct job *job);
 /* An event of what a stop by order has saved or lost; once, when the launchers have looked again.
  */

@@ -36,6 +36,7 @@
     XX(ACTIVE, "ranks run, or may run")                                     \
     XX(FAILING, "ranks are being stopped after a failure")                  \
     XX(UNTOLD, "for so long that the status should say it")                 \
+    XX(STOP_PENDING, "the status says that the ranks are to stop")          \
     XX(STOP_ORDERED, "the ranks have been told to stop")                    \
     XX(VERDICT, "the attempt has ended with a failure or by order")         \
     XX(COMPLETED, "the ranks have done the job")                            \
@@ -73,6 +74,7 @@ _Static_assert(RECONCILE_FACT_COUNT <= 64, "a set of facts is a uint64_t");
     XX(START, "send START")                                   \
     XX(NOTE_RUNNING, "write that the job runs")               \
     XX(STOP, "order the ranks to stop, with grace")           \
+    XX(TAKE_STOP_BACK, "write that they are not to stop")     \
     XX(SUSPEND, "write that the job is suspended")            \
     XX(RESUME, "queue the suspended job again")               \
     XX(CANCEL, "write that the job was cancelled")            \

@@ -57,6 +57,16 @@ void stop_order(struct job *job)
     job_lazy(job, 0);
 }
 
+void stop_take_back(struct job *job)
+{
+    struct trainingjob_recovery *r = &job->draft.recovery;
+    event_record(job, false, "StopTakenBack", "%s: taken back before the ranks were told",
+                 r->pending_stop);
+    r->pending_stop[0] = 0;
+    r->pending_stop_ms = 0;
+    job_gate(job); /* a next controller must not stop them for it */
+}
+
 void stop_tell_saved(struct job *job)
 {
     const struct trainingjob_status *s = &job->draft;

@@ -54,6 +54,13 @@ static const struct {
     {"a ready gang gets its attempt written", P(ADMITTED), F(KEY) | F(READY) | F(PAST),
      RECONCILE_PREPARE_START},
 
+    {"a stop that nobody wants any more is taken back", P(RUNNING), F(ACTIVE) | F(STOP_PENDING),
+     RECONCILE_TAKE_STOP_BACK},
+    {"not once the ranks were told", P(RUNNING), F(ACTIVE) | F(STOP_PENDING) | F(STOP_ORDERED),
+     RECONCILE_WAIT},
+    {"not while it is wanted", P(RUNNING), F(ACTIVE) | F(STOP_PENDING) | F(SUSPEND),
+     RECONCILE_STOP},
+
     {"START follows the stored attempt", P(STARTING), F(READY), RECONCILE_START},
     {"not twice", P(STARTING), F(SENT), RECONCILE_WAIT},
     {"a gang that is ready for a later attempt gets that one written", P(STARTING),

@@ -218,6 +218,30 @@ static void test_a_suspension_that_is_taken_back_restarts_in_place_uncharged(voi
     world_release(&w);
 }
 
+static void test_a_suspension_taken_back_before_the_ranks_were_told_leaves_no_trace(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    world_submit(&w, "a", 2, NULL);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_run(&w);
+    assert_true(world_has_event(&w, "Stopping"));
+    assert_true(world_has_event(&w, "StopTakenBack"));
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_status(&w, "a", "recovery.pendingStop.reason"), "");
+    world_replace_controller(&w);
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_int_equal(world_number(&w, "a", "restarts"), 0);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    world_release(&w);
+}
+
 static void test_a_cancelled_job_gets_its_grace_and_stays_as_failed(void **state)
 {
     struct world w;
@@ -368,6 +392,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_suspended_job_that_is_scaled_shows_its_new_size),
         cmocka_unit_test(test_a_job_submitted_suspended_waits_for_its_user),
         cmocka_unit_test(test_a_suspension_that_is_taken_back_restarts_in_place_uncharged),
+        cmocka_unit_test(test_a_suspension_taken_back_before_the_ranks_were_told_leaves_no_trace),
         cmocka_unit_test(test_a_cancelled_job_gets_its_grace_and_stays_as_failed),
         cmocka_unit_test(test_a_queued_job_is_cancelled_at_once),
         cmocka_unit_test(test_a_deadline_counts_from_the_start_of_running),
