@@ -30,6 +30,7 @@ static const char *in_folder(const char *name)
     return path[turn];
 }
 
+static void write_file(const char *name, mode_t mode, const char *format, ...) MLT_PRINTF(3, 4);
 static void write_file(const char *name, mode_t mode, const char *format, ...)
 {
     va_list list;

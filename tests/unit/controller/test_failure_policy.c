@@ -97,7 +97,7 @@ static const int rules[] = {
     TRAININGJOB_ACTION_IGNORE,
 };
 
-static bool matches(char row[CELLS_MAX][64], const struct ended *end, int rule)
+static bool matches(const char (*row)[64], const struct ended *end, int rule)
 {
     bool own_failure = !end->requested && !end->diverged && !end->infrastructure;
     const char *name = rule == TRAININGJOB_NONE ? "none" : trainingjob_action_name(rule);
@@ -174,7 +174,7 @@ static void check_end(const struct table *what, const struct table *in_a_row,
 {
     unsigned i = 0;
     char words[64];
-    while (i < what->rows && !matches((char(*)[64])what->cells[i], end, rule))
+    while (i < what->rows && !matches(what->cells[i], end, rule))
         i++;
     if (i == what->rows)
         fail_msg("%s, rule %d: no row on the page", end->words, rule);

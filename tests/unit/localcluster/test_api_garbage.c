@@ -1,6 +1,7 @@
 /* Tests of localcluster/api/garbage.c: owners, propagation, namespaces, custom kinds, events. */
 #include "tests/unit/localcluster/api_client.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
@@ -36,7 +37,7 @@ static void test_dependents_follow_their_owner(void **state)
     (void)state;
     api_client_start(&c, false);
     cleanup_free char *a = make(&c, "a", NULL, NULL, false), *b = make(&c, "b", a, NULL, false);
-    cleanup_free char *d = make(&c, "d", b, NULL, false);
+    free(make(&c, "d", b, NULL, false));
     assert_int_equal(api_client_delete(&c, CONFIGMAPS "/a"), 200);
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/b"), 404);
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/d"), 404);
@@ -49,7 +50,7 @@ static void test_an_object_with_another_owner_stays_and_forgets_the_lost_one(voi
     (void)state;
     api_client_start(&c, false);
     cleanup_free char *a = make(&c, "a", NULL, NULL, false), *b = make(&c, "b", NULL, NULL, false);
-    cleanup_free char *d = make(&c, "d", a, b, false);
+    free(make(&c, "d", a, b, false));
     api_client_delete(&c, CONFIGMAPS "/a");
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/d"), 200);
     assert_int_equal(json_size(c.tree, "metadata.ownerReferences"), 1);
@@ -64,7 +65,7 @@ static void test_an_object_whose_owner_never_was_is_collected(void **state)
     struct api_client c;
     (void)state;
     api_client_start(&c, false);
-    cleanup_free char *a = make(&c, "a", "00000000-0000-4000-8000-000000000000", NULL, false);
+    free(make(&c, "a", "00000000-0000-4000-8000-000000000000", NULL, false));
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/a"), 404);
     api_client_stop(&c);
 }
@@ -74,7 +75,8 @@ static void test_orphans_stay_without_their_owner(void **state)
     struct api_client c;
     (void)state;
     api_client_start(&c, false);
-    cleanup_free char *a = make(&c, "a", NULL, NULL, false), *b = make(&c, "b", a, NULL, false);
+    cleanup_free char *a = make(&c, "a", NULL, NULL, false);
+    free(make(&c, "b", a, NULL, false));
     api_client_delete(&c, CONFIGMAPS "/a?propagationPolicy=Orphan");
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/a"), 404);
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/b"), 200);
@@ -87,7 +89,8 @@ static void test_a_foreground_deletion_waits_for_blocking_dependents(void **stat
     struct api_client c;
     (void)state;
     api_client_start(&c, false);
-    cleanup_free char *a = make(&c, "a", NULL, NULL, false), *b = make(&c, "b", a, NULL, true);
+    cleanup_free char *a = make(&c, "a", NULL, NULL, false);
+    free(make(&c, "b", a, NULL, true));
     api_client_merge(&c, CONFIGMAPS "/b", "{\"metadata\":{\"finalizers\":[\"x.io/f\"]}}");
     api_client_delete(&c, CONFIGMAPS "/a?propagationPolicy=Foreground");
     assert_int_equal(api_client_get(&c, CONFIGMAPS "/a"), 200);
@@ -134,8 +137,9 @@ static void test_collection_goes_on_after_a_restart(void **state)
     struct api_client c;
     (void)state;
     api_client_start(&c, false);
-    cleanup_free char *a = make(&c, "a", NULL, NULL, false), *b = make(&c, "b", a, NULL, false);
-    cleanup_free char *d = make(&c, "d", a, NULL, false);
+    cleanup_free char *a = make(&c, "a", NULL, NULL, false);
+    free(make(&c, "b", a, NULL, false));
+    free(make(&c, "d", a, NULL, false));
     store_memory_fail_after(c.store, 1); /* the owner goes, then the store fails, as in a kill */
     api_client_delete(&c, CONFIGMAPS "/a");
     store_memory_fail_after(c.store, -1);
@@ -171,7 +175,7 @@ static void test_many_dependents_are_collected(void **state)
     cleanup_free char *a = make(&c, "a", NULL, NULL, false);
     for (int i = 0; i < 300; i++) {
         cleanup_free char *name = mlt_asprintf("d%d", i);
-        cleanup_free char *uid = make(&c, name, a, NULL, false);
+        free(make(&c, name, a, NULL, false));
     }
     api_client_delete(&c, CONFIGMAPS "/a");
     api_client_get(&c, CONFIGMAPS);
