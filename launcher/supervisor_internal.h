@@ -95,6 +95,8 @@ void supervisor_prepare(struct supervisor *s);
 supervisor_verb supervisor_started, supervisor_spawned, supervisor_exited_running,
     supervisor_exited_stopping, supervisor_exited_killing, supervisor_progressed,
     supervisor_noticed;
+/* What this launcher has counted since the START that it obeyed last; 0: none. */
+uint64_t supervisor_since_start_ms(const struct supervisor *s, int64_t now_ms);
 
 /* supervisor_save.c: CHECKPOINT_NOW, EXAMINE and libmltrain. */
 supervisor_verb supervisor_save_ordered, supervisor_caught, supervisor_reported, supervisor_asked,
@@ -117,6 +119,6 @@ supervisor_verb supervisor_stop, supervisor_stop_sooner, supervisor_stop_again,
 void supervisor_terminate_wait(struct supervisor *s, int64_t now_ms);
 void supervisor_kill(struct supervisor *s);
 void supervisor_leave(struct supervisor *s, int code);
-void supervisor_send_stopped(struct supervisor *s);
+void supervisor_send_stopped(struct supervisor *s, int64_t now_ms);
 
 #endif

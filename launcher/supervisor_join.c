@@ -28,7 +28,7 @@ static enum rendezvous_state wire_state(const struct supervisor *s, uint64_t *re
     }
 }
 
-static void send_hello(struct supervisor *s)
+static void send_hello(struct supervisor *s, int64_t now_ms)
 {
     struct rendezvous_exit exits[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     uint32_t exits_count = 0;
@@ -58,16 +58,16 @@ static void send_hello(struct supervisor *s)
                   .checkpoints = s->checkpoints.checkpoints,
                   .checkpoints_count = s->checkpoints.checkpoints_count,
                   .step = s->step,
-                  .takes_orders = true}};
+                  .takes_orders = true,
+                  .since_start_ms = supervisor_since_start_ms(s, now_ms)}};
     supervisor_send(s, &message);
 }
 
 void supervisor_opened(struct supervisor *s, const struct supervisor_event *event)
 {
-    (void)event;
     s->connected = true;
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
-    send_hello(s);
+    send_hello(s, event->now_ms);
 }
 
 void supervisor_closed(struct supervisor *s, const struct supervisor_event *event)
@@ -105,8 +105,13 @@ void supervisor_join_timeout(struct supervisor *s, const struct supervisor_event
 
 void supervisor_pinged(struct supervisor *s, const struct supervisor_event *event)
 {
+    const struct rendezvous_message *ping = event->message;
+    bool ours = ping->attempt == s->attempt;
     struct rendezvous_message pong = {
-        .type = RENDEZVOUS_PONG, .attempt = event->message->attempt, .ping = event->message->ping};
+        .type = RENDEZVOUS_PONG,
+        .attempt = ping->attempt,
+        .pong = {.nonce = ping->ping.nonce,
+                 .since_start_ms = ours ? supervisor_since_start_ms(s, event->now_ms) : 0}};
     supervisor_send(s, &pong);
 }
 
@@ -233,12 +238,11 @@ void supervisor_rewelcomed(struct supervisor *s, const struct supervisor_event *
 /* WELCOME while ranks run, stop, or cannot run any more. */
 void supervisor_welcomed_running(struct supervisor *s, const struct supervisor_event *event)
 {
-    (void)event;
     if (!take_welcome(s))
         return;
     supervisor_fence_begin(s);
     if (s->unkillable)
-        supervisor_send_stopped(s); /* the one thing that HELLO cannot say */
+        supervisor_send_stopped(s, event->now_ms); /* the one thing that HELLO cannot say */
 }
 
 /* ---- before READY ---- */

@@ -42,6 +42,11 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
     (void)supervisor_emit(s, SUPERVISOR_DO_SPAWN);
 }
 
+uint64_t supervisor_since_start_ms(const struct supervisor *s, int64_t now_ms)
+{
+    return s->attempt && now_ms > s->started_ms ? (uint64_t)(now_ms - s->started_ms) : 0;
+}
+
 static void send_started(struct supervisor *s, uint64_t start_to_exec_us)
 {
     uint32_t pids[RENDEZVOUS_RANKS_PER_MEMBER_MAX];

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void supervisor_send_stopped(struct supervisor *s)
+void supervisor_send_stopped(struct supervisor *s, int64_t now_ms)
 {
     struct rendezvous_exit exits[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     uint32_t exits_count = 0;
@@ -16,7 +16,10 @@ void supervisor_send_stopped(struct supervisor *s)
     struct rendezvous_message stopped = {
         .type = RENDEZVOUS_STOPPED,
         .attempt = s->attempt,
-        .stopped = {.unkillable = s->unkillable, .exits = exits, .exits_count = exits_count}};
+        .stopped = {.unkillable = s->unkillable,
+                    .exits = exits,
+                    .exits_count = exits_count,
+                    .since_start_ms = supervisor_since_start_ms(s, now_ms)}};
     supervisor_send(s, &stopped);
 }
 
@@ -77,9 +80,8 @@ void supervisor_stop_sooner(struct supervisor *s, const struct supervisor_event 
 /* STOP for an attempt that has stopped: our STOPPED was lost. */
 void supervisor_stop_again(struct supervisor *s, const struct supervisor_event *event)
 {
-    (void)event;
     if (s->stopped)
-        supervisor_send_stopped(s);
+        supervisor_send_stopped(s, event->now_ms);
 }
 
 void supervisor_grace_over(struct supervisor *s, const struct supervisor_event *event)
@@ -99,10 +101,9 @@ static void end_with_pod(struct supervisor *s)
 
 void supervisor_gone(struct supervisor *s, const struct supervisor_event *event)
 {
-    (void)event;
     supervisor_timer(s, SUPERVISOR_TIMER_KILL, -1);
     s->stopped = true;
-    supervisor_send_stopped(s);
+    supervisor_send_stopped(s, event->now_ms);
     if (s->terminating)
         end_with_pod(s);
     else
@@ -111,12 +112,11 @@ void supervisor_gone(struct supervisor *s, const struct supervisor_event *event)
 
 void supervisor_kill_timeout(struct supervisor *s, const struct supervisor_event *event)
 {
-    (void)event;
     supervisor_log(s, "some process is still there %d s after SIGKILL", SUPERVISOR_KILL_MS / 1000);
     s->unkillable = true;
     s->stopped = true;
     s->state = SUPERVISOR_STUCK;
-    supervisor_send_stopped(s);
+    supervisor_send_stopped(s, event->now_ms);
 }
 
 /* ---- SIGTERM ---- */

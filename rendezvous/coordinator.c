@@ -98,6 +98,7 @@ static bool make_seats(struct coordinator *c, const struct coordinator_config *c
                                     .nproc = m->nproc,
                                     .heard_ms = INT64_MIN,
                                     .state = config->adopt ? SEAT_UNKNOWN : SEAT_AWAY};
+        clock_forget(&c->seats[i]);
         if (!c->seats[i].role)
             return false;
     }
@@ -147,7 +148,6 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->next_attempt = config->attempt + 1;
     c->phase = config->adopt ? PHASE_ADOPTING : PHASE_GATHERING;
     c->now_ms = c->started_ms = now_ms; /* the best guess for an attempt that is adopted */
-    c->failure.rank = -1;
     c->step = RENDEZVOUS_NO_STEP;
     c->progress_seat = SEAT_NONE;
     return c;
@@ -164,6 +164,7 @@ void coordinator_free(struct coordinator *c)
         free(s->former_uid);
         free(s->node);
         free(s->address);
+        free(s->failure);
         rendezvous_message_release(&s->evidence);
     }
     for (size_t i = 0; i < c->outputs_count; i++)
@@ -330,5 +331,5 @@ void coordinator_check(const struct coordinator *c)
     if (c->ready_told)
         assert(c->phase == PHASE_GATHERING);
     if (c->phase == PHASE_STARTED)
-        assert(c->failure.class == FAILURE_NONE && !c->requested && !c->diverged && c->digest != 0);
+        assert(c->worst == FAILURE_NONE && !c->requested && !c->diverged && c->digest != 0);
 }

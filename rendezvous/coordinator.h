@@ -173,9 +173,9 @@ enum coordinator_output_kind {
 };
 
 /* What ended an attempt. Precedence: node or pod lost > out of memory > signal from outside > hung
- * > exit code; then the earliest, in ms since START; that START reached one launcher later than
- * another is taken out, as far as STARTED tells it. An exit that follows our STOP
- * is never the cause. */
+ * > exit code; then the earliest, by one clock: that START reached one launcher later than another
+ * is taken out (coordinator_clock.c); where that cannot tell, by ms since each launcher's own
+ * START. An exit that follows our STOP is never the cause. */
 struct coordinator_verdict {
     uint64_t attempt;
     bool requested;      /* a stop was asked for, and no failure came before it */
@@ -185,9 +185,9 @@ struct coordinator_verdict {
     uint32_t slot;
     int64_t rank; /* -1: none (pod lost) */
     int32_t code, signal;
-    uint32_t cause; /* enum rendezvous_cause */
-    uint64_t after_ms;
-    const char *tail;                  /* last output of the culprit */
+    uint32_t cause;    /* enum rendezvous_cause */
+    uint64_t after_ms; /* since its launcher's START; of a pod that was lost, since ours */
+    const char *tail;  /* last output of the culprit */
     char words[RENDEZVOUS_REASON_MAX]; /* "rank 3 (worker 1 on node002) was killed by signal 9
                                           (SIGKILL) from outside" */
 };

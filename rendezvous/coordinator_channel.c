@@ -170,10 +170,10 @@ void coordinator_closed(struct coordinator *c, uint64_t channel, int64_t now_ms)
     stall_restart_if_it_tells(c, s);
 }
 
-static void send_ping(struct coordinator *c, const struct seat *s)
+void channel_ping(struct coordinator *c, const struct seat *s)
 {
     struct rendezvous_message ping = {
-        .type = RENDEZVOUS_PING, .attempt = c->attempt, .ping = {.nonce = ++c->nonce}};
+        .type = RENDEZVOUS_PING, .attempt = c->attempt, .ping = {.nonce = (uint64_t)c->now_ms}};
     output_send(c, s->channel, &ping);
 }
 
@@ -190,8 +190,9 @@ static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
         coordinator_closed(c, s->channel, now_ms);
         return;
     }
-    if (s->silent == 1 || (s->silent == 0 && fenced))
-        send_ping(c, s);
+    bool doubtful = s->state == SEAT_RUNNING && s->seen && clock_is_doubtful(c, s);
+    if (s->silent == 1 || (s->silent == 0 && (fenced || doubtful)))
+        channel_ping(c, s);
     if (s->silent == 2 && !s->suspect) {
         s->suspect = true;
         c->suspects++;

@@ -4,6 +4,15 @@
 #include <inttypes.h>
 #include <string.h>
 
+static void take_started(struct coordinator *c, struct seat *s, uint64_t start_to_exec_us)
+{
+    if (s->state != SEAT_RUNNING || s->seen)
+        return;
+    clock_started(c, s, start_to_exec_us);
+    clock_ask(c, s); /* was START late on its way, or STARTED? */
+    seat_take_started(c, s, start_to_exec_us);
+}
+
 static void take_progress(struct coordinator *c, const struct seat *s,
                           const struct rendezvous_progress *p)
 {
@@ -42,6 +51,7 @@ static void take_stopped(struct coordinator *c, struct seat *s,
                          const struct rendezvous_stopped *stopped)
 {
     bool was_running = s->state == SEAT_RUNNING;
+    clock_told(c, s, stopped->since_start_ms);
     for (uint32_t i = 0; i < stopped->exits_count; i++)
         seat_take_exit(c, s, &stopped->exits[i]);
     seat_take_stopped(c, s);
@@ -104,11 +114,7 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         seat_take_ready(c, s, m->attempt, m->ready.port);
         break;
     case RENDEZVOUS_STARTED:
-        if (s->state == SEAT_RUNNING && !s->seen)
-            s->start_late_ms =
-                c->now_ms - c->started_ms - (int64_t)(m->started.start_to_exec_us / 1000);
-        if (s->state == SEAT_RUNNING)
-            seat_take_started(c, s, m->started.start_to_exec_us);
+        take_started(c, s, m->started.start_to_exec_us);
         break;
     case RENDEZVOUS_RANK_EXIT:
         seat_take_exit(c, s, &m->rank_exit.exit);
@@ -134,8 +140,12 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
     case RENDEZVOUS_EVIDENCE:
         stall_take_evidence(c, s, m);
         break;
+    case RENDEZVOUS_PONG:
+        if (m->attempt == c->attempt)
+            clock_answered(c, s, &m->pong);
+        break;
     default:
-        break; /* PONG: that something was heard is all it says */
+        break;
     }
 }
 

@@ -44,6 +44,8 @@ static void send_welcome(struct coordinator *c, const struct seat *s)
 static void take_snapshot(struct coordinator *c, struct seat *s, const struct rendezvous_message *m,
                           const struct past *past)
 {
+    clock_told(c, s, m->hello.since_start_ms);
+    clock_ask(c, s);
     if (!s->seen)
         seat_take_started(c, s, 0);
     if (m->hello.step > c->step) {

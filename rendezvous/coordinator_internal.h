@@ -33,16 +33,25 @@ enum phase { PHASE_GATHERING, PHASE_ADOPTING, PHASE_STARTED, PHASE_STOPPING, PHA
 #define SEAT_NONE UINT32_MAX
 #define EXITED_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
 
+/* Between which bounds START reached a launcher, in ms since c->started_ms: coordinator_clock.c. */
+struct seat_clock {
+    int64_t from_ms, until_ms;
+    int64_t from_heard_ms, until_heard_ms; /* when we learnt them */
+    bool told;                             /* how far it has counted, at least once */
+    bool mute; /* its PONG says nothing of it: an earlier release, or no START yet */
+};
+
 struct seat {
     char *role; /* owned; members of a role stand together */
     uint32_t role_order, slot, nproc;
     uint32_t rank_base, role_rank_base, role_world_size;
     uint32_t role_end; /* index behind the last seat of its role */
     enum seat_state state;
-    bool terminating;        /* the kubelet has sent SIGTERM: it will not be ready again */
-    bool seen;               /* it is known to have started c->attempt */
-    bool takes_orders;       /* its launcher knows CHECKPOINT_NOW and EXAMINE */
-    int64_t start_late_ms;   /* it got START so long after c->started_ms, at most; -1: not known */
+    bool terminating;  /* the kubelet has sent SIGTERM: it will not be ready again */
+    bool seen;         /* it is known to have started c->attempt */
+    bool takes_orders; /* its launcher knows CHECKPOINT_NOW and EXAMINE */
+    struct seat_clock clock;
+    struct failure *failure; /* owned: of its failures the one that explains most, or NULL */
     uint64_t channel;        /* 0: none */
     uint64_t newest_channel; /* a HELLO that was read late must not pass for news */
     uint64_t ready_attempt;
@@ -84,11 +93,11 @@ struct failure {
     int64_t rank;
     int32_t code, signal;
     uint32_t cause;
-    uint64_t after_ms; /* as its launcher counted it; of a lost member, as we did */
-    uint64_t ended_ms; /* since our START: orders the ends of different members */
+    bool by_launcher;  /* after_ms is as its launcher has counted, else as we have */
+    uint64_t after_ms; /* since START */
     char node[RENDEZVOUS_NAME_MAX + 1];
     char words[RENDEZVOUS_REASON_MAX];
-    char tail[RENDEZVOUS_TAIL_MAX + 1];
+    char tail[RENDEZVOUS_TAIL_MAX + 1]; /* the last member: coordinator_culprit.c */
 };
 
 struct output {
@@ -119,7 +128,6 @@ struct coordinator {
     struct channel_slot *channels; /* open addressing, a power of two of at least twice the seats */
     uint32_t channels_mask;
     uint32_t check_first, check_last; /* connected seats, the next one to check first */
-    uint64_t nonce;
 
     struct rendezvous_message welcome; /* a copy of the owner's; type 0 before it was set */
 
@@ -139,7 +147,8 @@ struct coordinator {
     bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
     char order_reason[RENDEZVOUS_REASON_MAX];
-    struct failure failure; /* the best explanation so far */
+    enum failure_class worst; /* class of the best explanation so far */
+    int64_t first_until_ms;   /* the first failure of this class was not later */
 
     bool exiting;
     int32_t exit_code;
@@ -198,6 +207,7 @@ void channel_unbind(struct coordinator *c, struct seat *s);
 /* Tells the peer that its pod is not the gang's any more, and closes. */
 void channel_dismiss(struct coordinator *c, struct seat *s, const char *words);
 void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms);
+void channel_ping(struct coordinator *c, const struct seat *s);
 /* Tells the peer why and closes; counted. */
 void channel_refuse(struct coordinator *c, uint64_t channel, bool final, const char *format, ...)
     MLT_PRINTF(4, 5);
@@ -209,10 +219,39 @@ void message_refuse(struct coordinator *c, uint64_t channel, const char *format,
 void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_message *m,
                   int64_t now_ms);
 
+/* coordinator_clock.c: when a launcher began to count, and with that, when its ranks ended. */
+#define COORDINATOR_LATE_MS 20 /* bounds that lie further apart are asked for anew */
+void clock_forget(struct seat *s);
+void clock_start(const struct coordinator *c, struct seat *s); /* START is being sent to it */
+/* What we have just heard: STARTED, another message that tells the clock (0: it does not), PONG,
+ * an end. */
+void clock_started(const struct coordinator *c, struct seat *s, uint64_t start_to_exec_us);
+void clock_told(const struct coordinator *c, struct seat *s, uint64_t since_start_ms);
+void clock_answered(const struct coordinator *c, struct seat *s,
+                    const struct rendezvous_pong *pong);
+void clock_ended(const struct coordinator *c, struct seat *s, uint64_t after_ms);
+bool clock_is_doubtful(const struct coordinator *c, const struct seat *s); /* a PING would tell */
+void clock_ask(struct coordinator *c, const struct seat *s);               /* by a PING, if so */
+/* In ms since c->started_ms, which is our START or the adoption. */
+struct period {
+    int64_t from_ms, until_ms;
+};
+struct period clock_bounds(const struct coordinator *c, const struct seat *s, uint64_t after_ms);
+/* The same; but of an earlier release's launcher, which tells STARTED alone, as if that had come
+ * straight: it tells more often that START was late than it is late itself. */
+struct period clock_guess(const struct coordinator *c, const struct seat *s, uint64_t after_ms);
+
+/* coordinator_culprit.c */
+/* `f` may be what ended the attempt; copied. */
+void culprit_note(struct coordinator *c, const struct failure *f);
+/* The best explanation of all that was noted; NULL: none was. Valid until culprit_forget(). */
+const struct failure *culprit_choose(const struct coordinator *c);
+void culprit_forget(struct coordinator *c);
+
 /* coordinator_start.c */
 void seat_take_ready(struct coordinator *c, struct seat *s, uint64_t attempt, uint16_t port);
 void seat_take_started(struct coordinator *c, struct seat *s, uint64_t start_to_exec_us);
-void seat_send_start(struct coordinator *c, const struct seat *s);
+void seat_send_start(struct coordinator *c, struct seat *s);
 void gang_check_ready(struct coordinator *c);
 void gang_diverge(struct coordinator *c, const char *words);
 void gang_check_adopted(struct coordinator *c);
@@ -254,8 +293,8 @@ void stall_check(struct coordinator *c);
 void stall_take_evidence(struct coordinator *c, struct seat *s, struct rendezvous_message *m);
 /* A step, or a reason to count anew. */
 void stall_restart(struct coordinator *c);
-/* The same, if it is this member that tells the steps: its channel has closed, is silent, or is heard
- * again, and what it did meanwhile is not known. */
+/* The same, if it is this member that tells the steps: its channel has closed, is silent, or is
+ * heard again, and what it did meanwhile is not known. */
 void stall_restart_if_it_tells(struct coordinator *c, const struct seat *s);
 void stall_forget(struct coordinator *c);
 

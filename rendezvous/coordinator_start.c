@@ -45,8 +45,9 @@ void gang_check_ready(struct coordinator *c)
 
 /* ---- start ---- */
 
-void seat_send_start(struct coordinator *c, const struct seat *s)
+void seat_send_start(struct coordinator *c, struct seat *s)
 {
+    clock_start(c, s);
     struct rendezvous_message m = {
         .type = RENDEZVOUS_START, .attempt = c->attempt, .start = c->start};
     m.start.node_rank = seat_index(c, s);
@@ -84,7 +85,7 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->start_us = 0;
     c->started_ms = now_ms;
     c->requested = c->diverged = c->incomplete = c->ending_saves = false;
-    c->failure = (struct failure){.rank = -1};
+    culprit_forget(c);
     c->step = RENDEZVOUS_NO_STEP;
     stall_forget(c);
     stall_restart(c);
@@ -114,6 +115,7 @@ bool coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_s
                        const char *resume_path, int64_t now_ms)
 {
     assert(attempt <= COORDINATOR_ATTEMPT_MAX);
+    c->now_ms = now_ms;
     if (attempt < c->next_attempt) {
         c->ready_told = false; /* a member has become ready for a later one meanwhile */
         gang_check_ready(c);

@@ -16,7 +16,7 @@ void seat_begin_running(struct coordinator *c, struct seat *s)
     s->exited = s->zero = 0;
     memset(s->exited_bits, 0, sizeof s->exited_bits);
     s->agreed_step = RENDEZVOUS_NO_STEP;
-    s->start_late_ms = -1;
+    clock_forget(s);
     s->asking = s->caught = 0;
     c->alive_ranks += s->nproc;
 }
@@ -86,7 +86,7 @@ void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reas
         save_begin(c, grace_ms, reason, now_ms);
         break;
     case PHASE_STOPPING:
-        if (c->failure.class == FAILURE_NONE)
+        if (c->worst == FAILURE_NONE)
             c->requested = true;
         if (c->ending_saves && grace_ms == 0) {
             c->ending_saves = false;
@@ -110,29 +110,11 @@ void coordinator_stop(struct coordinator *c, uint32_t grace_ms, const char *reas
 
 /* ---- failures ---- */
 
-/* Whether `a` explains more than `b`: by class, then the earliest; then what is nobody's fault,
- * then the lowest rank, so that equal reports give equal verdicts in whatever order they come. */
-static bool explains_more(const struct failure *a, const struct failure *b)
-{
-    if (a->class != b->class)
-        return a->class > b->class;
-    if (a->ended_ms != b->ended_ms)
-        return a->ended_ms < b->ended_ms;
-    if (a->after_ms != b->after_ms)
-        return a->after_ms < b->after_ms;
-    if (a->infrastructure != b->infrastructure)
-        return a->infrastructure;
-    if (a->rank != b->rank)
-        return a->rank < b->rank;
-    return a->seat < b->seat;
-}
-
 static void take_failure(struct coordinator *c, struct failure *f)
 {
     if (c->phase == PHASE_COMPLETED || c->phase == PHASE_GATHERING || c->requested)
         return;
-    if (explains_more(f, &c->failure))
-        c->failure = *f;
+    culprit_note(c, f);
     if (c->phase == PHASE_STOPPING)
         return;
     output_words(c, COORDINATOR_TRIGGER, 0, "%s", f->words);
@@ -142,7 +124,7 @@ static void take_failure(struct coordinator *c, struct failure *f)
 void gang_take_hung(struct coordinator *c, const struct failure *f, uint32_t grace_ms,
                     uint32_t signal)
 {
-    c->failure = *f;
+    culprit_note(c, f);
     output_words(c, COORDINATOR_TRIGGER, 0, "%s", f->words);
     gang_stop(c, grace_ms, signal, f->words);
 }
@@ -190,19 +172,7 @@ static void take_stopped_alone(struct coordinator *c, const struct seat *s, stru
     take_failure(c, f);
 }
 
-/* When a rank ended, in ms since our START: its launcher counts from when START reached it, which
- * may be seconds later than elsewhere, and it was before we heard of it. */
-static uint64_t ended_ms(const struct coordinator *c, const struct seat *s, uint64_t after_ms)
-{
-    if (s->start_late_ms < 0)
-        return after_ms;
-    uint64_t by_launcher = (uint64_t)s->start_late_ms + after_ms;
-    uint64_t heard = (uint64_t)(c->now_ms - c->started_ms);
-    return by_launcher < heard ? by_launcher : heard;
-}
-
-static void take_failed_exit(struct coordinator *c, const struct seat *s,
-                             const struct rendezvous_exit *e)
+static void take_failed_exit(struct coordinator *c, struct seat *s, const struct rendezvous_exit *e)
 {
     struct failure f = {
         .class = class_of(e->cause),
@@ -212,9 +182,10 @@ static void take_failed_exit(struct coordinator *c, const struct seat *s,
         .code = e->code,
         .signal = e->signal,
         .cause = e->cause,
+        .by_launcher = true,
         .after_ms = e->after_ms,
-        .ended_ms = ended_ms(c, s, e->after_ms),
     };
+    clock_ended(c, s, e->after_ms);
     copy_node(&f, s->node);
     (void)snprintf(f.tail, sizeof f.tail, "%s", text_of(e->tail));
     failure_words(c, &f, "its launcher lost it");
@@ -239,8 +210,8 @@ static void complete(struct coordinator *c)
 static void gang_check_completed(struct coordinator *c)
 {
     bool done = c->zero_exits == c->world_size || (c->rank0_decides && c->rank0_done);
-    bool given_up = c->phase == PHASE_STOPPING && c->diverged && !c->requested &&
-                    c->failure.class == FAILURE_NONE;
+    bool given_up =
+        c->phase == PHASE_STOPPING && c->diverged && !c->requested && c->worst == FAILURE_NONE;
     /* The order to save has reached nobody: the ranks have ended because they were done. */
     bool unmoved = c->save.active && !c->save.told;
     if (done && (c->phase == PHASE_STARTED || given_up || unmoved))
@@ -312,10 +283,9 @@ void seat_take_terminating(struct coordinator *c, struct seat *s)
                         .rank = -1,
                         .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
                         .after_ms = (uint64_t)(c->now_ms - c->started_ms)};
-    f.ended_ms = f.after_ms;
     copy_node(&f, s->node);
     failure_words(c, &f, "its pod is being terminated");
-    c->failure = f;
+    culprit_note(c, &f);
     output_words(c, COORDINATOR_TRIGGER, 0, "%s", f.words);
     save_begin(c, c->stop_grace_ms, f.words, c->now_ms);
 }
@@ -343,7 +313,6 @@ static struct failure loss_of(const struct coordinator *c, const struct seat *s,
                         .cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST,
                         .after_ms =
                             now_ms > c->started_ms ? (uint64_t)(now_ms - c->started_ms) : 0};
-    f.ended_ms = f.after_ms;
     copy_node(&f, s->node);
     return f;
 }
@@ -382,11 +351,10 @@ void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_
 
 static void give_verdict(struct coordinator *c)
 {
-    const struct failure *f = &c->failure;
+    const struct failure *f = culprit_choose(c);
     /* Where a member never got the START, or got it in a pod that is no more, an exit of the others
      * may be the echo of that. */
-    bool explained = !c->incomplete || f->class >= FAILURE_OUT_OF_MEMORY;
-    bool failed = f->class != FAILURE_NONE && explained;
+    bool failed = f && (!c->incomplete || f->class >= FAILURE_OUT_OF_MEMORY);
     const struct seat *s = failed ? &c->seats[f->seat] : NULL;
     struct output *o = output_add(c, COORDINATOR_VERDICT);
     c->phase = PHASE_GATHERING;
@@ -411,7 +379,7 @@ static void give_verdict(struct coordinator *c)
     v->signal = f->signal;
     v->cause = f->cause;
     v->after_ms = f->after_ms;
-    /* Node and tail outlive the coordinator's own copy, which the next START clears. */
+    /* Node and tail outlive the coordinator's own copy. */
     o->bytes = strdup(f->tail);
     o->words = strdup(f->node);
     v->tail = o->bytes;
@@ -443,6 +411,7 @@ void gang_check_end(struct coordinator *c)
         if (c->seats[i].state == SEAT_UNKNOWN)
             seat_set_state(c, &c->seats[i], SEAT_AWAY);
     give_verdict(c);
+    culprit_forget(c);
 }
 
 /* ---- exit ---- */

@@ -94,8 +94,10 @@ struct rendezvous_hello {
     uint32_t exits_count;
     struct rendezvous_checkpoint *checkpoints; /* newest first */
     uint32_t checkpoints_count;
-    int64_t step;      /* progress so far in this attempt, or RENDEZVOUS_NO_STEP */
-    bool takes_orders; /* appended: it knows CHECKPOINT_NOW and EXAMINE */
+    int64_t step;            /* progress so far in this attempt, or RENDEZVOUS_NO_STEP */
+    bool takes_orders;       /* appended: it knows CHECKPOINT_NOW and EXAMINE */
+    uint64_t since_start_ms; /* appended: what it has counted since the START of start_attempt, the
+                                same clock as after_ms of exits; 0: not told */
 };
 
 /* up. The frame's attempt is the one it is ready for: what it ran last + 1, at least WELCOME's
@@ -120,6 +122,7 @@ struct rendezvous_stopped {
     bool unkillable;
     struct rendezvous_exit *exits;
     uint32_t exits_count;
+    uint64_t since_start_ms; /* appended: see HELLO */
 };
 
 struct rendezvous_terminating {
@@ -140,7 +143,13 @@ struct rendezvous_checkpoint_report {
 };
 
 struct rendezvous_ping {
-    uint64_t nonce; /* PONG returns it */
+    uint64_t nonce; /* PONG returns it; the coordinator's: when it was sent, by its own clock, ms */
+};
+
+/* up. The frame's attempt is PING's. */
+struct rendezvous_pong {
+    uint64_t nonce;
+    uint64_t since_start_ms; /* appended: see HELLO; 0 when another attempt ran here last */
 };
 
 /* What a person should know and no decision depends on. XX(NAME, wire number) */
@@ -275,7 +284,8 @@ struct rendezvous_message {
         struct rendezvous_terminating terminating;
         struct rendezvous_progress progress;
         struct rendezvous_checkpoint_report checkpoint;
-        struct rendezvous_ping ping; /* PING and PONG */
+        struct rendezvous_ping ping;
+        struct rendezvous_pong pong;
         struct rendezvous_notice notice;
         struct rendezvous_save_step save_step;
         struct rendezvous_evidence_report evidence;

@@ -88,6 +88,7 @@ static const struct message_field hello_fields[] = {
     LIST(rendezvous_hello, checkpoints, RENDEZVOUS_CHECKPOINTS_MAX, checkpoint_schema),
     STEP(rendezvous_hello, step),
     APPENDED(rendezvous_hello, BOOL, takes_orders, 0, 1),
+    APPENDED(rendezvous_hello, U64, since_start_ms, 0, 0),
 };
 
 static const struct message_field ready_fields[] = {
@@ -102,6 +103,7 @@ static const struct message_field started_fields[] = {
 static const struct message_field stopped_fields[] = {
     BOOLEAN(rendezvous_stopped, unkillable),
     LIST(rendezvous_stopped, exits, RENDEZVOUS_RANKS_PER_MEMBER_MAX, exit_schema),
+    APPENDED(rendezvous_stopped, U64, since_start_ms, 0, 0),
 };
 
 static const struct message_field terminating_fields[] = {
@@ -121,6 +123,11 @@ static const struct message_field checkpoint_report_fields[] = {
 
 static const struct message_field ping_fields[] = {
     U64(rendezvous_ping, nonce),
+};
+
+static const struct message_field pong_fields[] = {
+    U64(rendezvous_pong, nonce),
+    APPENDED(rendezvous_pong, U64, since_start_ms, 0, 0),
 };
 
 static const struct message_field notice_fields[] = {
@@ -229,7 +236,7 @@ static const struct message_schema schemas[] = {
     [RENDEZVOUS_TERMINATING] = SCHEMA(rendezvous_terminating, terminating_fields),
     [RENDEZVOUS_PROGRESS] = SCHEMA(rendezvous_progress, progress_fields),
     [RENDEZVOUS_CHECKPOINT] = SCHEMA(rendezvous_checkpoint_report, checkpoint_report_fields),
-    [RENDEZVOUS_PONG] = SCHEMA(rendezvous_ping, ping_fields),
+    [RENDEZVOUS_PONG] = SCHEMA(rendezvous_pong, pong_fields),
     [RENDEZVOUS_NOTICE] = SCHEMA(rendezvous_notice, notice_fields),
     [RENDEZVOUS_SAVE_STEP] = SCHEMA(rendezvous_save_step, save_step_fields),
     [RENDEZVOUS_EVIDENCE] = SCHEMA(rendezvous_evidence_report, evidence_report_fields),

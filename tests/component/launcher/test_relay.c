@@ -160,7 +160,7 @@ static void test_a_reader_that_stands_still_delays_neither_channel_nor_kill(void
     struct rendezvous_message ping = {.type = RENDEZVOUS_PING, .ping = {.nonce = 99}};
     int64_t begun = harness_now_ms();
     harness_send(&h, &ping);
-    assert_int_equal(harness_expect(&h, RENDEZVOUS_PONG)->ping.nonce, 99);
+    assert_int_equal(harness_expect(&h, RENDEZVOUS_PONG)->pong.nonce, 99);
     harness_send_stop(&h, attempt, 0, 0);
     (void)harness_expect(&h, RENDEZVOUS_STOPPED);
     assert_true(harness_now_ms() - begun < 2000);

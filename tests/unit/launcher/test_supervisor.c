@@ -345,6 +345,50 @@ static void test_hello_makes_good_a_stopped_that_was_lost(void **state)
     world_release(&w);
 }
 
+/* The controller orders ends of different launchers by it. */
+static void test_what_is_counted_since_start_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_ready(&w, 1);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_HELLO)->hello.since_start_ms, 0); /* no START yet */
+    struct rendezvous_message start = world_start(1);
+    world_receive(&w, &start);
+    int64_t start_ms = w.now_ms;
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_SPAWNED});
+    static const struct {
+        uint64_t attempt, since_ms;
+    } pings[] = {{1, 500}, {2, 0}, {0, 0}}; /* of another attempt it says nothing */
+    for (size_t i = 0; i < sizeof pings / sizeof pings[0]; i++) {
+        world_forget(&w);
+        w.now_ms = start_ms + 499;
+        world_receive(&w, &(struct rendezvous_message){.type = RENDEZVOUS_PING,
+                                                       .attempt = pings[i].attempt,
+                                                       .ping = {.nonce = 42}});
+        const struct rendezvous_message *pong = world_sent(&w, RENDEZVOUS_PONG);
+        assert_int_equal(pong->attempt, pings[i].attempt);
+        assert_int_equal(pong->pong.nonce, 42);
+        assert_int_equal(pong->pong.since_start_ms, pings[i].since_ms);
+    }
+    w.now_ms = start_ms + 699;
+    world_rank_ends(&w, 0, 1, 0);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_RANK_EXIT)->rank_exit.exit.after_ms, 700);
+    world_stop(&w, 1, 0, 0);
+    w.now_ms = start_ms + 799;
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_int_equal(world_sent(&w, RENDEZVOUS_STOPPED)->stopped.since_start_ms, 800);
+    world_prepared(&w); /* READY for the next: it still tells of this START */
+    world_happen(&w, SUPERVISOR_ON_CLOSED);
+    world_forget(&w);
+    w.now_ms = start_ms + 899;
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    const struct rendezvous_message *hello = world_sent(&w, RENDEZVOUS_HELLO);
+    assert_int_equal(hello->hello.start_attempt, 1);
+    assert_int_equal(hello->hello.since_start_ms, 900);
+    world_release(&w);
+}
+
 static void test_what_survives_sigkill_makes_the_pod_unkillable(void **state)
 {
     (void)state;
@@ -608,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_when_all_have_ended_the_grace_is_not_waited_for),
         cmocka_unit_test(test_the_shorter_grace_holds_and_a_signal_is_sent_once),
         cmocka_unit_test(test_hello_makes_good_a_stopped_that_was_lost),
+        cmocka_unit_test(test_what_is_counted_since_start_is_told),
         cmocka_unit_test(test_what_survives_sigkill_makes_the_pod_unkillable),
         cmocka_unit_test(test_exit_kills_what_runs_and_leaves_with_its_code),
         cmocka_unit_test(test_a_final_refusal_leaves_with_143_another_one_does_not),

@@ -136,59 +136,6 @@ static const struct {
      "controller for 60 s"},
 };
 
-static void test_a_start_that_reached_one_launcher_later_makes_no_echo_the_cause(void **state)
-{
-    (void)state;
-    struct stage s;
-    running(&s, 2, 1, NULL);
-    stage_started(&s, 0, 1000);
-    s.now_ms += 2000;
-    stage_started(&s, 1, 1000); /* its clock of the attempt begins 2 s later */
-    s.now_ms += 6000;
-    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 11, 8000);
-    s.now_ms += 300;
-    stage_exit(&s, 1, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 6299);
-    stage_stopped(&s, 0);
-    stage_stopped(&s, 1);
-    assert_int_equal(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.rank, 0);
-    stage_release(&s);
-}
-
-/* All words of one launcher came late and at once: what it has counted itself orders them. */
-static void test_ends_of_one_pod_keep_their_order(void **state)
-{
-    (void)state;
-    struct stage s;
-    running(&s, 1, 2, NULL);
-    s.now_ms += 5000;
-    stage_started(&s, 0, 1000);
-    s.now_ms += 100;
-    stage_exit(&s, 0, 1, RENDEZVOUS_CAUSE_EXITED, 76, 0, 3000);
-    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 3200);
-    stage_stopped(&s, 0);
-    assert_int_equal(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.rank, 1);
-    stage_release(&s);
-}
-
-/* STARTED itself was late: what it tells is at most so, and an end was before it was heard of. */
-static void test_a_late_word_of_the_start_makes_no_cause_an_echo(void **state)
-{
-    (void)state;
-    struct stage s;
-    running(&s, 2, 1, NULL);
-    stage_started(&s, 0, 1000);
-    s.now_ms += 2000;
-    stage_started(&s, 1, 1000);
-    s.now_ms += 6000;
-    stage_exit(&s, 1, 0, RENDEZVOUS_CAUSE_EXITED, 0, 11, 8000);
-    s.now_ms += 300;
-    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 8299);
-    stage_stopped(&s, 0);
-    stage_stopped(&s, 1);
-    assert_int_equal(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.rank, 1);
-    stage_release(&s);
-}
-
 static void test_the_verdict_names_the_cause_and_not_its_echo(void **state)
 {
     (void)state;
@@ -585,9 +532,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_failure_stops_all_at_once),
-        cmocka_unit_test(test_a_start_that_reached_one_launcher_later_makes_no_echo_the_cause),
-        cmocka_unit_test(test_ends_of_one_pod_keep_their_order),
-        cmocka_unit_test(test_a_late_word_of_the_start_makes_no_cause_an_echo),
         cmocka_unit_test(test_the_verdict_names_the_cause_and_not_its_echo),
         cmocka_unit_test(test_a_lost_pod_is_the_trigger_and_only_its_member_is_missing),
         cmocka_unit_test(test_a_pod_that_never_joined_is_lost_without_a_verdict),

@@ -79,7 +79,8 @@ static const struct rendezvous_message samples[] = {
                .checkpoints = checkpoints,
                .checkpoints_count = 2,
                .step = RENDEZVOUS_NO_STEP,
-               .takes_orders = true}},
+               .takes_orders = true,
+               .since_start_ms = 76}},
     {.type = RENDEZVOUS_READY, .attempt = UINT64_MAX, .ready = {.port = 29500}},
     {.type = RENDEZVOUS_STARTED,
      .attempt = 1,
@@ -93,7 +94,7 @@ static const struct rendezvous_message samples[] = {
                             .tail = "x"}}},
     {.type = RENDEZVOUS_STOPPED,
      .attempt = 2,
-     .stopped = {.unkillable = true, .exits = exits, .exits_count = 2}},
+     .stopped = {.unkillable = true, .exits = exits, .exits_count = 2, .since_start_ms = 75}},
     {.type = RENDEZVOUS_TERMINATING, .attempt = 2, .terminating = {.signal = 15}},
     {.type = RENDEZVOUS_PROGRESS,
      .attempt = 2,
@@ -101,7 +102,7 @@ static const struct rendezvous_message samples[] = {
     {.type = RENDEZVOUS_CHECKPOINT,
      .attempt = 2,
      .checkpoint = {.checkpoints = checkpoints, .checkpoints_count = 1, .torn_step = 4100}},
-    {.type = RENDEZVOUS_PONG, .ping = {.nonce = 77}},
+    {.type = RENDEZVOUS_PONG, .pong = {.nonce = 77, .since_start_ms = 78}},
     {.type = RENDEZVOUS_PING, .ping = {.nonce = UINT64_MAX}},
     {.type = RENDEZVOUS_WELCOME,
      .attempt = 2,
@@ -165,8 +166,19 @@ static const struct rendezvous_message samples[] = {
 /* Widths of the fields at the payload's end that an earlier release did not send, first to last. */
 static const unsigned char *appended_widths(enum rendezvous_type type)
 {
-    static const unsigned char hello[] = {1, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 0}, none[] = {0};
-    return type == RENDEZVOUS_HELLO ? hello : type == RENDEZVOUS_WELCOME ? welcome : none;
+    static const unsigned char hello[] = {1, 8, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 0},
+                               clock[] = {8, 0}, none[] = {0};
+    switch (type) {
+    case RENDEZVOUS_HELLO:
+        return hello;
+    case RENDEZVOUS_WELCOME:
+        return welcome;
+    case RENDEZVOUS_STOPPED:
+    case RENDEZVOUS_PONG:
+        return clock;
+    default:
+        return none;
+    }
 }
 
 static size_t appended_bytes(enum rendezvous_type type)
