@@ -168,7 +168,7 @@ static bool is_saved(const struct coordinator *c, const struct answers *a)
     if (c->newest_checkpoint <= c->save.newest_before)
         return false;
     if (a->asking == 0)
-        return true;
+        return a->missing == 0; /* who has not answered may have ranks that ask */
     return c->save.confirmed && c->newest_checkpoint >= c->save.step;
 }
 

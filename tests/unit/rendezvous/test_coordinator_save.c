@@ -287,6 +287,8 @@ static void test_the_next_leader_takes_up_the_step_that_was_agreed_to(void **sta
     (void)state;
     struct stage s;
     next_leader(&s, is_adopted);
+    checkpoint(&s, 118); /* it is not known yet that ranks ask, and wait for another one */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
     answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .reached = 118, .asking = 1});
     assert_int_equal(ordered(&s, 1)->step, 122);
     assert_false(ordered(&s, 1)->confirmed);
