@@ -296,7 +296,6 @@ void admit_undo(struct job *job)
                                     c->wall_ms);
     trainingjob_set_text(&job->draft.placement, NULL, TRAININGJOB_PLACEMENT_MAX);
     job->draft.start_ms = 0;
-    job->draft.recovery.next_attempt_ms = 0;
     free(steal_ptr(&job->undo_words));
     job_ledger_none(job);
     finish_let_go(job); /* the gang is forgotten when its pods have ended */

@@ -290,7 +290,7 @@ static void wait_for_next_attempt(struct job *job)
     left_ms = left_ms < whole_ms ? left_ms : whole_ms;
     left_ms = left_ms < RESTART_BACKOFF_MAX_MS ? left_ms : RESTART_BACKOFF_MAX_MS;
     if (end_ms && left_ms > 0)
-        job->next_attempt_ms = job->controller->now_ms + left_ms;
+        job->next_attempt_ms = job->waiting_since_ms = job->controller->now_ms + left_ms;
 }
 
 static void make_coordinator(struct job *job)

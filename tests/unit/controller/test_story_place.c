@@ -88,11 +88,37 @@ static void test_a_gang_that_begins_anew_waits_for_the_creations_of_the_one_befo
     world_release(&w);
 }
 
+/* Neither the queue nor a new place is a way round the wait of a crash loop. */
+static void test_a_gang_that_is_undone_while_it_backs_off_still_waits(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, "{\"spec\":{\"backoffLimit\":20}}");
+    for (int i = 0; i < 7; i++) {
+        world_advance(&w, 40000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+        world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 100);
+    }
+    world_advance(&w, 2000);
+    int64_t attempt = world_number(&w, "a", "attempt");
+    assert_string_equal(world_phase(&w, "a"), "Restarting"); /* for 16 to 32 s */
+    world_pod_stopped(&w, world_launcher(&w, "a", 0), "Evicted");
+    world_advance(&w, 10000);
+    assert_true(world_has_event(&w, "Requeued"));
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    assert_int_equal(world_number(&w, "a", "attempt"), attempt);
+    world_advance(&w, 25000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_gang_that_is_undone_while_it_backs_off_still_waits),
         cmocka_unit_test(test_a_pod_that_is_stranded_on_the_members_node_is_not_joined_by_another),
         cmocka_unit_test(test_a_gang_that_begins_anew_waits_for_the_creations_of_the_one_before_it),
     };
