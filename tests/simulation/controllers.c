@@ -269,6 +269,8 @@ void controller_kill(struct sim *s, int index, const char *why)
     if (why)
         sim_say(s, name_of(s, host), "%s", why);
     uint64_t id = host->id;
+    for (int i = 0; i < s->jobs_count; i++)
+        oracle_disturb(&s->jobs[i]);
     controller_free(host->controller);
     host->controller = NULL;
     host->id = 0;
@@ -284,6 +286,8 @@ void controller_pause(struct sim *s, int index)
     if (!host->controller || host->paused)
         return;
     sim_say(s, name_of(s, host), "is paused");
+    for (int i = 0; i < s->jobs_count; i++)
+        oracle_disturb(&s->jobs[i]);
     host->paused = true;
 }
 

@@ -271,7 +271,7 @@ static void controller_is_paused(struct sim *s)
     int64_t ms = sim_between(s, 200, sim_between(s, 0, 1) ? 10000 : 60000);
     controller_pause(s, host);
     for (int i = 0; ms > LONG_PAUSE_MS && i < s->jobs_count; i++)
-        oracle_excuse(s, &s->jobs[i]);
+        oracle_excuse_mildly(s, &s->jobs[i]);
     sim_after(s, ms, host_wakes, (uint64_t)host, NULL);
 }
 

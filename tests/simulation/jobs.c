@@ -139,7 +139,8 @@ void job_act(struct sim *s, struct sim_job *job, const char *what)
     if (!job->submitted || !api_object(s, "trainingjobs", job->name))
         return;
     sim_say(s, "user", "%s: %s", job->name, what);
-    oracle_excuse(s, job);
+    oracle_excuse_mildly(s, job);
+    oracle_stop_asked(s, job, what);
     if (strcmp(what, "delete") == 0) {
         job->deleted = true;
         (void)api_now(s, "DELETE", path, NULL, NULL, NULL);
@@ -199,9 +200,10 @@ void jobs_begin(struct sim *s)
         job->backoff_limit = job->wish == WISH_CRASH ? sim_between(s, 0, 4) : 1000;
         job->deadline_s = job->wish == WISH_DEADLINE ? sim_between(s, 10, 90) : 0;
         job->grace_s = (int)sim_between(s, 0, 10);
-        job->facts.started_resume = RENDEZVOUS_NO_STEP;
-        job->facts.credited_step = RENDEZVOUS_NO_STEP;
+        job->facts.started_resume = job->facts.credited_step = RENDEZVOUS_NO_STEP;
         choose_program(s, job);
+        if (stops_are_the_theme(s))
+            stops_choose_program(s, job);
         rules_begin(s, job);
         sim_after(s, sim_between(s, 100, 20000), submits, (uint64_t)i, NULL);
     }

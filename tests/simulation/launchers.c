@@ -8,6 +8,7 @@
 #include "tests/simulation/sim.h"
 
 #define HANDSHAKE_MS 10000
+#define AWAY_MS 4000       /* EDGE_AWAY_MS */
 #define KEEPALIVE_MS 60000 /* until the kernel gives up a peer that is silent */
 
 struct sim_launcher *launcher_find(struct sim *s, uint64_t id)
@@ -90,6 +91,8 @@ static int64_t frame_delay_ms(struct sim *s)
     return sim_between(s, 0, 3);
 }
 
+static void hear_ranks(struct sim *s, struct sim_launcher *l);
+
 static void frame_down(struct sim *s, uint64_t id, void *data)
 {
     struct sim_connection *c = connection_find(s, id);
@@ -99,9 +102,14 @@ static void frame_down(struct sim *s, uint64_t id, void *data)
         return;
     struct rendezvous_frame frame = f->frame;
     frame.payload = f->payload;
+    if (launcher_sleeps(s, l, frame_down, id, f, sizeof *f + frame.length + 1))
+        return;
+    if (frame.type == RENDEZVOUS_CHECKPOINT_NOW)
+        hear_ranks(s, l); /* as edge_uv.c does */
     if (frame.type != RENDEZVOUS_PING)
         sim_say(s, l->pod, "<- %s attempt %" PRIu64, rendezvous_type_name(frame.type),
                 frame.attempt);
+    oracle_save_frame_came(s, l, &frame);
     supervisor_frame(l->supervisor, &frame, s->now_ms);
     launcher_post(s, l, NULL);
 }
@@ -115,6 +123,8 @@ static void frame_up(struct sim *s, uint64_t id, void *data)
     struct rendezvous_frame frame = f->frame;
     frame.payload = f->payload;
     const struct sim_launcher *l = launcher_find(s, c->launcher);
+    if (l)
+        oracle_save_answer_came(s, l, &frame);
     bool dull = frame.type == RENDEZVOUS_PONG || frame.type == RENDEZVOUS_PROGRESS ||
                 frame.type == RENDEZVOUS_CHECKPOINT;
     if (l && !dull)
@@ -141,11 +151,15 @@ static void send_frames(struct sim *s, struct sim_connection *c, enum rendezvous
             memcpy(f->payload, frame.payload, frame.length);
             int64_t at = s->now_ms + frame_delay_ms(s);
             *last = at > *last ? at : *last;
-            const struct sim_launcher *l = launcher_find(s, c->launcher);
-            if (l && way == RENDEZVOUS_UP)
+            struct sim_launcher *l = launcher_find(s, c->launcher);
+            const struct sim_host *host = controller_find(s, c->controller);
+            if (l && way == RENDEZVOUS_UP) {
                 oracle_frame_up(s, l, &frame);
-            if (l && way == RENDEZVOUS_DOWN)
-                oracle_frame_down(s, controller_find(s, c->controller), l, &frame);
+                oracle_save_answer(s, l, &frame);
+            } else if (l && host) {
+                oracle_frame_down(s, host, l, &frame);
+                oracle_save_frame(s, host, l, &frame);
+            }
             sim_after(s, *last - s->now_ms, way == RENDEZVOUS_UP ? frame_up : frame_down, id, f);
         }
     rendezvous_reader_release(&reader);
@@ -192,7 +206,9 @@ void connection_cut(struct sim *s, uint64_t connection, bool silently)
     sim_say(s, "network", "the channel of %s is cut%s", l ? l->pod : "?",
             silently ? " and nobody notices" : "");
     if (l)
-        oracle_excuse(s, l->job);
+        oracle_excuse_mildly(s, l->job);
+    if (l)
+        oracle_disturb(l->job);
     s->faults_count++;
     c->cut = true;
     sim_after(s, silently ? KEEPALIVE_MS : 1, closed_at_launcher, connection, NULL);
@@ -273,7 +289,8 @@ static void timer_fires(struct sim *s, uint64_t id, void *data)
     };
     const struct timer_data *t = data;
     struct sim_launcher *l = launcher_find(s, id);
-    if (l && !l->left && l->timers[t->timer] == t->generation)
+    if (l && !l->left && l->timers[t->timer] == t->generation &&
+        !launcher_sleeps(s, l, timer_fires, id, t, sizeof *t))
         launcher_post(s, l, &(struct supervisor_event){.kind = kinds[t->timer]});
 }
 
@@ -312,6 +329,7 @@ static void launcher_free(struct sim *s, uint64_t id, void *data)
             supervisor_free(l->supervisor);
             free(l->pod);
             free(l->uid);
+            free(l->held);
             free(l);
             return;
         }
@@ -400,9 +418,61 @@ static void do_effects(struct sim *s, struct sim_launcher *l)
         do_effect(s, l, &effect);
 }
 
+/* ---- SIGSTOP ---- */
+
+bool launcher_sleeps(struct sim *s, const struct sim_launcher *l, sim_run_f *run, uint64_t id,
+                     const void *data, size_t size)
+{
+    if (s->now_ms >= l->frozen_until_ms)
+        return false;
+    sim_after(s, l->frozen_until_ms - s->now_ms, run, id, size ? mlt_memdup(data, size) : NULL);
+    return true;
+}
+
+static void hear_ranks(struct sim *s, struct sim_launcher *l)
+{
+    struct supervisor_event *held = l->held;
+    size_t count = l->held_count;
+    l->held = NULL;
+    l->held_count = l->held_capacity = 0;
+    for (size_t i = 0; i < count && !l->left; i++) {
+        if (held[i].kind == SUPERVISOR_ON_ASKED)
+            held[i].asked.stale = s->now_ms - l->frozen_ms >= AWAY_MS;
+        launcher_post(s, l, &held[i]);
+    }
+    free(held);
+}
+
+static void wakes(struct sim *s, uint64_t id, void *data)
+{
+    struct sim_launcher *l = launcher_find(s, id);
+    (void)data;
+    if (l && !l->left && s->now_ms >= l->frozen_until_ms)
+        hear_ranks(s, l);
+}
+
+/* What became readable is read channel by channel: either its ranks or the controller first. */
+void launcher_freeze(struct sim *s, struct sim_launcher *l, int64_t ms)
+{
+    if (l->frozen_until_ms > s->now_ms)
+        return;
+    sim_say(s, l->pod, "its launcher is frozen for %" PRId64 " ms", ms);
+    oracle_excuse_mildly(s, l->job);
+    oracle_disturb(l->job);
+    s->faults_count++;
+    l->frozen_ms = s->now_ms;
+    l->frozen_until_ms = s->now_ms + ms;
+    sim_after(s, ms + sim_between(s, 0, 1), wakes, l->id, NULL);
+}
+
 /* `event` NULL: only the effects of a frame. What effects report at once waits for its turn. */
 void launcher_post(struct sim *s, struct sim_launcher *l, const struct supervisor_event *event)
 {
+    if (event && s->now_ms < l->frozen_until_ms) {
+        MLT_GROW(l->held, l->held_count, l->held_capacity);
+        l->held[l->held_count++] = *event;
+        return;
+    }
     if (event && l->posted_count < sizeof l->posted / sizeof l->posted[0]) {
         l->posted[l->posted_count] = *event;
         l->posted[l->posted_count++].now_ms = s->now_ms;

@@ -85,7 +85,7 @@ static void probe_ledger(struct sim *s)
                             .save_ms = 100,
                             .total_steps = 8,
                             .proves = true};
-    job->facts.excused_ms = -1;
+    job->facts.excused_ms = job->facts.stop_ms = -1;
     job->facts.started_resume = job->facts.credited_step = RENDEZVOUS_NO_STEP;
     job_submit(s, job);
     api_settle(s);
@@ -117,6 +117,7 @@ static void tell_seed(struct sim *s, uint64_t seed)
     controllers_begin(s);
     jobs_begin(s);
     faults_begin(s);
+    stops_begin(s);
     sim_run(s, s->now_ms + sim_between(s, 20, 120) * 1000, NULL);
     faults_end(s);
     must_converge(s, "every job");

@@ -81,7 +81,7 @@ void rules_begin(struct sim *s, struct sim_job *job)
     if (job->reports_progress && sim_between(s, 0, 1))
         l->stall_s = sim_between(s, 15, 40);
     if (job->wish == WISH_FINISH && job->reports_progress && job->proves &&
-        sim_between(s, 0, 4) == 0)
+        sim_between(s, 0, 4) == 0 && !stops_are_the_theme(s))
         l->data_step = sim_between(s, 2, job->total_steps);
     if (l->data_step)
         job->backoff_limit = 10;
@@ -91,6 +91,8 @@ void rules_begin(struct sim *s, struct sim_job *job)
     l->fragile = sim_between(s, 0, 1) ? 100 : 30;
     l->row_from = sim_between(s, 1, 3);
     l->row = (unsigned)sim_between(s, 0, sim_between(s, 0, 3) ? 5 : 11);
+    if (stops_are_the_theme(s))
+        l->stall_s = l->ends_left = 0;
 }
 
 void rules_manifest(struct sim *s, const struct sim_job *job, cJSON *manifest)

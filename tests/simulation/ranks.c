@@ -39,6 +39,7 @@ static struct sim_world *world_of(struct sim *s, struct sim_launcher *l)
     w->size = start->world_size;
     w->step = start->resume_step > 0 ? start->resume_step : 0;
     w->checkpoint = -1;
+    w->shocks = l->job->facts.shocks;
     w->next = s->worlds;
     s->worlds = w;
     return w;
@@ -139,6 +140,9 @@ void rank_hangs(struct sim *s, struct sim_launcher *l, uint32_t local, int64_t m
         return;
     sim_say(s, l->pod, "rank %u hangs for %" PRId64 " ms", l->rank_base + local, ms);
     l->ranks[local].state = RANK_HUNG;
+    struct sim_world *w = world_find(s, l->world);
+    if (w)
+        w->hung = true;
     rules_rank_hung(s, l, local);
     sim_after(s, ms, wakes_up, l->id, mlt_memdup(&local, sizeof local));
 }
@@ -184,12 +188,14 @@ static void saved(struct sim *s, uint64_t number, void *data)
     c->fingerprint++;
     w->checkpoint = -1;
     sim_say(s, w->job->name, "checkpoint of step %" PRId64 " is complete", c->step);
+    oracle_saved(s, w);
     if (!w->leaving)
         sim_after(s, w->job->pace_ms, step, number, NULL);
 }
 
-static void save(struct sim *s, struct sim_world *w)
+static void save(struct sim *s, struct sim_world *w, bool as_told)
 {
+    w->saves_as_told = as_told;
     w->checkpoint = checkpoint_begin(s, w->job, w->step, w->attempt);
     sim_after(s, w->job->save_ms, saved, w->number, NULL);
 }
@@ -206,7 +212,7 @@ static void leaves_well(struct sim *s, uint64_t id, void *data)
 static void finish(struct sim *s, struct sim_world *w)
 {
     sim_say(s, w->job->name, "the program is done at step %" PRId64, w->step);
-    w->leaving = true;
+    w->leaving = w->done = true;
     for (struct sim_launcher *l = s->launchers; l; l = l->next)
         if (l->world == w->number) {
             struct echo echo = {.world = w->number};
@@ -225,7 +231,7 @@ static void report(struct sim *s, const struct sim_world *w)
                           .progress = {.step = w->step, .total_steps = w->job->total_steps}});
 }
 
-static void go_on(struct sim *s, struct sim_world *w, bool told_to_save)
+void ranks_go_on(struct sim *s, struct sim_world *w, bool told_to_save)
 {
     struct sim_launcher *first = rank_zero(s, w);
     if (first && (w->job->wish == WISH_CRASH || w->step == w->poisoned_at ||
@@ -234,46 +240,9 @@ static void go_on(struct sim *s, struct sim_world *w, bool told_to_save)
     else if (w->step >= w->job->total_steps)
         finish(s, w);
     else if (told_to_save || w->step % w->job->save_every == 0)
-        save(s, w);
+        save(s, w, told_to_save);
     else
         sim_after(s, w->job->pace_ms, step, w->number, NULL);
-}
-
-/* All ranks have their answer. Where only some save, the others do not come to the barrier behind
- * it: what they write stays torn. */
-static void go_on_as_told(struct sim *s, uint64_t number, void *data)
-{
-    struct sim_world *w = world_find(s, number);
-    (void)data;
-    if (!w || w->broken || w->leaving)
-        return;
-    if (w->told_to_save && w->told_to_save < w->asked)
-        sim_say(s, w->job->name, "only %u of %u ranks save at step %" PRId64, w->told_to_save,
-                w->asked, w->step);
-    go_on(s, w, w->told_to_save == w->asked);
-}
-
-void ranks_are_answered(struct sim *s, struct sim_launcher *l, const uint64_t *whom, bool will_save)
-{
-    struct sim_world *w = world_find(s, l->world);
-    for (uint32_t i = 0; w && i < l->nproc; i++)
-        if (whom[0] >> i & 1) {
-            w->answered++;
-            w->told_to_save += will_save;
-        }
-    if (w && w->answered == w->asked)
-        sim_after(s, 0, go_on_as_told, w->number, NULL);
-}
-
-static void ask(struct sim *s, struct sim_world *w)
-{
-    w->asked = w->size;
-    w->answered = w->told_to_save = 0;
-    for (struct sim_launcher *l = s->launchers; l; l = l->next)
-        for (uint32_t i = 0; l->world == w->number && i < l->nproc && !l->left; i++)
-            launcher_post(s, l,
-                          &(struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
-                                                     .asked = {.rank = i, .step = w->step}});
 }
 
 static void step(struct sim *s, uint64_t number, void *data)
@@ -292,9 +261,9 @@ static void step(struct sim *s, uint64_t number, void *data)
     w->step++;
     report(s, w);
     if (w->job->asks)
-        ask(s, w);
+        ranks_ask(s, w);
     else
-        go_on(s, w, false);
+        ranks_go_on(s, w, false);
 }
 
 static void meets(struct sim *s, uint64_t id, void *data);
@@ -350,7 +319,8 @@ static void spawned(struct sim *s, uint64_t id, void *data)
     const struct echo *echo = data;
     struct sim_launcher *l = launcher_find(s, id);
     uint32_t pids[SIM_NPROC_MAX];
-    if (!l || l->left || l->world != echo->world || l->spawned)
+    if (!l || l->left || l->world != echo->world || l->spawned ||
+        launcher_sleeps(s, l, spawned, id, data, sizeof *echo))
         return;
     for (uint32_t i = 0; i < l->nproc; i++)
         pids[i] = l->ranks[i].exec_errno ? 0 : (uint32_t)(l->id * 8 + i);
@@ -420,9 +390,9 @@ static void stops_after_saving(struct sim *s, struct sim_launcher *l, struct sim
 {
     struct echo echo = {.world = l->world};
     if (w->running && !w->broken && !w->leaving && w->checkpoint < 0 && w->step > 0)
-        save(s, w);
+        save(s, w, false);
     w->leaving = true;
-    sim_after(s, w->job->save_ms + sim_between(s, 10, 200), leaves_well, l->id,
+    sim_after(s, w->job->save_ms + sim_between(s, 10, 200 + w->job->leave_ms), leaves_well, l->id,
               mlt_memdup(&echo, sizeof echo));
 }
 
@@ -513,6 +483,7 @@ void ranks_kill_all(struct sim *s, struct sim_launcher *l)
 {
     if (any_alive(l))
         oracle_ranks_stopped(s, l);
+    oracle_ranks_killed(s, l);
     sim_after(s, sim_between(s, 1, 20), killed, l->id, NULL);
 }
 
@@ -567,7 +538,7 @@ static void looked(struct sim *s, uint64_t id, void *data)
     const bool *fresh = data;
     struct checkpoint_found found[CHECKPOINT_SCAN_FOUND_MAX + 1];
     struct sim_launcher *l = launcher_find(s, id);
-    if (!l || l->left || !l->watching)
+    if (!l || l->left || !l->watching || launcher_sleeps(s, l, looked, id, data, sizeof *fresh))
         return;
     const struct rendezvous_welcome *w = supervisor_welcome(l->supervisor);
     struct checkpoint_scan_spec spec = {.path = w->checkpoint_path,

@@ -170,6 +170,19 @@ struct sim_rank {
     bool told; /* its end */
     bool out_of_memory;
     int code, signal, exec_errno;
+    /* libmltrain, see saves.c */
+    bool asking; /* whether to save, and it waits for the answer */
+    bool late;   /* it has waited too long and gone on: the answer is still to come */
+    bool asks;   /* it has asked in this attempt */
+    int64_t asked_ms, waited_ms;
+    int64_t saved_step;  /* that it was told to save, the newest; 0: none */
+    int64_t passed_step; /* at which it went on, the newest; 0: none */
+};
+
+/* What a launcher was told and has said of a save, for the oracle; of one attempt. */
+struct sim_orders {
+    uint64_t attempt;
+    int64_t confirmed, agreed; /* steps; 0: none */
 };
 
 struct sim_launcher {
@@ -197,6 +210,10 @@ struct sim_launcher {
     struct checkpoint_report report;
     bool fresh_wanted, ranks_left;
     struct rendezvous_evidence evidence[SIM_NPROC_MAX];
+    int64_t frozen_ms, frozen_until_ms; /* SIGSTOP: nothing happens in it before; 0: never was */
+    struct supervisor_event *held;      /* what its ranks have said meanwhile */
+    size_t held_count, held_capacity;
+    struct sim_orders orders;
     struct sim_launcher *next;
 };
 
@@ -217,6 +234,11 @@ void launcher_terminate(struct sim *s, struct sim_launcher *l); /* SIGTERM */
  * no connection is closed. */
 void launcher_die(struct sim *s, struct sim_launcher *l, bool silently);
 void launcher_post(struct sim *s, struct sim_launcher *l, const struct supervisor_event *event);
+/* SIGSTOP, and SIGCONT so long after. */
+void launcher_freeze(struct sim *s, struct sim_launcher *l, int64_t ms);
+/* True when the launcher is frozen: `run` is called again when it wakes, with a copy of `data`. */
+bool launcher_sleeps(struct sim *s, const struct sim_launcher *l, sim_run_f *run, uint64_t id,
+                     const void *data, size_t size);
 void connection_send_down(struct sim *s, uint64_t connection, const void *data, size_t length);
 void connection_close_by_controller(struct sim *s, uint64_t connection);
 void connection_controller_died(struct sim *s, uint64_t controller);
@@ -237,7 +259,14 @@ struct sim_world {
     int64_t poisoned_at; /* it dies at this step; 0: none */
     int checkpoint;      /* under way: its place in the folder; -1 */
     unsigned asked, answered,
-        told_to_save; /* ranks that ask libmltrain whether to save, in this step */
+        told_to_save;   /* ranks that ask libmltrain whether to save, in this step */
+    bool saves_as_told; /* what is under way was ordered */
+    bool hung;          /* a rank of it, once */
+    bool done;          /* the program has come to its end */
+    unsigned saves;     /* ordered ones that have become complete */
+    unsigned shocks;    /* facts.shocks when it began */
+    int64_t saved_ms;   /* when the newest checkpoint became complete; 0: none */
+    int64_t saved_step;
     struct sim_world *next;
 };
 
@@ -246,6 +275,7 @@ void ranks_signal(struct sim *s, struct sim_launcher *l, int signal);
 /* CHECKPOINT_NOW and EXAMINE: `but` and `whom` are sets of local ranks. */
 void ranks_catch(struct sim *s, struct sim_launcher *l, int signal, const uint64_t *but);
 void ranks_are_answered(struct sim *s, struct sim_launcher *l, const uint64_t *whom, bool save);
+void ranks_go_on(struct sim *s, struct sim_world *w, bool told_to_save);
 void ranks_look_at_themselves(struct sim *s, struct sim_launcher *l);
 void ranks_kill_all(struct sim *s, struct sim_launcher *l);
 void ranks_vanish(struct sim *s, struct sim_launcher *l); /* with their launcher */
@@ -256,6 +286,14 @@ void rank_exits(struct sim *s, struct sim_launcher *l, uint32_t local, int code,
 void rank_hangs(struct sim *s, struct sim_launcher *l, uint32_t local, int64_t ms);
 void ranks_look_at_folder(struct sim *s, struct sim_launcher *l, bool fresh);
 struct sim_world *world_find(struct sim *s, uint64_t number);
+/* saves.c: all ranks ask whether to save; ranks_go_on() when they have been answered. */
+void ranks_ask(struct sim *s, struct sim_world *w);
+
+/* ---- saves.c: histories that are about stops ---- */
+
+bool stops_are_the_theme(const struct sim *s); /* of this seed */
+void stops_choose_program(struct sim *s, struct sim_job *job);
+void stops_begin(struct sim *s);
 
 /* ---- jobs.c: what users do, and what their programs are like ---- */
 
@@ -284,7 +322,8 @@ struct sim_job {
     int on_signal; /* 0: ignores it; 1: saves and exits with 0; 2: dies of it */
     bool proves;   /* its checkpoints */
     bool reports_progress;
-    bool asks; /* by libmltrain, at each step, whether to save */
+    bool asks;        /* by libmltrain, at each step, whether to save */
+    int64_t leave_ms; /* at most, from its last save to its end when it was told to stop */
     /* the folder */
     struct sim_checkpoint folder[SIM_CHECKPOINTS_MAX];
     int folder_count;
@@ -308,6 +347,15 @@ struct sim_job {
         int64_t credited_step;             /* checkpoints up to here have been given credit for */
         unsigned worlds;                   /* gangs whose ranks have all met */
         bool unverified;                   /* a look at its folder hung */
+        unsigned shocks;                   /* excuses for which ranks may be killed at once */
+        /* The stop that the user has asked for in this attempt. */
+        int64_t stop_ms; /* -1: none */
+        bool stop_now;   /* without grace */
+        /* The order to save, of one attempt. */
+        uint64_t order_attempt, order_by; /* by: the incarnation */
+        int64_t order_ms, order_end_ms;
+        bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
+        int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
         uint64_t forbidden_to;
     } facts;
@@ -372,6 +420,25 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l);
 /* The launcher ends ranks of a world that ran. */
 void oracle_ranks_stopped(struct sim *s, const struct sim_launcher *l);
 void oracle_step(struct sim *s); /* after every event */
+/* oracle_saves.c */
+void oracle_save_frame(struct sim *s, const struct sim_host *host, struct sim_launcher *l,
+                       const struct rendezvous_frame *frame); /* is sent down */
+void oracle_save_frame_came(struct sim *s, struct sim_launcher *l,
+                            const struct rendezvous_frame *frame); /* to the launcher */
+void oracle_save_answer(struct sim *s, struct sim_launcher *l,
+                        const struct rendezvous_frame *frame); /* is sent up */
+void oracle_save_answer_came(struct sim *s, const struct sim_launcher *l,
+                             const struct rendezvous_frame *frame); /* to the controller */
+void oracle_rank_answered(struct sim *s, const struct sim_launcher *l, const struct sim_rank *rank,
+                          bool save);
+void oracle_all_answered(struct sim *s, const struct sim_world *w);
+void oracle_saved(struct sim *s, struct sim_world *w);
+void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l);
+void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what);
+/* A controller, a launcher or a channel: what it does for a save may come late. */
+void oracle_disturb(struct sim_job *job);
+/* As oracle_excuse(), for what is no reason to kill ranks that have time to save. */
+void oracle_excuse_mildly(struct sim *s, struct sim_job *job);
 void oracle_end(struct sim *s);
 /* Something else than a controller has disturbed the job's ranks. */
 void oracle_excuse(struct sim *s, struct sim_job *job);
