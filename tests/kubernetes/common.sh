@@ -8,6 +8,8 @@ MLTRAIN_BIN_DIR=$(cd "$MLTRAIN_BIN_DIR" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/mltrain-kubernetes-XXXXXX")
 name=${MLTRAIN_KUBERNETES_NAME:-test-$$}
 system=mltrain-system
+namespace=$(basename "$0" .sh)-$$ # of this test's jobs
+namespace=${namespace//_/-}
 cd "$work" || exit 1
 
 kubernetes() { "$MLTRAIN_SOURCE_DIR/scripts/kubernetes" "$@" --name "$name"; }
@@ -38,19 +40,26 @@ finish() {
   local rc=$?
   trap - EXIT
   cd /
-  [ -n "${MLTRAIN_KUBERNETES_NAME:-}" ] || kubernetes down || rc=1
+  if [ -z "${MLTRAIN_KUBERNETES_NAME:-}" ]; then kubernetes down || rc=1
+  else k delete namespace "$namespace" --wait=false >/dev/null 2>&1
+  fi
   rm -rf "$work"
   exit $rc
 }
 
-# cluster_up [OPTIONS of scripts/kubernetes up]: a cluster, KUBECONFIG and PATH for it
+# cluster_up [OPTIONS of scripts/kubernetes up]: a cluster, a namespace in it, KUBECONFIG and PATH for both
 cluster_up() {
-  local rc=0 exports
+  local exports
   trap finish EXIT
   kubernetes up "$@" || exit $?
   exports=$(kubernetes env) || exit 1
   eval "$exports"
   export PATH="$MLTRAIN_BIN_DIR:$PATH" HOME=$work
+  cp "$KUBECONFIG" kubeconfig && export KUBECONFIG=$work/kubeconfig
+  k create namespace "$namespace" >/dev/null || fail "no namespace"
+  k config set-context --current --namespace="$namespace" >/dev/null
+  # A pod that is created before its ServiceAccount is refused.
+  eventually 30 k get serviceaccount default || fail "no ServiceAccount in the namespace"
 }
 
 # load_images NAME...: made of MLTRAIN_BIN_DIR's programs
@@ -68,12 +77,20 @@ controller_up() {
     fail "the CRDs are not established"
   k create namespace $system --dry-run=client -o yaml | k apply -f - >/dev/null 2>&1
   if ! k -n $system get secret mltrain-master-key >/dev/null 2>&1; then
-    head -c 32 /dev/urandom >master
-    k -n $system create secret generic mltrain-master-key --from-file=master >/dev/null || fail "no master key"
+    head -c 32 /dev/urandom >key
+    k -n $system create secret generic mltrain-master-key --from-file=key >/dev/null || fail "no master key"
   fi
-  k apply -f "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" >/dev/null || fail "the controller was refused"
+  sed "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" | k apply -f - >/dev/null || fail "the controller was refused"
   k -n $system rollout status deployment/mltrain-controller --timeout=60s >/dev/null || fail "the controller does not run"
 }
 
 phase_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
 attempt_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.attempt}')" = "$2" ]; }
+
+# kill_rank POD RANK: the process that the launcher started, not a child of it
+kill_rank() {
+  # shellcheck disable=SC2016 # for the pod's shell
+  k exec "$1" -c trainer -- sh -c 'for p in /proc/[0-9]*; do
+    grep -qx "PPid:.1" "$p/status" && tr "\0" "\n" <"$p/environ" | grep -qx "RANK=$1" && kill -9 "${p#/proc/}" && exit 0
+  done 2>/dev/null; exit 1' sh "$2"
+}

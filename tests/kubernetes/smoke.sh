@@ -20,7 +20,7 @@ spec:
         securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
         containers:
           - name: trainer
-            image: docker.io/mltrain/shell:0.1.0
+            image: docker.io/mltrain/shell:$(cat "$MLTRAIN_SOURCE_DIR/VERSION")
             command: [sh, -c]
             args: ['$2']
             securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
@@ -46,8 +46,7 @@ job broken 'echo "attempt $MLTRAIN_ATTEMPT of $RANK"; [ $MLTRAIN_ATTEMPT != 1 ] 
 eventually 60 phase_is broken Running || fail "broken does not run"
 pods=$(k get pods -l mltrain.io/job-name=broken -o jsonpath='{.items[*].metadata.uid}')
 eventually 20 sh -c 'mltrain logs broken | grep -q "attempt 1 of 3"' || fail "rank 3 has said nothing"
-k exec broken-worker-1 -c trainer -- sh -c 'for p in /proc/[0-9]*; do
-  tr "\0" "\n" <$p/environ 2>/dev/null | grep -qx RANK=3 && kill -9 ${p#/proc/} && exit 0; done; exit 1' || fail "rank 3 not found"
+kill_rank broken-worker-1 3 || fail "rank 3 not found"
 eventually 60 phase_is broken Succeeded || fail "broken does not succeed"
 attempt_is broken 2 || fail "not the second attempt"
 [ "$(k get pods -l mltrain.io/job-name=broken -o jsonpath='{.items[*].metadata.uid}')" = "$pods" ] || fail "the pods were created again"
