@@ -328,19 +328,11 @@ static void check_attempt(struct sim *s, const struct sim_job *job, const cJSON 
         sim_violated(s, sentence, "%s: from %" PRId64 " to %" PRId64, job->name, was, is);
 }
 
-static void job_gone(struct sim *s, const cJSON *before)
-{
-    struct sim_job *job = job_of(s, before);
-    sim_say(s, text(before, "metadata.name"), "is gone");
-    if (job)
-        job->facts.forbidden_ms = 0;
-}
-
 static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
 {
     struct sim_job *job = now ? job_of(s, now) : NULL;
     if (!now && before)
-        job_gone(s, before);
+        sim_say(s, text(before, "metadata.name"), "is gone");
     if (!job)
         return;
     if (strcmp(text(before, "status.phase"), text(now, "status.phase")) != 0)
@@ -450,7 +442,8 @@ static void check_undone(struct sim *s, const struct sim_job *job)
                                    "undone as a whole";
     const struct sim_host *host = controller_find(s, job->facts.forbidden_to);
     if (job->facts.forbidden_ms && host && !host->paused &&
-        job->facts.forbidden_ms + UNDO_MS < s->now_ms && job->facts.started_attempt == 0)
+        job->facts.forbidden_ms + UNDO_MS < s->now_ms && job->facts.started_attempt == 0 &&
+        api_object(s, "trainingjobs", job->name)) /* not deleted meanwhile */
         sim_violated(s, sentence, "%s is still Admitted, %" PRId64 " s after the refusal",
                      job->name, (s->now_ms - job->facts.forbidden_ms) / 1000);
 }
