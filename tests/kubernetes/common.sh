@@ -73,7 +73,8 @@ load_images() {
 # controller_up: CRDs and controller, by client-side apply
 controller_up() {
   k apply -f "$MLTRAIN_SOURCE_DIR/crds/" >/dev/null || fail "the CRDs were refused"
-  k wait --for=condition=Established crd/trainingjobs.mltrain.io crd/trainingqueues.mltrain.io --timeout=30s >/dev/null ||
+  # At first they have no conditions, which kubectl takes for an error.
+  eventually 30 k wait --for=condition=Established crd/trainingjobs.mltrain.io crd/trainingqueues.mltrain.io --timeout=30s >/dev/null ||
     fail "the CRDs are not established"
   k create namespace $system --dry-run=client -o yaml | k apply -f - >/dev/null 2>&1
   if ! k -n $system get secret mltrain-master-key >/dev/null 2>&1; then
