@@ -311,6 +311,11 @@ void controller_metrics(const struct controller *c, struct mlt_text *out)
     metrics_write(&c->metrics, out);
 }
 
+void controller_refused(struct controller *c)
+{
+    c->metrics.count[METRIC_REFUSALS]++;
+}
+
 void controller_took(struct controller *c, int64_t us)
 {
     metrics_took(&c->metrics, us);

@@ -132,6 +132,9 @@ bool controller_next_effect(struct controller *c, struct controller_effect *ret)
 /* Asserts what must hold between calls. Tests call it after each step. */
 void controller_check(const struct controller *c);
 
+/* Tells that a peer was refused below: it could not prove a job's key. Counted. */
+void controller_refused(struct controller *c);
+
 /* Tells how long the last step took, in microseconds: only the edge has a clock. */
 void controller_took(struct controller *c, int64_t us);
 

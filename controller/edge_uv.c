@@ -150,7 +150,8 @@ static void on_closed(void *arg, uint64_t id, const char *reason)
 
 static void on_refused(void *arg, const char *peer, const char *reason)
 {
-    (void)arg;
+    const struct edge *e = arg;
+    controller_refused(e->controller);
     mlt_log(MLT_LOG_WARNING, "channel refused peer=%s reason=\"%s\"", peer, reason);
 }
 

@@ -174,6 +174,8 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     mlt_log_start("mltrain-controller", level);
+    for (uint32_t i = 0; i < a.topology_levels_count; i++)
+        mlt_log(MLT_LOG_WARNING, "topology level is not used yet level=%s", a.topology_levels[i]);
     int r = a.update_crds ? update_crds(&a, &err) : run(&a, &err);
     if (r < 0)
         mlt_log(MLT_LOG_ERROR, "cannot start error=\"%s\"", err.text);

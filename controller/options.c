@@ -25,6 +25,7 @@ enum option_key {
     OPTION_LAUNCHER_COMMAND,
     OPTION_LAUNCHER_PULL_SECRET,
     OPTION_GPU_RESOURCE,
+    OPTION_TOPOLOGY_LEVEL,
     OPTION_LEASE_NAMESPACE,
     OPTION_IDENTITY,
     OPTION_READY_FD,
@@ -62,6 +63,11 @@ static const struct argp_option options[] = {
     {"gpu-resource", OPTION_GPU_RESOURCE, "NAME", 0,
      "Extended resource that counts as GPUs; may be given several times (default nvidia.com/gpu, "
      "amd.com/gpu and nvidia.com/gpu.shared)",
+     0},
+    {"topology-level", OPTION_TOPOLOGY_LEVEL, "NAME=LABEL", 0,
+     "Level of the network and the node label that tells its domains; from wide to narrow. "
+     "Accepted "
+     "for later: the planner does not look at levels yet",
      0},
     {"lease-namespace", OPTION_LEASE_NAMESPACE, "NAMESPACE", 0,
      "Where the Lease mltrain-controller lives (default mltrain-system)", 0},
@@ -176,6 +182,12 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         break;
     case OPTION_GPU_RESOURCE:
         add(o->gpu_resources, &o->gpu_resources_count, OPTIONS_GPU_RESOURCES_MAX, value, state);
+        break;
+    case OPTION_TOPOLOGY_LEVEL:
+        if (strcspn(value, "=") == 0 || !strchr(value, '=') || !strchr(value, '=')[1])
+            argp_error(state, "--topology-level: `%s` is not NAME=LABEL", value);
+        add(o->topology_levels, &o->topology_levels_count, OPTIONS_TOPOLOGY_LEVELS_MAX, value,
+            state);
         break;
     case OPTION_PRINT_API_RIGHTS:
         o->print_api_rights = true;

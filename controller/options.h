@@ -8,6 +8,7 @@
 
 #define OPTIONS_GPU_RESOURCES_MAX 32
 #define OPTIONS_PULL_SECRETS_MAX 8
+#define OPTIONS_TOPOLOGY_LEVELS_MAX 8
 
 struct options {
     const char *kubeconfig, *context;
@@ -20,6 +21,8 @@ struct options {
     uint32_t pull_secrets_count;
     const char *gpu_resources[OPTIONS_GPU_RESOURCES_MAX + 1];
     uint32_t gpu_resources_count;
+    const char *topology_levels[OPTIONS_TOPOLOGY_LEVELS_MAX + 1]; /* NAME=LABEL, wide to narrow */
+    uint32_t topology_levels_count;
     const char *lease_namespace, *identity;
     const char *log_level;
     int ready_fd;

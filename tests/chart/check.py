@@ -222,6 +222,7 @@ def main():
     assert spec["containers"][0]["image"] == "docker.io/mltrain/controller@sha256:" + "0" * 64, spec["containers"][0]["image"]
     assert "--launcher-image=docker.io/mltrain/launcher:v9" in spec["containers"][0]["args"]
     assert "--launcher-pull-secret=c" in spec["containers"][0]["args"]
+    assert "--topology-level=rack=example.com/rack" in spec["containers"][0]["args"]
     assert spec["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
     assert find(everything, "PrometheusRule", "mltrain")["spec"] == yaml.safe_load(read(CHART, "files", "alerts.yaml"))
     json.loads(find(everything, "ConfigMap", "mltrain-dashboard")["data"]["mltrain.json"])

@@ -1,5 +1,6 @@
 /* What a credential plugin gave is used until it expires or is refused, and then the plugin is
  * asked again: EKS gives tokens for 15 minutes, and jobs are followed for days. */
+#include <pty.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -202,6 +203,34 @@ static void test_interactive_mode_is_obeyed(void **state)
     }
 }
 
+/* The plugin asks at the terminal, and the person answers. */
+static void test_a_person_at_a_terminal_can_be_asked(void **state)
+{
+    struct kube_config c = {.exec = cJSON_CreateObject()};
+    struct mlt_error err = {0};
+    int master, terminal, before = dup(STDIN_FILENO);
+    (void)state;
+    write_text("plugin", "#!/bin/sh\nread word\n"
+                         "echo '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"kind\":"
+                         "\"ExecCredential\",\"status\":{\"token\":\"'$word'\"}}'\n");
+    cleanup_free char *path = in_folder("plugin");
+    json_set_string(c.exec, "apiVersion", "client.authentication.k8s.io/v1");
+    json_set_string(c.exec, "command", path);
+    json_set_string(c.exec, "interactiveMode", "Always");
+    assert_int_equal(openpty(&master, &terminal, NULL, NULL, NULL), 0);
+    assert_int_equal(dup2(terminal, STDIN_FILENO), STDIN_FILENO);
+    assert_int_equal(write(master, "opensesame\n", 11), 11);
+    int r = exec_plugin_run(&c, 10000, &err);
+    (void)dup2(before, STDIN_FILENO);
+    (void)close(before);
+    (void)close(terminal);
+    (void)close(master);
+    if (r < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(c.token, "opensesame");
+    kube_config_release(&c);
+}
+
 static int remove_folder(void **state)
 {
     static const char *const names[] = {"plugin", "runs", "config"};
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_a_plugin_that_fails_later_is_named),
         cmocka_unit_test(test_a_time_that_is_none_is_told),
         cmocka_unit_test(test_interactive_mode_is_obeyed),
+        cmocka_unit_test(test_a_person_at_a_terminal_can_be_asked),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
