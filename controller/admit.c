@@ -295,6 +295,7 @@ void admit_undo(struct job *job)
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
                                     c->wall_ms);
     trainingjob_set_text(&job->draft.placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    trainingjob_set_text(&job->draft.pod_creations, NULL, TRAININGJOB_PLACEMENT_MAX);
     job->draft.start_ms = 0;
     free(steal_ptr(&job->undo_words));
     job_ledger_none(job);

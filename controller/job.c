@@ -13,6 +13,7 @@
 #include "lib/base/hostlist.h"
 #include "lib/base/number.h"
 #include "lib/json/json.h"
+#include "trainingjob/pod_creations.h"
 
 struct job *job_find(struct controller *c, const char *uid)
 {
@@ -242,6 +243,16 @@ static void make_members(struct job *job)
         mlt_hostlist_free(names);
 }
 
+/* What ended before the attempt was started is kept for its logs, and is nobody's pod any more. */
+static void leave_earlier_attempts(struct job *job)
+{
+    cleanup_free int64_t *creations = mlt_calloc(job->members_count + 1u, sizeof *creations);
+    if (!trainingjob_pod_creations_read(job->draft.pod_creations, creations, job->members_count))
+        return;
+    for (uint32_t i = 0; i < job->members_count; i++)
+        job->members[i].former = creations[i] - 1;
+}
+
 /* CPU limit of the ranks' container, for OMP_NUM_THREADS. */
 static int64_t cpu_limit_milli(const struct job *job)
 {
@@ -357,6 +368,8 @@ void job_make_gang(struct job *job)
     make_members(job);
     if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
         members_leave_former(job);
+    else if (job->draft.attempt)
+        leave_earlier_attempts(job);
     make_coordinator(job);
     if (!job_has_ended(job))
         job_ledger_holds(job);

@@ -52,11 +52,13 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v,
 {
     struct trainingjob_status *s = &job->draft;
     int64_t step = suspect_last_step(job);
+    const struct member *culprit = member_find(job, job->verdict.role, v->slot);
     struct trainingjob_failure f = {
         .time_ms = job->controller->wall_ms,
         .attempt = (int64_t)v->attempt,
         .rank = v->rank >= 0 ? v->rank : TRAININGJOB_NONE,
         .node = job->verdict.node,
+        .pod = culprit && *culprit->pod_name ? culprit->pod_name : NULL,
         .exit_code = v->signal || v->rank < 0 ? TRAININGJOB_NONE : exit_code_of(v),
         .signal = v->signal,
         .step = step,

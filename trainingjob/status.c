@@ -27,6 +27,7 @@ void trainingjob_status_init(struct trainingjob_status *status)
 static void failure_release(struct trainingjob_failure *failure)
 {
     free(failure->node);
+    free(failure->pod);
     free(failure->message);
 }
 
@@ -47,6 +48,7 @@ void trainingjob_status_release(struct trainingjob_status *status)
     free(status->checkpoint.path);
     free(status->queue.explanation);
     free(status->placement);
+    free(status->pod_creations);
     free(status->workers);
     free(status->selector);
     free(status->launcher_image);
@@ -57,6 +59,7 @@ static void failure_copy(const struct trainingjob_failure *from, struct training
 {
     *to = *from;
     to->node = mlt_strdup(from->node);
+    to->pod = mlt_strdup(from->pod);
     to->message = mlt_strdup(from->message);
 }
 
@@ -86,6 +89,7 @@ void trainingjob_status_copy(const struct trainingjob_status *from,
     to.checkpoint.path = mlt_strdup(from->checkpoint.path);
     to.queue.explanation = mlt_strdup(from->queue.explanation);
     to.placement = mlt_strdup(from->placement);
+    to.pod_creations = mlt_strdup(from->pod_creations);
     to.workers = mlt_strdup(from->workers);
     to.selector = mlt_strdup(from->selector);
     to.launcher_image = mlt_strdup(from->launcher_image);

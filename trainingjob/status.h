@@ -83,6 +83,7 @@ struct trainingjob_failure {
     int64_t attempt;
     int64_t rank; /* TRAININGJOB_NONE: no rank (a pod or a node) */
     char *node;
+    char *pod;         /* the culprit's, by name; NULL: unknown */
     int64_t exit_code; /* TRAININGJOB_NONE: none */
     int64_t signal;    /* 0: none */
     char cause[TRAININGJOB_WORD_MAX];
@@ -157,8 +158,10 @@ struct trainingjob_status {
     struct trainingjob_checkpoint checkpoint;
     struct trainingjob_progress progress;
     struct trainingjob_queue_status queue;
-    char *placement; /* host list of the workers, in index order (status.placement.workers) */
-    char *workers;   /* "3/4" */
+    char *placement;     /* host list of the workers, in index order (status.placement.workers) */
+    char *pod_creations; /* of the pods that `attempt` was started in: pod_creations.h; NULL: none,
+                            or too many different ones */
+    char *workers;       /* "3/4" */
     int64_t gpus, replicas, ready_replicas;
     char *selector;
     int64_t start_ms, completion_ms;

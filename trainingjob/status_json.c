@@ -54,6 +54,7 @@ static void write_failures(const struct trainingjob_status *s, cJSON *to)
         json_set_integer(item, "attempt", f->attempt);
         set_integer(item, "rank", f->rank, TRAININGJOB_NONE);
         json_set_string(item, "node", f->node);
+        json_set_string(item, "pod", f->pod);
         set_integer(item, "exitCode", f->exit_code, TRAININGJOB_NONE);
         set_integer(item, "signal", f->signal, 0);
         set_word(item, "cause", f->cause);
@@ -122,6 +123,7 @@ cJSON *trainingjob_status_json(const struct trainingjob_status *s)
     set_word(to, "queue.reason", s->queue.reason);
     json_set_string(to, "queue.explanation", s->queue.explanation);
     json_set_string(to, "placement.workers", s->placement);
+    json_set_string(to, "placement.podCreations", s->pod_creations);
     set_integer(to, "attempt", s->attempt, 0);
     json_set_integer(to, "restarts", s->restarts); /* the column shows 0, not nothing */
     set_integer(to, "restartsCharged", s->restarts_charged, 0);

@@ -7,6 +7,7 @@
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "trainingjob/object.h"
+#include "trainingjob/pod_creations.h"
 #include "trainingjob/status.h"
 #include "trainingjob/trainingjob.h"
 
@@ -77,6 +78,7 @@ static void read_failures(const cJSON *from, struct trainingjob_status *s)
         f->attempt = json_integer(item, "attempt", 0);
         f->rank = json_integer(item, "rank", TRAININGJOB_NONE);
         read_text(item, "node", &f->node, 253);
+        read_text(item, "pod", &f->pod, 253);
         f->exit_code = json_integer(item, "exitCode", TRAININGJOB_NONE);
         f->signal = json_integer(item, "signal", 0);
         read_word(item, "cause", f->cause, sizeof f->cause);
@@ -158,6 +160,7 @@ void trainingjob_status_read(const cJSON *from, struct trainingjob_status *ret_s
     read_word(from, "queue.reason", s->queue.reason, sizeof s->queue.reason);
     read_text(from, "queue.explanation", &s->queue.explanation, TRAININGJOB_MESSAGE_MAX);
     read_text(from, "placement.workers", &s->placement, TRAININGJOB_PLACEMENT_MAX);
+    read_text(from, "placement.podCreations", &s->pod_creations, TRAININGJOB_POD_CREATIONS_MAX);
     s->attempt = read_count(from, "attempt");
     s->restarts = read_count(from, "restarts");
     s->restarts_charged = read_count(from, "restartsCharged");

@@ -113,11 +113,34 @@ static void test_a_gang_that_is_undone_while_it_backs_off_still_waits(void **sta
     world_release(&w);
 }
 
+/* The pod that failed is kept for its logs, the one after it was deleted while nobody led. */
+static void test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_again(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_pod_ends(&w, world_launcher(&w, "a", 0), 137);
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_string_equal(world_status(&w, "a", "failures[0].pod"), "a-worker-0");
+    assert_non_null(world_object(&w, "pods/team/a-worker-0"));
+    world_delete(&w, "pods/team/a-worker-0-r2");
+    world_replace_controller(&w);
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "restartsCharged"), 1);
+    assert_string_equal(world_status(&w, "a", "failures[1].cause"), "Infrastructure");
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_again),
         cmocka_unit_test(test_a_gang_that_is_undone_while_it_backs_off_still_waits),
         cmocka_unit_test(test_a_pod_that_is_stranded_on_the_members_node_is_not_joined_by_another),
         cmocka_unit_test(test_a_gang_that_begins_anew_waits_for_the_creations_of_the_one_before_it),

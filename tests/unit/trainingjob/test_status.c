@@ -79,6 +79,7 @@ static void test_a_patch_holds_what_changed_and_the_resource_version(void **stat
     after.recovery.pending_stop_ms = 0;
     after.recovery.next_attempt_ms = 0;
     trainingjob_set_text(&after.placement, NULL, 10);
+    trainingjob_set_text(&after.pod_creations, NULL, 10);
     cleanup_json cJSON *patch = trainingjob_status_patch(&before, &after, "17");
     cleanup_json cJSON *expected =
         parse_json("{\"metadata\":{\"resourceVersion\":\"17\"},\"status\":{\"phase\":\"Running\","

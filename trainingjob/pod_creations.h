@@ -1,0 +1,22 @@
+/* Which pod of each member an attempt was started in, as a short text for the status: the numbers
+ * that the pods' names carry (pod_name.h: a member's first pod, second pod ...), in the order of
+ * their index, a run of equal ones as number*count: "1*1023,5,1*976". PURE. */
+#ifndef TRAININGJOB_POD_CREATIONS_H
+#define TRAININGJOB_POD_CREATIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "lib/base/text.h"
+
+#define TRAININGJOB_POD_CREATIONS_MAX 16384 /* bytes; a longer text is not written at all */
+
+/* Appends the text for `count` numbers, each at least 1. Whether it has become too long for `out`
+ * its `failed` says. */
+void trainingjob_pod_creations_write(const int64_t *creations, uint32_t count,
+                                     struct mlt_text *out);
+
+/* Fills `ret` with `count` numbers. False, and `ret` is not to be used, unless the text is well
+ * formed and holds exactly so many. `text` may be NULL. */
+bool trainingjob_pod_creations_read(const char *text, int64_t *ret, uint32_t count) MLT_MUST_USE;
+
+#endif
