@@ -12,7 +12,7 @@ namespace=$(basename "$0" .sh)-$$ # of this test's jobs
 namespace=${namespace//_/-}
 cd "$work" || exit 1
 
-kubernetes() { "$MLTRAIN_SOURCE_DIR/scripts/kubernetes" "$@" --name "$name"; }
+kubernetes() { "$MLTRAIN_SOURCE_DIR/scripts/kubernetes" --name "$name" "$@"; }
 k() { kubectl "$@"; }
 say() { printf -- '-- %s (after %d s)\n' "$*" "$SECONDS"; }
 
@@ -70,7 +70,7 @@ load_images() {
   kubernetes load $archives || fail "the images were not loaded"
 }
 
-# controller_up: CRDs and controller, by client-side apply
+# controller_up [COMMAND...]: CRDs and controller, by client-side apply; its manifest passes through the command
 controller_up() {
   k apply -f "$MLTRAIN_SOURCE_DIR/crds/" >/dev/null || fail "the CRDs were refused"
   # At first they have no conditions, which kubectl takes for an error.
@@ -81,7 +81,7 @@ controller_up() {
     head -c 32 /dev/urandom >key
     k -n $system create secret generic mltrain-master-key --from-file=key >/dev/null || fail "no master key"
   fi
-  sed "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" | k apply -f - >/dev/null || fail "the controller was refused"
+  sed "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" | "${@:-cat}" | k apply -f - >/dev/null || fail "the controller was refused"
   k -n $system rollout status deployment/mltrain-controller --timeout=60s >/dev/null || fail "the controller does not run"
 }
 
