@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A node of a cluster: containerd, kubelet and kube-proxy in network, mount and host-name namespaces of their own, where the
-# folders that they expect (/var/lib, /var/log, /run) are the node's. Started by cluster.sh, stays as long as the cluster.
+# folders that they expect (/var/lib, /var/log, /run) are the node's; /mnt is shared by all nodes. Started by cluster.sh, stays as long as the cluster.
 # usage: node.sh CLUSTER_FOLDER PROGRAMS DEBIAN NUMBER NODES CGROUP
 set -euo pipefail
 cluster=$1 programs=$2 debian=$3 number=$4 nodes=$5 cgroup=$6/node-$4
@@ -42,6 +42,7 @@ start_mounts() {
   mkdir -p "$folder"/lib/{kubelet,containerd,cni} "$folder"/log/{pods,containers}
   mount --bind "$folder/lib" /var/lib
   mount --bind "$folder/log" /var/log
+  mount --bind "$cluster/shared" /mnt # the same on all nodes, as a network file system is
   mount -t tmpfs tmpfs /run
   mkdir -p /run/containerd /run/netns
   hostname "$node"

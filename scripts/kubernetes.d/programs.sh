@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The programs of a real Kubernetes, built from their Go modules; sourced by scripts/kubernetes, never run.
 #
-# Some minutes and about 4 GB of Go's caches the first time, nothing after that: what is built lies in
-# $home/programs/VERSION/bin and is never built twice. kwok and helm are built from module files of their own, since each of
+# Some minutes and about 4 GB of Go's caches the first time, nothing after that: what is built lies in $home/programs/VERSION and
+# is never built twice. kwok and helm are built from module files of their own, since each of
 # them wants another release of Kubernetes' libraries.
 
 programs_of_kubernetes="kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl"
@@ -86,27 +86,28 @@ build_pause() {
       --entrypoint '["/pause"]' --user 65535:65535
 }
 
-# Builds what is not there yet. Two at once: the second waits for the first and finds all done.
+# build_programs PART...: builds those that are not there yet. Two at once: the second waits for the first and finds all done.
 build_programs() {
-  local part begin=$SECONDS
+  local part
   programs=$home/programs/$version
-  [ ! -e "$programs/complete" ] || return 0
-  need_go
-  mkdir -p "$programs"
-  (
-    flock 9
-    [ ! -e "$programs/complete" ] || exit 0
-    say "building Kubernetes $version, kwok and helm from their modules (minutes, once)"
-    scratch=$(mktemp -d "$programs/scratch.XXXXXX")
-    trap 'rm -rf "$scratch"' EXIT
-    mkdir -p "$scratch/bin" "$programs/bin"
-    export CGO_ENABLED=0 GOTOOLCHAIN=local
-    for part in debian pause kubernetes kwok helm; do
-      say "$part (after $((SECONDS - begin)) s)"
-      "build_$part" "$scratch/bin" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
-    done
-    mv "$scratch"/bin/* "$programs/bin/"
-    touch "$programs/complete"
-    say "built in $((SECONDS - begin)) s"
-  ) 9>"$programs/lock"
+  mkdir -p "$programs"/{bin,built}
+  for part in "$@"; do
+    [ -e "$programs/built/$part" ] || (build_part "$part") 9>"$programs/lock" || exit $?
+  done
+}
+
+build_part() {
+  local begin=$SECONDS
+  case "$1" in kubernetes | kwok | helm) need_go ;; esac
+  flock 9
+  [ ! -e "$programs/built/$1" ] || return 0
+  say "making $1 for Kubernetes $version (once)"
+  scratch=$(mktemp -d "$programs/scratch.XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
+  mkdir "$scratch/bin"
+  export CGO_ENABLED=0 GOTOOLCHAIN=local
+  "build_$1" "$scratch/bin" >"$scratch/log" 2>&1 || { cat "$scratch/log" >&2; return 1; }
+  [ -z "$(ls "$scratch/bin")" ] || mv "$scratch/bin"/* "$programs/bin/" || return 1
+  touch "$programs/built/$1"
+  say "made $1 in $((SECONDS - begin)) s"
 }

@@ -57,6 +57,8 @@ cluster_up() {
   export PATH="$MLTRAIN_BIN_DIR:$PATH" HOME=$work
   cp "$KUBECONFIG" kubeconfig && export KUBECONFIG=$work/kubeconfig
   k create namespace "$namespace" >/dev/null || fail "no namespace"
+  # What the controller adds to a pod is held against the strictest level.
+  k label namespace "$namespace" pod-security.kubernetes.io/enforce="${pod_security:-restricted}" >/dev/null
   k config set-context --current --namespace="$namespace" >/dev/null
   # A pod that is created before its ServiceAccount is refused.
   eventually 30 k get serviceaccount default || fail "no ServiceAccount in the namespace"
