@@ -13,6 +13,8 @@
  */
 #define FOUND_MS 8000
 #define SETTLES_MS 4000
+#define CUT_MS 70000    /* so long nobody may notice that a channel is cut */
+#define AHEAD 6         /* steps, at most, from the one that is reached to the one that is named */
 #define LEAVING_MS 5000 /* for ranks that were signalled, after the save */
 
 static bool any_alive(const struct sim_launcher *l)
@@ -48,9 +50,15 @@ static struct sim_orders *orders_of(struct sim_launcher *l)
     return &l->orders;
 }
 
-void oracle_disturb(struct sim_job *job)
+void oracle_disturb(struct sim *s, struct sim_job *job)
 {
     job->facts.order_disturbed = true;
+    job->facts.disturbed_ms = s->now_ms;
+}
+
+static bool is_disturbed(const struct sim *s, const struct sim_facts *f)
+{
+    return f->disturbed_ms && f->disturbed_ms + CUT_MS > s->now_ms;
 }
 
 void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what)
@@ -58,8 +66,10 @@ void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what)
     struct sim_facts *f = &job->facts;
     if (strcmp(what, "resume") == 0)
         return;
-    if (f->stop_ms < 0)
+    if (f->stop_ms < 0) {
         f->stop_ms = s->now_ms;
+        f->order_disturbed = is_disturbed(s, f);
+    }
     f->stop_now |= strcmp(what, "now") == 0;
 }
 
@@ -162,7 +172,8 @@ static void check_time(struct sim *s, const struct sim_host *host, struct sim_la
     }
     if (f->order_attempt != m->attempt) {
         f->order_attempt = m->attempt;
-        f->order_disturbed = false;
+        if (f->stop_ms < 0)
+            f->order_disturbed = is_disturbed(s, f);
         if (f->stop_ms >= 0 && !f->stop_now && !l->job->deadline_s && clocks_agree(s) &&
             end_ms < f->stop_ms + grace_ms)
             sim_violated(s, kept, "%s: until %" PRId64 " ms before its end", l->job->name,
@@ -291,6 +302,23 @@ static bool is_saved(const struct sim_launcher *l, const struct sim_world *w, in
            w->saved_step >= l->orders.confirmed;
 }
 
+/* Ranks that ask, or catch the signal, and were at work for a while when the stop was asked for. */
+static void check_used(struct sim *s, const struct sim_world *w)
+{
+    static const char sentence[] = "where nothing disturbs it and the grace is long enough, a stop "
+                                   "saves first";
+    const struct sim_job *job = w->job;
+    const struct sim_facts *f = &job->facts;
+    int64_t steps_ms = AHEAD * job->pace_ms + job->save_ms; /* one of its own may be under way */
+    int64_t needed_ms = job->save_ms + (job->asks ? steps_ms : job->leave_ms) + FOUND_MS;
+    bool able = (job->asks || job->on_signal == 1) && w->step > 0 &&
+                f->stop_ms - w->met_ms >= 3 * job->pace_ms + job->save_ms;
+    if (able && !f->order_disturbed && !s->rates.channel_slow && job->grace_s * 1000 >= needed_ms &&
+        !(job->asks ? w->saves > 0 : w->leaving))
+        sim_violated(s, sentence, "%s: killed at step %" PRId64 ", the grace was %d s", job->name,
+                     w->step, job->grace_s);
+}
+
 void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l)
 {
     static const char sentence[] = "no rank that has time to save is killed before the grace is "
@@ -307,4 +335,5 @@ void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l)
         sim_violated(s, sentence,
                      "%s: the ranks of attempt %" PRIu64 " in %s, %" PRId64 " ms early", job->name,
                      w->attempt, l->pod, end_ms - s->now_ms);
+    check_used(s, w);
 }

@@ -306,6 +306,7 @@ static void meets(struct sim *s, uint64_t id, void *data)
     if (w->joined < w->size)
         return;
     w->running = true;
+    w->met_ms = s->now_ms;
     w->job->facts.worlds++;
     sim_say(s, w->job->name, "all %u ranks of attempt %" PRIu64 " have met, step %" PRId64, w->size,
             w->attempt, w->step);

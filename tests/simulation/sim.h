@@ -265,6 +265,7 @@ struct sim_world {
     bool done;          /* the program has come to its end */
     unsigned saves;     /* ordered ones that have become complete */
     unsigned shocks;    /* facts.shocks when it began */
+    int64_t met_ms;     /* when all ranks had met */
     int64_t saved_ms;   /* when the newest checkpoint became complete; 0: none */
     int64_t saved_step;
     struct sim_world *next;
@@ -353,7 +354,7 @@ struct sim_job {
         bool stop_now;   /* without grace */
         /* The order to save, of one attempt. */
         uint64_t order_attempt, order_by; /* by: the incarnation */
-        int64_t order_ms, order_end_ms;
+        int64_t order_ms, order_end_ms, disturbed_ms;
         bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
@@ -436,7 +437,7 @@ void oracle_saved(struct sim *s, struct sim_world *w);
 void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l);
 void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what);
 /* A controller, a launcher or a channel: what it does for a save may come late. */
-void oracle_disturb(struct sim_job *job);
+void oracle_disturb(struct sim *s, struct sim_job *job);
 /* As oracle_excuse(), for what is no reason to kill ranks that have time to save. */
 void oracle_excuse_mildly(struct sim *s, struct sim_job *job);
 void oracle_end(struct sim *s);
