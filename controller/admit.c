@@ -137,7 +137,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     event_record(job, true, "PodRefused", "%s", answer->words);
-    trainingjob_set_text(&job->undo_words, answer->words, TRAININGJOB_MESSAGE_MAX);
+    admit_explain_undo(job, "PodRefused", answer->words);
     if (m)
         m->dead = true;
     job->no_place = true;
@@ -195,6 +195,14 @@ static void create_pod(struct job *job, struct member *m)
                   });
 }
 
+void admit_explain_undo(struct job *job, const char *reason, const char *words)
+{
+    if (job->undo_reason)
+        return; /* what came first has led to the rest */
+    job->undo_reason = reason;
+    trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+}
+
 /* Two statuses may promise one place: the write that gave it back was never stored, and a next
  * controller finds both. Who comes first for a pod there makes room. */
 static void leave_overfull_node(struct job *job, struct member *m)
@@ -206,7 +214,7 @@ static void leave_overfull_node(struct job *job, struct member *m)
         return;
     }
     cleanup_free char *words = mlt_asprintf("other gangs hold node %s", m->node);
-    trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    admit_explain_undo(job, "NoPlace", words);
     m->dead = true;
 }
 
@@ -242,17 +250,20 @@ static const char *late_words(struct job *job)
 static const char *undo_reason(struct job *job, const char **ret_words)
 {
     uint64_t facts = job_facts(job);
-    bool refused = job->probe_again_ms > job->controller->now_ms;
-    *ret_words = job->undo_words ? job->undo_words : "a pod ended before the gang could start";
-    if (facts & RECONCILE_BIT(NO_PLACE) && !job->undo_words) {
+    if (job->undo_reason) {
+        *ret_words = job->undo_words ? job->undo_words : "";
+        return job->undo_reason;
+    }
+    if (facts & RECONCILE_BIT(NO_PLACE)) {
         *ret_words = "no node has room for a member that was lost";
         return "NoPlace";
     }
-    if (facts & RECONCILE_BIT(LATE) && !job->undo_words) {
+    if (facts & RECONCILE_BIT(LATE)) {
         *ret_words = late_words(job);
         return "StartTimeout";
     }
-    return refused ? "PodRefused" : job->undo_words ? "PodFailed" : "PodRejected";
+    *ret_words = "a pod ended before the gang could start";
+    return "PodLost";
 }
 
 /* The nodes of members that never came are tried last next time. */
@@ -298,6 +309,7 @@ void admit_undo(struct job *job)
     trainingjob_set_text(&job->draft.pod_creations, NULL, TRAININGJOB_PLACEMENT_MAX);
     job->draft.start_ms = 0;
     free(steal_ptr(&job->undo_words));
+    job->undo_reason = NULL;
     job_ledger_none(job);
     finish_let_go(job); /* the gang is forgotten when its pods have ended */
     job->no_place = job->adopting = false;

@@ -141,6 +141,8 @@ void submit_note(struct job *job, bool never, const char *words, uint32_t positi
 void admit_write(struct job *job);
 void admit_make_key(struct job *job);
 void admit_create_pods(struct job *job);
+/* Why the gang is about to be undone; what is told first stands. `reason`: a literal. */
+void admit_explain_undo(struct job *job, const char *reason, const char *words);
 void admit_undo(struct job *job);
 
 void start_prepare(struct job *job);

@@ -413,6 +413,7 @@ void job_drop_gang(struct job *job)
     job->torn_reports = 0;
     verdict_release(&job->verdict);
     free(steal_ptr(&job->undo_words));
+    job->undo_reason = NULL;
     job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */
     job->stopping = false;
     free(steal_ptr(&job->trigger_words));

@@ -112,10 +112,11 @@ struct job {
     int64_t queue_again_ms; /* the gang was undone by a shutdown: not before */
     bool key_asked, has_key;
     int64_t key_again_ms;
-    char *undo_words;   /* what the API server said against a pod, NULL */
-    unsigned creations;    /* of pods, under way */
-    bool former_creations; /* some of them are of a gang that was dropped meanwhile */
-    bool leaves_ledger; /* when these have ended and the status says so */
+    const char *undo_reason; /* why the gang cannot start here and now, a condition's; NULL */
+    char *undo_words;        /* the same in a sentence, NULL */
+    unsigned creations;      /* of pods, under way */
+    bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
+    bool leaves_ledger;      /* when these have ended and the status says so */
 
     struct coordinator *coordinator;
     bool coordinator_stale;  /* has outputs to be taken */

@@ -175,9 +175,10 @@ static void member_lost(struct job *job, struct member *m)
     coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
     /* Before the first START whatever ends a pod is held against its node: an image or a sandbox
      * that fails there. */
-    bool early = same && !infrastructure && job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
-    if (early)
-        trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
+    bool undone = job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
+    bool early = same && !infrastructure && undone;
+    if (undone)
+        admit_explain_undo(job, early ? "PodFailed" : rejected ? "PodRejected" : "PodLost", words);
     if (rejected && is_passing_rejection(job, m))
         return;
     if (rejected || early)
@@ -277,9 +278,12 @@ void members_dismiss(struct job *job)
 void member_give_up_node(struct job *job, struct member *m)
 {
     char *node = mlt_strdup(m->node);
+    cleanup_free char *words =
+        mlt_asprintf("node %s of %s %u does not come back", node, m->role, m->slot);
     m->dead = true;
-    event_record(job, true, "NodeLost", "node %s of %s %u does not come back", node, m->role,
-                 m->slot);
+    event_record(job, true, "NodeLost", "%s", words);
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
+        admit_explain_undo(job, "NodeLost", words);
     blame_node(job, m, node);
     free(node);
     job_touch(job);
@@ -295,6 +299,8 @@ void member_lost_with_node(struct job *job, struct member *m, const char *words)
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
     event_record(job, true, "NodeLost", "%s", words);
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
+        admit_explain_undo(job, "NodeLost", words);
     const struct coordinator_loss loss = {
         .infrastructure = true, .node = m->pod->node, .words = words};
     coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);

@@ -180,6 +180,23 @@ static void test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang(voi
     world_release(&w);
 }
 
+static void test_a_gang_that_is_undone_because_a_pod_was_deleted_says_so(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 2);
+    w.no_kubelet = true;
+    world_submit(&w, "a", 2, NULL);
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    world_delete(&w, "pods/team/a-worker-1");
+    world_delete(&w, "nodes//node001"); /* it cannot be placed again at once */
+    world_advance(&w, 100);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "PodLost");
+    assert_string_equal(world_message(&w, "a", "Admitted"), "pod a-worker-1 was deleted");
+    world_release(&w);
+}
+
 static void test_an_undone_gang_waits_until_its_node_may_be_tried_again(void **state)
 {
     struct world w;
@@ -190,6 +207,9 @@ static void test_an_undone_gang_waits_until_its_node_may_be_tried_again(void **s
     world_advance(&w, 100);
     assert_string_equal(world_phase(&w, "a"), "Queued");
     assert_int_equal(w.pods_created, 1);
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "PodRejected");
+    assert_non_null(
+        strstr(world_message(&w, "a", "Admitted"), "thrown out by node node001 (OutOf"));
     w.reject_on = NULL;
     assert_non_null(strstr(world_status(&w, "a", "queue.explanation"),
                            "1 avoided after trouble for 30 s more"));
@@ -645,6 +665,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charged),
         cmocka_unit_test(test_a_launcher_that_dies_is_charged_and_its_pod_replaced),
         cmocka_unit_test(test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang),
+        cmocka_unit_test(test_a_gang_that_is_undone_because_a_pod_was_deleted_says_so),
         cmocka_unit_test(test_an_undone_gang_waits_until_its_node_may_be_tried_again),
         cmocka_unit_test(test_a_pod_that_is_refused_by_quota_undoes_the_gang),
         cmocka_unit_test(test_a_lost_node_moves_its_member_and_nobody_else),
