@@ -277,6 +277,29 @@ static int64_t complete_above(const struct sim_job *job, int64_t step)
     return count;
 }
 
+static bool has_reason(const struct failure *f, const char *reason)
+{
+    const cJSON *c;
+    cJSON_ArrayForEach(c, json_find(f->now, "status.conditions"))
+    {
+        if (strcmp(json_string(c, "reason", ""), reason) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether that is right, check_poisoned() says. */
+static bool said_poisoned(const struct failure *f)
+{
+    return has_reason(f, "Poisoned");
+}
+
+/* It has failed by somebody's order, after what is judged here: one write may tell both. */
+static bool was_ended(const struct failure *f)
+{
+    return f->failed && (has_reason(f, "Cancelled") || has_reason(f, "DeadlineExceeded"));
+}
+
 /* Charge, end, and place in the row. */
 static void check_cost(struct sim *s, const struct failure *f)
 {
@@ -288,12 +311,12 @@ static void check_cost(struct sim *s, const struct failure *f)
         f->job, json_integer(f->before, "status.recovery.highestCheckpointStep", -1));
     bool spent = costs(f) && was >= f->job->backoff_limit;
     bool must_fail = f->own && (spent || rule_of(f) == FAIL_JOB || asks(f, 93));
-    int64_t expected = was + (costs(f) && !f->failed);
+    int64_t expected = was + (costs(f) && (!f->failed || was_ended(f)));
     if (is > expected || is < expected - credit)
         sim_violated(s, charged,
                      "%s: %s, code %" PRId64 ", signal %" PRId64 ": from %" PRId64 " to %" PRId64,
                      f->job->name, f->cause, f->code, f->signal, was, is);
-    if (credit == 0 && must_fail != f->failed && !f->life->data_step && !f->job->poisoned_once)
+    if (credit == 0 && must_fail != f->failed && !said_poisoned(f) && !was_ended(f))
         sim_violated(s, ends, "%s: %s, code %" PRId64 ", signal %" PRId64 ", charged %" PRId64,
                      f->job->name, f->cause, f->code, f->signal, was);
 }
@@ -462,12 +485,7 @@ static void check_poisoned(struct sim *s, const struct failure *f)
         there |= json_integer(strike(f->before, i), "step", -1) == f->step;
     bool is = costs(f) && strcmp(f->cause, "OutOfMemory") != 0 && went_back && there &&
               from != json_integer(f->before, "status.recovery.poison.checkpointStep", -1);
-    bool said = false;
-    const cJSON *c;
-    cJSON_ArrayForEach(c, json_find(f->now, "status.conditions"))
-    {
-        said |= strcmp(json_string(c, "reason", ""), "Poisoned") == 0;
-    }
+    bool said = said_poisoned(f);
     /* Strikes may have been cleared by a newer checkpoint since `before` was written. */
     if (said ? !is : is && complete_above(f->job, f->step) == 0)
         sim_violated(s, sentence, "%s: at step %" PRId64 ", %d strikes, %s", f->job->name, f->step,
@@ -476,15 +494,23 @@ static void check_poisoned(struct sim *s, const struct failure *f)
 
 /* ---- what follows ---- */
 
-static int64_t faults_of(const cJSON *object, const char *node)
+static const cJSON *avoided(const cJSON *object, const char *node)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, json_find(object, "status.recovery.avoidNodes"))
     {
         if (strcmp(json_string(item, "node", ""), node) == 0)
-            return json_integer(item, "faults", 0);
+            return item;
     }
-    return 0;
+    return NULL;
+}
+
+/* Once more, or anew when the last fault there is long ago (clocks jump). */
+static bool is_avoided_more(const struct failure *f, const char *node)
+{
+    const cJSON *before = avoided(f->before, node), *now = avoided(f->now, node);
+    return json_integer(now, "faults", 0) > json_integer(before, "faults", 0) ||
+           strcmp(json_string(now, "until", ""), json_string(before, "until", "")) > 0;
 }
 
 static bool moves(const struct failure *f)
@@ -498,7 +524,7 @@ static void check_avoided(struct sim *s, const struct failure *f)
     const char *node = json_string(f->entry, "node", "");
     int64_t row = json_integer(f->now, "status.recovery.inPlaceFailures", 0);
     bool must = moves(f) || (row % 4 == 0 && !asks(f, 75));
-    bool is = faults_of(f->now, node) > faults_of(f->before, node);
+    bool is = is_avoided_more(f, node);
     if (!f->own || f->failed || f->suspended || f->queued || f->rank < 0 || s->nodes_count < 2 ||
         strikes(f->now) > 1 || row == 0 || !is_undisturbed(s, f->job) || is == must)
         return;
