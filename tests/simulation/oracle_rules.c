@@ -227,9 +227,7 @@ static void check_named(struct sim *s, const struct failure *f)
 {
     static const char sentence[] = "a failure is what the only rank that failed did, with its node";
     const struct end *e = &f->life->end;
-    /* Launchers count from their own START: far apart, the order of ends is not to be known. */
-    if (f->life->ends != 1 || f->life->hung || f->job->facts.spawn_skew_ms >= 100 || !f->own ||
-        !is_undisturbed(s, f->job))
+    if (f->life->ends != 1 || f->life->hung || !f->own || !is_undisturbed(s, f->job))
         return;
     if (f->rank != e->rank || strcmp(f->cause, e->cause) != 0 || f->signal != e->signal ||
         (!e->signal && f->code != e->code) ||

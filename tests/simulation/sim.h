@@ -338,8 +338,6 @@ struct sim_job {
         uint64_t charged_attempt; /* newest that was charged */
         uint64_t echo_attempt;    /* newest in which survivors ended because a peer had */
         uint64_t echo_ranks;      /* their numbers, a bit each */
-        int64_t spawn_skew_ms;    /* between the first and the last START of started_attempt */
-        int64_t spawned_ms;
         int64_t excused_ms; /* when something else than a controller disturbed it; -1: never */
         unsigned excuses;
         uint64_t whole_attempt; /* newest of which a START was seen, and all members were ready */
