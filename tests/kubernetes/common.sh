@@ -47,11 +47,11 @@ finish() {
   exit $rc
 }
 
-# cluster_up [OPTIONS of scripts/kubernetes up]: a cluster, a namespace in it, KUBECONFIG and PATH for both
+# cluster_up [OPTIONS of scripts/kubernetes up]: two nodes of two GPUs each, or what the options say; a namespace there, KUBECONFIG and PATH for both
 cluster_up() {
   local exports
   trap finish EXIT
-  kubernetes up "$@" || exit $?
+  kubernetes up --nodes 2 --gpus 2 "$@" || exit $?
   exports=$(kubernetes env) || exit 1
   eval "$exports"
   export PATH="$MLTRAIN_BIN_DIR:$PATH" HOME=$work
@@ -89,6 +89,15 @@ controller_up() {
 
 phase_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
 attempt_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.attempt}')" = "$2" ]; }
+
+# kill_launcher NODE JOB SLOT: from the node, since nothing in the pod may kill its first process
+kill_launcher() {
+  # shellcheck disable=SC2016 # for the node's shell
+  kubernetes exec --node "$1" -- sh -c 'for p in /proc/[0-9]*; do
+    grep -q "^/mltrain/bin/mltrain-launcher" "$p/cmdline" && tr "\0" "\n" <"$p/environ" | grep -qx "MLTRAIN_JOB=$1" &&
+      tr "\0" "\n" <"$p/environ" | grep -qx "MLTRAIN_SLOT=$2" && kill -9 "${p#/proc/}" && exit 0
+  done 2>/dev/null; exit 1' sh "$2" "$3"
+}
 
 # kill_rank POD RANK: the process that the launcher started, not a child of it
 kill_rank() {

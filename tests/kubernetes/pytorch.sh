@@ -17,7 +17,7 @@ manifest() {
 weights() { mltrain logs "$1" 2>/dev/null | sed -n 's/.*weights //p' | sort -u; }
 step_is_above() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.progress.step}')" -gt "$2" ]; }
 
-cluster_up --nodes 2
+cluster_up
 load_images controller launcher trainer
 controller_up
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One real job through a real API server, kubelet and containerd: a gang of two pods on two nodes succeeds and its logs can be read by
-# rank; a killed rank starts again in the same pods; exec reaches the trainer.
+# rank; a killed rank starts again in the same pods; a killed launcher's pod is replaced, and what it said can still be read.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/smoke.sh
 . "$(dirname "$0")/common.sh"
 
@@ -28,7 +28,7 @@ spec:
 YAML
 }
 
-cluster_up --nodes 2 --gpus 2
+cluster_up
 load_images controller launcher shell
 controller_up
 say "the controller runs"
@@ -42,7 +42,10 @@ for rank in 0 1 2 3; do
 done
 [ "$(grep -oE 'node-[0-9]' logs.txt | sort -u | wc -l)" = 2 ] || { cat logs.txt; fail "not on two nodes"; }
 
-job broken 'echo "attempt $MLTRAIN_ATTEMPT of $RANK"; [ $MLTRAIN_ATTEMPT != 1 ] || while :; do sleep 1; done' | k apply -f - || fail "the job was refused"
+# Ranks that wait in the first attempts and end well in the one of the given number.
+until_attempt() { echo 'echo "attempt $MLTRAIN_ATTEMPT of $RANK"; [ $MLTRAIN_ATTEMPT -ge '"$1"' ] || while :; do sleep 1; done'; }
+
+job broken "$(until_attempt 2)" | k apply -f - || fail "the job was refused"
 eventually 60 phase_is broken Running || fail "broken does not run"
 pods=$(k get pods -l mltrain.io/job-name=broken -o jsonpath='{.items[*].metadata.uid}')
 eventually 20 sh -c 'mltrain logs broken | grep -q "attempt 1 of 3"' || fail "rank 3 has said nothing"
@@ -52,3 +55,16 @@ attempt_is broken 2 || fail "not the second attempt"
 [ "$(k get pods -l mltrain.io/job-name=broken -o jsonpath='{.items[*].metadata.uid}')" = "$pods" ] || fail "the pods were created again"
 mltrain logs broken --rank 3 --attempt 2 | grep -qx 'attempt 2 of 3' || fail "no logs of the second attempt"
 say "a killed rank has started again in its pod"
+
+job lost "$(until_attempt 2)" | k apply -f - || fail "the job was refused"
+eventually 60 phase_is lost Running || fail "lost does not run"
+eventually 20 sh -c 'mltrain logs lost | grep -q "attempt 1 of 3"' || fail "rank 3 has said nothing"
+other=$(k get pod lost-worker-0 -o jsonpath='{.metadata.uid}')
+kill_launcher "$(k get pod lost-worker-1 -o jsonpath='{.spec.nodeName}')" lost 1 || fail "the launcher was not found"
+eventually 60 phase_is lost Succeeded || fail "lost does not succeed"
+[ "$(k get pod lost-worker-0 -o jsonpath='{.metadata.uid}')" = "$other" ] || fail "the other pod was created again"
+[ "$(k get pod lost-worker-1 -o jsonpath='{.status.phase}')" = Failed ] || fail "the pod of the killed launcher did not stay"
+k logs lost-worker-1 -c trainer | grep -q 'attempt 1 of 3' || fail "its logs are gone"
+mltrain logs lost --rank 3 >logs.txt
+printf 'attempt %s of 3\n' 1 2 | cmp - logs.txt || { cat logs.txt; fail "not the logs of both attempts"; }
+say "a killed launcher's pod was replaced, alone"
