@@ -41,6 +41,22 @@ static void test_the_leader_makes_the_slice(void **state)
     world_release(&w);
 }
 
+static void test_each_family_has_a_slice_of_its_own(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.has_service = true;
+    w.pod_ip = "2001:db8::5";
+    world_stop_controller(&w);
+    world_replace_controller(&w);
+    world_run(&w);
+    const cJSON *slice = world_object(&w, "endpointslices/mltrain-system/mltrain-channel-ipv6");
+    assert_string_equal(json_string(slice, "addressType", ""), "IPv6");
+    assert_string_equal(json_string(slice, "endpoints[0].addresses[0]", ""), "2001:db8::5");
+    world_release(&w);
+}
+
 static void test_a_standby_leaves_the_slice_alone_until_it_leads(void **state)
 {
     struct world w;
@@ -200,6 +216,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_leader_makes_the_slice),
+        cmocka_unit_test(test_each_family_has_a_slice_of_its_own),
         cmocka_unit_test(test_a_standby_leaves_the_slice_alone_until_it_leads),
         cmocka_unit_test(test_a_slice_that_somebody_deletes_or_bends_is_put_right),
         cmocka_unit_test(test_a_slice_in_place_costs_one_look_a_minute),

@@ -147,7 +147,7 @@ static void new_controller(struct world *w)
         .lease_namespace = "mltrain-system",
         .channel_address = w->channel_address ? w->channel_address : WORLD_CHANNEL,
         .channel_service = w->has_service ? "mltrain-channel" : NULL,
-        .pod_ip = "203.0.113.5",
+        .pod_ip = w->pod_ip ? w->pod_ip : "203.0.113.5",
         .channel_port = 7777,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",

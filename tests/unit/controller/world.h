@@ -83,6 +83,7 @@ struct world {
     char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
     const char *refuse_pod;      /* message of a 403 for real creations */
+    const char *pod_ip;          /* of the next controllers; NULL: the usual one */
     bool has_service;            /* the channel of the next controllers has a Service */
     uint64_t rights_used;        /* bit i: a request fell under api_right_at(i) */
     const char *channel_address; /* of the next controllers, NULL: the usual one */
