@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include "controller/api_right.h"
 #include "lib/base/cleanup.h"
 #include "tests/simulation/rules.h"
 #include "tests/simulation/sim.h"
@@ -87,6 +88,9 @@ static void check_leads(struct sim *s, const struct sim_host *host, const char *
 
 void oracle_request(struct sim *s, const struct sim_host *host, const struct controller_effect *e)
 {
+    if (!api_right_find(e->verb, e->path, "mltrain-system"))
+        sim_violated(s, "nothing is asked of the API server that the chart's roles do not allow",
+                     "%s %s", e->verb, e->path);
     if (strcmp(e->verb, "GET") != 0 && !strstr(e->path, "/leases"))
         check_leads(s, host, e->path);
 }
