@@ -372,6 +372,7 @@ static void do_effect(struct sim *s, struct sim_launcher *l, const struct superv
         break;
     case SUPERVISOR_DO_WATCH:
         l->watching = supervisor_welcome(l->supervisor)->watch_checkpoints;
+        ranks_look_on(s, l);
         break;
     case SUPERVISOR_DO_CLEAN_UP:
         sim_after(s, sim_between(s, 1, 30), is_cleaned, l->id, NULL);

@@ -185,6 +185,7 @@ static void saved(struct sim *s, uint64_t number, void *data)
     struct sim_checkpoint *c = &w->job->folder[w->checkpoint];
     c->state = CHECKPOINT_COMPLETE;
     c->wall_ms = sim_wall_ms(s);
+    c->complete_ms = s->now_ms;
     c->fingerprint++;
     w->checkpoint = -1;
     sim_say(s, w->job->name, "checkpoint of step %" PRId64 " is complete", c->step);
@@ -335,6 +336,7 @@ static void spawned(struct sim *s, uint64_t id, void *data)
             tell_exit(s, l, i);
 }
 
+/* The folder is looked at while ranks run, and while the next START is waited for. */
 static void ticks(struct sim *s, uint64_t id, void *data)
 {
     struct sim_launcher *l = launcher_find(s, id);
@@ -342,12 +344,19 @@ static void ticks(struct sim *s, uint64_t id, void *data)
     if (!l || l->left)
         return;
     enum supervisor_state state = supervisor_state(l->supervisor);
-    l->tick = state >= SUPERVISOR_STARTING && state <= SUPERVISOR_KILLING;
+    l->tick = state >= SUPERVISOR_PREPARING && state <= SUPERVISOR_KILLING;
     if (!l->tick)
         return;
     sim_after(s, TICK_MS, ticks, id, NULL);
     if (l->watching && !l->fresh_wanted)
         ranks_look_at_folder(s, l, false);
+}
+
+void ranks_look_on(struct sim *s, struct sim_launcher *l)
+{
+    if (!l->tick)
+        sim_after(s, TICK_MS, ticks, l->id, NULL);
+    l->tick = true;
 }
 
 void ranks_spawn(struct sim *s, struct sim_launcher *l)
@@ -364,9 +373,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
     sim_after(s, sim_between(s, 1, 30), spawned, l->id, mlt_memdup(&echo, sizeof echo));
     sim_after(s, w->job->init_ms + sim_between(s, 0, 300), meets, l->id,
               mlt_memdup(&echo, sizeof echo));
-    if (!l->tick)
-        sim_after(s, TICK_MS, ticks, l->id, NULL);
-    l->tick = true;
+    ranks_look_on(s, l);
     if (sim_chance(s, s->rates.exec_fails)) {
         sim_say(s, l->pod, "rank %u cannot be started", l->rank_base);
         s->faults_count++;

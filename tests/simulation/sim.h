@@ -286,6 +286,7 @@ void rank_exits(struct sim *s, struct sim_launcher *l, uint32_t local, int code,
 /* For a while. */
 void rank_hangs(struct sim *s, struct sim_launcher *l, uint32_t local, int64_t ms);
 void ranks_look_at_folder(struct sim *s, struct sim_launcher *l, bool fresh);
+void ranks_look_on(struct sim *s, struct sim_launcher *l); /* once a second from now on */
 struct sim_world *world_find(struct sim *s, uint64_t number);
 /* saves.c: all ranks ask whether to save; ranks_go_on() when they have been answered. */
 void ranks_ask(struct sim *s, struct sim_world *w);
@@ -302,6 +303,7 @@ enum sim_checkpoint_state { CHECKPOINT_WRITING, CHECKPOINT_COMPLETE, CHECKPOINT_
 
 struct sim_checkpoint {
     int64_t step, wall_ms;
+    int64_t complete_ms; /* by the simulation's own clock */
     enum sim_checkpoint_state state;
     uint64_t attempt, fingerprint;
     bool proves; /* its format proves completeness; else only its rest does */
