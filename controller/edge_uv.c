@@ -287,6 +287,15 @@ static int open_channel(struct edge *e, const struct edge_config *config, struct
     return 0;
 }
 
+/* -EADDRINUSE is for the channel's port alone: only for that another one may be taken. */
+static int open_http(struct edge *e, const struct edge_config *config, struct mlt_error *err)
+{
+    int r = edge_http_new(e->loop, config->http_address, config->http_port, &e->http, err);
+    if (r < 0)
+        r = mlt_fail_in(err, "--http");
+    return r == -EADDRINUSE ? -EBUSY : r;
+}
+
 static void start_handles(struct edge *e)
 {
     (void)uv_timer_init(e->loop, &e->timer);
@@ -310,7 +319,7 @@ int edge_new(uv_loop_t *loop, const struct edge_config *config, struct edge **re
     }
     r = open_channel(e, config, err);
     if (r == 0 && config->http_address)
-        r = edge_http_new(loop, config->http_address, config->http_port, &e->http, err);
+        r = open_http(e, config, err);
     if (r < 0) {
         channel_server_free(e->server, NULL, NULL);
         kube_transport_free(e->transport, NULL, NULL);
