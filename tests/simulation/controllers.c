@@ -270,7 +270,7 @@ void controller_kill(struct sim *s, int index, const char *why)
         sim_say(s, name_of(s, host), "%s", why);
     uint64_t id = host->id;
     for (int i = 0; i < s->jobs_count; i++)
-        oracle_disturb(s, &s->jobs[i]);
+        oracle_disturb(s, &s->jobs[i], 2 * SIM_BACK_MS);
     controller_free(host->controller);
     host->controller = NULL;
     host->id = 0;
@@ -287,7 +287,7 @@ void controller_pause(struct sim *s, int index)
         return;
     sim_say(s, name_of(s, host), "is paused");
     for (int i = 0; i < s->jobs_count; i++)
-        oracle_disturb(s, &s->jobs[i]);
+        oracle_disturb(s, &s->jobs[i], 80000); /* as long as it lasts */
     host->paused = true;
 }
 

@@ -208,7 +208,7 @@ void connection_cut(struct sim *s, uint64_t connection, bool silently)
     if (l)
         oracle_excuse_mildly(s, l->job);
     if (l)
-        oracle_disturb(s, l->job);
+        oracle_disturb(s, l->job, silently ? KEEPALIVE_MS + SIM_BACK_MS : SIM_BACK_MS);
     s->faults_count++;
     c->cut = true;
     sim_after(s, silently ? KEEPALIVE_MS : 1, closed_at_launcher, connection, NULL);
@@ -459,7 +459,7 @@ void launcher_freeze(struct sim *s, struct sim_launcher *l, int64_t ms)
         return;
     sim_say(s, l->pod, "its launcher is frozen for %" PRId64 " ms", ms);
     oracle_excuse_mildly(s, l->job);
-    oracle_disturb(s, l->job);
+    oracle_disturb(s, l->job, ms + SIM_BACK_MS);
     s->faults_count++;
     l->frozen_ms = s->now_ms;
     l->frozen_until_ms = s->now_ms + ms;

@@ -15,6 +15,7 @@
 
 #define CONVERGE_MS (4 * 3600 * 1000) /* after the last fault, by the virtual clock */
 #define SETTLE_MS (35 * 1000)         /* more than launchers, kubelets, garbage and a TTL take */
+#define LONG_SETTLE_MS (120 * 1000)   /* and with the grace of histories of stops */
 #define JOBS_MAX 256
 
 struct arguments {
@@ -110,6 +111,7 @@ static void begin(struct sim *s, uint64_t seed)
 static void tell_seed(struct sim *s, uint64_t seed)
 {
     begin(s, seed);
+    int64_t settle_ms = stops_are_the_theme(s) ? LONG_SETTLE_MS : SETTLE_MS;
     choose_cluster(s);
     kubelets_begin(s);
     api_settle(s);
@@ -121,10 +123,10 @@ static void tell_seed(struct sim *s, uint64_t seed)
     sim_run(s, s->now_ms + sim_between(s, 20, 120) * 1000, NULL);
     faults_end(s);
     must_converge(s, "every job");
-    sim_run(s, s->now_ms + SETTLE_MS, NULL);
+    sim_run(s, s->now_ms + settle_ms, NULL);
     oracle_end(s);
     probe_ledger(s);
-    sim_run(s, s->now_ms + SETTLE_MS, NULL);
+    sim_run(s, s->now_ms + settle_ms, NULL);
     oracle_end(s);
     printf("seed %" PRIu64 " ok hash %016" PRIx64 " faults %u writes %u seconds %" PRId64 "\n",
            seed, s->hash, s->faults_count, s->writes, s->now_ms / 1000);

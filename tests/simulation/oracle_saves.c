@@ -13,8 +13,7 @@
  */
 #define FOUND_MS 8000
 #define SETTLES_MS 4000
-#define CUT_MS 70000    /* so long nobody may notice that a channel is cut */
-#define AHEAD 6         /* steps, at most, from the one that is reached to the one that is named */
+#define AHEAD 5         /* steps, at most, from the one that is reached to the one that is named */
 #define LEAVING_MS 5000 /* for ranks that were signalled, after the save */
 
 static bool any_alive(const struct sim_launcher *l)
@@ -50,15 +49,16 @@ static struct sim_orders *orders_of(struct sim_launcher *l)
     return &l->orders;
 }
 
-void oracle_disturb(struct sim *s, struct sim_job *job)
+void oracle_disturb(struct sim *s, struct sim_job *job, int64_t ms)
 {
     job->facts.order_disturbed = true;
-    job->facts.disturbed_ms = s->now_ms;
+    if (job->facts.disturbed_until_ms < s->now_ms + ms)
+        job->facts.disturbed_until_ms = s->now_ms + ms;
 }
 
 static bool is_disturbed(const struct sim *s, const struct sim_facts *f)
 {
-    return f->disturbed_ms && f->disturbed_ms + CUT_MS > s->now_ms;
+    return f->disturbed_until_ms > s->now_ms;
 }
 
 void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what)
@@ -310,7 +310,7 @@ static void check_used(struct sim *s, const struct sim_world *w)
     const struct sim_job *job = w->job;
     const struct sim_facts *f = &job->facts;
     int64_t steps_ms = AHEAD * job->pace_ms + job->save_ms; /* one of its own may be under way */
-    int64_t needed_ms = job->save_ms + (job->asks ? steps_ms : job->leave_ms) + FOUND_MS;
+    int64_t needed_ms = job->save_ms + (job->asks ? steps_ms : job->leave_ms);
     bool able = (job->asks || job->on_signal == 1) && w->step > 0 &&
                 f->stop_ms - w->met_ms >= 3 * job->pace_ms + job->save_ms;
     if (able && !f->order_disturbed && !s->rates.channel_slow && job->grace_s * 1000 >= needed_ms &&

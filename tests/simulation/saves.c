@@ -188,11 +188,11 @@ static void resumes(struct sim *s, uint64_t index, void *data)
     job_act(s, &s->jobs[index], "resume");
 }
 
-/* What goes wrong at that very moment; of eight stops three are calm. */
+/* What goes wrong at that very moment; of ten stops five are calm. */
 static void disturb(struct sim *s, struct sim_job *job)
 {
     uint64_t index = (uint64_t)(job - s->jobs);
-    switch (sim_between(s, 0, 7)) {
+    switch (sim_between(s, 0, 9)) {
     case 0:
         freezes(s, index, NULL);
         break;
@@ -228,8 +228,10 @@ static void stop(struct sim *s, struct sim_job *job)
     }
     job_act(s, job, "suspend");
     bool at_once = sim_between(s, 0, 5) == 0;
-    sim_after(s, at_once ? sim_between(s, 1, 1000) : sim_between(s, 1000, 60000), resumes, index,
-              NULL);
+    sim_after(s,
+              at_once ? sim_between(s, 1, 1000)
+                      : sim_between(s, 1000, sim_between(s, 0, 1) ? 20000 : 60000),
+              resumes, index, NULL);
 }
 
 static void stops(struct sim *s, uint64_t id, void *data)
@@ -250,20 +252,20 @@ void stops_choose_program(struct sim *s, struct sim_job *job)
                                            WISH_DEADLINE};
     job->wish = wishes[sim_between(s, 0, (int64_t)MLT_ARRAY_LENGTH(wishes) - 1)];
     job->deadline_s = job->wish == WISH_DEADLINE ? sim_between(s, 20, 90) : 0;
-    job->grace_s = (int)sim_between(s, 0, sim_between(s, 0, 2) ? 60 : 12);
+    job->grace_s = (int)(sim_between(s, 0, 2) ? sim_between(s, 10, 60) : sim_between(s, 0, 12));
     job->asks = sim_between(s, 0, 2) > 0;
     job->save_every = sim_between(s, 3, 30);
     job->save_ms = sim_between(s, 50, sim_between(s, 0, 3) ? 2500 : 15000);
     job->leave_ms = sim_between(s, 0, 4000);
-    job->total_steps = sim_between(s, 30, 120);
+    job->total_steps = sim_between(s, 40, 200);
 }
 
-/* Half of them know no other faults. */
+/* Three of four know no other faults. */
 void stops_begin(struct sim *s)
 {
     if (!stops_are_the_theme(s))
         return;
-    if (sim_between(s, 0, 1)) {
+    if (sim_between(s, 0, 3)) {
         memset(&s->rates, 0, sizeof s->rates);
         memset(s->weights, 0, sizeof s->weights);
     }

@@ -163,6 +163,8 @@ struct sim_host *controller_for_launcher(struct sim *s);
 
 /* ---- launchers.c and ranks.c ---- */
 
+#define SIM_BACK_MS 20000 /* launchers and a leader have found each other again, and the ranks */
+
 enum sim_rank_state { RANK_NONE, RANK_ALIVE, RANK_HUNG, RANK_GONE };
 
 struct sim_rank {
@@ -354,7 +356,7 @@ struct sim_job {
         bool stop_now;   /* without grace */
         /* The order to save, of one attempt. */
         uint64_t order_attempt, order_by; /* by: the incarnation */
-        int64_t order_ms, order_end_ms, disturbed_ms;
+        int64_t order_ms, order_end_ms, disturbed_until_ms;
         bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
@@ -436,8 +438,8 @@ void oracle_all_answered(struct sim *s, const struct sim_world *w);
 void oracle_saved(struct sim *s, struct sim_world *w);
 void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l);
 void oracle_stop_asked(struct sim *s, struct sim_job *job, const char *what);
-/* A controller, a launcher or a channel: what it does for a save may come late. */
-void oracle_disturb(struct sim *s, struct sim_job *job);
+/* A controller, a launcher or a channel, for so long: what it does for a save may come late. */
+void oracle_disturb(struct sim *s, struct sim_job *job, int64_t ms);
 /* As oracle_excuse(), for what is no reason to kill ranks that have time to save. */
 void oracle_excuse_mildly(struct sim *s, struct sim_job *job);
 void oracle_end(struct sim *s);
