@@ -145,12 +145,21 @@ static void read_status(struct job *job, const cJSON *object, bool is_new)
     job->saved = stored;
 }
 
+/* It was only missing in a list. */
+static void come_back(struct job *job)
+{
+    job->gone = false;
+    job_ledger_holds(job);
+}
+
 void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
 {
     struct job *job = job_find(c, json_string(object, "metadata.uid", ""));
     bool is_new = !job;
     if (is_new)
         job = job_new(c, object);
+    else if (job->gone)
+        come_back(job);
     if (list_round)
         job->list_seen = list_round;
     uint64_t version = view_version(object);
@@ -198,23 +207,30 @@ static void leave_ledger(struct job *job)
     job->leaves_ledger = false;
 }
 
-void job_gone(struct controller *c, struct job *job)
+void job_end(struct job *job)
 {
-    job_log(job, MLT_LOG_INFO, "job is gone");
-    if (job->coordinator && coordinator_is_running(job->coordinator)) {
-        /* Deleted from under its ranks: they keep the time to save that their pods have. */
-        job->deleting = true;
-        if (!job->stop_ordered)
-            stop_order(job);
-        gang_drain(job);
-    } else if (!job->let_go) {
+    struct controller *c = job->controller;
+    if (!job->let_go)
         finish_let_go(job);
-    }
     channels_orphan(c, job->uid);
-    leave_ledger(job);
-    apply_drop_job(c, job->uid);
     event_forget_job(&c->events, job->uid);
     job_free(job);
+}
+
+void job_gone(struct controller *c, struct job *job)
+{
+    if (job->gone)
+        return;
+    job_log(job, MLT_LOG_INFO, "job is gone");
+    leave_ledger(job);
+    apply_drop_job(c, job->uid);
+    if (!job->coordinator || !coordinator_is_running(job->coordinator)) {
+        job_end(job);
+        return;
+    }
+    /* Deleted from under its ranks: they are stopped as those of a job that is being deleted. */
+    job->gone = job->deleting = true;
+    job_touch(job);
 }
 
 /* ---- the gang ---- */

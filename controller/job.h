@@ -87,6 +87,7 @@ struct job {
     uint64_t version; /* the same as a number */
     unsigned list_seen;
     bool deleting;
+    bool gone; /* its object is; it stays until its ranks have saved and stopped */
 
     struct trainingjob_status saved; /* what the API server holds */
     struct trainingjob_status draft; /* what it shall hold */
@@ -167,8 +168,10 @@ struct view_pod *job_pods(const struct job *job);            /* the first; follo
 /* An object from a list, a watch or an answer. */
 void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
 void job_free(struct job *job);
-/* The object is gone: its launchers are told to exit and everything is forgotten. */
+/* The object is gone: its ranks are stopped, if any run, and then job_end() comes. */
 void job_gone(struct controller *c, struct job *job);
+/* Its launchers are told to exit, and everything is forgotten. */
+void job_end(struct job *job);
 
 /* Puts the job on the list of those that reconcile at the end of this step. */
 void job_touch(struct job *job);

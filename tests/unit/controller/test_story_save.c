@@ -199,9 +199,55 @@ static void test_a_hung_job_restarts_and_says_who_was_at_fault(void **state)
     world_release(&w);
 }
 
+/* The object is gone, the pods are still there: garbage collection takes its time. */
+static void test_the_ranks_of_a_job_that_is_deleted_save_and_are_stopped(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    w.slow_garbage = true;
+    world_delete(&w, "trainingjobs/team/a");
+    world_run(&w);
+    struct world_launcher *l = world_launcher_of_pod(&w, "pods/team/a-worker-0");
+    assert_int_equal(l->saves, 122);
+    assert_int_equal(l->state, LAUNCHER_RUNNING);
+    world_progress(&w, l, 122, 1000);
+    world_checkpoint(&w, l, 122, -1);
+    world_advance(&w, 4000);
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Failed");
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-1"), "status.phase", ""),
+                        "Failed");
+    unsigned writes = w.status_writes;
+    world_advance(&w, 60000);
+    assert_int_equal(w.status_writes, writes);
+    world_submit(&w, "b", 2, "{\"spec\":{\"workers\":{\"replicas\":2}}}");
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_release(&w);
+}
+
+static void
+test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    w.slow_garbage = true;
+    world_delete(&w, "trainingjobs/team/a");
+    world_advance(&w, 59000);
+    assert_int_equal(world_launcher_of_pod(&w, "pods/team/a-worker-0")->state, LAUNCHER_RUNNING);
+    world_advance(&w, 6000);
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Failed");
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_ranks_of_a_job_that_is_deleted_save_and_are_stopped),
+        cmocka_unit_test(
+            test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone),
         cmocka_unit_test(test_a_suspension_waits_for_the_step_that_all_ranks_save),
         cmocka_unit_test(test_when_nobody_saved_in_time_the_event_says_what_is_lost),
         cmocka_unit_test(test_the_next_controller_does_not_cut_the_grace_short),
