@@ -21,7 +21,8 @@ void list_scan_release(struct list_scan *s)
 {
     mlt_text_release(&s->text);
     free(s->version);
-    s->version = NULL;
+    free(s->next);
+    s->version = s->next = NULL;
 }
 
 /* Adds characters to the text of the value at hand. */
@@ -40,7 +41,9 @@ static int end_metadata(struct list_scan *s, struct mlt_error *err)
     if (r < 0)
         return mlt_fail_in(err, "list: metadata");
     free(s->version);
+    free(s->next);
     s->version = mlt_strdup(json_string(metadata, "resourceVersion", NULL));
+    s->next = mlt_strdup(json_string(metadata, "continue", NULL));
     return 0;
 }
 

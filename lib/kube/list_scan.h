@@ -29,6 +29,7 @@ struct list_scan {
     struct mlt_text text; /* the name, value or item so far */
     char key[32];         /* the member at hand, cut */
     char *version;        /* metadata.resourceVersion */
+    char *next;           /* metadata.continue: the next page is to be asked for with it */
     void (*item)(void *arg, const cJSON *object);
     void *arg;
 };

@@ -7,6 +7,7 @@
  * can. After k8s.io/client-go/tools/cache/reflector.go. */
 #include "lib/kube/reflector.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
@@ -49,6 +50,7 @@ struct kube_reflector {
     struct mlt_text refusal; /* the body of an error */
     struct mlt_text path;
 
+    char *page;         /* the list goes on with this token, or NULL */
     char *version;      /* to watch from, or NULL */
     bool version_fresh; /* no event came since the list: a server that refuses it may do so again */
     bool synced;
@@ -69,7 +71,8 @@ struct kube_reflector *kube_reflector_new(const char *collection, const char *se
     r->next_ms = INT64_MIN;
     mlt_text_init(&r->line, KUBE_WATCH_LINE_MAX);
     mlt_text_init(&r->refusal, REFUSAL_MAX);
-    mlt_text_init(&r->path, strlen(collection) + (selector ? strlen(selector) : 0) + KUBE_PATH_MAX);
+    mlt_text_init(&r->path, strlen(collection) + (selector ? strlen(selector) : 0) + KUBE_PATH_MAX +
+                                3 * KUBE_CONTINUE_MAX);
     return r;
 }
 
@@ -84,6 +87,7 @@ void kube_reflector_free(struct kube_reflector *r)
     free(r->collection);
     free(r->selector);
     free(r->version);
+    free(r->page);
     free(r);
 }
 
@@ -93,6 +97,12 @@ static void set_version(struct kube_reflector *r, const char *version)
 {
     free(r->version);
     r->version = mlt_strdup(version);
+}
+
+static void set_page(struct kube_reflector *r, const char *token)
+{
+    free(r->page);
+    r->page = mlt_strdup(token && token[0] ? token : NULL);
 }
 
 /* The request under way is over, or is to be cut; `delay_ms` until the next one. */
@@ -226,8 +236,16 @@ static void feed_list(struct kube_reflector *r, int64_t now_ms, const char *data
 static void end_list(struct kube_reflector *r, int64_t now_ms)
 {
     struct mlt_error err = {0};
-    if (list_scan_finish(&r->list, &err) < 0) {
+    int rc = list_scan_finish(&r->list, &err);
+    if (rc == 0 && r->list.next && strlen(r->list.next) > KUBE_CONTINUE_MAX)
+        rc = mlt_fail(&err, E2BIG, "the token for the next page is too long");
+    if (rc < 0) {
         fail(r, now_ms, 0, false, err.text);
+        return;
+    }
+    set_page(r, r->list.next);
+    if (r->page) {
+        leave(r, now_ms, 0, false);
         return;
     }
     set_version(r, r->list.version);
@@ -249,8 +267,14 @@ static void make_path(struct kube_reflector *r)
         mlt_text_printf(&r->path, "?%s", r->selector);
         separator = "&";
     }
-    if (!r->version)
+    if (!r->version) {
+        mlt_text_printf(&r->path, "%slimit=%d", separator, KUBE_LIST_PAGE);
+        if (r->page) {
+            mlt_text_puts(&r->path, "&continue=");
+            kube_path_encode(&r->path, r->page);
+        }
         return;
+    }
     mlt_text_printf(&r->path,
                     "%swatch=1&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=",
                     separator, KUBE_WATCH_TIMEOUT_SECONDS);
@@ -302,10 +326,10 @@ void kube_reflector_status(struct kube_reflector *r, int64_t now_ms, int http_st
     r->retry_after_ms = retry_after_ms;
     if (http_status != 200)
         return;
-    if (r->phase == LISTING)
-        r->ops->list_begin(r->arg);
-    else
+    if (r->phase == WATCHING)
         r->trouble[0] = '\0';
+    else if (!r->page)
+        r->ops->list_begin(r->arg);
 }
 
 void kube_reflector_body(struct kube_reflector *r, int64_t now_ms, const char *data, size_t length)
@@ -334,9 +358,12 @@ static void end_refused(struct kube_reflector *r, int64_t now_ms)
         expire(r, now_ms, false, words);
         return;
     }
-    if (!kube_status_is_retryable(r->status))
-        set_version(r,
-                    NULL); /* perhaps the version is refused; the list will show the real reason */
+    if (!kube_status_is_retryable(r->status)) {
+        /* Perhaps the version is refused; the list will show the real reason. Or the token of a
+         * page has expired (410): the list begins again. */
+        set_version(r, NULL);
+        set_page(r, NULL);
+    }
     fail(r, now_ms, r->retry_after_ms, false, words);
 }
 

@@ -1,12 +1,13 @@
-/* A reflector keeps a copy of one collection up to date: list, then watch from the list's
+/* A reflector keeps a copy of one collection up to date: list in pages, then watch from the list's
  * resourceVersion with bookmarks; a cut watch goes on from the last version seen; 410 (as a status
  * or as an ERROR event) and a refused version list again; errors are retried with backoff. Pure:
  * the caller sends the requests that it asks for and feeds the answers back. One request is under
  * way at a time.
  *
  * The objects themselves are not kept here: `ops` tells the owner what changed. During a (re)list
- * the owner gets `listed` for each object and then `list_done`; what the owner holds and was not
- * listed since `list_begin` no longer exists. */
+ * the owner gets `listed` for each object of all its pages and then `list_done`; a page that fails
+ * is asked for again, one whose token has expired begins the list anew; what the owner holds and
+ * was not listed since `list_begin` no longer exists. */
 #ifndef KUBE_REFLECTOR_H
 #define KUBE_REFLECTOR_H
 
@@ -16,7 +17,9 @@
 #include <stdint.h>
 #include "lib/base/random.h"
 
+#define KUBE_LIST_PAGE 500 /* objects asked for at a time, as client-go's pager does */
 #define KUBE_LIST_BODY_MAX (512u * 1024 * 1024) /* bytes of one list answer */
+#define KUBE_CONTINUE_MAX 8192                  /* bytes of the token for the next page */
 #define KUBE_WATCH_LINE_MAX (16u * 1024 * 1024) /* bytes of one watch event */
 #define KUBE_WATCH_TIMEOUT_SECONDS 290          /* asked of the server; a fresh watch follows */
 #define KUBE_WATCH_SILENCE_MS (400 * 1000) /* a watch without any byte for so long is cut by us */

@@ -9,6 +9,7 @@
 #include "lib/json/json.h"
 #include "lib/kube/reflector.h"
 
+#define LIST "/api/v1/pods?limit=500"
 #define WATCH "?watch=1&allowWatchBookmarks=true&timeoutSeconds=290&resourceVersion="
 #define SHORT_MS 1000 /* a watch that ends sooner is retried with a delay */
 
@@ -127,7 +128,7 @@ static void feed(struct world *w, const char *text)
 static void start_watching(struct world *w)
 {
     start(w, NULL);
-    wait_send(w, "/api/v1/pods");
+    wait_send(w, LIST);
     answer(w, 200, 0, LIST_OF_A, NULL);
     wait_send(w, "/api/v1/pods" WATCH "10");
     open_watch(w);
@@ -147,7 +148,7 @@ static void test_it_lists_and_then_watches_from_the_lists_version(void **state)
     (void)state;
     struct world w;
     start(&w, NULL);
-    assert_int_equal(wait_send(&w, "/api/v1/pods"), 0);
+    assert_int_equal(wait_send(&w, LIST), 0);
     assert_false(kube_reflector_synced(w.r));
     answer(&w, 200, 0, LIST_OF_A, NULL);
     assert_true(kube_reflector_synced(w.r));
@@ -160,12 +161,49 @@ static void test_it_lists_and_then_watches_from_the_lists_version(void **state)
     stop(&w);
 }
 
+#define PAGE(items, next) \
+    "{\"metadata\":{\"resourceVersion\":\"10\",\"continue\":\"" next "\"},\"items\":[" items "]}"
+#define ITEM(name) "{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"1\"}}"
+
+static void test_a_long_list_comes_in_pages(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w, NULL);
+    wait_send(&w, LIST);
+    answer(&w, 200, 0, PAGE(ITEM("a") "," ITEM("b"), "x=/+y"), NULL);
+    assert_false(kube_reflector_synced(w.r));
+    assert_int_equal(wait_send(&w, LIST "&continue=x%3D%2F%2By"), 0);
+    answer(&w, 503, 0, "{}", NULL);
+    wait_send(&w, LIST "&continue=x%3D%2F%2By");
+    answer(&w, 200, 0, PAGE(ITEM("c"), ""), NULL);
+    assert_true(kube_reflector_synced(w.r));
+    wait_send(&w, "/api/v1/pods" WATCH "10");
+    assert_string_equal(mlt_text_string(&w.log), "begin a@1 b@1 c@1 done ");
+    stop(&w);
+}
+
+static void test_a_page_whose_token_has_expired_begins_the_list_anew(void **state)
+{
+    struct world w;
+    (void)state;
+    start(&w, NULL);
+    wait_send(&w, LIST);
+    answer(&w, 200, 0, PAGE(ITEM("a"), "t"), NULL);
+    wait_send(&w, LIST "&continue=t");
+    answer(&w, 410, 0, "{\"message\":\"expired\"}", NULL);
+    wait_send(&w, LIST);
+    answer(&w, 200, 0, PAGE(ITEM("b"), ""), NULL);
+    assert_string_equal(mlt_text_string(&w.log), "begin a@1 begin b@1 done ");
+    stop(&w);
+}
+
 static void test_a_selector_goes_with_list_and_watch(void **state)
 {
     (void)state;
     struct world w;
     start(&w, "labelSelector=a%3Db");
-    wait_send(&w, "/api/v1/pods?labelSelector=a%3Db");
+    wait_send(&w, "/api/v1/pods?labelSelector=a%3Db&limit=500");
     answer(&w, 200, 0, LIST_OF_A, NULL);
     wait_send(
         &w, "/api/v1/pods?labelSelector=a%3Db&watch=1&allowWatchBookmarks=true&timeoutSeconds=290&"
@@ -178,7 +216,7 @@ static void test_a_want_is_told_once(void **state)
     (void)state;
     struct world w;
     start(&w, NULL);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     poll(&w);
     assert_false(w.want.send || w.want.cancel);
     assert_int_equal(w.want.wake_ms, w.now_ms + KUBE_LIST_TIMEOUT_MS);
@@ -294,13 +332,13 @@ static void test_a_list_cut_at_any_byte_is_asked_for_again(void **state)
     for (size_t length = 0; length < sizeof LIST_OF_A - 1; length++) {
         struct world w;
         start(&w, NULL);
-        wait_send(&w, "/api/v1/pods");
+        wait_send(&w, LIST);
         kube_reflector_status(w.r, w.now_ms, 200, 0);
         kube_reflector_body(w.r, w.now_ms, LIST_OF_A, length);
         kube_reflector_end(w.r, w.now_ms, length % 2 ? "connection reset" : NULL);
         assert_false(kube_reflector_synced(w.r));
         assert_string_not_equal(kube_reflector_trouble(w.r), "");
-        wait_send(&w, "/api/v1/pods");
+        wait_send(&w, LIST);
         mlt_text_clear(&w.log);
         answer(&w, 200, 0, LIST_OF_A, NULL);
         expect_log(&w, "begin a@3 done ");
@@ -321,7 +359,7 @@ static void test_an_error_event_410_lists_again_at_once(void **state)
     expect_log(&w, "+b@11 ");
     poll(&w);
     assert_true(w.want.cancel);
-    assert_int_equal(wait_send(&w, "/api/v1/pods"), 0);
+    assert_int_equal(wait_send(&w, LIST), 0);
     assert_non_null(strstr(kube_reflector_trouble(w.r), "told so"));
     answer(&w, 200, 0, LIST_OF_A, NULL);
     expect_log(&w, "begin a@3 done ");
@@ -338,7 +376,7 @@ static void test_an_error_event_followed_by_the_end_needs_no_cancel(void **state
     kube_reflector_end(w.r, w.now_ms, NULL);
     poll(&w);
     assert_false(w.want.cancel);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     stop(&w);
 }
 
@@ -349,7 +387,7 @@ static void test_http_410_lists_again_and_not_ever_faster(void **state)
     int64_t waited_ms = 0;
     start(&w, NULL);
     for (int i = 0; i < 10; i++) {
-        waited_ms += wait_send(&w, "/api/v1/pods");
+        waited_ms += wait_send(&w, LIST);
         answer(&w, 200, 0, LIST_OF_A, NULL);
         assert_int_equal(wait_send(&w, "/api/v1/pods" WATCH "10"), 0);
         answer(&w, 410, 0, "{\"message\":\"too old\"}", NULL);
@@ -366,11 +404,11 @@ static void test_a_version_refused_as_bad_lists_again(void **state)
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         struct world w;
         start(&w, NULL);
-        wait_send(&w, "/api/v1/pods");
+        wait_send(&w, LIST);
         answer(&w, 200, 0, LIST_OF_A, NULL);
         wait_send(&w, "/api/v1/pods" WATCH "10");
         answer(&w, statuses[i], 0, "not json", NULL);
-        assert_in_range(wait_send(&w, "/api/v1/pods"), 1, 1000);
+        assert_in_range(wait_send(&w, LIST), 1, 1000);
         stop(&w);
     }
 }
@@ -382,10 +420,10 @@ static void test_429_waits_as_long_as_the_server_says_and_keeps_the_version(void
     (void)state;
     struct world w;
     start(&w, NULL);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     answer(&w, 429, 7000, "{\"message\":\"slow down\"}", NULL);
     assert_non_null(strstr(kube_reflector_trouble(w.r), "429: slow down"));
-    assert_int_equal(wait_send(&w, "/api/v1/pods"), 7000);
+    assert_int_equal(wait_send(&w, LIST), 7000);
     answer(&w, 200, 0, LIST_OF_A, NULL);
     wait_send(&w, "/api/v1/pods" WATCH "10");
     answer(&w, 429, 5000, "", NULL);
@@ -405,14 +443,14 @@ static void test_server_errors_and_lost_connections_are_retried_ever_more_slowly
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         struct world w;
         start(&w, NULL);
-        wait_send(&w, "/api/v1/pods");
+        wait_send(&w, LIST);
         int64_t last_ms = 0;
         for (int k = 0; k < 12; k++) {
             if (statuses[i])
                 answer(&w, statuses[i], 0, "", NULL);
             else
                 kube_reflector_end(w.r, w.now_ms, "connection refused");
-            last_ms = wait_send(&w, "/api/v1/pods");
+            last_ms = wait_send(&w, LIST);
             assert_in_range(last_ms, 250, 30000);
         }
         assert_in_range(last_ms, 15000, 30000);
@@ -444,7 +482,7 @@ static void test_an_unknown_error_event_lists_again_after_a_while(void **state)
     feed(&w, ERROR_EVENT(500));
     poll(&w);
     assert_true(w.want.cancel);
-    assert_int_equal(wait_send(&w, "/api/v1/pods"), 9000);
+    assert_int_equal(wait_send(&w, LIST), 9000);
     stop(&w);
 }
 
@@ -457,7 +495,7 @@ static void test_a_line_that_is_not_json_lists_again_after_a_while(void **state)
     expect_log(&w, "+b@11 ");
     poll(&w);
     assert_true(w.want.cancel);
-    assert_in_range(wait_send(&w, "/api/v1/pods"), 1, 1000);
+    assert_in_range(wait_send(&w, LIST), 1, 1000);
     stop(&w);
 }
 
@@ -472,7 +510,7 @@ static void test_a_line_without_end_is_cut_off_at_the_maximum(void **state)
         kube_reflector_body(w.r, w.now_ms, piece, sizeof piece);
     poll(&w);
     assert_true(w.want.cancel);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     stop(&w);
 }
 
@@ -481,14 +519,14 @@ static void test_a_list_that_is_not_a_list_is_cancelled(void **state)
     (void)state;
     struct world w;
     start(&w, NULL);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     kube_reflector_status(w.r, w.now_ms, 200, 0);
     feed(&w, "<html>");
     feed(&w, "more");
     poll(&w);
     assert_true(w.want.cancel);
     assert_false(kube_reflector_synced(w.r));
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     stop(&w);
 }
 
@@ -519,11 +557,11 @@ static void test_a_silent_list_is_cut_and_asked_for_again(void **state)
     (void)state;
     struct world w;
     start(&w, NULL);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     w.now_ms += KUBE_LIST_TIMEOUT_MS;
     poll(&w);
     assert_true(w.want.cancel);
-    wait_send(&w, "/api/v1/pods");
+    wait_send(&w, LIST);
     stop(&w);
 }
 
@@ -585,6 +623,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_lists_and_then_watches_from_the_lists_version),
+        cmocka_unit_test(test_a_long_list_comes_in_pages),
+        cmocka_unit_test(test_a_page_whose_token_has_expired_begins_the_list_anew),
         cmocka_unit_test(test_a_selector_goes_with_list_and_watch),
         cmocka_unit_test(test_a_want_is_told_once),
         cmocka_unit_test(test_a_watch_that_ended_in_time_goes_on_at_once_from_the_last_version),
