@@ -203,17 +203,17 @@ void admit_explain_undo(struct job *job, const char *reason, const char *words)
     trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);
 }
 
-/* Two statuses may promise one place: the write that gave it back was never stored, and a next
- * controller finds both. Who comes first for a pod there makes room. */
-static void leave_overfull_node(struct job *job, struct member *m)
+/* The member cannot have its pod there: it looks for another place, or, before the first START, the
+ * whole gang does. */
+static void leave_node(struct job *job, struct member *m, const char *why)
 {
-    job_log(job, MLT_LOG_WARNING, "node is promised twice role=%s index=%u node=%s", m->role,
-            m->slot, m->node);
+    job_log(job, MLT_LOG_WARNING, "place is left role=%s index=%u node=%s words=\"%s\"", m->role,
+            m->slot, m->node, why);
     if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED) {
         member_unplace(job, m);
         return;
     }
-    cleanup_free char *words = mlt_asprintf("other gangs hold node %s", m->node);
+    cleanup_free char *words = mlt_asprintf("node %s: %s", m->node, why);
     admit_explain_undo(job, "NoPlace", words);
     m->dead = true;
 }
@@ -225,8 +225,12 @@ void admit_create_pods(struct job *job)
         struct member *m = &job->members[i];
         if (!member_to_create(job, m))
             continue;
+        /* Two statuses may promise one place: the write that gave it back was never stored, and a
+         * next controller finds both. Who comes first for a pod there makes room. */
         if (ledger_node_is_overfull(c->ledger, m->node, c->now_ms))
-            leave_overfull_node(job, m);
+            leave_node(job, m, "other gangs hold it");
+        else if (!ledger_node_takes(c->ledger, job->uid, m->role, m->node))
+            leave_node(job, m, "it takes no new pods of this job (cordon, taint, labels)");
         else
             create_pod(job, m);
     }

@@ -203,6 +203,23 @@ static void make_room(struct ledger_job *job, int64_t now_ms)
     job->avoided[first] = job->avoided[--job->avoided_count];
 }
 
+bool ledger_node_takes(const struct ledger *l, const char *uid, const char *role, const char *node)
+{
+    const struct ledger_job *job = ledger_map_find(&l->jobs, uid);
+    const struct ledger_node *n = ledger_map_find(&l->nodes, node);
+    if (!job || job->state == LEDGER_ABSENT || !n || !n->known)
+        return true;
+    if (!n->schedulable)
+        return false;
+    for (uint32_t i = 0; i < job->request.roles_count; i++) {
+        const struct ledger_role *r = &job->request.roles[i];
+        if (strcmp(r->name, role) == 0)
+            return ledger_constraints_fit(r->constraints, n->name, n->labels, n->taints,
+                                          n->time_sliced) == LEDGER_FIT_SUITS;
+    }
+    return true;
+}
+
 void ledger_job_avoids(struct ledger *l, const char *uid, const char *node_name, int64_t until_ms,
                        int64_t now_ms)
 {

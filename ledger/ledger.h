@@ -57,6 +57,10 @@ void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
  * has just come finds it when a status that gave a place back was never stored, and the place was
  * given away; or the node has become smaller. What pods of others use is not looked at. */
 bool ledger_node_is_overfull(struct ledger *l, const char *name, int64_t now_ms);
+/* Whether one more pod of a role of a job may come to a node that holds a place for it: the node
+ * has not been cordoned, tainted or relabelled since, which a kubelet does not look at (it admits
+ * what is bound to it). True for what is not known. Room is not looked at. */
+bool ledger_node_takes(const struct ledger *l, const char *uid, const char *role, const char *node);
 /* This job's pods avoid a node until then (rejections, node trouble). */
 void ledger_job_avoids(struct ledger *l, const char *uid, const char *node, int64_t until_ms,
                        int64_t now_ms);

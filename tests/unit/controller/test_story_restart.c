@@ -180,6 +180,35 @@ static void test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang(voi
     world_release(&w);
 }
 
+static void test_a_pod_of_a_drained_node_is_created_again_elsewhere(void **state)
+{
+    static const char *const closed[] = {
+        "{\"spec\":{\"unschedulable\":true}}",
+        "{\"spec\":{\"taints\":[{\"key\":\"repair\",\"effect\":\"NoSchedule\"}]}}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++) {
+        struct world w;
+        world_init(&w, 3, 1);
+        world_submit(&w, "a", 2, NULL);
+        assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001-002]");
+        world_patch(&w, "nodes//node002", closed[i]);
+        world_delete(&w, "pods/team/a-worker-1");
+        world_advance(&w, 1000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+        assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,003]");
+        assert_int_equal(world_number(&w, "a", "attempt"), 2);
+        assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
+        /* Now there is no other node: the gang gives everything back and waits as a whole. */
+        world_patch(&w, "nodes//node003", closed[i]);
+        world_delete(&w, "pods/team/a-worker-1-r2");
+        world_advance(&w, 1000);
+        assert_string_equal(world_phase(&w, "a"), "Queued");
+        assert_string_equal(world_reason(&w, "a", "Admitted"), "NoPlace");
+        world_release(&w);
+    }
+}
+
 static void test_a_gang_that_is_undone_because_a_pod_was_deleted_says_so(void **state)
 {
     struct world w;
@@ -665,6 +694,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charged),
         cmocka_unit_test(test_a_launcher_that_dies_is_charged_and_its_pod_replaced),
         cmocka_unit_test(test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang),
+        cmocka_unit_test(test_a_pod_of_a_drained_node_is_created_again_elsewhere),
         cmocka_unit_test(test_a_gang_that_is_undone_because_a_pod_was_deleted_says_so),
         cmocka_unit_test(test_an_undone_gang_waits_until_its_node_may_be_tried_again),
         cmocka_unit_test(test_a_pod_that_is_refused_by_quota_undoes_the_gang),
