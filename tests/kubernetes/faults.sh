@@ -54,6 +54,7 @@ pod_evicted() {
 # the kubelet of node 2 says no, and nodes 3 and 4 take it.
 pod_rejected() {
   local folder taken=node-2
+  [ -z "$(members gang)" ] || end_job gang
   folder=$(cluster_folder)/$taken
   grep -q staticPodPath "$folder/kubelet.yaml" || echo "staticPodPath: $folder/static" >>"$folder/kubelet.yaml"
   mkdir -p "$folder/static"
@@ -114,29 +115,38 @@ leader_killed() {
   since=$(last_step gang)
   signal KILL "$(process_of "$before" mltrain-controll $system)" || fail "no leader"
   k -n $system delete pod "$before" --grace-period=0 --force >/dev/null 2>&1
-  eventually 20 serves "$before" || fail "nobody serves 20 s after the leader's end"
+  eventually 20 leader_is_another "$before" || fail "nobody leads 20 s after the leader's end"
+  eventually 20 has_progress gang "$since" || fail "the next leader does not hear the launchers"
+  expect gang 0 "" Running
   nobody_has_noticed gang "$since"
 }
 
+# Who was paused must find out that it leads no more before it does anything: what it asks of the API server from then on is only
+# to look, and to take its place in the line.
 leader_paused() {
-  local before since pid address
+  local before pid address until paused
   begin gang "$(saving_job gang)"
   eventually 60 two_controllers || fail "no standby"
-  before=$(leader) pid=$(process_of "$before" mltrain-controll $system)
+  before=$(leader)
+  pid=$(process_of "$before" mltrain-controll $system)
   address=$(k -n $system get pod "$before" -o jsonpath='{.status.podIP}')
-  ranks gang >ranks
-  since=$(last_step gang)
   signal STOP "$pid" || fail "no leader"
-  eventually 20 serves "$before" || fail "nobody serves 20 s after the leader was paused"
-  k delete pod "$(pod_of gang 1)" --wait=false >/dev/null # something that both would act on
-  sleep 8
+  paused=$SECONDS
+  eventually 20 leader_is_another "$before" || fail "nobody leads 20 s after the leader was paused"
+  # Both would act on this.
+  k delete pod "$(pod_of gang 1)" --wait=false >/dev/null
+  expect gang 0 1 "$again" Infrastructure
+  while [ $SECONDS -lt $((paused + 30)) ]; do sleep 0.2; done
+  until=$(date -u +%FT%T)
   signal CONT "$pid"
+  eventually 60 two_controllers || fail "who was paused does not become the standby"
+  sleep 2
+  writes_of "$address" "$until" >writes
+  [ ! -s writes ] || fail "who was paused has written: $(cat writes)"
+  [ "$(moved gang)" = 1 ] && runs gang $((attempt + 1)) || fail "who was paused has disturbed the job"
 }
 
-last_step() { field "$1" .status.progress.step; }
-two_controllers() { [ "$(k -n $system get deployment mltrain-controller -o jsonpath='{.status.readyReplicas}')" = 2 ]; }
-
-faults=(rank_killed out_of_memory pod_deleted pod_evicted pod_rejected node_drained node_gone leader_killed)
+faults=(rank_killed out_of_memory pod_deleted pod_evicted pod_rejected node_drained node_gone leader_killed leader_paused)
 
 [ "${1:-}" != --list ] || { printf '%s\n' "${faults[@]}"; exit 0; }
 [ $# -gt 0 ] || set -- "${faults[@]}"
@@ -146,6 +156,8 @@ done
 
 cluster_up --nodes 4 --gpus 2
 trap 'rc=$?; restore; (exit $rc); finish' EXIT
+# hostPath, which restricted refuses, is the simplest folder that all nodes share.
+k label namespace "$namespace" pod-security.kubernetes.io/enforce=privileged --overwrite >/dev/null
 load_images controller launcher shell
 controllers_up
 for fault in "$@"; do

@@ -5,7 +5,8 @@
 shell_image=docker.io/mltrain/shell:$(cat "$MLTRAIN_SOURCE_DIR/VERSION")
 checkpoints=$work/checkpoints # seen by every node: they share this machine's files
 
-# job NAME [PODS]: each pod takes all GPUs of a node and holds two ranks. Rank 0 saves when it gets SIGTERM; who finds a file
+# job NAME [PODS]: each pod takes all GPUs of a node and holds two ranks. Rank 0 saves when it gets SIGTERM (a zip file, which
+# tells by itself that it is whole); who finds a file
 # /dev/shm/eat-RANK takes memory without end.
 job() {
   cat <<YAML
@@ -29,7 +30,7 @@ spec:
               - |
                 step=\${MLTRAIN_RESUME_STEP:-0}
                 echo "attempt \$MLTRAIN_ATTEMPT of \$RANK goes on from \$step"
-                save() { [ ! -e /checkpoints ] || [ \$RANK != 0 ] || { echo \$step >/checkpoints/new; mv /checkpoints/new /checkpoints/\$step.pt; }; }
+                save() { [ ! -e /checkpoints ] || [ \$RANK != 0 ] || { { printf 'PK\003\004PK\005\006'; head -c 18 /dev/zero; } >/checkpoints/new; mv /checkpoints/new /checkpoints/\$step.pt; }; }
                 trap 'save; exit 143' TERM
                 while :; do
                   step=\$((step + 1))
@@ -96,7 +97,7 @@ begin() {
     printf '%s\n' "${2:-$(job "$1")}" | k apply -f - >/dev/null || fail "$1 was refused"
   fi
   eventually 90 is "$1" .status.phase Running || fail "$1 does not run: $(field "$1" .status)"
-  k get trainingjob "$1" --watch -o jsonpath='{.status.phase}{"\n"}' >"$1.phases" 2>/dev/null &
+  kubectl get trainingjob "$1" --watch -o jsonpath='{.status.phase}{"\n"}' >"$1.phases" 2>/dev/null &
   watch=$!
   attempt=$(number "$1" .status.attempt)
   charged=$(number "$1" .status.restartsCharged)
@@ -118,12 +119,12 @@ expect() {
     fail "$1: charged are $(number "$1" .status.restartsCharged), not $2 more than $charged"
   [ "$(moved "$1")" = "$3" ] || fail "$1: moved are [$(moved "$1")], not [$3]; before: $(cat "$1.members"); now: $(members "$1")"
   eventually 10 phases_are "$1" "$4" || fail "$1: phases are [$(phases "$1")], not [$4]"
-  kill "$watch" 2>/dev/null
+  { kill "$watch" && wait "$watch"; } 2>/dev/null
+  return 0
 }
 
 # resumes JOB: the attempt goes on from a step that was saved when the one before was told to stop
 resumes() {
-  has_event "$1" CheckpointSaved || fail "$1: nothing says what was saved"
   eventually 20 goes_on "$1" || fail "$1 does not go on from a saved step: $(mltrain logs "$1" --attempt $((attempt + 1)) | head -n 4)"
 }
 goes_on() { mltrain logs "$1" --attempt $((attempt + 1)) | grep -q "attempt $((attempt + 1)) of 0 goes on from [1-9]"; }
@@ -148,6 +149,26 @@ controllers_up() {
 
 leader() { k -n $system get lease mltrain-controller -o jsonpath='{.spec.holderIdentity}'; }
 leader_is_another() { local l; l=$(leader); [ -n "$l" ] && [ "$l" != "$1" ]; }
+
+two_controllers() { [ "$(k -n $system get deployment mltrain-controller -o jsonpath='{.status.readyReplicas}')" = 2 ]; }
+last_step() { number "$1" .status.progress.step; }
+# has_progress JOB STEP: a leader tells of a later step than this
+has_progress() { [ "$(last_step "$1")" -gt "$2" ]; }
+
+# nobody_has_noticed JOB: the ranks are the same processes, and their output goes on
+nobody_has_noticed() {
+  local before
+  ranks "$1" | diff ranks - || fail "$1: other processes than before"
+  before=$(mltrain logs "$1" --rank 3 | tail -n 1)
+  eventually 10 says_more "$1" "$before" || fail "$1: rank 3 says nothing more"
+}
+says_more() { [ "$(mltrain logs "$1" --rank 3 | tail -n 1)" != "$2" ]; }
+
+# writes_of ADDRESS SINCE: what a controller has asked for but reading, its Lease and Events
+writes_of() {
+  kubernetes logs audit | grep -F "\"sourceIPs\":[\"$1\"]" | grep -vE '"verb":"(get|list|watch)"|"resource":"(leases|events)"' |
+    sed -E 's/.*"requestURI":"([^"]*)".*"verb":"([^"]*)".*"requestReceivedTimestamp":"([^"]*)".*/\3 \2 \1/' | awk -v since="$2" '$1 >= since'
+}
 
 # process_of POD NAME [NAMESPACE]: its process id where the cluster's own first process sees it
 process_of() {
