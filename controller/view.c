@@ -1,4 +1,4 @@
-/* The reflectors of the five collections and what becomes of their objects. Pods: view_pods.c. */
+/* The reflectors of the collections and what becomes of their objects. Pods: view_pods.c. */
 #include "controller/view.h"
 
 #include <stdlib.h>
@@ -14,7 +14,13 @@
 #define VIEW_POLLS_MAX 4 /* wants of one reflector in one pump: a cancel and a request */
 
 static const enum kube_resource view_resources[] = {
-#define XX(name, resource) [VIEW_##name] = resource,
+#define XX(name, resource, selector) [VIEW_##name] = resource,
+    VIEW_MAP(XX)
+#undef XX
+};
+
+static const char *const view_selectors[] = {
+#define XX(name, resource, selector) [VIEW_##name] = selector,
     VIEW_MAP(XX)
 #undef XX
 };
@@ -148,6 +154,7 @@ static void on_object(void *arg, const cJSON *object)
     case VIEW_QUEUES: /* only a queue's name is in use now */
         break;
     case VIEW_PODS:
+    case VIEW_OTHER_PODS:
         view_pods_seen(s, object);
         break;
     case VIEW_JOBS:
@@ -180,6 +187,7 @@ static void on_deleted(void *arg, const cJSON *object)
     case VIEW_QUEUES:
         break;
     case VIEW_PODS:
+    case VIEW_OTHER_PODS:
         view_pods_deleted(s, object);
         break;
     case VIEW_JOBS:
@@ -211,6 +219,7 @@ static void on_list_done(void *arg)
             priority_gone(c, priority);
         break;
     case VIEW_PODS:
+    case VIEW_OTHER_PODS:
         view_pods_listed(s);
         break;
     case VIEW_JOBS:
@@ -240,7 +249,8 @@ void view_start(struct controller *c)
         kube_path(&path, view_resources[kind], NULL, NULL, NULL, NULL);
         s->controller = c;
         s->kind = (enum view_kind)kind;
-        s->reflector = kube_reflector_new(mlt_text_string(&path), NULL, &view_ops, s, &c->random);
+        s->reflector = kube_reflector_new(mlt_text_string(&path), view_selectors[kind], &view_ops,
+                                          s, &c->random);
         mlt_text_release(&path);
     }
 }
@@ -280,7 +290,7 @@ static int64_t source_pump(struct view_source *s)
             s->request = ++c->next_id;
             s->verb = api_verb("GET", want.path);
             s->status = 0;
-            if (!want.is_watch)
+            if (!want.is_watch && !want.goes_on)
                 s->lists_asked++;
             effects_request(&c->effects, s->request, "GET", want.path, NULL, NULL, want.is_watch);
         }

@@ -10,16 +10,23 @@
 #include <uthash.h>
 #include "lib/kube/reflector.h"
 
-/* Jobs come last in words and first in nothing: planning waits until all five are known. */
-#define VIEW_MAP(XX)                   \
-    XX(NODES, KUBE_NODE)               \
-    XX(PRIORITIES, KUBE_PRIORITYCLASS) \
-    XX(QUEUES, KUBE_TRAININGQUEUE)     \
-    XX(PODS, KUBE_POD)                 \
-    XX(JOBS, KUBE_TRAININGJOB)
+/* Of the pods of others only those count that use a node: bound, and not at their end. */
+#define VIEW_OWN_PODS "labelSelector=mltrain.io%2Fjob-uid"
+#define VIEW_FOREIGN_PODS                                                        \
+    "labelSelector=%21mltrain.io%2Fjob-uid&fieldSelector=spec.nodeName%21%3D%2C" \
+    "status.phase%21%3DSucceeded%2Cstatus.phase%21%3DFailed"
+
+/* What is listed and watched, and which of it. Planning waits until all of it is known. */
+#define VIEW_MAP(XX)                            \
+    XX(NODES, KUBE_NODE, NULL)                  \
+    XX(PRIORITIES, KUBE_PRIORITYCLASS, NULL)    \
+    XX(QUEUES, KUBE_TRAININGQUEUE, NULL)        \
+    XX(PODS, KUBE_POD, VIEW_OWN_PODS)           \
+    XX(OTHER_PODS, KUBE_POD, VIEW_FOREIGN_PODS) \
+    XX(JOBS, KUBE_TRAININGJOB, NULL)
 
 enum view_kind {
-#define XX(name, resource) VIEW_##name,
+#define XX(name, resource, selector) VIEW_##name,
     VIEW_MAP(XX)
 #undef XX
         VIEW_COUNT
@@ -36,8 +43,9 @@ struct view_pod {
     char *job_uid; /* "" for pods that no TrainingJob owns */
     char *role;
     uint32_t slot;
-    int64_t creation; /* 1, 2 ... of its member */
-    uint64_t version; /* resourceVersion as a number, 0 when it is none */
+    int64_t creation;      /* 1, 2 ... of its member */
+    uint64_t version;      /* resourceVersion as a number, 0 when it is none */
+    enum view_kind source; /* the list that holds it */
     enum view_pod_phase phase;
     bool seen_by_node; /* its kubelet has taken note of it */
     bool deleting;

@@ -325,7 +325,7 @@ static struct view_pod *pod_new(struct view *v, const cJSON *object, const char 
 }
 
 /* Finds or makes the entry; NULL when what we hold is newer. */
-static struct view_pod *pod_take(struct controller *c, const cJSON *object)
+static struct view_pod *pod_take(struct controller *c, enum view_kind source, const cJSON *object)
 {
     cleanup_free char *key = pod_key(json_string(object, "metadata.namespace", ""),
                                      json_string(object, "metadata.name", ""));
@@ -339,6 +339,7 @@ static struct view_pod *pod_take(struct controller *c, const cJSON *object)
         p = pod_new(&c->view, object, key);
     else if (view_version(object) && view_version(object) < p->version)
         return NULL;
+    p->source = source;
     pod_read(c, p, object);
     ledger_pod(c->ledger, object, c->now_ms);
     tell_job(c, p->job_uid);
@@ -356,7 +357,7 @@ void view_pods_seen(struct view_source *s, const cJSON *object)
 {
     struct controller *c = s->controller;
     note_version(s, object);
-    struct view_pod *p = pod_take(c, object);
+    struct view_pod *p = pod_take(c, s->kind, object);
     if (!p) {
         cleanup_free char *key = pod_key(json_string(object, "metadata.namespace", ""),
                                          json_string(object, "metadata.name", ""));
@@ -378,7 +379,7 @@ void view_pod_answered(struct controller *c, const cJSON *object)
      * say so again. */
     if (!held && view_version(object) && view_version(object) <= s->version)
         return;
-    p = pod_take(c, object);
+    p = pod_take(c, VIEW_PODS, object);
     if (p && !p->list_seen)
         p->asked_in = s->lists_asked;
 }
@@ -391,8 +392,9 @@ void view_pods_deleted(struct view_source *s, const cJSON *object)
                                      json_string(object, "metadata.name", ""));
     struct view_pod *p;
     HASH_FIND_STR(c->view.pods, key, p);
-    /* The answer to a creation may have put the next pod of this name there already. */
-    if (p && strcmp(p->uid, json_string(object, "metadata.uid", "")) == 0)
+    /* The answer to a creation may have put the next pod of this name there already; and a pod
+     * whose label was changed by hand is in the other list now. */
+    if (p && p->source == s->kind && strcmp(p->uid, json_string(object, "metadata.uid", "")) == 0)
         pod_gone(c, p);
 }
 
@@ -412,7 +414,7 @@ void view_pods_listed(struct view_source *s)
     HASH_ITER(hh, c->view.pods, p, next)
     {
         bool too_young = p->asked_in && p->asked_in == s->lists_asked;
-        if (p->list_seen != s->list_round && !too_young)
+        if (p->source == s->kind && p->list_seen != s->list_round && !too_young)
             pod_gone(c, p);
     }
 }

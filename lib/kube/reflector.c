@@ -291,6 +291,7 @@ static void send(struct kube_reflector *r, int64_t now_ms, struct kube_reflector
     r->list_bytes = 0;
     ret->send = true;
     ret->is_watch = r->phase == WATCHING;
+    ret->goes_on = r->phase == LISTING && r->page;
     ret->path = mlt_text_string(&r->path);
     if (r->phase == LISTING)
         list_scan_init(&r->list, KUBE_WATCH_LINE_MAX, on_item, r);

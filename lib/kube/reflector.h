@@ -40,6 +40,7 @@ struct kube_reflector_want {
     bool send;        /* send a GET for `path`; stream the answer back */
     bool cancel;      /* end the request under way; no further answers for it may be fed */
     bool is_watch;    /* the request to send ends late */
+    bool goes_on;     /* it asks for a further page of a list: a snapshot of when that began */
     const char *path; /* owned by the reflector, valid until the next call */
     int64_t wake_ms;  /* monotonic time at which to ask again at the latest; INT64_MAX for never */
 };

@@ -113,6 +113,30 @@ static void test_the_end_of_a_former_pod_does_not_remove_the_next_of_its_name(vo
     assert_string_equal(only()->uid, "u2");
 }
 
+/* Its label was changed by hand: it goes from one list to the other, in either order. */
+static void test_a_pod_that_changes_its_list_is_not_lost(void **state)
+{
+    struct view_source *others = &c->view.sources[VIEW_OTHER_PODS];
+    cleanup_json cJSON *own = pod("u1", 5, "{\"phase\":\"Running\"}");
+    cleanup_json cJSON *foreign = pod("u1", 6, "{\"phase\":\"Running\"}");
+    struct view_pod *found;
+    (void)state;
+    json_unset(foreign, "metadata.labels");
+    view_pods_seen(pods, own);
+    view_pods_seen(others, foreign);
+    view_pods_deleted(pods, foreign);
+    HASH_FIND_STR(c->view.pods, "team/a-worker-0", found);
+    assert_non_null(found);
+    pods->list_round++;
+    view_pods_listed(pods);
+    HASH_FIND_STR(c->view.pods, "team/a-worker-0", found);
+    assert_non_null(found);
+    others->list_round++;
+    view_pods_listed(others);
+    HASH_FIND_STR(c->view.pods, "team/a-worker-0", found);
+    assert_null(found);
+}
+
 static const struct {
     const char *sentence, *status;
     bool ended, terminal, rejected;
@@ -201,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, start, stop)
+        FRESH(test_a_pod_that_changes_its_list_is_not_lost),
         FRESH(test_an_answer_that_comes_after_the_pods_deletion_does_not_bring_it_back),
         FRESH(test_a_container_that_nobody_saw_end_says_so),
         FRESH(test_a_list_asked_for_before_an_answer_does_not_take_its_pod_away),

@@ -65,6 +65,9 @@ struct world_launcher {
     int64_t saves;           /* the step of the last confirmed order to save; 0: none */
 };
 
+/* Which pods a list or a watch is about: the selectors that the controller uses. */
+enum world_selected { SELECTED_ALL, SELECTED_OWN, SELECTED_FOREIGN };
+
 struct world {
     struct controller *c;
     struct world_object *objects;
@@ -73,6 +76,7 @@ struct world {
     struct {
         uint64_t id; /* 0: free */
         char plural[64];
+        enum world_selected selected;
     } watches[WORLD_WATCHES_MAX];
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];

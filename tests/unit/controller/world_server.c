@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "controller/view.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock_text.h"
@@ -58,6 +59,23 @@ static void bump(struct world *w, cJSON *json)
     json_set_string(json, "metadata.resourceVersion", text);
 }
 
+static enum world_selected selected_by(const char *query)
+{
+    if (strstr(query, VIEW_OWN_PODS))
+        return SELECTED_OWN;
+    return strstr(query, VIEW_FOREIGN_PODS) ? SELECTED_FOREIGN : SELECTED_ALL;
+}
+
+static bool is_selected(enum world_selected selected, const cJSON *pod)
+{
+    const char *phase = json_string(pod, "status.phase", "Pending");
+    bool own = json_find(pod, "metadata.labels[mltrain.io/job-uid]") != NULL;
+    if (selected == SELECTED_FOREIGN)
+        return !own && *json_string(pod, "spec.nodeName", "") && strcmp(phase, "Succeeded") != 0 &&
+               strcmp(phase, "Failed") != 0;
+    return own || selected == SELECTED_ALL;
+}
+
 static void notify(struct world *w, const char *key, const char *type, const cJSON *json)
 {
     const char *slash = strchr(key, '/');
@@ -67,7 +85,9 @@ static void notify(struct world *w, const char *key, const char *type, const cJS
             strlen(w->watches[i].plural) != (size_t)(slash - key))
             continue;
         struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, w->watches[i].id);
-        e->data = mlt_asprintf("{\"type\":\"%s\",\"object\":%s}\n", type, object);
+        e->data =
+            mlt_asprintf("{\"type\":\"%s\",\"object\":%s}\n",
+                         is_selected(w->watches[i].selected, json) ? type : "DELETED", object);
         e->e.length = strlen(e->data);
     }
 }
@@ -199,7 +219,8 @@ static void serve_list(struct world *w, uint64_t id, const struct target *t)
     json_set_string(list, "metadata.resourceVersion", version);
     cJSON *items = json_set_array(list, "items");
     HASH_ITER(hh, w->objects, o, next)
-    if (strncmp(o->key, t->plural, length) == 0 && o->key[length] == '/')
+    if (strncmp(o->key, t->plural, length) == 0 && o->key[length] == '/' &&
+        is_selected(selected_by(t->query), o->json))
         json_append(items, json_copy(o->json));
     answer_json(w, id, 200, list);
 }
@@ -216,7 +237,7 @@ static void replay_since(struct world *w, uint64_t id, const struct target *t)
     {
         const char *version = json_string(o->json, "metadata.resourceVersion", "0");
         if (strncmp(o->key, t->plural, length) != 0 || o->key[length] != '/' ||
-            strtoull(version, NULL, 10) <= since)
+            strtoull(version, NULL, 10) <= since || !is_selected(selected_by(t->query), o->json))
             continue;
         cleanup_free char *object = json_print(o->json);
         struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, id);
@@ -233,6 +254,7 @@ static void serve_watch(struct world *w, uint64_t id, const struct target *t)
         if (!w->watches[i].id) {
             w->watches[i].id = id;
             (void)snprintf(w->watches[i].plural, sizeof w->watches[i].plural, "%s", t->plural);
+            w->watches[i].selected = selected_by(t->query);
             return;
         }
     fail_msg("too many watches");

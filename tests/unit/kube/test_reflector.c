@@ -174,6 +174,7 @@ static void test_a_long_list_comes_in_pages(void **state)
     answer(&w, 200, 0, PAGE(ITEM("a") "," ITEM("b"), "x=/+y"), NULL);
     assert_false(kube_reflector_synced(w.r));
     assert_int_equal(wait_send(&w, LIST "&continue=x%3D%2F%2By"), 0);
+    assert_true(w.want.goes_on);
     answer(&w, 503, 0, "{}", NULL);
     wait_send(&w, LIST "&continue=x%3D%2F%2By");
     answer(&w, 200, 0, PAGE(ITEM("c"), ""), NULL);
