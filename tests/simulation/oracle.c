@@ -492,8 +492,8 @@ static void check_end(struct sim *s, const struct sim_job *job)
         right = true;
     else if (!well && rules_explain_end(s, job, reason))
         right = true;
-    else if (!well && job->wish == WISH_CRASH)
-        right = strcmp(reason, "BackoffLimitExceeded") == 0;
+    else if (!well && strcmp(reason, "BackoffLimitExceeded") == 0) /* and check_cost() */
+        right = json_integer(object, "status.restartsCharged", 0) == job->backoff_limit;
     else if ((job->wish == WISH_CRASH && job->on_signal != 1) || job->deleted)
         right = false; /* who exits with 0 when its pod is ended may count as done: README.md */
     if (!right)
