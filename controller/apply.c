@@ -14,6 +14,7 @@ struct apply_request {
     struct apply_order order; /* its strings are owned */
     struct kube_backoff backoff;
     int64_t not_before_ms;
+    int64_t sent_ms;
     uint64_t id; /* 0 while it waits */
     int status;
     int64_t retry_after_ms;
@@ -108,6 +109,7 @@ static void fly(struct controller *c, struct apply_request *r)
     struct apply *a = &c->apply;
     waiting_remove(a, r);
     r->id = ++c->next_id;
+    r->sent_ms = c->now_ms;
     r->status = 0;
     r->retry_after_ms = 0;
     mlt_text_clear(&r->body);
@@ -124,8 +126,8 @@ int64_t apply_pump(struct controller *c)
     struct apply *a = &c->apply;
     int64_t wake = INT64_MAX;
     struct apply_request *next;
-    for (struct apply_request *r = a->waiting; r && a->in_flight_count < CONTROLLER_IN_FLIGHT_MAX;
-         r = next) {
+    unsigned window = request_window_size(&a->window);
+    for (struct apply_request *r = a->waiting; r && a->in_flight_count < window; r = next) {
         next = r->next;
         if (r->not_before_ms > c->now_ms) {
             if (r->not_before_ms < wake)
@@ -197,6 +199,7 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
     r->id = 0;
     if (error || r->body.failed)
         r->status = 0;
+    request_window_answered(&a->window, r->status, c->now_ms - r->sent_ms, c->now_ms);
     metrics_request(&c->metrics, api_verb(r->order.verb, r->order.path), r->status);
     bool wanted = !*r->order.job_uid || job_find(c, r->order.job_uid);
     if (!r->order.try_once && wanted && kube_status_is_retryable(r->status)) {

@@ -1,4 +1,5 @@
-/* Requests to the API server: a window of them in flight, retries, one at a time for each object.
+/* Requests to the API server: a window of them in flight (request_window.h), retries, one at a time
+ * for each object.
  *
  * A request waits while the window is full, while another request with the same key is under way,
  * or while its backoff runs. It is sent again unchanged after errors that may pass (transport, 408,
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "controller/request_window.h"
 #include "lib/kube/backoff.h"
 #include "lib/kube/resource.h"
 
@@ -48,6 +50,7 @@ struct apply {
     struct apply_request *keys;                   /* hash by key, of those in flight */
     unsigned in_flight_count;
     unsigned waiting_count;
+    struct request_window window;
 };
 
 void apply_send(struct controller *c, const struct apply_order *order);

@@ -17,6 +17,7 @@ struct controller *controller_new(const struct controller_config *config)
     config_copy(&c->config, config);
     mlt_random_init(&c->random, config->seed);
     effects_init(&c->effects);
+    c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
     c->jobs_wake_ms = c->plan_at_ms = INT64_MAX;
     struct ledger_config ledger = {
         .gpu_resources = c->config.gpu_resources,

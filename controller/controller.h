@@ -22,8 +22,10 @@
 
 /* Limits of this module. */
 #define CONTROLLER_ANSWER_MAX \
-    (16u * 1024 * 1024)             /* bytes of an answer that is not a list or a watch */
-#define CONTROLLER_IN_FLIGHT_MAX 64 /* requests under way at once, reflectors and lease aside */
+    (16u * 1024 * 1024) /* bytes of an answer that is not a list or a watch */
+#define CONTROLLER_IN_FLIGHT_MAX                                  \
+    64 /* requests under way at once, reflectors and lease aside; \
+          how many of them, request_window.h finds out */
 #define CONTROLLER_HELD_FRAMES_MAX \
     (1024 * 1024)                         /* bytes held for a channel whose job is not known yet */
 #define CONTROLLER_NODE_LOSS_MS 20000     /* default of node_loss_ms */
