@@ -102,6 +102,7 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
         no, no, no, linger_over, no),
     ROW(FENCE_TIME, no, no, no, fence_time, fence_time,
         fence_time, no, no, no, no),
+    SAME(SILENCE_TIME, silence_time),
 };
 /* clang-format on */
 

@@ -24,7 +24,10 @@
 #define SUPERVISOR_LINGER_ALONE_MS 1000 /* the same without a channel */
 #define SUPERVISOR_EFFECTS_MAX 32       /* of one step */
 #define SUPERVISOR_ALONE_MS 5000        /* after SIGTERM, for a next controller's order to save */
-#define SUPERVISOR_HOLD_MS 5000         /* ranks wait no longer for a save to be confirmed */
+/* A controller sends something every COORDINATOR_PING_CHECKS * COORDINATOR_CHECK_MS (6 s). A new
+ * one leads at most 20 s after the last word of the one before it, and waits for 30 s. */
+#define SUPERVISOR_SILENCE_MS 15000
+#define SUPERVISOR_HOLD_MS 5000 /* ranks wait no longer for a save to be confirmed */
 #define SUPERVISOR_RANK_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
 #define SUPERVISOR_WORDS_MAX 512 /* bytes of a log effect */
 
@@ -88,7 +91,8 @@ enum supervisor_state {
     XX(ALONE_TIME)                                                                            \
     XX(HOLD_TIME)                                                                             \
     XX(LINGER_TIME)                                                                           \
-    XX(FENCE_TIME)
+    XX(FENCE_TIME)                                                                            \
+    XX(SILENCE_TIME)
 
 enum supervisor_event_kind {
 #define XX(name) SUPERVISOR_ON_##name,
@@ -97,15 +101,16 @@ enum supervisor_event_kind {
         SUPERVISOR_EVENTS
 };
 
-#define SUPERVISOR_TIMER_MAP(XX)                                          \
-    XX(RECONNECT)                                                         \
-    XX(JOIN)                                                              \
-    XX(GRACE)                                                             \
-    XX(KILL)                                                              \
-    XX(HOLD) /* ranks wait for a save to be confirmed */                  \
-    XX(LINGER)                                                            \
-    XX(ALONE) /* SIGTERM came, and no channel brings the order to save */ \
-    XX(FENCE) /* nothing is heard of a controller */
+#define SUPERVISOR_TIMER_MAP(XX)                                                      \
+    XX(RECONNECT)                                                                     \
+    XX(JOIN)                                                                          \
+    XX(GRACE)                                                                         \
+    XX(KILL)                                                                          \
+    XX(HOLD) /* ranks wait for a save to be confirmed */                              \
+    XX(LINGER)                                                                        \
+    XX(ALONE)   /* SIGTERM came, and no channel brings the order to save */           \
+    XX(FENCE)   /* nothing is heard of a controller, and the ranks must not run on */ \
+    XX(SILENCE) /* nothing is heard on a channel that seems to stand */
 
 enum supervisor_timer {
 #define XX(name) SUPERVISOR_TIMER_##name,

@@ -31,7 +31,8 @@ struct supervisor {
     enum supervisor_state state;
     struct member member;
     bool connected;
-    int64_t heard_ms; /* when a controller that leads was heard last */
+    int64_t heard_ms;  /* when a controller that leads was heard last */
+    int64_t opened_ms; /* when the channel was opened last */
     bool terminating;
     int terminating_signal;
     bool seen;     /* some checkpoint, whole or torn, by this launcher */
@@ -105,7 +106,7 @@ supervisor_verb supervisor_save_ordered, supervisor_caught, supervisor_reported,
 void supervisor_forget_save(struct supervisor *s);
 
 /* supervisor_fence.c: without a controller for too long. */
-supervisor_verb supervisor_fence_time;
+supervisor_verb supervisor_fence_time, supervisor_silence_time;
 /* Ranks run, and the controller has just been heard: from now on it is listened for. */
 void supervisor_fence_begin(struct supervisor *s);
 

@@ -66,7 +66,9 @@ static void send_hello(struct supervisor *s, int64_t now_ms)
 void supervisor_opened(struct supervisor *s, const struct supervisor_event *event)
 {
     s->connected = true;
+    s->opened_ms = event->now_ms;
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
+    supervisor_timer(s, SUPERVISOR_TIMER_SILENCE, SUPERVISOR_SILENCE_MS);
     send_hello(s, event->now_ms);
 }
 

@@ -43,6 +43,8 @@
  * after two looks it is suspected (SUSPECT, 3.0 to 4.5 s after the last word), after so many the
  * channel is closed. */
 #define COORDINATOR_CHECK_MS 1500
+#define COORDINATOR_PING_CHECKS \
+    4 /* launchers, too, have to hear something; SUPERVISOR_SILENCE_MS */
 #define COORDINATOR_CHECKS_MAX 20
 #define COORDINATOR_CHECK_EARLY_MS 200 /* checks are done early, so that many are done at once */
 #define COORDINATOR_REJOIN_MS_DEFAULT 30000

@@ -82,6 +82,7 @@ void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64
     uint32_t slot = find_slot(c, channel);
     c->channels[slot] = (struct channel_slot){.channel = channel, .seat = seat_index(c, s)};
     s->channel = s->newest_channel = channel;
+    s->unpinged = 0;
     c->connected++;
     list_last(c, s, now_ms);
     channel_heard(c, s, now_ms);
@@ -178,7 +179,8 @@ void channel_ping(struct coordinator *c, const struct seat *s)
 }
 
 /* Counted in checks and not in time: when we were held up ourselves, its words wait to be read. A
- * launcher with a fence has to hear from us, however much it says itself. */
+ * launcher has to hear from us now and then, however much it says itself, and one with a fence at
+ * every check. */
 static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
 {
     bool fenced = c->welcome.welcome.fence_ms > 0;
@@ -191,8 +193,11 @@ static void check_silent(struct coordinator *c, struct seat *s, int64_t now_ms)
         return;
     }
     bool doubtful = s->state == SEAT_RUNNING && s->seen && clock_is_doubtful(c, s);
-    if (s->silent == 1 || (s->silent == 0 && (fenced || doubtful)))
+    bool due = ++s->unpinged >= COORDINATOR_PING_CHECKS;
+    if (s->silent == 1 || (s->silent == 0 && (fenced || doubtful || due))) {
         channel_ping(c, s);
+        s->unpinged = 0;
+    }
     if (s->silent == 2 && !s->suspect) {
         s->suspect = true;
         c->suspects++;

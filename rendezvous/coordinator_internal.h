@@ -69,10 +69,11 @@ struct seat {
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
     uint32_t before, after;
-    bool heard;       /* since the last check */
-    bool suspect;     /* SUSPECT was told; counted in `suspects` */
-    unsigned silent;  /* checks in a row without a word */
-    int64_t heard_ms; /* INT64_MIN: never */
+    bool heard;        /* since the last check */
+    bool suspect;      /* SUSPECT was told; counted in `suspects` */
+    unsigned silent;   /* checks in a row without a word */
+    unsigned unpinged; /* checks in a row without a PING */
+    int64_t heard_ms;  /* INT64_MIN: never */
 };
 
 /* Classes of failures by precedence (design section 6, trigger and verdict). */

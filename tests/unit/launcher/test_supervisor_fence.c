@@ -121,6 +121,35 @@ static void test_without_a_fence_no_silence_stops_a_rank(void **state)
     world_release(&w);
 }
 
+/* A stopped controller closes nothing, and its kernel acknowledges what is sent. */
+static void test_a_channel_on_which_nothing_is_heard_is_made_anew_and_the_ranks_run_on(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w);
+    world_make_running(&w, 2);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_SILENCE], SUPERVISOR_SILENCE_MS);
+    w.now_ms += 9000;
+    ping(&w);
+    int64_t heard_ms = w.now_ms;
+    w.now_ms += 6000;
+    world_happen(&w, SUPERVISOR_ON_SILENCE_TIME);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_SILENCE],
+                     heard_ms + SUPERVISOR_SILENCE_MS - w.now_ms);
+    assert_int_equal(w.asked[SUPERVISOR_DO_DISCONNECT], 0);
+    w.now_ms = heard_ms + SUPERVISOR_SILENCE_MS;
+    world_happen(&w, SUPERVISOR_ON_SILENCE_TIME);
+    assert_int_equal(w.asked[SUPERVISOR_DO_DISCONNECT], 1);
+    assert_true(w.timer[SUPERVISOR_TIMER_RECONNECT] >= 0);
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
+    world_happen(&w, SUPERVISOR_ON_SILENCE_TIME); /* of a channel that is not there any more */
+    assert_int_equal(w.asked[SUPERVISOR_DO_DISCONNECT], 1);
+    world_happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_SILENCE], SUPERVISOR_SILENCE_MS);
+    world_release(&w);
+}
+
 static void test_ranks_that_save_by_order_are_killed_too_but_not_for_the_fences_sake(void **state)
 {
     struct world w;
@@ -147,6 +176,8 @@ int main(void)
         cmocka_unit_test(
             test_a_new_channel_in_time_puts_it_off_an_open_one_without_a_word_does_not),
         cmocka_unit_test(test_without_a_fence_no_silence_stops_a_rank),
+        cmocka_unit_test(
+            test_a_channel_on_which_nothing_is_heard_is_made_anew_and_the_ranks_run_on),
         cmocka_unit_test(test_ranks_that_save_by_order_are_killed_too_but_not_for_the_fences_sake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -141,6 +141,21 @@ static void pong(struct stage *s, uint32_t slot)
     stage_say(s, slot, &m);
 }
 
+/* A launcher on which nothing is heard makes its channel anew. */
+static void test_a_launcher_that_talks_all_the_time_is_pinged_now_and_then(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    for (int i = 1; i <= 3 * COORDINATOR_PING_CHECKS; i++) {
+        check(&s);
+        assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), i / COORDINATOR_PING_CHECKS);
+        pong(&s, 0);
+    }
+    stage_release(&s);
+}
+
 static void test_a_silent_channel_is_pinged_suspected_and_then_closed(void **state)
 {
     (void)state;
@@ -341,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_messages_of_another_attempt_are_refused_and_counted),
         cmocka_unit_test(test_a_member_cannot_end_the_rank_of_another),
         cmocka_unit_test(test_a_member_that_comes_back_on_another_channel_loses_the_first),
+        cmocka_unit_test(test_a_launcher_that_talks_all_the_time_is_pinged_now_and_then),
         cmocka_unit_test(test_a_silent_channel_is_pinged_suspected_and_then_closed),
         cmocka_unit_test(test_whoever_is_heard_again_is_suspected_no_longer),
         cmocka_unit_test(test_a_controller_that_was_held_up_suspects_nobody),
