@@ -113,7 +113,7 @@ leader_killed() {
   before=$(leader)
   ranks gang >ranks
   since=$(last_step gang)
-  signal KILL "$(process_of "$before" mltrain-controll $system)" || fail "no leader"
+  signal KILL "$(process_of "$before" mltrain-control $system)" || fail "no leader"
   k -n $system delete pod "$before" --grace-period=0 --force >/dev/null 2>&1
   eventually 20 leader_is_another "$before" || fail "nobody leads 20 s after the leader's end"
   eventually 20 has_progress gang "$since" || fail "the next leader does not hear the launchers"
@@ -128,17 +128,20 @@ leader_paused() {
   begin gang "$(saving_job gang)"
   eventually 60 two_controllers || fail "no standby"
   before=$(leader)
-  pid=$(process_of "$before" mltrain-controll $system)
+  stopped=$(process_of "$before" mltrain-control $system)
   address=$(k -n $system get pod "$before" -o jsonpath='{.status.podIP}')
-  signal STOP "$pid" || fail "no leader"
+  since=$(last_step gang)
+  signal STOP "$stopped" || fail "no leader"
   paused=$SECONDS
   eventually 20 leader_is_another "$before" || fail "nobody leads 20 s after the leader was paused"
+  eventually 40 has_progress gang "$since" || fail "the next leader does not hear the launchers"
   # Both would act on this.
   k delete pod "$(pod_of gang 1)" --wait=false >/dev/null
   expect gang 0 1 "$again" Infrastructure
   while [ $SECONDS -lt $((paused + 30)) ]; do sleep 0.2; done
   until=$(date -u +%FT%T)
-  signal CONT "$pid"
+  signal CONT "$stopped"
+  stopped=''
   eventually 60 two_controllers || fail "who was paused does not become the standby"
   sleep 2
   writes_of "$address" "$until" >writes
