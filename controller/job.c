@@ -265,8 +265,10 @@ static void leave_earlier_attempts(struct job *job)
     cleanup_free int64_t *creations = mlt_calloc(job->members_count + 1u, sizeof *creations);
     if (!trainingjob_pod_creations_read(job->draft.pod_creations, creations, job->members_count))
         return;
-    for (uint32_t i = 0; i < job->members_count; i++)
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        job->members[i].started = creations[i];
         job->members[i].former = creations[i] - 1;
+    }
 }
 
 /* CPU limit of the ranks' container, for OMP_NUM_THREADS. */

@@ -40,17 +40,19 @@ struct view_pod;
 struct member {
     const char *role;
     uint32_t slot;
-    char *node;              /* where its pod is or shall be; NULL: to be found by the ledger */
-    int64_t creation;        /* of its newest pod that we know; 0: none yet */
-    int64_t tried;           /* the creation under way */
-    int64_t former;          /* pods up to this creation belonged to an earlier gang of the job */
-    char *pod_uid;           /* of its pod, "" when it has none that can run ranks */
-    char *pod_name;          /* of the newest pod, "" */
-    char *lost_uid;          /* the pod that was lost with its node, "" */
-    bool creating;           /* a creation is under way */
-    bool renew;              /* its pod is to be replaced */
-    bool silent;             /* its pod is to be deleted though ranks may run in it */
-    unsigned rejections;     /* of its pods in a row, after the first START */
+    char *node;          /* where its pod is or shall be; NULL: to be found by the ledger */
+    int64_t creation;    /* of its newest pod that we know; 0: none yet */
+    int64_t tried;       /* the creation under way */
+    int64_t former;      /* pods up to this creation belonged to an earlier gang of the job */
+    int64_t started;     /* the creation that the status's attempt was started in; 0: unknown */
+    bool asked, missing; /* it is not in our list: the API server was asked for it; it has none */
+    char *pod_uid;       /* of its pod, "" when it has none that can run ranks */
+    char *pod_name;      /* of the newest pod, "" */
+    char *lost_uid;      /* the pod that was lost with its node, "" */
+    bool creating;       /* a creation is under way */
+    bool renew;          /* its pod is to be replaced */
+    bool silent;         /* its pod is to be deleted though ranks may run in it */
+    unsigned rejections; /* of its pods in a row, after the first START */
     int64_t create_after_ms; /* not before */
     bool dead;               /* it had a pod, which has ended or is gone */
     bool joined;             /* its channel is open */

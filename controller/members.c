@@ -185,6 +185,36 @@ static void member_lost(struct job *job, struct member *m)
         blame_node(job, m, m->pod->node);
 }
 
+static void asked_pod(struct controller *c, const struct apply_order *order,
+                      const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    struct member *m =
+        job && order->index < job->members_count ? &job->members[order->index] : NULL;
+    if (!m)
+        return;
+    if (answer->status == 200)
+        view_pod_answered(c, answer->object);
+    m->missing = answer->status != 200;
+    job->members_stale = true;
+    job_touch(job);
+}
+
+/* Whether the pod that the attempt was started in is surely gone. Our list may be older than the
+ * job's status (its watch is slow, or was refused): what it lacks is asked for by name first. */
+static bool is_missing(struct job *job, struct member *m)
+{
+    char name[TRAININGJOB_POD_NAME_MAX];
+    if (m->missing || !m->started || m->asked)
+        return m->missing || !m->started;
+    if (trainingjob_pod_name(job->name, m->role, m->slot, m->started, name, NULL) < 0)
+        return true;
+    m->asked = true;
+    apply_for_job(job, (struct apply_target){.resource = KUBE_POD, .name = name},
+                  (struct apply_order){.verb = "GET", .index = m->slot, .done = asked_pod});
+    return false;
+}
+
 static void member_refresh(struct job *job, struct member *m)
 {
     if (member_has_pod(m)) {
@@ -205,7 +235,7 @@ static void member_refresh(struct job *job, struct member *m)
         set_string(&m->pod_uid, m->pod->uid);
         set_string(&m->pod_name, m->pod->name);
         member_lost(job, m);
-    } else if (!m->pod && job->adopting && !m->dead) {
+    } else if (!m->pod && job->adopting && !m->dead && is_missing(job, m)) {
         /* Gone while nobody led. */
         m->dead = true;
         const struct coordinator_loss loss = {

@@ -35,20 +35,28 @@ static bool is_unheard(const struct seat *s)
     return s->channel == 0 || s->suspect;
 }
 
-/* Who tells the steps may have made some that we were not told, while nothing is heard of it;
- * before the first step that is anybody. Of the others it is one more that they are not heard. */
+/* The member that tells the steps; NULL: none has told any, or its ranks have ended. */
+static const struct seat *teller(const struct coordinator *c)
+{
+    const struct seat *s = c->progress_seat != SEAT_NONE ? &c->seats[c->progress_seat] : NULL;
+    return s && s->exited < s->nproc ? s : NULL;
+}
+
+/* Who tells the steps may have made some that we were not told, while nothing is heard of it; where
+ * there is none, that is anybody: the others may be done. Of the others it is one more that they
+ * are not heard. */
 static bool is_heard(const struct coordinator *c)
 {
+    const struct seat *s = teller(c);
     if (c->phase != PHASE_STARTED)
         return false;
-    if (c->progress_seat != SEAT_NONE)
-        return !is_unheard(&c->seats[c->progress_seat]);
-    return c->connected == c->seats_count && c->suspects == 0;
+    return s ? !is_unheard(s) : c->connected == c->seats_count && c->suspects == 0;
 }
 
 void stall_restart_if_it_tells(struct coordinator *c, const struct seat *s)
 {
-    if (c->progress_seat == SEAT_NONE || c->progress_seat == seat_index(c, s))
+    const struct seat *tells = teller(c);
+    if (!tells || tells == s)
         stall_restart(c);
 }
 

@@ -135,11 +135,34 @@ static void test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_agai
     world_release(&w);
 }
 
+/* The watch of pods is behind: the attempt's pod is not in the list that a new leader has. */
+static void test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 2);
+    world_submit(&w, "a", 1, NULL);
+    w.hidden_pod = "pods/team/a-worker-0";
+    world_replace_controller(&w);
+    world_run(&w);
+    assert_int_equal(w.pods_created, 1);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    w.hidden_pod = NULL;
+    world_delete(&w, "pods/team/a-worker-0");
+    world_replace_controller(&w);
+    world_advance(&w, 60000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 2);
+    assert_int_equal(w.pods_created, 2);
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time),
         cmocka_unit_test(test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_again),
         cmocka_unit_test(test_a_gang_that_is_undone_while_it_backs_off_still_waits),
         cmocka_unit_test(test_a_pod_that_is_stranded_on_the_members_node_is_not_joined_by_another),

@@ -81,6 +81,7 @@ struct world {
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
     bool no_kubelet;             /* pods stay pending */
+    const char *hidden_pod;      /* lists lack it, NULL: none */
     bool late_phase;             /* containers end, the pod's phase does not say so yet */
     bool takes_orders;           /* launchers know CHECKPOINT_NOW and EXAMINE ... */
     uint32_t asking, caught;     /* ... and answer so */

@@ -220,7 +220,8 @@ static void serve_list(struct world *w, uint64_t id, const struct target *t)
     cJSON *items = json_set_array(list, "items");
     HASH_ITER(hh, w->objects, o, next)
     if (strncmp(o->key, t->plural, length) == 0 && o->key[length] == '/' &&
-        is_selected(selected_by(t->query), o->json))
+        is_selected(selected_by(t->query), o->json) &&
+        !(w->hidden_pod && strcmp(w->hidden_pod, o->key) == 0))
         json_append(items, json_copy(o->json));
     answer_json(w, id, 200, list);
 }

@@ -164,6 +164,24 @@ static void test_a_member_that_is_not_heard_while_the_others_stand_still_is_blam
     stage_release(&s);
 }
 
+/* The ranks that tell the steps are done, and so may be those that nothing is heard of. */
+static void test_who_is_done_makes_no_step_and_does_not_hang(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 2, 1, with_timeouts);
+    stage_progress(&s, 0, 7);
+    stage_close(&s, 1);
+    s.channels[1] = 0;
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 99000);
+    advance(&s, 200000);
+    assert_null(stage_find(&s, COORDINATOR_EXAMINING, 0));
+    stage_hello(&s, 1, RENDEZVOUS_STATE_RUNNING, s.attempt);
+    advance(&s, 60000);
+    assert_non_null(stage_find(&s, COORDINATOR_EXAMINING, 0)); /* it does not end */
+    stage_release(&s);
+}
+
 static void test_who_does_not_answer_is_not_waited_for_for_ever(void **state)
 {
     (void)state;
@@ -299,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_before_the_first_step_another_limit_holds),
         cmocka_unit_test(test_a_step_during_the_examination_ends_it),
         cmocka_unit_test(test_a_member_that_is_away_may_have_made_steps),
+        cmocka_unit_test(test_who_is_done_makes_no_step_and_does_not_hang),
         cmocka_unit_test(test_a_member_of_which_nothing_is_heard_may_have_made_steps),
         cmocka_unit_test(test_a_member_that_is_not_heard_while_the_others_stand_still_is_blamed),
         cmocka_unit_test(test_who_does_not_answer_is_not_waited_for_for_ever),
