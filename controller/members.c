@@ -185,6 +185,21 @@ static void member_lost(struct job *job, struct member *m)
         blame_node(job, m, m->pod->node);
 }
 
+/* The status promises another node than the pod is on: it was to move, and whoever wanted that is
+ * gone. It stays, and its place is where it is. */
+static void follow_pod(struct job *job, struct member *m)
+{
+    if (!m->node || !*m->pod->node || m->renew || m->silent || m->pod->deleting ||
+        job->ledger != JOB_LEDGER_HOLDS || job->leaves_ledger || strcmp(m->node, m->pod->node) == 0)
+        return;
+    job_log(job, MLT_LOG_WARNING, "pod is on another node role=%s index=%u node=%s placement=%s",
+            m->role, m->slot, m->pod->node, m->node);
+    set_string(&m->node, m->pod->node);
+    job_ledger_holds(job);
+    job_write_placement(job);
+    job_lazy(job, JOB_PHASE_WRITE_MS);
+}
+
 static void asked_pod(struct controller *c, const struct apply_order *order,
                       const struct apply_answer *answer)
 {
@@ -219,6 +234,7 @@ static void member_refresh(struct job *job, struct member *m)
 {
     if (member_has_pod(m)) {
         m->dead = false;
+        follow_pod(job, m);
         if (strcmp(m->pod_uid, m->pod->uid) == 0)
             return;
         set_string(&m->pod_uid, m->pod->uid);

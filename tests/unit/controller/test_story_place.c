@@ -157,11 +157,32 @@ static void test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time(voi
     world_release(&w);
 }
 
+/* The status was to move it; who wanted that has gone before it deleted the pod. */
+static void test_the_place_of_a_pod_is_where_it_is(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 2, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 2000);
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"status\":{\"placement\":{\"workers\":\"node002\"}}}");
+    world_replace_controller(&w);
+    world_advance(&w, 12000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_string_equal(world_status(&w, "a", "placement.workers"), "node001");
+    world_submit(&w, "b", 1, NULL);
+    assert_string_equal(world_status(&w, "b", "placement.workers"), "node002");
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_the_place_of_a_pod_is_where_it_is),
         cmocka_unit_test(test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time),
         cmocka_unit_test(test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_again),
         cmocka_unit_test(test_a_gang_that_is_undone_while_it_backs_off_still_waits),
