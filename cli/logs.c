@@ -18,6 +18,11 @@
     ((size_t)1024 * 1024 * 1024) /* held to be sorted; more is cut, and said so \
                                   */
 
+/* A container that has run and ended within a second or so: its kubelet has not said yet that it
+ * was started, and so the API server refuses its log. 5 s in all. */
+#define NOT_YET_ROUNDS 20
+#define NOT_YET_MS 250
+
 struct options {
     struct cli_target target;
     const char *name;
@@ -116,7 +121,9 @@ struct pod_text {
     char *name;
     struct mlt_text text;
     struct collection *all;
-    bool ended;
+    const char *container;     /* of the pod */
+    struct log_stream *stream; /* NULL: none was begun, or it is to be begun again */
+    bool not_yet;
 };
 
 struct collection {
@@ -149,7 +156,7 @@ static void collect_end(void *arg, bool not_yet, const char *error)
     struct pod_text *pod = arg;
     if (error && !not_yet)
         (void)cli_fail(0, "%s: %s", pod->name, error);
-    pod->ended = true;
+    pod->not_yet = not_yet;
     pod->all->waiting--;
     if (pod->all->waiting == 0)
         uv_stop(&pod->all->cli->loop);
@@ -207,36 +214,63 @@ static void print_collection(const struct options *o, struct collection *all)
         say_nothing_found(o);
 }
 
-static int collect(struct cli *c, const struct options *o, const cJSON *pods)
+/* Asks for the logs that have not been had yet; true when some are still not to be had. */
+static bool collect_round(struct collection *all)
 {
     static const struct log_stream_ops ops = {.line = collect_line, .end = collect_end};
     static const struct log_stream_options options = {.timestamps = true, .tail_lines = -1};
+    struct cli *c = all->cli;
+    bool missing = false;
+    for (int i = 0; i < all->pods_count; i++) {
+        struct pod_text *pod = &all->pods[i];
+        if (pod->stream)
+            continue;
+        all->waiting++;
+        pod->stream =
+            log_stream_new(c, c->namespace_, pod->name, pod->container, &options, &ops, pod);
+    }
+    if (all->waiting)
+        (void)uv_run(&c->loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < all->pods_count; i++) {
+        struct pod_text *pod = &all->pods[i];
+        if (!pod->not_yet)
+            continue;
+        log_stream_free(steal_ptr(&pod->stream));
+        missing = true;
+    }
+    return missing;
+}
+
+/* Whether every pod of the job has run, whatever its kubelet has said by now. */
+static bool all_have_run(const cJSON *job)
+{
+    const char *phase = json_string(job, "status.phase", "");
+    return json_integer(job, "status.attempt", 0) > 0 &&
+           (strcmp(phase, "Running") == 0 || strcmp(phase, "Succeeded") == 0);
+}
+
+static int collect(struct cli *c, const struct options *o, const cJSON *job, const cJSON *pods)
+{
     struct collection all = {.cli = c};
-    int count = cJSON_GetArraySize(pods);
-    all.pods = mlt_calloc((size_t)count + 1, sizeof *all.pods);
-    struct log_stream **streams = mlt_calloc((size_t)count + 1, sizeof(struct log_stream *));
+    int rounds = all_have_run(job) ? NOT_YET_ROUNDS : 1;
+    all.pods = mlt_calloc((size_t)cJSON_GetArraySize(pods) + 1, sizeof *all.pods);
     const cJSON *pod;
     cJSON_ArrayForEach(pod, pods)
     {
-        struct pod_text *text = &all.pods[all.pods_count];
+        struct pod_text *text = &all.pods[all.pods_count++];
         text->name = mlt_strdup(json_string(pod, "metadata.name", ""));
+        text->container = json_string(trainingjob_trainer(pod), "name", TRAININGJOB_TRAINER);
         text->all = &all;
         mlt_text_init(&text->text, LOG_BYTES_MAX);
-        all.waiting++;
-        streams[all.pods_count++] =
-            log_stream_new(c, c->namespace_, text->name,
-                           json_string(trainingjob_trainer(pod), "name", TRAININGJOB_TRAINER),
-                           &options, &ops, text);
     }
-    if (all.waiting)
-        (void)uv_run(&c->loop, UV_RUN_DEFAULT);
+    while (collect_round(&all) && --rounds > 0)
+        uv_sleep(NOT_YET_MS);
     print_collection(o, &all);
     for (int i = 0; i < all.pods_count; i++) {
-        log_stream_free(streams[i]);
+        log_stream_free(all.pods[i].stream);
         free(all.pods[i].name);
         mlt_text_release(&all.pods[i].text);
     }
-    free(streams);
     free(all.pods);
     free(all.entries);
     return all.cut ? cli_fail(CLI_FAILED, "the logs are larger than %zu bytes and were cut",
@@ -324,7 +358,7 @@ static int logs(struct cli *c, struct options *o)
     if (cJSON_GetArraySize(items) == 0)
         return cli_fail(CLI_FAILED, "%s has no pods (phase %s)", o->name,
                         json_string(job, "status.phase", "Pending"));
-    return collect(c, o, items);
+    return collect(c, o, job, items);
 }
 
 int cli_logs(int argc, char **argv)
