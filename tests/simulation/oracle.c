@@ -408,19 +408,6 @@ static void check_placed(struct sim *s, const cJSON *pod)
         sim_violated(s, sentence, "%s", text(pod, "metadata.name"));
 }
 
-/* Known, see README.md: a controller that starts after a pod was deleted blames the slot's former
- * pod, if that is still there and had failed, a second time. */
-static void forgive_former(struct sim *s, const cJSON *pod)
-{
-    struct sim_job *job = owner_of(s, pod);
-    API_EACH(s, o, "pods")
-    if (job && owner_of(s, o->json) == job && has_ended(o->json) &&
-        strcmp(text(o->json, "metadata.labels[mltrain.io/index]"),
-               text(pod, "metadata.labels[mltrain.io/index]")) == 0)
-        oracle_own_failure(job, (uint64_t)json_integer(api_object(s, "trainingjobs", job->name),
-                                                       "status.attempt", 0));
-}
-
 void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, const cJSON *now)
 {
     if (strncmp(key, "trainingjobs/", 13) == 0)
@@ -430,8 +417,6 @@ void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, 
         check_one_pod_each(s, now);
         check_placed(s, now);
     }
-    if (strncmp(key, "pods/", 5) == 0 && before && !now)
-        forgive_former(s, before);
 }
 
 /* ---- after every event ---- */

@@ -608,8 +608,8 @@ static void check_recorded(struct sim *s, const struct sim_job *job)
         sim_violated(s, sentence, "%s: attempt %" PRIu64, job->name, l->attempt);
 }
 
-/* A look a second, its time, and the way to the controller: of what ranks that nobody can stop (their
- * node is cut off) complete meanwhile, nobody knows sooner. */
+/* A look a second, its time, and the way to the controller: of what ranks that nobody can stop
+ * (their node is cut off) complete meanwhile, nobody knows sooner. */
 #define LOOKED_MS 3000
 
 static void check_newest(struct sim *s, const struct sim_job *job, int64_t resume)
@@ -670,6 +670,7 @@ void rules_spawned(struct sim *s, const struct sim_launcher *launcher)
         l->spawned_ms = s->now_ms;
         l->ends = l->hung = 0;
         memcpy(l->former, l->uids, sizeof l->former);
+        memset(l->uids, 0, sizeof l->uids); /* not every pod may hear of the START */
         check_waited(s, job);
     }
     if (attempt == l->attempt) {

@@ -326,8 +326,8 @@ void oracle_ranks_killed(struct sim *s, const struct sim_launcher *l)
     const struct sim_world *w = world_find(s, l->world);
     const struct sim_job *job = l->job;
     const struct sim_facts *f = &job->facts;
-    if (!w || !any_alive(l) || job->deleted || !w->running || w->broken || w->done || w->hung ||
-        f->stop_ms < 0 || f->stop_now || job->deadline_s || w->shocks != f->shocks ||
+    if (!w || !any_alive(l) || !w->running || w->broken || w->done || w->hung || f->stop_ms < 0 ||
+        f->stop_now || job->deadline_s || w->shocks != f->shocks ||
         f->failed_attempt >= w->attempt || !clocks_agree(s))
         return;
     int64_t end_ms = f->stop_ms + job->grace_s * 1000;
