@@ -44,7 +44,6 @@ certificate() {
 
 # kubeconfig FILE CERTIFICATE SERVER: everything inside, so that the file can be copied
 kubeconfig() {
-  local data
   data() { base64 -w0 <"$pki/$1"; }
   cat >"$1" <<YAML
 apiVersion: v1
