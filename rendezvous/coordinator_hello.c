@@ -92,7 +92,10 @@ static void hello_while_started(struct coordinator *c, struct seat *s,
         seat_send_start(c, s); /* the first one was lost on its way */
         return;
     }
-    seat_take_launcher_lost(c, s, now_ms);
+    if (!s->seen && m->hello.terminating && !past->alive)
+        seat_take_never_started(c, s, now_ms);
+    else
+        seat_take_launcher_lost(c, s, now_ms);
     stop_stray(c, s, past);
 }
 

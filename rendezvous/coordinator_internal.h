@@ -263,6 +263,8 @@ void seat_take_stopped(struct coordinator *c, struct seat *s);
 void seat_take_lost(struct coordinator *c, struct seat *s, const struct coordinator_loss *loss,
                     int64_t now_ms);
 void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_ms);
+/* The kubelet ends its pod, and it comes back without ever having got the START: nobody's fault. */
+void seat_take_never_started(struct coordinator *c, struct seat *s, int64_t now_ms);
 /* Ends RUNNING: what is left of its ranks is gone. */
 void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state state);
 void seat_begin_running(struct coordinator *c, struct seat *s);

@@ -347,6 +347,14 @@ void seat_take_launcher_lost(struct coordinator *c, struct seat *s, int64_t now_
     lose(c, s, &f, SEAT_JOINED);
 }
 
+void seat_take_never_started(struct coordinator *c, struct seat *s, int64_t now_ms)
+{
+    struct failure f = loss_of(c, s, now_ms);
+    f.infrastructure = true;
+    failure_words(c, &f, "its pod is being terminated, and START had not reached it");
+    lose(c, s, &f, SEAT_JOINED);
+}
+
 /* ---- the end of an attempt ---- */
 
 static void give_verdict(struct coordinator *c)

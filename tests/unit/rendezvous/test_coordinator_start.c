@@ -411,9 +411,35 @@ static void test_a_job_that_rank_0_completed_is_not_begun_again_by_a_new_leader(
     stage_release(&s);
 }
 
+/* Its channel was cut without a word, and then its pod was deleted: it had never begun. */
+static void test_a_pod_that_is_ended_before_its_start_came_is_nobodys_fault(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    stage_started(&s, 0, 900);
+    stage_close(&s, 1);
+    struct rendezvous_message hello = stage_hello_message(&s, 1, RENDEZVOUS_STATE_IDLE, 0);
+    hello.hello.terminating = true;
+    s.channels[1] = ++s.next_channel;
+    stage_say(&s, 1, &hello);
+    const struct stage_output *trigger = stage_find(&s, COORDINATOR_TRIGGER, 0);
+    assert_non_null(trigger);
+    assert_non_null(strstr(trigger->words, "START had not reached it"));
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_KILLED_BY_US, 0, 9, 100);
+    stage_stopped(&s, 0);
+    const struct stage_output *verdict = stage_find(&s, COORDINATOR_VERDICT, 0);
+    assert_non_null(verdict);
+    assert_true(verdict->out.verdict.infrastructure);
+    stage_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_pod_that_is_ended_before_its_start_came_is_nobodys_fault),
         cmocka_unit_test(test_start_goes_out_only_when_every_member_is_ready),
         cmocka_unit_test(test_welcome_tells_the_next_attempt_and_who_watches_checkpoints),
         cmocka_unit_test(test_ranks_follow_roles_and_slots_and_nothing_else),
