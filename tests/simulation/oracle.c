@@ -477,6 +477,8 @@ static void check_end(struct sim *s, const struct sim_job *job)
         right = true;
     else if (!well && rules_explain_end(s, job, reason))
         right = true;
+    else if (!well && strcmp(reason, "Poisoned") == 0)
+        right = true; /* check_poisoned() has looked at it */
     else if (!well && strcmp(reason, "BackoffLimitExceeded") == 0) /* and check_cost() */
         right = json_integer(object, "status.restartsCharged", 0) == job->backoff_limit;
     else if ((job->wish == WISH_CRASH && job->on_signal != 1) || job->deleted)
