@@ -5,6 +5,10 @@
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/faults_common.sh
 . "$MLTRAIN_SOURCE_DIR/tests/kubernetes/faults_common.sh"
+# shellcheck source=tests/kubernetes/faults_api.sh
+. "$MLTRAIN_SOURCE_DIR/tests/kubernetes/faults_api.sh"
+# shellcheck source=tests/kubernetes/faults_control.sh
+. "$MLTRAIN_SOURCE_DIR/tests/kubernetes/faults_control.sh"
 
 again="Running Restarting Starting Running"
 in_place="Running( Restarting)? Starting Running" # within a tenth of a second nobody needs to see it
@@ -149,7 +153,12 @@ leader_paused() {
   [ "$(moved gang)" = 1 ] && runs gang $((attempt + 1)) || fail "who was paused has disturbed the job"
 }
 
-faults=(rank_killed out_of_memory pod_deleted pod_evicted pod_rejected node_drained node_gone leader_killed leader_paused)
+faults=(
+  rank_killed out_of_memory pod_deleted pod_evicted pod_rejected node_drained node_gone leader_killed leader_paused
+  image_missing launcher_image_missing template_refused quota_exceeded limited pod_security secret_missing config_map_missing
+  namespace_deleted deleted_in_background deleted_in_foreground deleted_as_orphans
+  rights_taken api_server_restarted etcd_compacted webhook_times_out webhook_mutates channel_cut_before channel_cut_later
+)
 
 [ "${1:-}" != --list ] || { printf '%s\n' "${faults[@]}"; exit 0; }
 [ $# -gt 0 ] || set -- "${faults[@]}"

@@ -59,7 +59,8 @@ YAML
 field() { k get trainingjob "$1" -o jsonpath="{$2}" 2>/dev/null; }
 number() { local n; n=$(field "$1" "$2"); echo "${n:-0}"; }
 is() { [ "$(field "$1" "$2")" = "$3" ]; }
-reason_is() { is "$1" ".status.conditions[?(@.type==\"$2\")].reason" "$3"; }
+# reason_is JOB CONDITION PATTERN
+reason_is() { field "$1" ".status.conditions[?(@.type==\"$2\")].reason" | grep -qxE "$3"; }
 # words_have JOB CONDITION PATTERN: its sentence does
 words_have() { field "$1" ".status.conditions[?(@.type==\"$2\")].message" | grep -qE -- "$3"; }
 # tells JOB CONDITION REASON PATTERN
@@ -191,6 +192,11 @@ cluster_folder() { kubernetes status | sed -n 's/^folder: //p'; }
 restore() {
   local node
   [ -z "${stopped:-}" ] || signal CONT "$stopped"
+  [ -z "${hidden:-}" ] || show_launcher
+  [ -z "${taken:-}" ] || give_rights
+  [ ! -e webhook.pid ] || webhook_down
+  kubernetes start apiserver
+  mend
   for node in node-2 node-3 node-4; do
     k uncordon $node
     kubernetes exec ip link set $node up
