@@ -142,8 +142,8 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->stall_ms = config->stall_ms;
     c->startup_ms = config->startup_ms;
     c->step_ms = now_ms;
-    c->newest_checkpoint =
-        config->newest_checkpoint > 0 ? config->newest_checkpoint : RENDEZVOUS_NO_STEP;
+    if (config->newest_checkpoint > 0)
+        c->complete.step[c->complete.count++] = config->newest_checkpoint;
     c->attempt = config->attempt;
     c->next_attempt = config->attempt + 1;
     c->phase = config->adopt ? PHASE_ADOPTING : PHASE_GATHERING;

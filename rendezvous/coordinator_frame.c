@@ -35,8 +35,7 @@ static void take_progress(struct coordinator *c, const struct seat *s,
 
 static void take_checkpoints(struct coordinator *c, struct rendezvous_message *m)
 {
-    c->newest_checkpoint =
-        m->checkpoint.checkpoints_count ? m->checkpoint.checkpoints[0].step : RENDEZVOUS_NO_STEP;
+    save_note_checkpoints(c, m->checkpoint.checkpoints, m->checkpoint.checkpoints_count);
     struct output *o = output_add(c, COORDINATOR_CHECKPOINT);
     if (!o)
         return;

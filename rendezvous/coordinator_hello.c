@@ -218,7 +218,7 @@ static void report_checkpoints(struct coordinator *c, struct rendezvous_message 
 {
     if (m->hello.checkpoints_count == 0)
         return;
-    c->newest_checkpoint = m->hello.checkpoints[0].step;
+    save_note_checkpoints(c, m->hello.checkpoints, m->hello.checkpoints_count);
     struct output *o = output_add(c, COORDINATOR_CHECKPOINT);
     if (!o)
         return;

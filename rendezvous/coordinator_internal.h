@@ -112,6 +112,12 @@ struct channel_slot {
     uint32_t seat;
 };
 
+/* Of checkpoints. */
+struct steps {
+    int64_t step[RENDEZVOUS_CHECKPOINTS_MAX];
+    uint32_t count;
+};
+
 struct coordinator {
     char *job;
     uint64_t lease_transitions;
@@ -156,16 +162,20 @@ struct coordinator {
     char exit_reason[RENDEZVOUS_REASON_MAX];
 
     struct {
-        bool active;           /* STOPPING, and the ranks still have time to save */
-        bool confirmed;        /* all members agreed to `step` */
-        bool told;             /* a rank has got the signal, or was told to save */
-        unsigned rounds;       /* of proposals */
-        int64_t step;          /* proposed */
-        int64_t newest_before; /* checkpoint, when the order came; or RENDEZVOUS_NO_STEP */
+        bool active;     /* STOPPING, and the ranks still have time to save */
+        bool confirmed;  /* all members agreed to `step` */
+        bool told;       /* a rank has got the signal, or was told to save */
+        unsigned rounds; /* of proposals */
+        int64_t step;    /* proposed */
+        /* When the order came: the checkpoints that were complete, and still are; and the newest of
+         * them that the job would have resumed from, or RENDEZVOUS_NO_STEP. */
+        struct steps before;
+        int64_t newest_before;
         int64_t deadline_ms;
     } save;
-    int64_t newest_checkpoint; /* complete, as last told; or RENDEZVOUS_NO_STEP */
-    int64_t step_ms;           /* when the attempt started, was adopted, or made its last step */
+    struct steps complete;    /* checkpoints, as last told, newest first */
+    struct steps passed_over; /* those that were newer than what the START resumes from */
+    int64_t step_ms;          /* when the attempt started, was adopted, or made its last step */
     bool examining;
     int64_t examine_until_ms;
 
@@ -289,6 +299,9 @@ void save_take_answer(struct coordinator *c, struct seat *s,
 void save_note_failure(struct coordinator *c, bool by_us, const char *words);
 /* Ends the waiting when there is nothing to wait for any more. */
 void save_check(struct coordinator *c);
+void save_note_checkpoints(struct coordinator *c, const struct rendezvous_checkpoint *checkpoints,
+                           uint32_t count);
+void save_note_start(struct coordinator *c, int64_t resume_step);
 
 /* coordinator_stall.c */
 int64_t stall_wake_ms(const struct coordinator *c);

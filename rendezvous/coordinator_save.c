@@ -14,6 +14,52 @@ static bool takes_part(const struct seat *s)
     return s->state == SEAT_RUNNING && s->takes_orders;
 }
 
+/* ---- checkpoints ---- */
+
+static bool holds(const struct steps *s, int64_t step)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->step[i] == step)
+            return true;
+    return false;
+}
+
+static void add(struct steps *s, int64_t step)
+{
+    if (s->count < RENDEZVOUS_CHECKPOINTS_MAX)
+        s->step[s->count++] = step;
+}
+
+/* Those of `s` that `other` holds as well, or does not hold. */
+static struct steps filter(const struct steps *s, const struct steps *other, bool held)
+{
+    struct steps ret = {.count = 0};
+    for (uint32_t i = 0; i < s->count; i++)
+        if (holds(other, s->step[i]) == held)
+            add(&ret, s->step[i]);
+    return ret;
+}
+
+void save_note_checkpoints(struct coordinator *c, const struct rendezvous_checkpoint *checkpoints,
+                           uint32_t count)
+{
+    c->complete.count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        add(&c->complete, checkpoints[i].step);
+    /* What was complete and is not any more is being saved anew. */
+    c->save.before = filter(&c->save.before, &c->complete, true);
+}
+
+void save_note_start(struct coordinator *c, int64_t resume_step)
+{
+    c->passed_over.count = 0;
+    for (uint32_t i = 0; i < c->complete.count; i++)
+        if (c->complete.step[i] > resume_step)
+            add(&c->passed_over, c->complete.step[i]);
+}
+
+/* ---- the order ---- */
+
 /* Until the ranks are stopped in any case. */
 static uint32_t left_ms(const struct coordinator *c)
 {
@@ -71,7 +117,9 @@ void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, in
     c->save.active = true;
     c->save.told = c->was_stopping;
     c->save.rounds = 0;
-    c->save.newest_before = c->newest_checkpoint;
+    c->save.before = c->complete;
+    const struct steps used = filter(&c->complete, &c->passed_over, false);
+    c->save.newest_before = used.count ? used.step[0] : RENDEZVOUS_NO_STEP;
     c->save.deadline_ms = now_ms + grace_ms;
     propose(c, RENDEZVOUS_NO_STEP);
     /* Launchers of an earlier release know only STOP. */
@@ -109,6 +157,8 @@ static void take_up(struct coordinator *c, int64_t step)
 {
     c->save.step = step;
     c->save.confirmed = false;
+    const struct steps this_one = {.step = {step}, .count = 1};
+    c->save.before = filter(&c->save.before, &this_one, false);
     if (c->save.newest_before == step)
         c->save.newest_before = step - 1;
     for (uint32_t i = 0; i < c->seats_count; i++)
@@ -162,14 +212,20 @@ static void end(struct coordinator *c, uint32_t grace_ms, const char *words, int
 }
 
 /* The checkpoint that is waited for: of ranks with libmltrain the agreed one, else any newer one.
- */
-static bool is_saved(const struct coordinator *c, const struct answers *a)
+ * Newer than what the job would have resumed from: one that was given up, and lies behind the steps
+ * that are made now, may well have a higher number. RENDEZVOUS_NO_STEP: it is not complete. */
+static int64_t find_saved(const struct coordinator *c, const struct answers *a)
 {
-    if (c->newest_checkpoint <= c->save.newest_before)
-        return false;
-    if (a->asking == 0)
-        return a->missing == 0; /* who has not answered may have ranks that ask */
-    return c->save.confirmed && c->newest_checkpoint >= c->save.step;
+    /* Who has not answered may have ranks that ask. */
+    if (a->asking > 0 ? !c->save.confirmed : a->missing > 0)
+        return RENDEZVOUS_NO_STEP;
+    for (uint32_t i = 0; i < c->complete.count; i++) {
+        int64_t step = c->complete.step[i];
+        bool waited_for = a->asking > 0 ? step >= c->save.step : step > c->save.newest_before;
+        if (waited_for && !holds(&c->save.before, step))
+            return step;
+    }
+    return RENDEZVOUS_NO_STEP;
 }
 
 void save_note_failure(struct coordinator *c, bool by_us, const char *words)
@@ -190,9 +246,10 @@ void save_check(struct coordinator *c)
     struct answers a = count_answers(c);
     uint32_t left = left_ms(c);
     bool able = a.asking > 0 || a.caught > 0 || c->has_checkpoints;
-    if (is_saved(c, &a)) {
+    int64_t saved = find_saved(c, &a);
+    if (saved != RENDEZVOUS_NO_STEP) {
         uint32_t grace = left < SAVED_GRACE_MS ? left : SAVED_GRACE_MS;
-        end(c, a.caught > 0 ? grace : 0, "a newer checkpoint is complete", c->newest_checkpoint);
+        end(c, a.caught > 0 ? grace : 0, "a newer checkpoint is complete", saved);
     } else if (left == 0) {
         end(c, 0, "the grace is over", RENDEZVOUS_NO_STEP);
     } else if (c->alive_ranks == 0 && c->counts[SEAT_UNKNOWN] == 0) {

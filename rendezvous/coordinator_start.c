@@ -126,6 +126,7 @@ bool coordinator_start(struct coordinator *c, uint64_t attempt, int64_t resume_s
     if (!make_start(c, resume_step, resume_path))
         return false;
     begin_attempt(c, attempt, now_ms);
+    save_note_start(c, resume_step);
     c->digest = rendezvous_start_digest(attempt, &c->start);
     for (uint32_t i = 0; i < c->seats_count; i++) {
         seat_begin_running(c, &c->seats[i]);

@@ -20,14 +20,22 @@ static void answer(struct stage *s, uint32_t slot, struct rendezvous_save_step s
     stage_say(s, slot, &m);
 }
 
-static void checkpoint(struct stage *s, int64_t step)
+/* Newest first; a 0 ends them. */
+static void checkpoints(struct stage *s, const int64_t *steps)
 {
-    struct rendezvous_checkpoint c = {.step = step, .path = "/c", .wall_ms = 1};
+    struct rendezvous_checkpoint c[RENDEZVOUS_CHECKPOINTS_MAX];
     struct rendezvous_message m = {.type = RENDEZVOUS_CHECKPOINT, .attempt = s->attempt};
-    m.checkpoint.checkpoints = &c;
-    m.checkpoint.checkpoints_count = 1;
+    m.checkpoint.checkpoints = c;
+    for (uint32_t i = 0; steps[i]; i++)
+        c[m.checkpoint.checkpoints_count++] =
+            (struct rendezvous_checkpoint){.step = steps[i], .path = "/c", .wall_ms = 1};
     m.checkpoint.torn_step = RENDEZVOUS_NO_STEP;
     stage_say(s, 0, &m);
+}
+
+static void checkpoint(struct stage *s, int64_t step)
+{
+    checkpoints(s, (const int64_t[]){step, 0});
 }
 
 static void advance(struct stage *s, int64_t ms)
@@ -262,6 +270,68 @@ static void test_a_pod_that_is_being_ended_makes_all_save_first(void **state)
     stage_release(&s);
 }
 
+/* ---- the job has gone back: steps are made again that a checkpoint is told of ---- */
+
+/* It resumes from step 1200, though 1206 is complete: that one cannot be used. */
+static void go_back(struct stage *s)
+{
+    stage_init(s, 1, 1, with_checkpoints);
+    s->takes_orders = true;
+    stage_all_ready(s);
+    checkpoints(s, (const int64_t[]){1206, 1200, 0});
+    stage_start(s);
+    stage_started(s, 0, 1);
+    stage_forget(s);
+}
+
+static void test_after_going_back_what_is_saved_ends_the_wait(void **state)
+{
+    (void)state;
+    struct stage s;
+    go_back(&s);
+    stage_progress(&s, 0, 1202);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 1204, .asking = 1});
+    assert_true(ordered(&s, 0)->confirmed);
+    checkpoints(&s, (const int64_t[]){1206, 1200, 0});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){1206, 1204, 1200, 0});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 1204);
+    stage_release(&s);
+}
+
+static void test_after_going_back_the_very_step_that_was_given_up_can_be_saved(void **state)
+{
+    (void)state;
+    struct stage s;
+    go_back(&s);
+    stage_progress(&s, 0, 1204);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 1206, .asking = 1});
+    checkpoints(&s, (const int64_t[]){1206, 1200, 0});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){1200, 0}); /* it is being written */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){1206, 1200, 0});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 1206);
+    stage_release(&s);
+}
+
+static void test_after_going_back_ranks_that_are_signalled_are_not_waited_for_in_vain(void **state)
+{
+    (void)state;
+    struct stage s;
+    go_back(&s);
+    checkpoints(&s, (const int64_t[]){1206, 1203, 1200, 0});
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .caught = 1});
+    checkpoints(&s, (const int64_t[]){1206, 1203, 1201, 1200, 0}); /* found late */
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){1206, 1204, 1203, 1201, 0});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 1204);
+    stage_release(&s);
+}
+
 static void is_adopted(struct coordinator_config *config)
 {
     config->has_checkpoints = config->adopt = config->was_stopping = true;
@@ -366,6 +436,9 @@ int main(void)
         cmocka_unit_test(test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all),
         cmocka_unit_test(test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one),
         cmocka_unit_test(test_ranks_that_catch_the_signal_have_until_a_newer_checkpoint),
+        cmocka_unit_test(test_after_going_back_what_is_saved_ends_the_wait),
+        cmocka_unit_test(test_after_going_back_the_very_step_that_was_given_up_can_be_saved),
+        cmocka_unit_test(test_after_going_back_ranks_that_are_signalled_are_not_waited_for_in_vain),
         cmocka_unit_test(test_where_nobody_can_save_nobody_waits),
         cmocka_unit_test(test_who_catches_nothing_runs_on_until_the_grace_is_over),
         cmocka_unit_test(test_a_second_order_shortens_the_wait),
