@@ -61,6 +61,7 @@ struct supervisor {
         bool confirmed; /* every member has agreed to it */
         bool signalled; /* ranks that do not ask have had their signal */
         bool answering; /* SAVE_STEP waits for CAUGHT */
+        bool owed;      /* SAVE_STEP was not said yet: for that, or for a rank that has strayed */
         uint32_t caught;
         int64_t hold_until_ms; /* those that wait for the confirmation do so until then */
     } save;
@@ -104,6 +105,8 @@ supervisor_verb supervisor_save_ordered, supervisor_caught, supervisor_reported,
     supervisor_asked_late, supervisor_unasked, supervisor_hold_over, supervisor_examine,
     supervisor_examined;
 void supervisor_forget_save(struct supervisor *s);
+/* SAVE_STEP, if it is owed and can be said now. */
+void supervisor_answer_owed(struct supervisor *s);
 
 /* supervisor_fence.c: without a controller for too long. */
 supervisor_verb supervisor_fence_time, supervisor_silence_time;

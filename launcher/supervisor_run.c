@@ -144,6 +144,7 @@ void supervisor_exited_running(struct supervisor *s, const struct supervisor_eve
     uint32_t first, last;
     note_exit(s, event, &first, &last);
     send_exits(s, first, last);
+    supervisor_answer_owed(s); /* nobody waits for the next question of one that has ended */
 }
 
 void supervisor_exited_stopping(struct supervisor *s, const struct supervisor_event *event)

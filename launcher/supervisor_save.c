@@ -7,8 +7,9 @@
  *
  * This launcher may have been stopped for a while, and its ranks wait no longer than MLTRAIN_ASK_MS
  * for an answer: what counts is what they have said since, and when, not the order in which it is
- * read. A controller may have died in the middle: to the next one's proposal the answer is what was
- * agreed to before, so that one step is saved and not two. */
+ * read. A rank that may have gone on without its answer can be anywhere: nothing is agreed to
+ * before it has asked again. A controller may have died in the middle: to the next one's proposal
+ * the answer is what was agreed to before, so that one step is saved and not two. */
 #include "launcher/supervisor_internal.h"
 
 #include <assert.h>
@@ -21,7 +22,7 @@ static void mark(uint64_t *bits, uint32_t rank)
 void supervisor_forget_save(struct supervisor *s)
 {
     s->save.step = RENDEZVOUS_NO_STEP;
-    s->save.confirmed = s->save.signalled = s->save.answering = false;
+    s->save.confirmed = s->save.signalled = s->save.answering = s->save.owed = false;
     s->save.caught = 0;
 }
 
@@ -98,6 +99,33 @@ static void send_save_step(struct supervisor *s, int64_t proposed, bool passed)
     for (uint32_t i = 0; i < s->ranks_count; i++)
         message.save_step.asking += s->ranks[i].alive && s->ranks[i].asks;
     supervisor_send(s, &message);
+    s->save.owed = false;
+}
+
+/* Whether a rank has gone on unheard: it asks again when it has read the answer that it did not
+ * wait for, at a step that we do not know yet. */
+static bool somebody_has_strayed(const struct supervisor *s)
+{
+    for (uint32_t i = 0; i < s->ranks_count; i++)
+        if (s->ranks[i].alive && s->ranks[i].asks && s->ranks[i].strayed)
+            return true;
+    return false;
+}
+
+/* Answers the newest proposal, now or as soon as it is known who catches the signal and where the
+ * ranks are. */
+static void answer_order(struct supervisor *s)
+{
+    bool agrees = s->save.step != RENDEZVOUS_NO_STEP;
+    s->save.owed = true;
+    if (!s->save.answering && !(agrees && somebody_has_strayed(s)))
+        send_save_step(s, s->save.proposed, !agrees);
+}
+
+void supervisor_answer_owed(struct supervisor *s)
+{
+    if (s->save.owed && s->state == SUPERVISOR_RUNNING)
+        answer_order(s);
 }
 
 /* Not all members will save this step: who waits for it goes on. Said at once: the others must not
@@ -132,8 +160,7 @@ static void take_proposal(struct supervisor *s, int64_t step)
 {
     /* Told again, or by a next controller, which does not know what was agreed to. */
     if (s->save.step != RENDEZVOUS_NO_STEP && step <= s->save.step) {
-        if (!s->save.answering)
-            send_save_step(s, s->save.step, false);
+        answer_order(s);
         return;
     }
     bool passed = has_passed(s, step);
@@ -141,8 +168,7 @@ static void take_proposal(struct supervisor *s, int64_t step)
     s->save.proposed = step;
     s->save.step = passed ? RENDEZVOUS_NO_STEP : step;
     answer_waiting(s, 0, passed ? INT64_MAX : step, false);
-    if (!s->save.answering)
-        send_save_step(s, step, passed);
+    answer_order(s);
 }
 
 void supervisor_save_ordered(struct supervisor *s, const struct supervisor_event *event)
@@ -176,7 +202,7 @@ void supervisor_caught(struct supervisor *s, const struct supervisor_event *even
     if (!s->save.answering)
         return;
     s->save.answering = false;
-    send_save_step(s, s->save.proposed, s->save.step == RENDEZVOUS_NO_STEP);
+    answer_order(s);
 }
 
 /* ---- libmltrain ---- */
@@ -218,8 +244,8 @@ void supervisor_asked(struct supervisor *s, const struct supervisor_event *event
     } else {
         answer(s, event->asked.rank, step, wanted);
     }
-    if (is_new && s->save.step != RENDEZVOUS_NO_STEP && !s->save.answering)
-        send_save_step(s, s->save.step, false); /* one more that asks */
+    if ((is_new && s->save.step != RENDEZVOUS_NO_STEP) || s->save.owed)
+        answer_order(s); /* one more asks, or one is heard again */
 }
 
 /* The ranks are being stopped: what they save now nobody waits for. */
@@ -233,6 +259,7 @@ void supervisor_unasked(struct supervisor *s, const struct supervisor_event *eve
 {
     assert(event->asked.rank < s->ranks_count);
     s->ranks[event->asked.rank].asks = s->ranks[event->asked.rank].waits = false;
+    supervisor_answer_owed(s);
 }
 
 void supervisor_hold_over(struct supervisor *s, const struct supervisor_event *event)

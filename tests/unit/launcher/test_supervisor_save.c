@@ -293,6 +293,8 @@ static void test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on(void 
     /* Another one, agreed to, and again it was left unasked. */
     world_forget(&w);
     order(&w, 14, false);
+    ask(&w, 0, 12);
+    expect_answers(&w, 0, 1);
     assert_false(answer_sent(&w)->passed);
     ask_long_ago(&w, 0, 13);
     expect_answers(&w, 0, 1);
@@ -305,6 +307,79 @@ static void test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on(void 
     order(&w, 18, true);
     ask(&w, 0, 18);
     expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_nothing_is_agreed_to_before_a_rank_that_has_strayed_asks_again(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask_long_ago(&w, 0, 32); /* it may be anywhere by now */
+    expect_answers(&w, 0, 1);
+    order(&w, 34, false);
+    caught(&w, 0);
+    assert_null(answer_sent(&w));
+    order(&w, 36, false); /* another one, and the same again */
+    order(&w, 36, false);
+    assert_null(answer_sent(&w));
+    ask(&w, 0, 38);
+    expect_answers(&w, 0, 1);
+    assert_true(answer_sent(&w)->passed);
+    assert_int_equal(answer_sent(&w)->proposed, 36);
+    assert_int_equal(answer_sent(&w)->reached, 38);
+    world_forget(&w);
+    order(&w, 46, false);
+    assert_false(answer_sent(&w)->passed);
+    order(&w, 46, true);
+    ask(&w, 0, 46);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_a_rank_that_has_strayed_and_is_not_there_yet_takes_part(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask_long_ago(&w, 0, 32);
+    expect_answers(&w, 0, 1);
+    order(&w, 36, false);
+    caught(&w, 0);
+    assert_null(answer_sent(&w));
+    ask(&w, 0, 36);
+    expect_answers(&w, 0, 0);
+    assert_false(answer_sent(&w)->passed);
+    order(&w, 36, true);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_who_has_strayed_and_asks_no_more_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 30);
+    ask_long_ago(&w, 1, 32);
+    order(&w, 34, false);
+    caught(&w, 0);
+    assert_null(answer_sent(&w));
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_UNASKED, .asked = {.rank = 1}});
+    assert_int_equal(answer_sent(&w)->asking, 1);
+    world_release(&w);
+
+    world_init(&w);
+    world_make_running(&w, 2);
+    ask(&w, 0, 30);
+    ask_long_ago(&w, 1, 32);
+    order(&w, 34, false);
+    caught(&w, 0);
+    world_rank_ends(&w, 1, 0, 0);
+    assert_int_equal(answer_sent(&w)->asking, 1);
     world_release(&w);
 }
 
@@ -502,6 +577,9 @@ int main(void)
         cmocka_unit_test(test_a_rank_that_reports_a_later_step_waits_no_longer),
         cmocka_unit_test(test_a_confirmation_that_is_read_too_late_is_none),
         cmocka_unit_test(test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on),
+        cmocka_unit_test(test_nothing_is_agreed_to_before_a_rank_that_has_strayed_asks_again),
+        cmocka_unit_test(test_a_rank_that_has_strayed_and_is_not_there_yet_takes_part),
+        cmocka_unit_test(test_who_has_strayed_and_asks_no_more_is_not_waited_for),
         cmocka_unit_test(test_nobody_waits_longer_because_others_came_later),
         cmocka_unit_test(test_a_timer_of_a_former_proposal_ends_nothing),
         cmocka_unit_test(test_a_rank_that_asks_for_the_first_time_is_counted),
