@@ -202,7 +202,8 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
     request_window_answered(&a->window, r->status, c->now_ms - r->sent_ms, c->now_ms);
     metrics_request(&c->metrics, api_verb(r->order.verb, r->order.path), r->status);
     bool wanted = !*r->order.job_uid || job_find(c, r->order.job_uid);
-    if (!r->order.try_once && wanted && kube_status_is_retryable(r->status)) {
+    bool told = r->order.tells_500 && r->status == 500;
+    if (!r->order.try_once && !told && wanted && kube_status_is_retryable(r->status)) {
         c->metrics.count[METRIC_RETRIES]++;
         r->not_before_ms =
             c->now_ms + kube_backoff_next(&r->backoff, &c->random, r->retry_after_ms);

@@ -40,6 +40,7 @@ struct apply_order {
         *job_uid;   /* whose request it is, "" for none: for `done`, and to drop it with its job */
     uint32_t index; /* for `done`: a member, a slot */
     bool try_once;  /* an event: not worth a second try */
+    bool tells_500; /* a 500 settles it: a webhook that fails is told, and who asks asks again */
     void (*done)(struct controller *c, const struct apply_order *order,
                  const struct apply_answer *answer);
 };

@@ -119,6 +119,7 @@ void submit_probe(struct job *job)
         (struct apply_order){
             .verb = "POST",
             .body = body,
+            .tells_500 = true,
             .done = probed,
         });
 }

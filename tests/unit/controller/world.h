@@ -87,6 +87,7 @@ struct world {
     uint32_t asking, caught;     /* ... and answer so */
     char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
+    bool fails_dry_run;          /* of a 500, as a webhook that does not answer makes it */
     const char *refuse_pod;      /* message of a 403 for real creations */
     const char *pod_ip;          /* of the next controllers; NULL: the usual one */
     bool has_service;            /* the channel of the next controllers has a Service */
