@@ -210,7 +210,7 @@ static void test_a_creation_of_a_former_controller_that_arrives_late_doubles_not
     unsigned tried = 0, met = 0;
     (void)state;
     for (int n = 1; n < 80; n++) {
-        for (int late = 1; late < 60; late += 14) {
+        for (int late = 1; late < 100; late += 3) {
             bool fits = drop_with_creation_under_way(&w, n, late);
             if (fits) {
                 tried++;
