@@ -20,12 +20,13 @@ static void channel_free(struct controller *c, struct channel *channel)
     free(channel);
 }
 
-/* A launcher of a job that no longer exists is told not to come back. */
+/* A launcher of a job that no longer exists is told not to come back. The job was deleted while
+ * nobody led, or the leader that let its ranks save is no more. */
 static void refuse_final(struct controller *c, uint64_t id)
 {
     struct rendezvous_message message = {
         .type = RENDEZVOUS_REFUSED,
-        .refused = {.reason = "the job does not exist any more", .final = true},
+        .refused = {.reason = "the job does not exist any more", .final = true, .gone = true},
     };
     struct mlt_text frame = MLT_TEXT_INIT(RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX);
     rendezvous_message_write(&frame, &message);

@@ -43,8 +43,8 @@ void supervisor_silence_time(struct supervisor *s, const struct supervisor_event
 void supervisor_fence_time(struct supervisor *s, const struct supervisor_event *event)
 {
     int64_t left_ms = s->heard_ms + fence_ms(s) - event->now_ms;
-    if (!fence_ms(s))
-        return;
+    if (!fence_ms(s) || s->abandoned)
+        return; /* a member of a job that is gone is given to nobody */
     if (left_ms > 0) {
         supervisor_timer(s, SUPERVISOR_TIMER_FENCE, left_ms);
         return;

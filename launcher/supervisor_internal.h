@@ -35,9 +35,10 @@ struct supervisor {
     int64_t opened_ms; /* when the channel was opened last */
     bool terminating;
     int terminating_signal;
-    bool seen;     /* some checkpoint, whole or torn, by this launcher */
-    unsigned todo; /* enum supervisor_todo */
-    uint16_t port; /* held, or 0 */
+    bool abandoned; /* the job is gone: nobody orders anything any more */
+    bool seen;      /* some checkpoint, whole or torn, by this launcher */
+    unsigned todo;  /* enum supervisor_todo */
+    uint16_t port;  /* held, or 0 */
     struct rendezvous_message welcome_message, start_message; /* type 0 before the first */
     uint64_t frames_broken;
     char refused_words[128]; /* told last, so that each reason is told once */

@@ -80,11 +80,11 @@ void supervisor_closed(struct supervisor *s, const struct supervisor_event *even
                        event->words ? event->words : "closed");
     if (s->connected && s->member.started_attempt == 0)
         supervisor_timer(s, SUPERVISOR_TIMER_JOIN, SUPERVISOR_JOIN_MS);
-    if (s->connected && s->terminating &&
+    if (s->connected && s->terminating && !s->abandoned &&
         (s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING))
         supervisor_terminate_wait(s, event->now_ms);
     s->connected = false;
-    if (s->state != SUPERVISOR_LEAVING)
+    if (s->state != SUPERVISOR_LEAVING && !s->abandoned)
         supervisor_timer(s, SUPERVISOR_TIMER_RECONNECT, member_reconnect_delay_ms(&s->member));
 }
 

@@ -144,6 +144,10 @@ void supervisor_exited_running(struct supervisor *s, const struct supervisor_eve
     uint32_t first, last;
     note_exit(s, event, &first, &last);
     send_exits(s, first, last);
+    if (s->abandoned && s->state == SUPERVISOR_RUNNING && s->alive == 0) {
+        supervisor_kill(s);
+        return;
+    }
     supervisor_answer_owed(s); /* nobody waits for the next question of one that has ended */
 }
 

@@ -185,7 +185,7 @@ void supervisor_terminate_wait(struct supervisor *s, int64_t now_ms)
 void supervisor_alone_time(struct supervisor *s, const struct supervisor_event *event)
 {
     (void)event;
-    if (s->terminating && !s->connected)
+    if (s->terminating && !s->connected && !s->abandoned)
         terminate_alone(s);
 }
 
@@ -205,6 +205,24 @@ void supervisor_ordered_exit(struct supervisor *s, const struct supervisor_event
     supervisor_leave(s, event->message->exit.code);
 }
 
+/* The job was deleted, and its controller died or was away: as when the kubelet ends the pod. What
+ * an order has begun goes on: ranks that save are not signalled. */
+static void go_on_alone(struct supervisor *s, int64_t now_ms)
+{
+    s->abandoned = true;
+    if (!s->terminating)
+        s->terminating_signal = SIGTERM;
+    s->terminating = true;
+    if (s->state == SUPERVISOR_STOPPING)
+        return; /* the grace of its order runs */
+    if (!s->grace_until_ms) {
+        s->grace_until_ms = now_ms + s->welcome_message.welcome.stop_grace_ms;
+        supervisor_timer(s, SUPERVISOR_TIMER_GRACE, s->welcome_message.welcome.stop_grace_ms);
+    }
+    if (!s->save.signalled)
+        terminate_alone(s);
+}
+
 void supervisor_refused(struct supervisor *s, const struct supervisor_event *event)
 {
     const struct rendezvous_refused *refused = &event->message->refused;
@@ -212,8 +230,11 @@ void supervisor_refused(struct supervisor *s, const struct supervisor_event *eve
         strncmp(s->refused_words, refused->reason, sizeof s->refused_words - 1) != 0)
         supervisor_log(s, "the controller refused this launcher: %s", refused->reason);
     (void)snprintf(s->refused_words, sizeof s->refused_words, "%s", refused->reason);
+    bool runs = s->alive > 0 && (s->state == SUPERVISOR_RUNNING || s->state == SUPERVISOR_STOPPING);
+    if (refused->gone && runs && s->welcome_message.welcome.stop_grace_ms > 0)
+        go_on_alone(s, event->now_ms);
     /* As one that somebody has ended: nothing is wrong with what it was told to run. */
-    if (refused->final)
+    else if (refused->final)
         supervisor_leave(s, SUPERVISOR_EXIT_TERMINATED);
 }
 

@@ -269,6 +269,8 @@ struct rendezvous_exit_order {
 struct rendezvous_refused {
     const char *reason;
     bool final; /* true: do not come back (wrong pod, finished job); false: try again */
+    bool gone;  /* appended: final, because the job does not exist any more. Nobody else runs it:
+                   ranks have the stop_signal and stop_grace_ms of WELCOME to save and end */
 };
 
 /* Any decoded message. */

@@ -221,6 +221,7 @@ static const struct message_field exit_order_fields[] = {
 static const struct message_field refused_fields[] = {
     WORDS(rendezvous_refused, reason),
     BOOLEAN(rendezvous_refused, final),
+    APPENDED(rendezvous_refused, BOOL, gone, 0, 1),
 };
 
 /* RANK_EXIT is nothing but one exit. */

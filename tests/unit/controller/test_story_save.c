@@ -242,12 +242,32 @@ test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone(void
     world_release(&w);
 }
 
+static void test_a_controller_that_dies_in_that_save_leaves_the_ranks_their_grace(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    w.slow_garbage = true;
+    world_delete(&w, "trainingjobs/team/a");
+    world_run(&w);
+    world_replace_controller(&w);
+    world_advance(&w, 5000);
+    for (int i = 0; i < 2; i++) {
+        struct world_launcher *l =
+            world_launcher_of_pod(&w, i ? "pods/team/a-worker-1" : "pods/team/a-worker-0");
+        assert_true(l->told_gone);
+        assert_int_equal(l->state, LAUNCHER_RUNNING);
+    }
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_ranks_of_a_job_that_is_deleted_save_and_are_stopped),
         cmocka_unit_test(
             test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone),
+        cmocka_unit_test(test_a_controller_that_dies_in_that_save_leaves_the_ranks_their_grace),
         cmocka_unit_test(test_a_suspension_waits_for_the_step_that_all_ranks_save),
         cmocka_unit_test(test_when_nobody_saved_in_time_the_event_says_what_is_lost),
         cmocka_unit_test(test_the_next_controller_does_not_cut_the_grace_short),

@@ -54,6 +54,7 @@ struct world_launcher {
     bool stopping;
     uint32_t stop_grace_ms; /* of the last STOP */
     bool refused;           /* comes back after a while */
+    bool told_gone;         /* that its job does not exist any more; its ranks have their grace */
     bool ignores_exit;
     bool deaf; /* its channel stands, and nothing passes */
     struct rendezvous_exit exits[8];

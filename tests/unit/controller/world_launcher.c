@@ -283,7 +283,8 @@ static void hear(struct world *w, struct world_launcher *l, const struct rendezv
         l->refused = !m->refused.final;
         if (w->verbose)
             printf("    refused: %s\n", m->refused.reason);
-        if (m->refused.final && world_object(w, l->pod))
+        l->told_gone = m->refused.gone && l->state == LAUNCHER_RUNNING;
+        if (m->refused.final && !l->told_gone && world_object(w, l->pod))
             world_pod_ends(w, l, 128 + 15);
         break;
     default:

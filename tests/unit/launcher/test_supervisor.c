@@ -512,6 +512,65 @@ static void test_sigterm_with_a_grace_of_nothing_kills_at_once(void **state)
     world_release(&w);
 }
 
+static void is_told_that_the_job_is_gone(struct world *w)
+{
+    world_receive(w, &(struct rendezvous_message){
+                         .type = RENDEZVOUS_REFUSED,
+                         .refused = {.reason = "gone", .final = true, .gone = true}});
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "closed"});
+}
+
+static void test_when_the_job_is_gone_the_ranks_have_its_signal_and_grace(void **state)
+{
+    (void)state;
+    struct world w;
+    make_running_with(&w, SIGUSR1, 20000);
+    world_happen(&w, SUPERVISOR_ON_RECONNECT_TIME);
+    w.timer[SUPERVISOR_TIMER_RECONNECT] = -1;
+    is_told_that_the_job_is_gone(&w);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 0);
+    assert_int_equal(w.signal, SIGUSR1);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 20000);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_RECONNECT], -1); /* there is nobody to ask */
+    world_rank_ends(&w, 0, 0, 0);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    world_happen(&w, SUPERVISOR_ON_LINGER_TIME);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_int_equal(w.code, 143);
+    world_release(&w);
+}
+
+static void test_when_the_job_is_gone_the_grace_of_a_stop_goes_on(void **state)
+{
+    (void)state;
+    struct world w;
+    make_running_with(&w, SIGUSR1, 20000);
+    world_stop(&w, 1, 5000, SIGUSR1);
+    w.timer[SUPERVISOR_TIMER_GRACE] = -1;
+    is_told_that_the_job_is_gone(&w);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 0);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], -1);
+    world_happen(&w, SUPERVISOR_ON_GRACE_TIME);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
+    world_rank_ends(&w, 0, 0, SIGKILL);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    world_happen(&w, SUPERVISOR_ON_LINGER_TIME);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_int_equal(w.code, 143);
+    world_release(&w);
+}
+
+static void test_when_the_job_is_gone_and_has_no_grace_its_ranks_are_killed(void **state)
+{
+    (void)state;
+    struct world w;
+    make_running_with(&w, SIGUSR1, 0);
+    is_told_that_the_job_is_gone(&w);
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_LEAVING);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
+    world_release(&w);
+}
+
 static void test_a_notice_goes_to_a_controller_that_takes_it(void **state)
 {
     (void)state;
@@ -660,6 +719,9 @@ int main(void)
         cmocka_unit_test(test_a_stop_after_sigterm_sets_the_end_of_the_grace),
         cmocka_unit_test(test_sigterm_gives_the_ranks_the_jobs_signal_and_grace),
         cmocka_unit_test(test_sigterm_with_a_grace_of_nothing_kills_at_once),
+        cmocka_unit_test(test_when_the_job_is_gone_the_ranks_have_its_signal_and_grace),
+        cmocka_unit_test(test_when_the_job_is_gone_the_grace_of_a_stop_goes_on),
+        cmocka_unit_test(test_when_the_job_is_gone_and_has_no_grace_its_ranks_are_killed),
         cmocka_unit_test(test_a_notice_goes_to_a_controller_that_takes_it),
         cmocka_unit_test(test_invariants_hold_whatever_comes),
     };

@@ -121,6 +121,25 @@ static void test_without_a_fence_no_silence_stops_a_rank(void **state)
     world_release(&w);
 }
 
+static void test_the_ranks_of_a_job_that_is_gone_have_their_grace_for_themselves(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w);
+    struct rendezvous_message welcome = world_welcome(2);
+    welcome.welcome.fence_ms = FENCE_MS;
+    welcome.welcome.stop_signal = SIGTERM;
+    welcome.welcome.stop_grace_ms = 3 * FENCE_MS;
+    world_receive(&w, &welcome);
+    world_receive(&w, &(struct rendezvous_message){
+                          .type = RENDEZVOUS_REFUSED,
+                          .refused = {.reason = "gone", .final = true, .gone = true}});
+    world_happen(&w, SUPERVISOR_ON_CLOSED);
+    wait_and_look(&w, FENCE_MS);
+    assert_int_equal(supervisor_state(w.s), SUPERVISOR_STOPPING);
+    world_release(&w);
+}
+
 /* A stopped controller closes nothing, and its kernel acknowledges what is sent. */
 static void test_a_channel_on_which_nothing_is_heard_is_made_anew_and_the_ranks_run_on(void **state)
 {
@@ -176,6 +195,7 @@ int main(void)
         cmocka_unit_test(
             test_a_new_channel_in_time_puts_it_off_an_open_one_without_a_word_does_not),
         cmocka_unit_test(test_without_a_fence_no_silence_stops_a_rank),
+        cmocka_unit_test(test_the_ranks_of_a_job_that_is_gone_have_their_grace_for_themselves),
         cmocka_unit_test(
             test_a_channel_on_which_nothing_is_heard_is_made_anew_and_the_ranks_run_on),
         cmocka_unit_test(test_ranks_that_save_by_order_are_killed_too_but_not_for_the_fences_sake),

@@ -506,6 +506,33 @@ static void welcomed_by_one_that_orders_saves(struct world *w)
     world_forget(w);
 }
 
+static void test_when_the_job_is_gone_ranks_that_save_are_left_in_peace(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    ask(&w, 0, 3);
+    order(&w, 5, false);
+    caught(&w, 0);
+    order(&w, 5, true);
+    world_receive(&w, &(struct rendezvous_message){
+                          .type = RENDEZVOUS_REFUSED,
+                          .refused = {.reason = "gone", .final = true, .gone = true}});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "closed"});
+    world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
+    expect_answers(&w, 0, 1);
+    ask(&w, 0, 5);
+    expect_answers(&w, 1, 0);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 0);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_GRACE], 20000);
+    world_rank_ends(&w, 0, 0, 0);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
+    world_release(&w);
+}
+
 static void test_sigterm_waits_for_the_controllers_order(void **state)
 {
     (void)state;
@@ -587,6 +614,7 @@ int main(void)
             test_who_caught_the_signal_is_not_signalled_again_and_its_end_is_no_failure),
         cmocka_unit_test(test_orders_of_another_attempt_are_refused),
         cmocka_unit_test(test_what_ranks_do_is_looked_at_and_told),
+        cmocka_unit_test(test_when_the_job_is_gone_ranks_that_save_are_left_in_peace),
         cmocka_unit_test(test_sigterm_waits_for_the_controllers_order),
         cmocka_unit_test(
             test_when_the_channel_breaks_meanwhile_the_next_controller_may_order_the_save),

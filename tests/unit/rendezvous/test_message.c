@@ -144,6 +144,7 @@ static const struct rendezvous_message samples[] = {
      .stop = {.reason = "rank 3 failed", .grace_ms = 30000, .signal = 15}},
     {.type = RENDEZVOUS_EXIT, .attempt = 3, .exit = {.code = 93, .reason = "done"}},
     {.type = RENDEZVOUS_REFUSED, .refused = {.reason = "wrong pod", .final = true}},
+    {.type = RENDEZVOUS_REFUSED, .refused = {.reason = "no job", .final = true, .gone = true}},
     {.type = RENDEZVOUS_CHECKPOINT_NOW,
      .attempt = 3,
      .checkpoint_now = {.step = 122,
@@ -167,7 +168,7 @@ static const struct rendezvous_message samples[] = {
 static const unsigned char *appended_widths(enum rendezvous_type type)
 {
     static const unsigned char hello[] = {1, 8, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 0},
-                               clock[] = {8, 0}, none[] = {0};
+                               clock[] = {8, 0}, refused[] = {1, 0}, none[] = {0};
     switch (type) {
     case RENDEZVOUS_HELLO:
         return hello;
@@ -176,6 +177,8 @@ static const unsigned char *appended_widths(enum rendezvous_type type)
     case RENDEZVOUS_STOPPED:
     case RENDEZVOUS_PONG:
         return clock;
+    case RENDEZVOUS_REFUSED:
+        return refused;
     default:
         return none;
     }
