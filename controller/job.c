@@ -156,6 +156,8 @@ void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
 {
     struct job *job = job_find(c, json_string(object, "metadata.uid", ""));
     bool is_new = !job;
+    if (job && job->gone && !list_round)
+        return; /* the answer to a write from before the deletion */
     if (is_new)
         job = job_new(c, object);
     else if (job->gone)
@@ -213,6 +215,7 @@ void job_end(struct job *job)
     if (!job->let_go)
         finish_let_go(job);
     channels_orphan(c, job->uid);
+    leave_ledger(job);
     event_forget_job(&c->events, job->uid);
     job_free(job);
 }

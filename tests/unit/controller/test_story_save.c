@@ -1,5 +1,7 @@
 /* Lives of jobs that save before they are stopped, and of jobs that hang. */
 #include <string.h>
+#include "controller/internal.h"
+#include "lib/base/cleanup.h"
 #include "world.h"
 
 #define WITH_CHECKPOINTS \
@@ -226,6 +228,26 @@ static void test_the_ranks_of_a_job_that_is_deleted_save_and_are_stopped(void **
     world_release(&w);
 }
 
+/* The answer to the last status write comes after the deletion was told. */
+static void test_a_job_that_is_gone_is_not_revived_by_an_answer_from_before(void **state)
+{
+    struct world w;
+    (void)state;
+    begin(&w, WITH_CHECKPOINTS);
+    w.slow_garbage = true;
+    cleanup_json cJSON *answer = json_copy(world_object(&w, "trainingjobs/team/a"));
+    world_delete(&w, "trainingjobs/team/a");
+    world_run(&w);
+    json_set_string(answer, "metadata.resourceVersion", "999999");
+    job_seen(w.c, answer, 0);
+    world_advance(&w, 70000);
+    assert_string_equal(json_string(world_object(&w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Failed");
+    world_submit(&w, "b", 4, NULL); /* wants all nodes */
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_release(&w);
+}
+
 static void
 test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone(void **state)
 {
@@ -265,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_ranks_of_a_job_that_is_deleted_save_and_are_stopped),
+        cmocka_unit_test(test_a_job_that_is_gone_is_not_revived_by_an_answer_from_before),
         cmocka_unit_test(
             test_nobody_waits_longer_than_the_grace_for_the_ranks_of_a_job_that_is_gone),
         cmocka_unit_test(test_a_controller_that_dies_in_that_save_leaves_the_ranks_their_grace),
