@@ -325,6 +325,17 @@ static void wait_for_next_attempt(struct job *job)
         job->next_attempt_ms = job->waiting_since_ms = job->controller->now_ms + left_ms;
 }
 
+/* Of complete checkpoints, those that are not used any more as well: what a launcher tells of them
+ * is no news. */
+static int64_t newest_known(const struct trainingjob_status *s)
+{
+    int64_t newest = s->checkpoint.step;
+    for (size_t i = 0; i < s->recovery.skipped_count; i++)
+        if (s->recovery.skipped[i] > newest)
+            newest = s->recovery.skipped[i];
+    return newest;
+}
+
 static void make_coordinator(struct job *job)
 {
     struct controller *c = job->controller;
@@ -357,7 +368,7 @@ static void make_coordinator(struct job *job)
         .startup_ms = job->tj.spec.progress.startup_timeout_seconds * 1000,
         .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
         .was_stopping = adopt && *job->draft.recovery.pending_stop,
-        .newest_checkpoint = job->draft.checkpoint.step,
+        .newest_checkpoint = newest_known(&job->draft),
     };
     job->coordinator = coordinator_new(&config, c->now_ms);
     free(members);

@@ -90,6 +90,31 @@ static void test_a_poisoned_checkpoint_gives_way_to_the_one_before_it_once(void 
     world_release(&w);
 }
 
+static void test_one_that_was_given_up_ends_no_save_under_the_next_controller(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.takes_orders = true;
+    w.caught = 1;
+    world_submit(&w, "a", 1,
+                 "{\"spec\":{\"checkpoint\":{\"path\":\"/c\",\"gracePeriodSeconds\":60}}}");
+    save_two(&w);
+    world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 1, 0, 10);
+    world_advance(&w, 200);
+    fail_at(&w, 0, 25);
+    fail_at(&w, 0, 25);
+    assert_int_equal(world_launcher(&w, "a", 0)->resume_step, 10);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_run(&w);
+    world_replace_controller(&w); /* is told of the checkpoint of step 20 */
+    world_advance(&w, 50000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_advance(&w, 15000);
+    assert_string_equal(world_phase(&w, "a"), "Suspended");
+    world_release(&w);
+}
+
 static void test_the_same_step_from_the_older_one_fails_the_job(void **state)
 {
     struct world w;
@@ -695,6 +720,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_poisoned_checkpoint_gives_way_to_the_one_before_it_once),
+        cmocka_unit_test(test_one_that_was_given_up_ends_no_save_under_the_next_controller),
         cmocka_unit_test(test_the_same_step_from_the_older_one_fails_the_job),
         cmocka_unit_test(test_a_node_is_suspected_before_the_checkpoint),
         cmocka_unit_test(test_a_rank_that_asks_to_stay_is_not_moved_for_its_checkpoint),
