@@ -174,8 +174,13 @@ static void note_save_ended(struct job *job, const struct coordinator_output *ou
     job_log(job, MLT_LOG_INFO, "save ended step=%" PRId64 " words=\"%s\"", out->step,
             out->words ? out->words : "");
     (void)snprintf(job->stop_why, sizeof job->stop_why, "%s", out->words ? out->words : "");
-    if (out->step == RENDEZVOUS_NO_STEP)
+    if (out->step == RENDEZVOUS_NO_STEP) {
+        /* Of a pod that is being ended; of a stop that was ordered it is so already. What the ranks
+         * have saved themselves is known when the launchers have looked again. */
+        job->stop_untold = true;
+        job->stop_saved = false;
         return;
+    }
     job->stop_saved = true;
     event_record(job, false, "CheckpointSaved", "step %" PRId64 " is saved: the ranks are stopped",
                  out->step);

@@ -46,6 +46,7 @@ void start_prepare(struct job *job)
     struct trainingjob_status *s = &job->draft;
     struct trainingjob_checkpoint from =
         checkpoint_choose(s, job->reports, job->reports_count, job->has_report);
+    stop_tell_saved(job); /* when a pod of the attempt before was ended */
     tell_lost(job, from.step);
     if (job->torn_step > from.step)
         event_record(job, true, "CheckpointTorn",

@@ -180,6 +180,27 @@ static void test_a_pod_that_is_ended_makes_the_gang_save_and_is_replaced_uncharg
     world_release(&w);
 }
 
+/* They save and end: what is saved is known only when the launchers have looked again. */
+static void test_ranks_that_end_by_themselves_while_a_pod_is_ended_have_saved(void **state)
+{
+    (void)state;
+    for (int saves = 0; saves < 2; saves++) {
+        struct world w;
+        begin(&w, WITH_CHECKPOINTS);
+        if (saves)
+            world_launcher(&w, "a", 0)->late_checkpoint = 120;
+        world_terminating(&w, world_launcher(&w, "a", 1));
+        world_rank_exits(&w, world_launcher(&w, "a", 1), 0, 143, 0, 1);
+        world_rank_exits(&w, world_launcher(&w, "a", 0), 0, 143, 0, 2);
+        world_delete(&w, "pods/team/a-worker-1");
+        world_advance(&w, 5000);
+        assert_string_equal(world_phase(&w, "a"), "Running");
+        assert_int_equal(world_has_event(&w, "CheckpointSaved"), saves);
+        assert_int_equal(world_has_event(&w, "StepsLost"), !saves);
+        world_release(&w);
+    }
+}
+
 static void test_a_hung_job_restarts_and_says_who_was_at_fault(void **state)
 {
     struct world w;
@@ -300,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_a_cancellation_turns_from_graceful_to_now),
         cmocka_unit_test(test_the_next_controller_goes_on_with_the_save),
         cmocka_unit_test(test_a_pod_that_is_ended_makes_the_gang_save_and_is_replaced_uncharged),
+        cmocka_unit_test(test_ranks_that_end_by_themselves_while_a_pod_is_ended_have_saved),
         cmocka_unit_test(test_a_hung_job_restarts_and_says_who_was_at_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
