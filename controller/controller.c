@@ -324,6 +324,15 @@ void controller_took(struct controller *c, int64_t us)
     metrics_took(&c->metrics, us);
 }
 
+/* Without a look at what it points to: it may be freed. */
+static bool is_known_pod(const struct job *job, const struct view_pod *pod)
+{
+    const struct view_pod *p = job_pods(job);
+    while (pod && p && p != pod)
+        p = p->next_of_job;
+    return !pod || p;
+}
+
 void controller_check(const struct controller *c)
 {
     assert(c->apply.in_flight_count <= CONTROLLER_IN_FLIGHT_MAX);
@@ -336,8 +345,10 @@ void controller_check(const struct controller *c)
         assert(!job->sent_attempt || (int64_t)job->sent_attempt <= job->saved.attempt ||
                job->gate_seq != job->gate_saved);
         unsigned creating = 0;
-        for (uint32_t i = 0; i < job->members_count; i++)
+        for (uint32_t i = 0; i < job->members_count; i++) {
             creating += job->members[i].creating;
+            assert(is_known_pod(job, job->members[i].pod));
+        }
         assert(creating <= job->creations);
     }
 }

@@ -106,8 +106,18 @@ static void job_set_remove(struct view *v, struct view_pod *p)
     }
 }
 
+/* Members are brought up to date at the end of a step, and while nobody may act not even then. */
+static void forget_members(struct controller *c, const struct view_pod *p)
+{
+    struct job *job = *p->job_uid ? job_find(c, p->job_uid) : NULL;
+    for (uint32_t i = 0; job && i < job->members_count; i++)
+        if (job->members[i].pod == p)
+            job->members[i].pod = NULL;
+}
+
 static void pod_gone(struct controller *c, struct view_pod *p)
 {
+    forget_members(c, p);
     HASH_DEL(c->view.pods, p);
     ledger_pod_gone(c->ledger, p->namespace_, p->name, p->uid, c->now_ms);
     if (*p->job_uid) {

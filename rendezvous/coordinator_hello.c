@@ -267,6 +267,8 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
     stall_restart_if_it_tells(c, s);
     bool told = s->terminating;
     s->terminating = m->hello.terminating;
+    if (s->terminating && s->state == SEAT_READY) /* it was, before the kubelet came */
+        seat_set_state(c, s, SEAT_JOINED);
     if (s->terminating && !told)
         output_member(c, COORDINATOR_TERMINATING, s);
     if (c->exiting && !(s->state == SEAT_RUNNING && c->phase != PHASE_STARTED)) {

@@ -436,9 +436,34 @@ static void test_a_pod_that_is_ended_before_its_start_came_is_nobodys_fault(void
     stage_release(&s);
 }
 
+/* Its TERMINATING was lost with a channel that nobody noticed to be cut. */
+static void test_a_pod_that_is_being_ended_is_not_ready_any_more_when_it_comes_back(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    stage_started(&s, 0, 900);
+    stage_started(&s, 1, 900);
+    stage_forget(&s);
+    stage_exit(&s, 0, 0, RENDEZVOUS_CAUSE_EXITED, 1, 0, 100);
+    stage_stopped(&s, 1);
+    stage_ready(&s, 1, 2);
+    struct rendezvous_message hello = stage_hello_message(&s, 1, RENDEZVOUS_STATE_READY, 2);
+    hello.hello.terminating = true;
+    s.channels[1] = ++s.next_channel;
+    stage_say(&s, 1, &hello); /* and the coordinator's invariants hold */
+    stage_stopped(&s, 0);
+    stage_ready(&s, 0, 2);
+    assert_null(stage_find(&s, COORDINATOR_GANG_READY, 0));
+    stage_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_pod_that_is_being_ended_is_not_ready_any_more_when_it_comes_back),
         cmocka_unit_test(test_a_pod_that_is_ended_before_its_start_came_is_nobodys_fault),
         cmocka_unit_test(test_start_goes_out_only_when_every_member_is_ready),
         cmocka_unit_test(test_welcome_tells_the_next_attempt_and_who_watches_checkpoints),
