@@ -111,6 +111,12 @@ cJSON *api_object(struct sim *s, const char *plural, const char *name)
     return o ? o->json : NULL;
 }
 
+int64_t api_leader(struct sim *s)
+{
+    const struct sim_object *lease = object_find(s, "leases/mltrain-system/mltrain-controller");
+    return lease ? json_integer(lease->json, "spec.leaseTransitions", 0) : -1;
+}
+
 static void mirror_event(struct sim *s, const char *plural, cJSON *event)
 {
     char key[256];
@@ -129,6 +135,8 @@ static void mirror_event(struct sim *s, const char *plural, cJSON *event)
         o = mlt_calloc(1, sizeof *o);
         o->key = mlt_strdup(key);
         HASH_ADD_KEYPTR(hh, s->objects, o->key, strlen(o->key), o);
+        o->late = s->asker_gone;
+        o->leader = api_leader(s);
     }
     o->json = deleted ? NULL : json;
     if (deleted) {

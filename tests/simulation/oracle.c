@@ -357,19 +357,28 @@ static bool is_well(struct sim *s, const cJSON *pod)
     return false;
 }
 
+/* Its gang was undone, and who did that has gone before it was deleted: for a moment it is in the
+ * way of whom the place was given to, and the kubelet says so. */
+static bool is_left_over(struct sim *s, const struct sim_object *pod, const struct sim_job *job)
+{
+    const cJSON *object = api_object(s, "trainingjobs", job->name);
+    return pod->leader != api_leader(s) && strcmp(text(object, "status.phase"), "Queued") == 0;
+}
+
 static void check_nodes(struct sim *s, const cJSON *pod)
 {
     static const char sentence[] = "no node is oversubscribed by us";
     const char *name = text(pod, "spec.nodeName");
     int64_t used = 0;
-    if (s->asker_gone) /* its next one could not know */
+    if (s->asker_gone) /* its next one could not know, and removes it when it does */
         return;
     cleanup_text struct mlt_text pods = MLT_TEXT_INIT(1024);
     API_EACH(s, o, "pods")
-    if (strcmp(text(o->json, "spec.nodeName"), name) == 0 && !has_ended(o->json)) {
+    if (strcmp(text(o->json, "spec.nodeName"), name) == 0 && !has_ended(o->json) && !o->late) {
         const struct sim_job *job = owner_of(s, o->json);
         bool ends = json_find(o->json, "metadata.deletionTimestamp") != NULL;
-        if (!job || !api_object(s, "trainingjobs", job->name) || (ends && !is_well(s, o->json)))
+        if (!job || !api_object(s, "trainingjobs", job->name) || (ends && !is_well(s, o->json)) ||
+            is_left_over(s, o, job))
             continue; /* goes with its job, or was given up with its node */
         used += job->nproc;
         mlt_text_printf(&pods, " %s%s", text(o->json, "metadata.name"),

@@ -54,18 +54,11 @@ static struct life *life_of(struct sim *s, const struct sim_job *job)
     return &lives[job - s->jobs];
 }
 
-static int64_t leader(struct sim *s)
-{
-    struct sim_object *lease = NULL;
-    HASH_FIND_STR(s->objects, "leases/mltrain-system/mltrain-controller", lease);
-    return lease ? json_integer(lease->json, "spec.leaseTransitions", 0) : -1;
-}
-
 /* Since the newest attempt began nobody but its own ranks has disturbed the job. */
 static bool is_undisturbed(struct sim *s, const struct sim_job *job)
 {
     const struct life *l = life_of(s, job);
-    return l->excuses == job->facts.excuses && l->leader == leader(s);
+    return l->excuses == job->facts.excuses && l->leader == api_leader(s);
 }
 
 /* ---- what jobs ask for ---- */
@@ -662,10 +655,11 @@ void rules_spawned(struct sim *s, const struct sim_launcher *launcher)
     if (attempt > l->attempt) {
         check_recorded(s, job);
         check_newest(s, job, supervisor_start(launcher->supervisor)->resume_step);
-        l->is_next = l->failed_attempt && l->failed_attempt == l->attempt && l->leader == leader(s);
+        l->is_next =
+            l->failed_attempt && l->failed_attempt == l->attempt && l->leader == api_leader(s);
         l->is_calm = is_undisturbed(s, job);
         l->attempt = attempt;
-        l->leader = leader(s);
+        l->leader = api_leader(s);
         l->excuses = job->facts.excuses;
         l->spawned_ms = s->now_ms;
         l->ends = l->hung = 0;

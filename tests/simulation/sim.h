@@ -106,6 +106,8 @@ struct sim_watch {
 struct sim_object {
     char *key; /* plural/namespace/name */
     cJSON *json;
+    bool late;      /* made by a request that outlived its controller */
+    int64_t leader; /* who led when it was made */
     UT_hash_handle hh;
 };
 
@@ -130,6 +132,7 @@ cJSON *api_object(struct sim *s, const char *plural, const char *name); /* NULL:
     for (struct sim_object *o = (s)->objects, *o##_n = NULL;                \
          o && ((o##_n = (struct sim_object *)o->hh.next), true); o = o##_n) \
         if (api_is(o, plural_))
+int64_t api_leader(struct sim *s); /* changes with each change of leader; -1: none yet */
 bool api_is(const struct sim_object *o, const char *plural);
 
 /* ---- controllers.c ---- */
