@@ -153,6 +153,8 @@ static void send_frames(struct sim *s, struct sim_connection *c, enum rendezvous
             *last = at > *last ? at : *last;
             struct sim_launcher *l = launcher_find(s, c->launcher);
             const struct sim_host *host = controller_find(s, c->controller);
+            if (l && way == RENDEZVOUS_UP && *last - s->now_ms < l->word_ms)
+                l->word_ms = *last - s->now_ms;
             if (l && way == RENDEZVOUS_UP) {
                 oracle_frame_up(s, l, &frame);
                 oracle_save_answer(s, l, &frame);

@@ -367,6 +367,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
     l->nproc = supervisor_processes(l->supervisor);
     l->rank_base = supervisor_start(l->supervisor)->rank_base;
     l->spawned = false;
+    l->word_ms = INT64_MAX;
     for (uint32_t i = 0; i < l->nproc; i++)
         l->ranks[i] = (struct sim_rank){.state = RANK_ALIVE};
     oracle_spawn(s, l);

@@ -209,7 +209,8 @@ struct sim_launcher {
     uint32_t rank_base;
     struct sim_rank ranks[SIM_NPROC_MAX];
     uint32_t nproc;
-    bool spawned; /* SPAWNED was said */
+    bool spawned;    /* SPAWNED was said */
+    int64_t word_ms; /* of what it has said since its START the fastest was on its way so long */
     bool watching, tick;
     struct checkpoint_memory memory;
     struct checkpoint_report report;
@@ -345,6 +346,8 @@ struct sim_job {
         uint64_t charged_attempt; /* newest that was charged */
         uint64_t echo_attempt;    /* newest in which survivors ended because a peer had */
         uint64_t echo_ranks;      /* their numbers, a bit each */
+        int64_t spawn_skew_ms;    /* between the first and the last START of started_attempt */
+        int64_t spawned_ms;
         int64_t excused_ms; /* when something else than a controller disturbed it; -1: never */
         unsigned excuses;
         uint64_t whole_attempt; /* newest of which a START was seen, and all members were ready */
