@@ -135,6 +135,14 @@ static void frame_up(struct sim *s, uint64_t id, void *data)
         &(struct controller_event){.kind = CONTROLLER_CHANNEL_FRAME, .id = id, .frame = &frame});
 }
 
+/* Words that say how long ago START came. */
+static bool tells_time(const struct rendezvous_frame *frame)
+{
+    return frame->type == RENDEZVOUS_HELLO || frame->type == RENDEZVOUS_STARTED ||
+           frame->type == RENDEZVOUS_PONG || frame->type == RENDEZVOUS_RANK_EXIT ||
+           frame->type == RENDEZVOUS_STOPPED;
+}
+
 /* Takes bytes apart and sends each frame on its way, in order. */
 static void send_frames(struct sim *s, struct sim_connection *c, enum rendezvous_direction way,
                         const void *data, size_t length)
@@ -153,7 +161,7 @@ static void send_frames(struct sim *s, struct sim_connection *c, enum rendezvous
             *last = at > *last ? at : *last;
             struct sim_launcher *l = launcher_find(s, c->launcher);
             const struct sim_host *host = controller_find(s, c->controller);
-            if (l && way == RENDEZVOUS_UP && *last - s->now_ms < l->word_ms)
+            if (l && way == RENDEZVOUS_UP && tells_time(&frame) && *last - s->now_ms < l->word_ms)
                 l->word_ms = *last - s->now_ms;
             if (l && way == RENDEZVOUS_UP) {
                 oracle_frame_up(s, l, &frame);

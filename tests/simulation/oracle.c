@@ -306,9 +306,7 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
         f->credited_step = step;
 }
 
-/* STARTs far apart, and of one member no word that came promptly since: when START reached it lies
- * between bounds that leave the order of ends open (docs/decisions/0009). */
-static bool is_order_open(struct sim *s, const struct sim_job *job)
+bool oracle_order_is_open(struct sim *s, const struct sim_job *job)
 {
     for (const struct sim_launcher *l = s->launchers; l; l = l->next)
         if (l->job == job && l->word_ms >= LATE_MS)
@@ -327,7 +325,7 @@ static void check_culprit(struct sim *s, const struct sim_job *job, const cJSON 
     bool excused = f->excused_ms >= 0 && f->excused_ms + EXCUSED_MS > s->now_ms;
     if (rank >= 0 && !excused && json_integer(last, "attempt", 0) == (int64_t)f->echo_attempt &&
         f->echo_attempt == f->started_attempt && (f->echo_ranks >> rank % 64 & 1) &&
-        !is_order_open(s, job))
+        !oracle_order_is_open(s, job))
         sim_violated(s, sentence, "%s: rank %" PRId64 " in attempt %" PRIu64, job->name, rank,
                      f->echo_attempt);
 }

@@ -220,7 +220,8 @@ static void check_named(struct sim *s, const struct failure *f)
 {
     static const char sentence[] = "a failure is what the only rank that failed did, with its node";
     const struct end *e = &f->life->end;
-    if (f->life->ends != 1 || f->life->hung || !f->own || !is_undisturbed(s, f->job))
+    if (f->life->ends != 1 || f->life->hung || !f->own || !is_undisturbed(s, f->job) ||
+        oracle_order_is_open(s, f->job))
         return;
     if (f->rank != e->rank || strcmp(f->cause, e->cause) != 0 || f->signal != e->signal ||
         (!e->signal && f->code != e->code) ||

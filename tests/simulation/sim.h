@@ -451,6 +451,9 @@ void oracle_excuse_mildly(struct sim *s, struct sim_job *job);
 void oracle_end(struct sim *s);
 /* Something else than a controller has disturbed the job's ranks. */
 void oracle_excuse(struct sim *s, struct sim_job *job);
+/* STARTs far apart, and of one member no word that came promptly since: when START reached it lies
+ * between bounds that leave the order of ends open (docs/decisions/0009). */
+bool oracle_order_is_open(struct sim *s, const struct sim_job *job);
 void oracle_own_failure(struct sim_job *job, uint64_t attempt);
 /* A rank has ended only because a peer had. */
 void oracle_echo(struct sim_job *job, uint64_t attempt, uint32_t rank);
