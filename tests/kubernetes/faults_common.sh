@@ -127,6 +127,7 @@ expect() {
 
 # resumes JOB: the attempt goes on from a step that was saved when the one before was told to stop
 resumes() {
+  has_event "$1" CheckpointSaved || fail "$1: nothing says what was saved"
   eventually 20 goes_on "$1" || fail "$1 does not go on from a saved step: $(mltrain logs "$1" --attempt $((attempt + 1)) | head -n 4)"
 }
 goes_on() { mltrain logs "$1" --attempt $((attempt + 1)) | grep -q "attempt $((attempt + 1)) of 0 goes on from [1-9]"; }

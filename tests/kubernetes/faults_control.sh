@@ -176,7 +176,12 @@ cut_off() {
   local n
   for n in "$@"; do
     kubernetes exec --node "$n" -- nft -f - <<'NFT' || fail "node $n is not cut off"
-table ip faults { chain forward { type filter hook forward priority 0; tcp dport 7443 drop; } }
+table ip faults {
+  chain forward {
+    type filter hook forward priority 0;
+    tcp dport 7443 drop
+  }
+}
 NFT
   done
 }
