@@ -26,9 +26,6 @@
 #define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
-/* A question that may lie here for so long comes perhaps from a rank that waits no longer:
- * MLTRAIN_ASK_MS less SUPERVISOR_HOLD_MS, and a second. */
-#define EDGE_AWAY_MS 4000
 #define EDGE_LOOK_MS 1000 /* between the two samples of what ranks do */
 #define EDGE_TICK_MS                                                            \
     1000 /* progress, while ranks run; checkpoints, also while START is awaited \

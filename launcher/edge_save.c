@@ -48,10 +48,11 @@ static void asked(void *arg, uint32_t rank, int64_t step)
         return;
     }
     int64_t now_ms = edge_now_ms(e);
-    bool stale = now_ms - e->turn_ms - e->turn_wait_ms >= EDGE_AWAY_MS;
+    int64_t away_ms = now_ms - e->turn_ms - e->turn_wait_ms;
     e->told[rank].heard_ms = now_ms;
-    edge_post(e, &(struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
-                                            .asked = {.rank = rank, .step = step, .stale = stale}});
+    edge_post(e, &(struct supervisor_event){
+                     .kind = SUPERVISOR_ON_ASKED,
+                     .asked = {.rank = rank, .step = step, .age_ms = away_ms > 0 ? away_ms : 0}});
 }
 
 static void unasked(void *arg, uint32_t rank)

@@ -28,6 +28,8 @@
  * one leads at most 20 s after the last word of the one before it, and waits for 30 s. */
 #define SUPERVISOR_SILENCE_MS 15000
 #define SUPERVISOR_HOLD_MS 5000 /* ranks wait no longer for a save to be confirmed */
+#define SUPERVISOR_PATIENCE_MS \
+    9000 /* a rank waits so long for its answer: MLTRAIN_ASK_MS, less 1 s */
 #define SUPERVISOR_RANK_WORDS (RENDEZVOUS_RANKS_PER_MEMBER_MAX / 64)
 #define SUPERVISOR_WORDS_MAX 512 /* bytes of a log effect */
 
@@ -146,9 +148,9 @@ struct supervisor_event {
         struct rendezvous_progress progress;
         struct rendezvous_notice noticed; /* copied into the effects of this step */
         struct {
-            uint32_t rank; /* local */
-            int64_t step;  /* 0 or more */
-            bool stale;    /* ASKED: it may be so old that the rank has gone on meanwhile */
+            uint32_t rank;  /* local */
+            int64_t step;   /* 0 or more */
+            int64_t age_ms; /* ASKED: for so long it may have lain unread, at most */
         } asked;
         uint32_t caught;
         struct rendezvous_evidence_report examined; /* copied into the effects of this step */

@@ -226,9 +226,13 @@ void supervisor_asked(struct supervisor *s, const struct supervisor_event *event
     bool is_new = !rank->asks;
     bool wanted =
         s->save.step != RENDEZVOUS_NO_STEP && step >= s->save.step && rank->asked < s->save.step;
-    bool may_have_passed = event->asked.stale || (rank->strayed && step > s->save.step);
+    /* One that must still wait for the confirmation has less time than one that is answered now. */
+    bool has_gone_on = event->asked.age_ms >= SUPERVISOR_PATIENCE_MS;
+    int64_t in_time_ms = SUPERVISOR_PATIENCE_MS - (s->save.confirmed ? 0 : SUPERVISOR_HOLD_MS);
+    bool may_have_passed =
+        event->asked.age_ms >= in_time_ms || (rank->strayed && step > s->save.step);
     rank->asks = true;
-    rank->strayed = event->asked.stale;
+    rank->strayed = has_gone_on;
     if (wanted && may_have_passed) {
         answer(s, event->asked.rank, step, false);
         give_up(s);

@@ -8,7 +8,6 @@
 #include "tests/simulation/sim.h"
 
 #define HANDSHAKE_MS 10000
-#define AWAY_MS 4000       /* EDGE_AWAY_MS */
 #define KEEPALIVE_MS 60000 /* until the kernel gives up a peer that is silent */
 
 struct sim_launcher *launcher_find(struct sim *s, uint64_t id)
@@ -448,7 +447,7 @@ static void hear_ranks(struct sim *s, struct sim_launcher *l)
     l->held_count = l->held_capacity = 0;
     for (size_t i = 0; i < count && !l->left; i++) {
         if (held[i].kind == SUPERVISOR_ON_ASKED)
-            held[i].asked.stale = s->now_ms - l->frozen_ms >= AWAY_MS;
+            held[i].asked.age_ms = s->now_ms - l->frozen_ms;
         launcher_post(s, l, &held[i]);
     }
     free(held);

@@ -211,10 +211,16 @@ static void report(struct world *w, uint32_t rank, int64_t step)
                                             .asked = {.rank = rank, .step = step}});
 }
 
+static void ask_before(struct world *w, uint32_t rank, int64_t step, int64_t age_ms)
+{
+    world_step(w,
+               (struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
+                                         .asked = {.rank = rank, .step = step, .age_ms = age_ms}});
+}
+
 static void ask_long_ago(struct world *w, uint32_t rank, int64_t step)
 {
-    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_ASKED,
-                                            .asked = {.rank = rank, .step = step, .stale = true}});
+    ask_before(w, rank, step, SUPERVISOR_PATIENCE_MS);
 }
 
 static void test_a_step_that_a_rank_has_reported_may_be_passed(void **state)
@@ -307,6 +313,43 @@ static void test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on(void 
     order(&w, 18, true);
     ask(&w, 0, 18);
     expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void test_a_rank_that_still_waits_saves_what_is_confirmed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    order(&w, 10, true); /* the others may be told to save by now */
+    expect_answers(&w, 0, 1);
+    ask_before(&w, 0, 10, SUPERVISOR_PATIENCE_MS - 1);
+    expect_answers(&w, 1, 0);
+    world_release(&w);
+}
+
+static void
+test_a_rank_that_cannot_wait_for_the_confirmation_goes_on_and_has_not_strayed(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    ask(&w, 0, 8);
+    order(&w, 10, false);
+    caught(&w, 0);
+    world_forget(&w);
+    expect_answers(&w, 0, 1);
+    ask_before(&w, 0, 10, SUPERVISOR_PATIENCE_MS - SUPERVISOR_HOLD_MS);
+    expect_answers(&w, 0, 1);
+    assert_true(answer_sent(&w)->passed);
+    world_forget(&w);
+    order(&w, 14, false);
+    assert_false(answer_sent(&w)->passed);
     world_release(&w);
 }
 
@@ -604,6 +647,9 @@ int main(void)
         cmocka_unit_test(test_a_rank_that_reports_a_later_step_waits_no_longer),
         cmocka_unit_test(test_a_confirmation_that_is_read_too_late_is_none),
         cmocka_unit_test(test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on),
+        cmocka_unit_test(test_a_rank_that_still_waits_saves_what_is_confirmed),
+        cmocka_unit_test(
+            test_a_rank_that_cannot_wait_for_the_confirmation_goes_on_and_has_not_strayed),
         cmocka_unit_test(test_nothing_is_agreed_to_before_a_rank_that_has_strayed_asks_again),
         cmocka_unit_test(test_a_rank_that_has_strayed_and_is_not_there_yet_takes_part),
         cmocka_unit_test(test_who_has_strayed_and_asks_no_more_is_not_waited_for),
