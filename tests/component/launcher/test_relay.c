@@ -17,6 +17,9 @@
 #define BYTES_PER_RANK (25u * 1024 * 1024)
 
 /* A reader of the launcher's stdout that checks each line as it comes. */
+#define PING_MS 5000 /* as a controller does; a launcher that hears nothing takes another channel \
+                      */
+
 struct reader {
     int fd;
     char line[2 * 1024 * 1024];
@@ -102,9 +105,13 @@ static void relay(const char *length, uint64_t bytes_per_rank, int pause_ms)
                    (const char *const[]){"/usr/bin/python3", "-c", writer, length, bytes, NULL});
     (void)close(h.out);
     (void)harness_start_ranks(&h);
-    int64_t begun = harness_now_ms();
+    int64_t begun = harness_now_ms(), pinged = begun;
     int ends = 0;
     while (ends < RANKS) {
+        if (harness_now_ms() - pinged > PING_MS) {
+            pinged = harness_now_ms();
+            harness_send(&h, &(struct rendezvous_message){.type = RENDEZVOUS_PING});
+        }
         for (int i = 0; i < 64 && !r->ended; i++)
             read_lines(r);
         harness_run(&h, pause_ms);
