@@ -4,6 +4,8 @@
 
 : "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
 set -uo pipefail
+# Clusters and images lie there, whatever becomes of HOME below.
+export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}
 MLTRAIN_BIN_DIR=$(cd "$MLTRAIN_BIN_DIR" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/mltrain-kubernetes-XXXXXX")
 name=${MLTRAIN_KUBERNETES_NAME:-test-$$}
