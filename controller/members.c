@@ -29,6 +29,8 @@ bool member_has_pod(const struct member *m)
 bool member_to_create(const struct job *job, const struct member *m)
 {
     const struct controller *c = job->controller;
+    if (!m->pod && m->started && !m->missing)
+        return false; /* it may only not be in our list yet */
     if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))
         return false;
     if (job->former_creations)
@@ -210,7 +212,7 @@ static void asked_pod(struct controller *c, const struct apply_order *order,
         return;
     if (answer->status == 200)
         view_pod_answered(c, answer->object);
-    m->missing = answer->status != 200;
+    m->missing = true; /* unless it is in the view now */
     job->members_stale = true;
     job_touch(job);
 }
@@ -222,9 +224,10 @@ static bool is_missing(struct job *job, struct member *m)
     char name[TRAININGJOB_POD_NAME_MAX];
     if (m->missing || !m->started || m->asked)
         return m->missing || !m->started;
-    if (trainingjob_pod_name(job->name, m->role, m->slot, m->started, name, NULL) < 0)
-        return true;
     m->asked = true;
+    m->missing = trainingjob_pod_name(job->name, m->role, m->slot, m->started, name, NULL) < 0;
+    if (m->missing)
+        return true;
     apply_for_job(job, (struct apply_target){.resource = KUBE_POD, .name = name},
                   (struct apply_order){.verb = "GET", .index = m->slot, .done = asked_pod});
     return false;
@@ -257,6 +260,8 @@ static void member_refresh(struct job *job, struct member *m)
         const struct coordinator_loss loss = {
             .infrastructure = true, .node = m->node, .words = "its pod was deleted"};
         coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
+    } else if (!m->pod && !job->let_go && !job_has_ended(job)) {
+        (void)is_missing(job, m); /* before another is created */
     }
 }
 
@@ -289,8 +294,11 @@ void members_refresh(struct job *job)
         if (p->creation > m->creation)
             m->creation = p->creation;
     }
-    for (uint32_t i = 0; i < job->members_count; i++)
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        if (job->members[i].pod)
+            job->members[i].started = 0; /* our list has it: from now on it tells of it */
         member_refresh(job, &job->members[i]);
+    }
     /* A controller that has just come does not know which of them it has given up. */
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         if (!member_of_pod(job, p) && !view_pod_terminal(p))

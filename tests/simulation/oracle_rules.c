@@ -216,12 +216,25 @@ struct failure {
     bool suspended, queued; /* at once */
 };
 
+/* Its launcher is gone indeed: that comes before whatever ranks did. It may have gone before the
+ * attempt began, and nobody had noticed yet. */
+static bool is_lost_indeed(struct sim *s, const struct failure *f)
+{
+    const char *pod = json_string(f->entry, "pod", "");
+    if (f->rank >= 0)
+        return false;
+    for (const struct sim_launcher *l = s->launchers; l; l = l->next)
+        if (strcmp(l->pod, pod) == 0 && !l->left)
+            return false;
+    return *pod;
+}
+
 static void check_named(struct sim *s, const struct failure *f)
 {
     static const char sentence[] = "a failure is what the only rank that failed did, with its node";
     const struct end *e = &f->life->end;
     if (f->life->ends != 1 || f->life->hung || !f->own || !is_undisturbed(s, f->job) ||
-        oracle_order_is_open(s, f->job))
+        oracle_order_is_open(s, f->job) || is_lost_indeed(s, f))
         return;
     if (f->rank != e->rank || strcmp(f->cause, e->cause) != 0 || f->signal != e->signal ||
         (!e->signal && f->code != e->code) ||

@@ -344,6 +344,7 @@ struct sim_job {
         uint64_t failed_attempt;  /* newest in which the job itself failed */
         unsigned failures;        /* attempts in which it did */
         uint64_t charged_attempt; /* newest that was charged */
+        bool late_write;          /* the status is from a request that outlived its controller */
         uint64_t echo_attempt;    /* newest in which survivors ended because a peer had */
         uint64_t echo_ranks;      /* their numbers, a bit each */
         int64_t spawn_skew_ms;    /* between the first and the last START of started_attempt */

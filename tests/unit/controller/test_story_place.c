@@ -177,11 +177,30 @@ static void test_the_place_of_a_pod_is_where_it_is(void **state)
     world_release(&w);
 }
 
+/* The same while the attempt is already over: its pod is being ended, and the list lacks it. */
+static void test_a_pod_that_the_list_lacks_is_waited_for_between_attempts_too(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    world_kubelets_die(&w, "node001");
+    world_patch(&w, "trainingjobs/team/a", "{\"status\":{\"phase\":\"Restarting\"}}");
+    world_patch(&w, "pods/team/a-worker-0",
+                "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}");
+    w.hidden_pod = "pods/team/a-worker-0";
+    world_replace_controller(&w);
+    world_advance(&w, 3000);
+    assert_int_equal(w.pods_created, 1);
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_pod_that_the_list_lacks_is_waited_for_between_attempts_too),
         cmocka_unit_test(test_the_place_of_a_pod_is_where_it_is),
         cmocka_unit_test(test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time),
         cmocka_unit_test(test_a_pod_that_was_blamed_for_an_earlier_attempt_is_not_blamed_again),
