@@ -29,8 +29,8 @@ bool member_has_pod(const struct member *m)
 bool member_to_create(const struct job *job, const struct member *m)
 {
     const struct controller *c = job->controller;
-    if (!m->pod && m->started && !m->missing)
-        return false; /* it may only not be in our list yet */
+    if (m->occupied || (!m->pod && m->started && !m->missing))
+        return false; /* an older pod is still there, or ours may only not be in our list yet */
     if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))
         return false;
     if (job->former_creations)
@@ -283,8 +283,10 @@ void members_refresh(struct job *job)
     finish_mark_surplus(job);
     if (!job->coordinator)
         return;
-    for (uint32_t i = 0; i < job->members_count; i++)
+    for (uint32_t i = 0; i < job->members_count; i++) {
         job->members[i].pod = NULL;
+        job->members[i].occupied = false;
+    }
     for (struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
         if (!m || p->creation <= 0)
@@ -298,6 +300,13 @@ void members_refresh(struct job *job)
         if (job->members[i].pod)
             job->members[i].started = 0; /* our list has it: from now on it tells of it */
         member_refresh(job, &job->members[i]);
+    }
+    /* What came late, from a former controller, has to go before another comes. */
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
+        struct member *m = member_find(job, p->role, p->slot);
+        if (m && p->creation > 0 && p != m->pod && !view_pod_terminal(p) &&
+            !node_loss_is_stranded(job->controller, p))
+            m->occupied = true;
     }
     /* A controller that has just come does not know which of them it has given up. */
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)

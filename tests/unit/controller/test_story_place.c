@@ -195,11 +195,32 @@ static void test_a_pod_that_the_list_lacks_is_waited_for_between_attempts_too(vo
     world_release(&w);
 }
 
+/* The attempt was started in a-worker-0-r3, which is gone; an older one has come late and runs. */
+static void test_a_pod_of_before_has_to_go_before_another_is_created(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.no_kubelet = true;
+    world_submit(&w, "a", 1, NULL);
+    world_patch(&w, "trainingjobs/team/a",
+                "{\"status\":{\"phase\":\"Restarting\",\"attempt\":2,"
+                "\"placement\":{\"podCreations\":\"3\"}}}");
+    world_kubelets_die(&w, "node001"); /* its deletion takes a while */
+    world_replace_controller(&w);
+    world_advance(&w, 3000);
+    assert_int_equal(w.pods_created, 1);
+    assert_non_null(
+        json_find(world_object(&w, "pods/team/a-worker-0"), "metadata.deletionTimestamp"));
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
+        cmocka_unit_test(test_a_pod_of_before_has_to_go_before_another_is_created),
         cmocka_unit_test(test_a_pod_that_the_list_lacks_is_waited_for_between_attempts_too),
         cmocka_unit_test(test_the_place_of_a_pod_is_where_it_is),
         cmocka_unit_test(test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time),
