@@ -275,7 +275,7 @@ class Job:
         return max((n[4] for n in self.notes() if n[3] == event), default=0)
 
     def has_seen_checkpoint(self):
-        return re.search(rf"checkpoint step=\d+ job=default/{self.name}$", self.cluster.log("controller"), re.M)
+        return re.search(rf"checkpoint step=\d+ job=default/{self.name}\b", self.cluster.log("controller"), re.M)
 
     def trains_in_attempt(self, attempt):
         self.look()
