@@ -9,6 +9,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 #include "lib/kube/resource.h"
+#include "trainingjob/pod_creations.h"
 
 #define LAUNCHER_EXIT_BAD 64 /* design section 5 */
 
@@ -155,24 +156,30 @@ static int64_t next_creation(const struct job *job, const struct member *m)
     return last + 1;
 }
 
+struct pod_build admit_pod(const struct job *job, int64_t creation)
+{
+    const struct controller_config *config = &job->controller->config;
+    return (struct pod_build){
+        .tj = &job->tj,
+        .role = &job->tj.spec.workers,
+        .creation = creation,
+        .channel_address = config->channel_address,
+        .launcher_image = config->launcher_image,
+        .launcher_command = config->launcher_command,
+        .pull_secrets = config->pull_secrets,
+        .pull_secrets_count = config->pull_secrets_count,
+    };
+}
+
 static void create_pod(struct job *job, struct member *m)
 {
     struct controller *c = job->controller;
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct pod_build build = {
-        .tj = &job->tj,
-        .role = &job->tj.spec.workers,
-        .index = m->slot,
-        .creation = next_creation(job, m),
-        .node = m->node,
-        .binding = pod_build_binding(&job->tj, job->effective),
-        .channel_address = c->config.channel_address,
-        .launcher_image = c->config.launcher_image,
-        .launcher_command = c->config.launcher_command,
-        .pull_secrets = c->config.pull_secrets,
-        .pull_secrets_count = c->config.pull_secrets_count,
-    };
+    struct pod_build build = admit_pod(job, next_creation(job, m));
+    build.index = m->slot;
+    build.node = m->node;
+    build.binding = pod_build_binding(&job->tj, job->effective);
     m->tried = build.creation;
     m->creating = true;
     m->renew = false; /* the watch may show the new pod before the answer does */
@@ -310,7 +317,7 @@ void admit_undo(struct job *job)
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
                                     c->wall_ms);
     trainingjob_set_text(&job->draft.placement, NULL, TRAININGJOB_PLACEMENT_MAX);
-    trainingjob_set_text(&job->draft.pod_creations, NULL, TRAININGJOB_PLACEMENT_MAX);
+    trainingjob_set_text(&job->draft.pod_creations, NULL, TRAININGJOB_POD_CREATIONS_MAX);
     job->draft.start_ms = 0;
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;

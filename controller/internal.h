@@ -11,6 +11,7 @@
 #include "controller/job.h"
 #include "controller/leader.h"
 #include "controller/metrics.h"
+#include "controller/pod_build.h"
 #include "controller/pod_trouble.h"
 #include "controller/reconcile.h"
 #include "controller/view.h"
@@ -140,6 +141,9 @@ void submit_note(struct job *job, bool never, const char *words, uint32_t positi
 
 void admit_write(struct job *job);
 void admit_make_key(struct job *job);
+/* What all pods of a job are made from, for a dry run and for each member: the member's index, node
+ * and binding are still to be set. Its strings are borrowed. */
+struct pod_build admit_pod(const struct job *job, int64_t creation);
 void admit_create_pods(struct job *job);
 /* Why the gang is about to be undone; what is told first stands. `reason`: a literal. */
 void admit_explain_undo(struct job *job, const char *reason, const char *words);

@@ -301,17 +301,16 @@ void members_refresh(struct job *job)
             job->members[i].started = 0; /* our list has it: from now on it tells of it */
         member_refresh(job, &job->members[i]);
     }
-    /* What came late, from a former controller, has to go before another comes. */
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         struct member *m = member_find(job, p->role, p->slot);
-        if (m && p->creation > 0 && p != m->pod && !view_pod_terminal(p) &&
-            !node_loss_is_stranded(job->controller, p))
+        if (member_of_pod(job, p) || view_pod_terminal(p))
+            continue;
+        /* A controller that has just come does not know which of them it has given up. */
+        coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
+        /* What came late, from a former controller, has to go before another comes. */
+        if (m && p->creation > 0 && !node_loss_is_stranded(job->controller, p))
             m->occupied = true;
     }
-    /* A controller that has just come does not know which of them it has given up. */
-    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
-        if (!member_of_pod(job, p) && !view_pod_terminal(p))
-            coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
 }
 
 void members_stopping(struct job *job, bool stopping)
@@ -336,6 +335,13 @@ void members_dismiss(struct job *job)
     }
 }
 
+static void tell_node_lost(struct job *job, const char *words)
+{
+    event_record(job, true, "NodeLost", "%s", words);
+    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
+        admit_explain_undo(job, "NodeLost", words);
+}
+
 /* A pod whose node is lost: its ranks are taken for dead, and it is deleted so that it ends when
  * the node comes back. */
 void member_give_up_node(struct job *job, struct member *m)
@@ -344,9 +350,7 @@ void member_give_up_node(struct job *job, struct member *m)
     cleanup_free char *words =
         mlt_asprintf("node %s of %s %u does not come back", node, m->role, m->slot);
     m->dead = true;
-    event_record(job, true, "NodeLost", "%s", words);
-    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
-        admit_explain_undo(job, "NodeLost", words);
+    tell_node_lost(job, words);
     blame_node(job, m, node);
     free(node);
     job_touch(job);
@@ -361,9 +365,7 @@ void member_lost_with_node(struct job *job, struct member *m, const char *words)
     m->dead = true;
     job_log(job, MLT_LOG_WARNING, "member lost role=%s index=%u words=\"%s\"", m->role, m->slot,
             words);
-    event_record(job, true, "NodeLost", "%s", words);
-    if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
-        admit_explain_undo(job, "NodeLost", words);
+    tell_node_lost(job, words);
     const struct coordinator_loss loss = {
         .infrastructure = true, .node = m->pod->node, .words = words};
     coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);

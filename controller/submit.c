@@ -94,19 +94,9 @@ static int64_t unused_creation(const struct job *job)
 
 void submit_probe(struct job *job)
 {
-    struct controller *c = job->controller;
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct pod_build build = {
-        .tj = &job->tj,
-        .role = &job->tj.spec.workers,
-        .creation = unused_creation(job),
-        .channel_address = c->config.channel_address,
-        .launcher_image = c->config.launcher_image,
-        .launcher_command = c->config.launcher_command,
-        .pull_secrets = c->config.pull_secrets,
-        .pull_secrets_count = c->config.pull_secrets_count,
-    };
+    struct pod_build build = admit_pod(job, unused_creation(job));
     if (pod_build(&build, &pod, &err) < 0) {
         show_refusal(job, "PodRefused", err.text);
         return;
