@@ -171,15 +171,21 @@ static void test_nobody_waits_for_ever(void **state)
 
 /* ---- a next controller, which does not know what was agreed to ---- */
 
+/* A rank asks at step 8, and the launchers are asked to save step 10. */
+static void begin_asked(struct world *w)
+{
+    world_init(w);
+    world_make_running(w, 1);
+    ask(w, 0, 8);
+    order(w, 10, false);
+    caught(w, 0);
+}
+
 static void test_to_a_next_controller_the_answer_is_what_was_agreed_to(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     ask(&w, 0, 10);
     expect_answers(&w, 0, 1); /* of step 8: at step 10 it waits */
     world_forget(&w);
@@ -267,11 +273,7 @@ static void test_a_confirmation_that_is_read_too_late_is_none(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     ask(&w, 0, 10);
     expect_answers(&w, 0, 1);
     world_forget(&w);
@@ -286,11 +288,7 @@ static void test_a_question_of_long_ago_is_of_a_rank_that_may_have_gone_on(void 
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     world_forget(&w);
     expect_answers(&w, 0, 1);
     ask_long_ago(&w, 0, 10);
@@ -320,11 +318,7 @@ static void test_a_rank_that_still_waits_saves_what_is_confirmed(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     order(&w, 10, true); /* the others may be told to save by now */
     expect_answers(&w, 0, 1);
     ask_before(&w, 0, 10, SUPERVISOR_PATIENCE_MS - 1);
@@ -337,11 +331,7 @@ test_a_rank_that_cannot_wait_for_the_confirmation_goes_on_and_has_not_strayed(vo
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     world_forget(&w);
     expect_answers(&w, 0, 1);
     ask_before(&w, 0, 10, SUPERVISOR_PATIENCE_MS - SUPERVISOR_HOLD_MS);
@@ -447,11 +437,7 @@ static void test_a_timer_of_a_former_proposal_ends_nothing(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    ask(&w, 0, 8);
-    order(&w, 10, false);
-    caught(&w, 0);
+    begin_asked(&w);
     ask(&w, 0, 10);
     order(&w, 14, false);
     world_forget(&w);
