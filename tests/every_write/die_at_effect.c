@@ -221,3 +221,15 @@ EXPORTED int uv_write(uv_write_t *request, uv_stream_t *stream, const uv_buf_t b
         die_after();
     return r;
 }
+
+EXPORTED int uv_try_write(uv_stream_t *stream, const uv_buf_t buffers[], unsigned count)
+{
+    int (*real)(uv_stream_t *, const uv_buf_t *, unsigned) = original("uv_try_write");
+    size_t length = 0;
+    for (unsigned i = 0; i < count; i++)
+        length += buffers[i].len;
+    int written = real(stream, buffers, count);
+    if (dies_after_frame && written >= 0 && (size_t)written == length)
+        die_after(); /* otherwise the rest goes through uv_write() */
+    return written;
+}
