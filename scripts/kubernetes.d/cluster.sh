@@ -115,6 +115,7 @@ start_control_plane() {
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380
   start_apiserver
+  [ "$nodes" != 0 ] || return 0
   # The group of the API server's own certificate reaches into kubelets; kubeadm binds it in the same way.
   kubectl create clusterrolebinding kubeadm:cluster-admins --clusterrole=cluster-admin --group=kubeadm:cluster-admins >/dev/null
   component controller-manager "$programs/kube-controller-manager" --kubeconfig="$pki/kube-controller-manager.conf" \

@@ -6,6 +6,7 @@
 # them wants another release of Kubernetes' libraries.
 
 programs_of_kubernetes="kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl"
+programs_of_server="kube-apiserver kubectl" # a cluster without nodes needs no more
 kwok_version=v0.7.0
 helm_version=v3.19.5
 go_minor_needed=24
@@ -18,12 +19,13 @@ need_go() {
     skip "Kubernetes is built from its Go modules and needs Go 1.$go_minor_needed or newer; here is $(go env GOVERSION 2>/dev/null || echo none)"
 }
 
-# module_of_kubernetes FOLDER: a module that requires k8s.io/kubernetes. That one names its staging modules as v0.0.0, so each
-# is replaced by its released form.
+# module_of_kubernetes FOLDER PROGRAM...: a module that requires k8s.io/kubernetes. That one names its staging modules as v0.0.0, so
+# each is replaced by its released form.
 module_of_kubernetes() {
   local upstream
   mkdir -p "$1"
   cd "$1"
+  shift
   upstream=$(go mod download -json "k8s.io/kubernetes@v$version" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
   [ -n "$upstream" ] || { echo "the Go module proxy does not serve k8s.io/kubernetes v$version" >&2; return 1; }
   {
@@ -33,23 +35,30 @@ module_of_kubernetes() {
   } >go.mod
   {
     printf '//go:build tools\n\npackage programs\n\n'
-    printf 'import _ "k8s.io/kubernetes/cmd/%s"\n' $programs_of_kubernetes
+    printf 'import _ "k8s.io/kubernetes/cmd/%s"\n' "$@"
   } >tools.go
-  go mod tidy
+  # Of old releases (before 1.31) the proxy may lack the cloud providers, which are not built.
+  go mod tidy -e
 }
 
-# build_kubernetes BIN: the programs call themselves what they are only when the linker is told.
-build_kubernetes() {
-  local major minor component=k8s.io/component-base/version client=k8s.io/client-go/pkg/version flags name
+# go_build_kubernetes BIN PROGRAM...: the programs call themselves what they are only when the linker is told.
+go_build_kubernetes() {
+  local bin=$1 major minor component=k8s.io/component-base/version client=k8s.io/client-go/pkg/version flags name
+  shift
   IFS=. read -r major minor _ <<<"$version"
   flags="-s -w"
   for name in $component $client; do
     flags="$flags -X $name.gitVersion=v$version -X $name.gitMajor=$major -X $name.gitMinor=$minor"
   done
-  # shellcheck disable=SC2086 # a list of words on purpose
-  (module_of_kubernetes "$scratch/kubernetes" &&
-    go build -trimpath -ldflags "$flags" -o "$1/" $(printf 'k8s.io/kubernetes/cmd/%s ' $programs_of_kubernetes))
+  (module_of_kubernetes "$scratch/kubernetes" "$@" &&
+    go build -trimpath -tags providerless -ldflags "$flags" -o "$bin/" "${@/#/k8s.io/kubernetes/cmd/}")
 }
+
+# shellcheck disable=SC2086 # lists of words on purpose
+build_kubernetes() { go_build_kubernetes "$1" $programs_of_kubernetes; }
+
+# shellcheck disable=SC2086
+build_server() { [ -e "$programs/built/kubernetes" ] || go_build_kubernetes "$1" $programs_of_server; }
 
 # build_helm BIN: "helm template" without a cluster pretends the version that is linked in.
 build_helm() {
@@ -98,10 +107,11 @@ build_programs() {
 
 build_part() {
   local begin=$SECONDS
-  case "$1" in kubernetes | kwok | helm) need_go ;; esac
+  case "$1" in kubernetes | server | kwok | helm) need_go ;; esac
   flock 9
   [ ! -e "$programs/built/$1" ] || return 0
   say "making $1 for Kubernetes $version (once)"
+  rm -rf "$programs"/scratch.* # of one that was killed
   scratch=$(mktemp -d "$programs/scratch.XXXXXX")
   trap 'rm -rf "$scratch"' EXIT
   mkdir "$scratch/bin"
