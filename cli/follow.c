@@ -39,7 +39,8 @@ struct follow {
     struct reflect *jobs, *pods;
     struct pod_log *logs;
     cJSON *job;
-    bool with_logs, listed, over, done;
+    bool with_logs, listed, pods_listed, over, done;
+    bool has_run; /* ranks were started: each pod has a log, whatever its kubelet has told by now */
     uv_timer_t drain;
     uv_timer_t look;          /* at whether the API server still answers */
     int64_t trouble_since_ms; /* 0: it does */
@@ -143,8 +144,7 @@ static void pod_changed(void *arg, const cJSON *pod)
         log->ended = json_find(status, "state.terminated") != NULL;
         log->started = log->started || log->ended || json_find(status, "state.running");
     }
-    const char *phase = json_string(pod, "status.phase", "");
-    bool pod_over = strcmp(phase, "Failed") == 0 || strcmp(phase, "Succeeded") == 0;
+    bool pod_over = pod_has_ended(pod);
     if (pod_over && !log->started)
         log->complete = true; /* rejected: it never ran */
     log->ended = log->ended || pod_over;
@@ -181,8 +181,10 @@ static void look_for_end(struct follow *f)
 {
     if (!f->over || f->done)
         return;
+    if (f->with_logs && !f->pods_listed)
+        return;
     for (struct pod_log *log = f->logs; log; log = log->next)
-        if (!log->complete && log->started)
+        if (!log->complete && (log->started || f->has_run))
             return;
     if (uv_is_active((uv_handle_t *)&f->drain))
         (void)uv_timer_start(&f->drain, drained, 0,
@@ -228,6 +230,7 @@ static void job_changed(void *arg, const cJSON *job)
     f->listed = true;
     cJSON_Delete(f->job);
     f->job = json_copy(job);
+    f->has_run = json_integer(f->job, "status.attempt", 0) > 0;
     f->ops->job(f->arg, f->job);
     if (job_is_finished(f->job))
         job_over(f);
@@ -260,6 +263,13 @@ static void ignore(void *arg)
     (void)arg;
 }
 
+static void pods_done(void *arg)
+{
+    struct follow *f = arg;
+    f->pods_listed = true;
+    look_for_end(f);
+}
+
 struct follow *follow_new(struct cli *c, const char *namespace_, const char *name, const char *uid,
                           bool with_logs, const struct follow_ops *ops, void *arg)
 {
@@ -270,7 +280,7 @@ struct follow *follow_new(struct cli *c, const char *namespace_, const char *nam
                                                       .deleted = job_deleted};
     static const struct kube_reflector_ops pod_ops = {.list_begin = ignore,
                                                       .listed = pod_changed,
-                                                      .list_done = ignore,
+                                                      .list_done = pods_done,
                                                       .changed = pod_changed,
                                                       .deleted = pod_deleted};
     struct follow *f = mlt_calloc(1, sizeof *f);

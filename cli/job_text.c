@@ -75,10 +75,20 @@ int job_condition(const cJSON *job, const char *type, const char **ret_message)
     return -1;
 }
 
+static bool has_final_phase(const cJSON *object)
+{
+    const char *phase = json_string(object, "status.phase", "");
+    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
 bool job_is_finished(const cJSON *job)
 {
-    const char *phase = phase_of(job);
-    return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+    return has_final_phase(job);
+}
+
+bool pod_has_ended(const cJSON *pod)
+{
+    return has_final_phase(pod);
 }
 
 static const cJSON *last_failure(const cJSON *job)

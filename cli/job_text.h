@@ -56,6 +56,7 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
  */
 int job_condition(const cJSON *job, const char *type, const char **ret_message);
 bool job_is_finished(const cJSON *job);
+bool pod_has_ended(const cJSON *pod); /* its phase is final: no container of it starts any more */
 
 /* The exit code of a finished job for a shell: 0, the culprit's code, 128 + its signal, else 1. */
 int job_exit_code(const cJSON *job);

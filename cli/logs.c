@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/follow.h"
+#include "cli/job_text.h"
 #include "cli/log_line.h"
 #include "cli/log_stream.h"
 #include "lib/base/alloc.h"
@@ -123,6 +124,7 @@ struct pod_text {
     struct collection *all;
     const char *container;     /* of the pod */
     struct log_stream *stream; /* NULL: none was begun, or it is to be begun again */
+    bool ended;                /* a log that is not there now will not come */
     bool not_yet;
 };
 
@@ -233,7 +235,7 @@ static bool collect_round(struct collection *all)
         (void)uv_run(&c->loop, UV_RUN_DEFAULT);
     for (int i = 0; i < all->pods_count; i++) {
         struct pod_text *pod = &all->pods[i];
-        if (!pod->not_yet)
+        if (!pod->not_yet || pod->ended)
             continue;
         log_stream_free(steal_ptr(&pod->stream));
         missing = true;
@@ -241,18 +243,10 @@ static bool collect_round(struct collection *all)
     return missing;
 }
 
-/* Whether every pod of the job has run, whatever its kubelet has said by now. */
-static bool all_have_run(const cJSON *job)
-{
-    const char *phase = json_string(job, "status.phase", "");
-    return json_integer(job, "status.attempt", 0) > 0 &&
-           (strcmp(phase, "Running") == 0 || strcmp(phase, "Succeeded") == 0);
-}
-
 static int collect(struct cli *c, const struct options *o, const cJSON *job, const cJSON *pods)
 {
     struct collection all = {.cli = c};
-    int rounds = all_have_run(job) ? NOT_YET_ROUNDS : 1;
+    int rounds = json_integer(job, "status.attempt", 0) > 0 ? NOT_YET_ROUNDS : 1;
     all.pods = mlt_calloc((size_t)cJSON_GetArraySize(pods) + 1, sizeof *all.pods);
     const cJSON *pod;
     cJSON_ArrayForEach(pod, pods)
@@ -260,6 +254,7 @@ static int collect(struct cli *c, const struct options *o, const cJSON *job, con
         struct pod_text *text = &all.pods[all.pods_count++];
         text->name = mlt_strdup(json_string(pod, "metadata.name", ""));
         text->container = json_string(trainingjob_trainer(pod), "name", TRAININGJOB_TRAINER);
+        text->ended = pod_has_ended(pod);
         text->all = &all;
         mlt_text_init(&text->text, LOG_BYTES_MAX);
     }

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # A job that has ended within a second: for a moment the API server refuses the log of its container, which it takes for one that has
-# not been started. `mltrain logs` asks again.
+# not been started. `mltrain logs` asks again, and with --follow it waits until the pod is told to have run.
 . "$(dirname "$0")/common.sh"
 
 cat >server.py <<'PYTHON'
-"""An API server that has one ended job of one pod, and refuses its log twice."""
+"""An API server that has one ended job of one pod, and refuses its log twice. Whoever watches the pods is told a second later that
+the pod has run."""
 import http.server
 import json
+import time
 
-JOB = {"metadata": {"name": "short", "namespace": "default", "uid": "u"}, "status": {"phase": "Succeeded", "attempt": 1}}
-POD = {"metadata": {"name": "short-worker-0"}, "spec": {"containers": [{"name": "trainer"}]}}
+META = {"namespace": "default", "resourceVersion": "1"}
+JOB = {"metadata": {**META, "name": "short", "uid": "u"}, "status": {"phase": "Succeeded", "attempt": 1}}
+POD = {"metadata": {**META, "name": "short-worker-0", "uid": "p", "labels": {"mltrain.io/job-uid": "u"}},
+       "spec": {"containers": [{"name": "trainer"}]}, "status": {"phase": "Pending"}}
+ENDED = {**POD, "metadata": {**POD["metadata"], "resourceVersion": "2"},
+         "status": {"phase": "Succeeded", "containerStatuses": [{"name": "trainer", "state": {"terminated": {"exitCode": 0}}}]}}
 REFUSAL = {"kind": "Status", "code": 400, "message": 'container "trainer" is waiting to start: PodInitializing'}
 refused = 0
 
@@ -17,24 +23,31 @@ refused = 0
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         global refused
-        code, body = 200, json.dumps(JOB).encode()
+        code, body = 200, JOB
         if "/log?" in self.path:
-            body = b"2026-01-01T00:00:00.000000000Z [r0 a1] a word\n"
+            body = None
             if refused < 2:
                 refused += 1
-                code, body = 400, json.dumps(REFUSAL).encode()
+                code, body = 400, REFUSAL
+        elif "watch=" in self.path:
+            time.sleep(1)
+            body = {"type": "MODIFIED", "object": ENDED if "/pods?" in self.path else JOB}
         elif "/pods?" in self.path:
-            body = json.dumps({"kind": "PodList", "items": [POD]}).encode()
+            body = {"kind": "PodList", "metadata": {"resourceVersion": "1"}, "items": [POD]}
+        elif "trainingjobs?" in self.path:
+            body = {"kind": "TrainingJobList", "metadata": {"resourceVersion": "1"}, "items": [JOB]}
+        told = "timestamps=" in self.path and "2026-01-01T00:00:00.000000000Z " or ""
+        text = f"{told}[r0 a1] a word\n" if body is None else json.dumps(body) + "\n"
         self.send_response(code)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(text.encode())
 
     def log_message(self, *_):
         pass
 
 
-server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 PYTHON
@@ -49,7 +62,9 @@ contexts: [{name: x, context: {cluster: c, user: u}}]
 users: [{name: u, user: {}}]
 current-context: x
 YAML
-mltrain logs short --kubeconfig kubeconfig >out.txt 2>err.txt
+for how in '' --follow; do
+  mltrain logs short $how --kubeconfig kubeconfig >out.txt 2>err.txt
+  grep -q 'a word' out.txt || { cat out.txt err.txt; kill $server; fail "the log that came a moment later is missing ($how)"; }
+  [ ! -s err.txt ] || { cat err.txt; kill $server; fail "said something of it ($how)"; }
+done
 kill $server
-grep -q 'a word' out.txt || { cat out.txt err.txt; fail "the log that came a moment later is missing"; }
-[ ! -s err.txt ] || { cat err.txt; fail "said something of it"; }
