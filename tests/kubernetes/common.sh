@@ -66,10 +66,15 @@ cluster_up() {
   eventually 30 k get serviceaccount default || fail "no ServiceAccount in the namespace"
 }
 
-# load_images NAME...: made of MLTRAIN_BIN_DIR's programs
+# make_images NAME...: of MLTRAIN_BIN_DIR's programs, in this test's folder; prints the archives' paths
+make_images() {
+  "$MLTRAIN_SOURCE_DIR/scripts/images" --bin "$MLTRAIN_BIN_DIR" --out "$work/images" --layers "$MLTRAIN_SOURCE_DIR/build/images/layers" "$@"
+}
+
+# load_images NAME...
 load_images() {
   local archives
-  archives=$("$MLTRAIN_SOURCE_DIR/scripts/images" --bin "$MLTRAIN_BIN_DIR" "$@") || fail "the images were not made"
+  archives=$(make_images "$@") || fail "the images were not made"
   # shellcheck disable=SC2086 # a list of paths on purpose
   kubernetes load $archives || fail "the images were not loaded"
 }

@@ -27,7 +27,7 @@ launcher_image_missing() {
   local image n
   image=docker.io/mltrain/launcher:$(cat "$MLTRAIN_SOURCE_DIR/VERSION")
   make_room
-  hidden=$("$MLTRAIN_SOURCE_DIR/scripts/images" --bin "$MLTRAIN_BIN_DIR" launcher) || fail "no archive"
+  hidden=$(make_images launcher) || fail "no archive"
   for n in 2 3 4; do images_of $n rm "$image" || fail "no image"; done
   job unlaunched | submit
   waits_as unlaunched Admitted PodsReady 'ErrImagePull|ImagePullBackOff' "mltrain's own init container .*image $image"
@@ -36,9 +36,7 @@ launcher_image_missing() {
 }
 # images_of NODE ARGUMENTS...: ctr images
 images_of() {
-  local programs
-  programs=$(cluster_folder | sed 's|/clusters/.*|/programs|')
-  kubernetes exec --node "$1" -- sh -c 'ctr=$(echo "$0"/*/debian/usr/bin/ctr); $ctr -n k8s.io images "$@"' "$programs" "${@:2}" >/dev/null
+  kubernetes exec --node "$1" -- "$(dirname "$(command -v kubectl)")/../debian/usr/bin/ctr" -n k8s.io images "${@:2}" >/dev/null
 }
 show_launcher() {
   local n

@@ -30,6 +30,7 @@ YAML
 
 cluster_up
 load_images controller launcher shell
+"$MLTRAIN_SOURCE_DIR/tests/kubernetes/check_images" images/{controller,launcher,shell}.tar || fail "the images are not what is promised"
 controller_up
 say "the controller runs"
 
