@@ -120,8 +120,7 @@ static const struct field scheduling_list[] = {
      FIELD_AT(struct trainingjob_scheduling, binding),
      .names = trainingjob_binding_names,
      .absent = TRAININGJOB_BINDING_AUTO,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
 };
 static const struct field_table scheduling_fields =
     FIELD_TABLE(struct trainingjob_scheduling, scheduling_list);

@@ -15,6 +15,9 @@
     300 /* default tolerations of nodes that are not ready or not reachable \
          */
 
+#define NODE_TERMS \
+    "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms"
+
 static const char *const container_lists[] = {"spec.initContainers", "spec.containers"};
 
 static void default_string(cJSON *object, const char *path, const char *value)
@@ -180,6 +183,23 @@ static void add_toleration(cJSON *pod, const char *key)
     json_append(json_set_array(pod, "spec.tolerations"), toleration);
 }
 
+/* There is no scheduler here. A pod that requires one node by its name, as the controller has it
+ * with binding `affinity`, is bound to it at once. */
+static void bind_where_required(cJSON *pod)
+{
+    const cJSON *term, *field;
+    cJSON_ArrayForEach(term, json_find(pod, NODE_TERMS))
+    {
+        cJSON_ArrayForEach(field, json_member(term, "matchFields"))
+        {
+            const char *node = json_string(field, "values[0]", "");
+            if (strcmp(json_string(field, "operator", ""), "In") == 0 &&
+                json_size(field, "values") == 1 && !json_string(pod, "spec.nodeName", "")[0])
+                json_set_string(pod, "spec.nodeName", node);
+        }
+    }
+}
+
 static int pod_prepare(struct api_server *s, cJSON *pod, struct api_answer *a)
 {
     if (!cJSON_IsObject(json_member(pod, "spec")))
@@ -192,6 +212,7 @@ static int pod_prepare(struct api_server *s, cJSON *pod, struct api_answer *a)
     add_toleration(pod, "node.kubernetes.io/unreachable");
     json_set_string(pod, "status.phase", "Pending");
     json_set_string(pod, "status.qosClass", qos_class(pod));
+    bind_where_required(pod);
     return resolve_priority(s, pod, a);
 }
 

@@ -181,6 +181,30 @@ static void test_binding_binds_once(void **state)
     api_client_stop(&c);
 }
 
+static void test_a_pod_that_requires_one_node_is_bound_there(void **state)
+{
+    struct api_client c;
+    (void)state;
+    api_client_start(&c, false);
+#define TERMS(fields)                                                     \
+    "spec: {containers: [{name: c, image: a}], affinity: {nodeAffinity: " \
+    "{requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [" fields "]}}}}}"
+    post(&c, "{metadata: {name: one}, " TERMS(
+                 "{matchFields: [{key: metadata.name, operator: In, values: [n]}]}"));
+    api_client_get(&c, PODS "/one");
+    assert_string_equal(api_client_at(&c, "spec.nodeName"), "n");
+    post(&c, "{metadata: {name: two}, " TERMS(
+                 "{matchFields: [{key: metadata.name, operator: In, values: [n, m]}]}"));
+    api_client_get(&c, PODS "/two");
+    assert_string_equal(api_client_at(&c, "spec.nodeName"), "");
+    post(&c, "{metadata: {name: not}, " TERMS(
+                 "{matchFields: [{key: metadata.name, operator: NotIn, values: [n]}]}"));
+    api_client_get(&c, PODS "/not");
+    assert_string_equal(api_client_at(&c, "spec.nodeName"), "");
+#undef TERMS
+    api_client_stop(&c);
+}
+
 static void test_an_eviction_deletes(void **state)
 {
     struct api_client c;
@@ -348,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_a_shorter_grace_shortens_and_a_longer_one_does_not_prolong),
         cmocka_unit_test(test_a_pod_that_is_not_bound_goes_at_once),
         cmocka_unit_test(test_binding_binds_once),
+        cmocka_unit_test(test_a_pod_that_requires_one_node_is_bound_there),
         cmocka_unit_test(test_an_eviction_deletes),
         cmocka_unit_test(test_a_pods_spec_is_mostly_fixed),
         cmocka_unit_test(test_a_log_query_names_the_file),

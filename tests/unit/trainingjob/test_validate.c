@@ -46,6 +46,8 @@ static void test_good_jobs_are_accepted_with_and_without_defaults(void **state)
         {"a checkpoint without a path has a grace", "/spec/checkpoint",
          "{\"gracePeriodSeconds\":5}"},
         {"no rules", "/spec/failurePolicy/rules", "[]"},
+        {"pods that are created bound", "/spec/scheduling/binding", "\"node\""},
+        {"pods that the scheduler binds", "/spec/scheduling/binding", "\"affinity\""},
     };
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
         cleanup_json cJSON *changed = with(full, rows[i].pointer, rows[i].value);
@@ -84,7 +86,6 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
          "\"a\"]}]}}}]",
          "spec.roles: not supported yet"},
         {"/spec/scheduling/spares", "1", "spec.scheduling.spares: not supported yet"},
-        {"/spec/scheduling/binding", "\"node\"", "spec.scheduling.binding: not supported yet"},
         {"/spec/scheduling/topology", "{\"required\":\"rack\"}",
          "spec.scheduling.topology.required: not supported yet"},
         {"/spec/scheduling/topology", "{\"preferred\":\"rack\",\"maxWaitSeconds\":5}",
