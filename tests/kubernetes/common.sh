@@ -38,9 +38,11 @@ eventually() {
   done
 }
 
+# A test that leaves more behind than what its namespace takes with it defines cleanup.
 finish() {
   local rc=$?
   trap - EXIT
+  [ "$(type -t cleanup)" != function ] || cleanup
   cd /
   if [ -z "${MLTRAIN_KUBERNETES_NAME:-}" ]; then kubernetes down || rc=1
   else k delete namespace "$namespace" --wait=false >/dev/null 2>&1

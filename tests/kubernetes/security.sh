@@ -176,8 +176,9 @@ victim_ends() {
   succeeds victim
 }
 
+cleanup() { k delete namespace "$other" --wait=false --ignore-not-found >/dev/null 2>&1; }
+
 cluster_up
-trap 'rc=$?; k delete namespace $other --wait=false --ignore-not-found >/dev/null 2>&1; (exit "$rc"); finish' EXIT # shellcheck disable=SC2154 # set right here
 load_images controller launcher shell
 controller_up
 [ $# -gt 0 ] || set -- restricted guaranteed not_allowed without_key with_key victim_ends
