@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Carries connections from the machine's loopback address into the cluster's network namespace.
 
-    forward.py listen PORT_FILE COMMAND...   opens a socket on 127.0.0.1, writes its port, becomes COMMAND with the socket as fd 3
-    forward.py serve                         (below COMMAND, in the namespace) carries what arrives on fd 3 to the same port there
+    forward.py listen CLUSTER_FOLDER COMMAND...   opens a socket on 127.0.0.1, writes its port to CLUSTER_FOLDER/port and who it is
+                                                  to CLUSTER_FOLDER/outer, lets go of the lock, becomes COMMAND with the socket as fd 3
+    forward.py serve                              (below COMMAND, in the namespace) carries what arrives on fd 3 to the same port there
 
 A socket belongs to the namespace that it was opened in, wherever its owner goes: so one process with one inherited socket
 is the whole bridge, and nothing of the machine's network is changed."""
@@ -11,7 +12,7 @@ import os
 import socket
 import sys
 
-LISTENER = 3
+LISTENER, LOCK = 3, 9
 CHUNK = 1 << 16
 
 
@@ -43,10 +44,19 @@ async def serve():
     await server.serve_forever()
 
 
-def listen(port_file, command):
+def write_whole(path, text):
+    with open(path + ".new", "w", encoding="ascii") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+
+
+def listen(folder, command):
+    with open("/proc/self/stat", encoding="utf-8") as file:
+        start_time = file.read().rsplit(")", 1)[1].split()[19]
+    write_whole(os.path.join(folder, "outer"), f"{os.getpid()} {start_time}\n")
+    os.close(LOCK)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-    with open(port_file, "w", encoding="ascii") as file:
-        file.write(f"{listener.getsockname()[1]}\n")
+    write_whole(os.path.join(folder, "port"), f"{listener.getsockname()[1]}\n")
     if listener.fileno() == LISTENER:
         os.set_inheritable(LISTENER, True)
     else:

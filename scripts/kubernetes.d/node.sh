@@ -67,7 +67,6 @@ new_cgroup() {
 }
 
 start_cgroups() {
-  new_cgroup "$(dirname "$(dirname "$cgroup")")"
   new_cgroup "$(dirname "$cgroup")"
   new_cgroup "$cgroup"
 }
