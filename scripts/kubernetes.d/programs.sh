@@ -14,7 +14,7 @@ go_minor_needed=24
 # Ends with 77 where no Go is that can build these programs.
 need_go() {
   local minor
-  minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  minor=$(go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p') || true
   [ "${minor:-0}" -ge $go_minor_needed ] ||
     skip "Kubernetes is built from its Go modules and needs Go 1.$go_minor_needed or newer; here is $(go env GOVERSION 2>/dev/null || echo none)"
 }
@@ -100,6 +100,10 @@ build_programs() {
   local part
   programs=$home/programs/$version
   mkdir -p "$programs"/{bin,built}
+  # What cannot be built is told before anything is fetched.
+  for part in "$@"; do
+    [ -e "$programs/built/$part" ] || case "$part" in kubernetes | server | kwok | helm) need_go ;; esac
+  done
   for part in "$@"; do
     [ -e "$programs/built/$part" ] || (build_part "$part") 9>"$programs/lock" || exit $?
   done
@@ -107,7 +111,6 @@ build_programs() {
 
 build_part() {
   local begin=$SECONDS
-  case "$1" in kubernetes | server | kwok | helm) need_go ;; esac
   flock 9
   [ ! -e "$programs/built/$1" ] || return 0
   say "making $1 for Kubernetes $version (once)"
