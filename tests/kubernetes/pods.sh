@@ -87,8 +87,9 @@ have_ended() { [ "$(k get pods -l "mltrain.io/job-name=$1" -o jsonpath='{.items[
 served() { curl -s --noproxy '*' --max-time 5 "http://127.0.0.1:$port/who" >served.txt; }
 forwards() { port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' forward.log) && [ -n "$port" ]; }
 
+stop_forwarding() { { [ -n "${forwarder:-}" ] && kill "$forwarder" && wait "$forwarder"; forwarder=''; } 2>/dev/null; }
+
 reached() {
-  local forwarder
   job served 2 'mkdir /dev/shm/$RANK; echo "rank $RANK, attempt $MLTRAIN_ATTEMPT" >/dev/shm/$RANK/who; exec httpd -f -p $((8000 + LOCAL_RANK)) -h /dev/shm/$RANK' |
     beside helper 'trap "exit 0" TERM; while :; do sleep 1; done' | submit
   runs served
@@ -97,13 +98,13 @@ reached() {
   [ "$(grep -c 'httpd -f -p 800[01]' ps.txt)" = 2 ] || fail "the ranks are not in the trainer's container: $(cat ps.txt)"
   # What is left of an exec session belongs to no rank, and lives on when the ranks start again.
   k exec served-worker-1 -c trainer -- sh -c 'sleep 54321 </dev/null >/dev/null 2>&1 &' || fail "no exec"
-  k port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
+  kubectl port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
   forwarder=$!
   eventually 20 forwards || fail "no port is forwarded: $(cat forward.log)"
   eventually 20 served && grep -qx 'rank 3, attempt 1' served.txt || fail "rank 3 is not reached: $(cat served.txt forward.log)"
   kill_rank served-worker-1 2 || fail "no rank 2"
   eventually 60 answers 'rank 3, attempt 2' || fail "rank 3 is not reached again: $(cat served.txt forward.log)"
-  { kill $forwarder && wait $forwarder; } 2>/dev/null
+  stop_forwarding
   k exec served-worker-1 -c trainer -- sh -c 'ps -o args' | grep -qx 'sleep 54321' || fail "what exec had started was killed with the ranks"
   end_job served
   say "exec and port-forward reach the ranks"
@@ -112,7 +113,7 @@ reached() {
 answers() {
   forwards && served && grep -qx "$1" served.txt && return 0
   kill -0 "$forwarder" 2>/dev/null && return 1
-  k port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
+  kubectl port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
   forwarder=$!
   return 1
 }
@@ -164,7 +165,10 @@ containers_beside() {
 no_pod() { [ -z "$(k get pod "$1" --ignore-not-found -o name)" ]; }
 pod_has_ended() { no_pod "$1" || [[ $(pod "$1" .status.phase) =~ Succeeded|Failed ]]; }
 
-cleanup() { [ ! -d one ] || mltrain cluster down --delete >/dev/null 2>&1; }
+cleanup() {
+  stop_forwarding
+  [ ! -d one ] || mltrain cluster down --delete >/dev/null 2>&1
+}
 
 cluster_up
 load_images controller launcher shell
