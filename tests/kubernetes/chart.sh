@@ -14,7 +14,9 @@ old_images() {
   cmake -S old -B old/build -G Ninja -DCMAKE_BUILD_TYPE=Release >old.log 2>&1 &&
     ninja -C old/build mltrain mltrain-controller mltrain-launcher >>old.log 2>&1 || { tail -n 20 old.log >&2; fail "$1 was not built"; }
   echo before >old/VERSION
-  archives=$(old/scripts/images --bin old/build/bin --out "$MLTRAIN_SOURCE_DIR/build/images" controller launcher) || fail "no images of $1"
+  # In a folder of their own, with the Debian that is made already: old scripts/images have no option for that.
+  mkdir -p images-before "$MLTRAIN_SOURCE_DIR/build/images/layers" && ln -s "$MLTRAIN_SOURCE_DIR/build/images/layers" images-before/layers
+  archives=$(old/scripts/images --bin old/build/bin --out "$PWD/images-before" controller launcher) || fail "no images of $1"
   # shellcheck disable=SC2086 # a list of paths on purpose
   kubernetes load $archives || fail "the images of $1 were not loaded"
 }
