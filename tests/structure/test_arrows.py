@@ -36,7 +36,8 @@ ALLOWED = {
     "cli": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "trainingjob", "gang", "ledger"),
             ("cjson", "uv", "libsmartcols")),
     "scripts/kubernetes.d": ((), ()),  # the program of a sandbox's image
-    "bench": (("lib/base", "lib/json", "gang", "trainingjob", "ledger", "rendezvous", "rendezvous/channel"), ("cjson", "uv")),
+    # curl: writes.c is a client that shares nothing with what it is compared with
+    "bench": (("lib/base", "lib/json", "gang", "trainingjob", "ledger", "rendezvous", "rendezvous/channel"), ("cjson", "uv", "curl")),
 }
 # Above the seam nothing may see the world: these files of a program are its edge, every other file is pure.
 EDGES = {
