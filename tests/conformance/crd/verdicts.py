@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Asks two API servers for their verdict on the objects that the unit tests of trainingjob/ use: a real one, which has the CRDs, and the
-one-machine cluster's, which asks trainingjob/. Nothing but their verdicts is compared; a row says what trainingjob/ has to decide.
+"""Asks two API servers for their verdict on the objects that the unit tests of trainingjob/ use, and on those of queues.yaml: a real one,
+which has the CRDs, and the one-machine cluster's, which asks trainingjob/. Nothing but their verdicts is compared; a row says what
+trainingjob/ has to decide.
 
     verdicts.py FOLDER REAL_URL OWN_URL         FOLDER: tests/unit/trainingjob; the URLs want no credentials (kubectl proxy)
 
@@ -16,6 +17,8 @@ import yaml
 
 NAMESPACE = "research"
 KIND = "/apis/mltrain.io/v1alpha1/namespaces/" + NAMESPACE + "/trainingjobs"
+QUEUES = "/apis/mltrain.io/v1alpha1/trainingqueues"
+QUEUE = {"apiVersion": "mltrain.io/v1alpha1", "kind": "TrainingQueue", "metadata": {"name": "a"}, "spec": {"weight": 1}}
 STRICT = "?dryRun=All&fieldValidation=Strict&fieldManager=verdicts"
 OF_THE_SERVER = ("uid", "resourceVersion", "generation", "creationTimestamp", "managedFields")
 NEVER_TIMES = {key: [(tag, rule) for tag, rule in rules if tag != "tag:yaml.org,2002:timestamp"]
@@ -101,8 +104,14 @@ class Comparison:
         words = "accepts what trainingjob/ refuses" if real[0] else "refuses what trainingjob/ accepts"
         print(f"{'differs' if may_differ else 'DIFFERS'} {what}: the API server {words}: {real[1] or own[1]}")
 
-    def creation(self, what, expected, document, may_differ=False):
-        self.hold(what, expected, *(s.verdict("POST", KIND + STRICT, document) for s in (self.real, self.own)), may_differ)
+    def creation(self, what, expected, document, may_differ=False, kind=KIND):
+        self.hold(what, expected, *(s.verdict("POST", kind + STRICT, document) for s in (self.real, self.own)), may_differ)
+
+    def invalid(self, rows, valid, kind):
+        """Each row makes the valid document wrong in one place."""
+        for row in rows:
+            what = f"{valid['kind']} {row['at']} {'removed' if row.get('remove') else json.dumps(row['value'])}"
+            self.creation(what, False, changed(valid, row), row.get("crd") is False, kind)
 
     def update(self, what, expected, row, name):
         verdicts = []
@@ -131,9 +140,9 @@ def main():
         server.must("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     comparison.creation("full.yaml", True, full)
     comparison.creation("small.yaml", True, {"apiVersion": full["apiVersion"], "kind": full["kind"], **read(folder, "small.yaml")})
-    for row in read(folder, "invalid.yaml"):
-        what = f"{row['at']} {'removed' if row.get('remove') else json.dumps(row['value'])}"
-        comparison.creation(what, False, changed(full, row), row.get("crd") is False)
+    comparison.invalid(read(folder, "invalid.yaml"), full, KIND)
+    comparison.creation("a queue", True, QUEUE, kind=QUEUES)
+    comparison.invalid(read(os.path.dirname(os.path.abspath(__file__)), "queues.yaml"), QUEUE, QUEUES)
     for server in (comparison.real, comparison.own):
         server.must("POST", KIND, full)
     comparison.status(name, read(folder, "status.yaml"))
