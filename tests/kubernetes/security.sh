@@ -166,6 +166,8 @@ with_key() {
   stranger insider victim-worker-1 "$(secret_of victim)" "$with_own_uid" | k apply -f - >/dev/null || fail "no pod"
   eventually 60 says "$namespace" insider 'does not hold worker 1' || fail "the insider says: $(k logs insider)"
   eventually 20 refusals_above "$before" || fail "the insider is not counted"
+  eventually 20 leader_has_said "refused words=\"pod $(pod insider .metadata.uid) does not hold worker 1.* job=$namespace/victim" ||
+    fail "the controller does not tell of the insider: $(log_of_leader)"
   unharmed "an insider that holds no place"
   k delete pod insider --wait=false >/dev/null
   say "the key alone gives nobody a place"
