@@ -3,12 +3,14 @@
 which has the CRDs, and the one-machine cluster's, which asks trainingjob/. Nothing but their verdicts is compared; a row says what
 trainingjob/ has to decide.
 
-    verdicts.py FOLDER REAL_URL OWN_URL         FOLDER: tests/unit/trainingjob; the URLs want no credentials (kubectl proxy)
+    verdicts.py FOLDER REAL_URL OWN_URL [SEED]      FOLDER: tests/unit/trainingjob; the URLs want no credentials (kubectl proxy)
 
-Creations and changes of the specification are dry runs with strict field validation; what stands in a status is really written."""
+full.yaml is also changed at random (the same changes for the same seed); there only the two verdicts are compared. Creations and
+changes of the specification are dry runs with strict field validation; what stands in a status is really written."""
 import copy
 import json
 import os
+import random
 import sys
 import urllib.error
 import urllib.request
@@ -85,6 +87,42 @@ class Server:
         return self.must("PUT", f"{KIND}/{name}/status", job)
 
 
+# What is put into full.yaml at random: ends of ranges, other types, names of other fields' choices.
+VALUES = [None, True, False, 0, 1, -1, 2, 5, 9, 10, 255, 256, 257, 16384, 16385, 86400, 86401, 10**6, 10**6 + 1, 2**31, 2**53, 2**63 - 1,
+          1.0, 1.5, "", "a", "A", "0", "1", "a b", " a", "a\n", "-a", "a-", "a.b", "/", "a/", "/a", "/a/", "//", "\u00e9", "x" * 63, "x" * 64,
+          "x" * 316, "x" * 317, "x" * 5000, "auto", "None", "All", "Running", "In", "NotIn", "Never", "Always", "Rank0", "AllRanks", "dcp",
+          "libmltrain", "pattern", "pytorch", "plain", "mpi", "jax", "node", "affinity", "pmix", "worker", "mltrain", "mltrain-x",
+          "SIGKILL", "SIGTERM", "SIGUSR1", "{step}", "step (?<step>\\d+)", "(?<step>", "2Gi", "1e3", "100m", [], {}, [1], ["a"], ["a", "a"],
+          [{}], [None], {"a": "b"}, {"a": 1}, {"required": "a"}, {"preferred": "a", "maxWaitSeconds": 0}]
+# The schema has no word on quantities, and an object without these is none of any kind.
+NOT_OF_THE_SCHEMA, KEPT = "is not a quantity", ("apiVersion", "kind")
+RANDOM_COUNT = 200
+
+
+def places(node, found):
+    """Appends (container, key) of everything below."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        found.append((node, key))
+        if isinstance(node[key], (dict, list)):
+            places(node[key], found)
+    return found
+
+
+def changed_at_random(document, dice):
+    copied = copy.deepcopy(document)
+    for _ in range(dice.choice((1, 1, 1, 2))):
+        found = places(copied, [])
+        container, key = dice.choice([place for place in found if place[0] is not copied or place[1] not in KEPT])
+        what = dice.random()
+        if what < 0.2:
+            del container[key]
+        elif what > 0.9 and isinstance(container, list):
+            container.append(copy.deepcopy(container[key]))
+        else:
+            container[key] = copy.deepcopy(dice.choice(VALUES))
+    return copied
+
+
 class Comparison:
     def __init__(self, real, own):
         self.real, self.own, self.count, self.forgiven, self.wrong = real, own, 0, 0, 0
@@ -112,6 +150,13 @@ class Comparison:
         for row in rows:
             what = f"{valid['kind']} {row['at']} {'removed' if row.get('remove') else json.dumps(row['value'])}"
             self.creation(what, False, changed(valid, row), row.get("crd") is False, kind)
+
+    def random(self, valid, seed):
+        dice = random.Random(seed)
+        for number in range(RANDOM_COUNT):
+            document = changed_at_random(valid, dice)
+            real, own = (s.verdict("POST", KIND + STRICT, document) for s in (self.real, self.own))
+            self.hold(f"seed {seed}, object {number}", own[0], real, own, NOT_OF_THE_SCHEMA in own[1])
 
     def update(self, what, expected, row, name):
         verdicts = []
@@ -143,6 +188,7 @@ def main():
     comparison.invalid(read(folder, "invalid.yaml"), full, KIND)
     comparison.creation("a queue", True, QUEUE, kind=QUEUES)
     comparison.invalid(read(os.path.dirname(os.path.abspath(__file__)), "queues.yaml"), QUEUE, QUEUES)
+    comparison.random(full, int(sys.argv[4]) if len(sys.argv) > 4 else 1)
     for server in (comparison.real, comparison.own):
         server.must("POST", KIND, full)
     comparison.status(name, read(folder, "status.yaml"))
