@@ -10,7 +10,7 @@
 #include "rendezvous/message.h"
 
 #define MEMBER_RECONNECT_MS_MIN 50
-#define MEMBER_RECONNECT_MS_MAX 5000
+#define MEMBER_RECONNECT_MS_MAX 2000
 
 struct member {
     uint64_t lease_transitions; /* highest seen */

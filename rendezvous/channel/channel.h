@@ -14,7 +14,9 @@
 #define CHANNEL_KEY_SIZE 32
 #define CHANNEL_IDENTITY_MAX 128      /* characters of a job UID */
 #define CHANNEL_CONNECTIONS_MAX 16384 /* of a server; more are closed at accept */
-#define CHANNEL_HANDSHAKE_MS 10000    /* a peer that has not finished by then is closed */
+#define CHANNEL_CONNECT_MS \
+    1500 /* for an answer to a client's SYN; its first repetition comes at 1 s */
+#define CHANNEL_HANDSHAKE_MS 10000 /* then: a peer that has not finished by then is closed */
 #define CHANNEL_SEND_QUEUE_MAX \
     (16u * 1024 * 1024) /* bytes unsent per connection; above it is closed */
 

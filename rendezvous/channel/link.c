@@ -96,10 +96,12 @@ static void on_shutdown(uv_shutdown_t *request, int status)
 static void on_timer(uv_timer_t *timer)
 {
     struct link *l = timer->data;
-    if (l->state == LINK_HANDSHAKE)
+    if (l->state != LINK_HANDSHAKE)
+        close_handles(l);
+    else if (l->connected)
         fail(l, true, "the handshake was not finished in time");
     else
-        close_handles(l);
+        fail(l, true, "the connection was not answered in time");
 }
 
 void link_close(struct link *l)
@@ -335,6 +337,8 @@ static void limit_unacked(struct link *l)
 
 static void begin(struct link *l)
 {
+    l->connected = true;
+    (void)uv_timer_start(&l->timer, on_timer, CHANNEL_HANDSHAKE_MS, 0);
     (void)uv_tcp_nodelay(&l->tcp, 1);
     (void)uv_tcp_keepalive(&l->tcp, 1, LINK_KEEPALIVE_S);
     limit_unacked(l);
@@ -349,7 +353,6 @@ static void begin(struct link *l)
 void link_accepted(struct link *l)
 {
     SSL_set_accept_state(l->ssl);
-    (void)uv_timer_start(&l->timer, on_timer, CHANNEL_HANDSHAKE_MS, 0);
     begin(l);
 }
 
@@ -366,9 +369,11 @@ static void on_connect(uv_connect_t *request, int status)
     }
 }
 
+/* An address that swallows what is sent to it (a pod that is gone) answers never. A Service leads
+ * elsewhere meanwhile, but only new connections: who waits for an old one waits in vain. */
 void link_connect(struct link *l, const struct sockaddr *address)
 {
-    (void)uv_timer_start(&l->timer, on_timer, CHANNEL_HANDSHAKE_MS, 0);
+    (void)uv_timer_start(&l->timer, on_timer, CHANNEL_CONNECT_MS, 0);
     l->connect.data = l;
     int rc = uv_tcp_connect(&l->connect, &l->tcp, address, on_connect);
     if (rc < 0)

@@ -39,6 +39,7 @@ struct link {
     void *owner;
     char *read_buffer; /* LINK_READ_SIZE bytes of the owner's, used within one callback only */
     enum link_state state;
+    bool connected; /* the peer has answered, as TCP */
     bool refusable, reports_end;
     uv_tcp_t tcp;
     uv_timer_t timer;

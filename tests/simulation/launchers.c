@@ -7,6 +7,7 @@
 #include "lib/base/alloc.h"
 #include "tests/simulation/sim.h"
 
+#define CONNECT_MS 1500 /* to an address that swallows everything */
 #define HANDSHAKE_MS 10000
 #define KEEPALIVE_MS 60000 /* until the kernel gives up a peer that is silent */
 
@@ -245,7 +246,8 @@ static void connects(struct sim *s, uint64_t id, void *data)
         return;
     struct sim_host *host = controller_for_launcher(s);
     if (!s->nodes[l->node].reachable || (host && host->paused)) {
-        sim_after(s, HANDSHAKE_MS, connect_fails, id, NULL);
+        int64_t wait_ms = s->nodes[l->node].reachable ? HANDSHAKE_MS : CONNECT_MS;
+        sim_after(s, wait_ms, connect_fails, id, NULL);
         return;
     }
     if (!host) {
