@@ -29,7 +29,7 @@ enum rendezvous_cause exit_cause(const struct exit_facts *facts)
         return RENDEZVOUS_CAUSE_EXEC_FAILED;
     if (facts->signal == SIGKILL && !facts->killed && facts->out_of_memory)
         return RENDEZVOUS_CAUSE_OUT_OF_MEMORY;
-    if (facts->signalled && (facts->signal || facts->code))
+    if (facts->signalled && (facts->signal || facts->code || facts->pod_ends))
         return RENDEZVOUS_CAUSE_KILLED_BY_US;
     if (facts->signal && !is_own_fault(facts->signal))
         return RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE;

@@ -13,16 +13,20 @@ struct exit_facts {
     bool out_of_memory; /* the cgroup has counted a kill since the last look */
     bool signalled;     /* we had sent it a signal before it ended */
     bool killed;        /* we had sent it SIGKILL */
+    bool pod_ends;      /* the kubelet ends this pod */
 };
 
 /* The rules, first match wins:
  *   exec failed                                              EXEC_FAILED
  *   SIGKILL that we did not send, and the cgroup killed one  OUT_OF_MEMORY
  *   anything but exit 0 after a signal of ours               KILLED_BY_US
+ *   exit 0 after a signal of ours, in a pod that is ended    KILLED_BY_US (it has saved and left: a
+ *       next leader, which does not know why, must not take it for done)
  *   a signal that a program raises against itself            EXITED (abort, segmentation fault: the
- *       program's own end, as an exit code is; calling it a signal from outside would let the abort
- * of a rank whose peer vanished outrank the peer's own exit code in the verdict) any other signal
- * SIGNAL_OUTSIDE else                                                     EXITED */
+ *       program's own end, as an exit code is; as a signal from outside the abort of a rank whose
+ *       peer vanished would outrank the peer's own exit code in the verdict)
+ *   any other signal                                         SIGNAL_OUTSIDE
+ *   else                                                     EXITED */
 enum rendezvous_cause exit_cause(const struct exit_facts *facts);
 
 /* The exit code that a shell would show: 128 + n for a signal. */

@@ -357,6 +357,7 @@ void supervisor_check(const struct supervisor *s)
     assert(s->ranks_count <= s->ranks_capacity);
     bool may_run = s->state >= SUPERVISOR_STARTING && s->state != SUPERVISOR_ENDING;
     assert(may_run || s->alive == 0);
+    assert(s->state != SUPERVISOR_STOPPING || s->alive > 0); /* nobody waits out a grace alone */
     assert(s->state != SUPERVISOR_READY || s->member.ready_attempt > s->attempt);
     assert(s->state == SUPERVISOR_JOINING || s->state >= SUPERVISOR_ENDING ||
            s->welcome_message.type == RENDEZVOUS_WELCOME);

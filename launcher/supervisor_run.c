@@ -105,7 +105,8 @@ static void note_exit(struct supervisor *s, const struct supervisor_event *event
                                .exec_errno = event->rank_exited.exec_errno,
                                .out_of_memory = event->rank_exited.out_of_memory,
                                .signalled = s->signalled || s->killed,
-                               .killed = s->killed};
+                               .killed = s->killed,
+                               .pod_ends = s->terminating};
     enum rendezvous_cause cause = exit_cause(&facts);
     bool ours = cause == RENDEZVOUS_CAUSE_KILLED_BY_US;
     if (ours && s->fenced)

@@ -70,7 +70,8 @@ void supervisor_stop(struct supervisor *s, const struct supervisor_event *event)
 void supervisor_stop_sooner(struct supervisor *s, const struct supervisor_event *event)
 {
     int64_t until = event->now_ms + event->message->stop.grace_ms;
-    if (s->grace_until_ms && s->grace_until_ms < until && event->message->stop.grace_ms) {
+    if (s->alive && s->grace_until_ms && s->grace_until_ms < until &&
+        event->message->stop.grace_ms) {
         signal_ranks(s, event->message->stop.signal ? (int)event->message->stop.signal : SIGTERM);
         return;
     }
@@ -143,6 +144,10 @@ void supervisor_terminate_idle(struct supervisor *s, const struct supervisor_eve
 static void terminate_alone(struct supervisor *s)
 {
     const struct rendezvous_welcome *welcome = &s->welcome_message.welcome;
+    if (s->alive == 0) { /* they have saved and ended: the rest of the grace is nobody's */
+        supervisor_kill(s);
+        return;
+    }
     s->state = SUPERVISOR_STOPPING;
     signal_ranks(s, welcome->stop_signal ? (int)welcome->stop_signal : SIGTERM);
 }

@@ -155,20 +155,26 @@ static void copy_node(struct failure *f, const char *node)
  * leader before us asked. */
 static void take_stopped_alone(struct coordinator *c, const struct seat *s, struct failure *f)
 {
+    bool adopting = c->phase == PHASE_ADOPTING;
     if (c->phase == PHASE_STOPPING)
         return; /* after our STOP: never the cause */
-    if (c->phase == PHASE_ADOPTING) {
-        gang_diverge(c, "the attempt was being stopped before the change of leader");
-        return;
-    }
     if (s->terminating) {
         f->class = FAILURE_LOST;
         f->infrastructure = true;
         f->rank = -1;
-        c->ending_saves = true;
         f->cause = RENDEZVOUS_CAUSE_LAUNCHER_LOST;
         failure_words(c, f, "its pod is being terminated");
     }
+    /* Nobody led when it began. */
+    if (adopting && s->terminating)
+        culprit_note(c, f);
+    if (adopting)
+        gang_diverge(c, s->terminating
+                            ? f->words
+                            : "the attempt was being stopped before the change of leader");
+    if (adopting)
+        return;
+    c->ending_saves |= s->terminating;
     take_failure(c, f);
 }
 
@@ -193,7 +199,8 @@ static void take_failed_exit(struct coordinator *c, struct seat *s, const struct
         take_stopped_alone(c, s, &f);
     else
         take_failure(c, &f);
-    save_note_failure(c, f.class == FAILURE_STOPPED_ALONE, f.words);
+    if (e->code || e->signal) /* else it has saved and left, and the others may still save */
+        save_note_failure(c, f.class == FAILURE_STOPPED_ALONE, f.words);
 }
 
 static void complete(struct coordinator *c)

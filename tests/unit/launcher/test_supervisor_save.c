@@ -618,6 +618,47 @@ static void test_when_nobody_comes_the_ranks_here_are_told_alone(void **state)
     world_release(&w);
 }
 
+/* The next leader would take it for done. */
+static void test_a_rank_that_obeys_in_a_pod_that_is_being_ended_has_not_finished(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
+    world_rank_ends(&w, 0, 0, 0);
+    world_forget(&w);
+    world_happen(&w, SUPERVISOR_ON_OPENED);
+    const struct rendezvous_message *hello = world_sent(&w, RENDEZVOUS_HELLO);
+    assert_non_null(hello);
+    assert_int_equal(hello->hello.exits_count, 1);
+    assert_int_equal(hello->hello.exits[0].cause, RENDEZVOUS_CAUSE_KILLED_BY_US);
+    assert_int_equal(hello->hello.exits[0].code, 0);
+    world_release(&w);
+}
+
+/* Ended in the middle of an order whose controller has gone: nothing is left to wait for. */
+static void test_a_pod_whose_ranks_have_ended_does_not_wait_out_its_grace(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    world_make_running(&w, 1);
+    welcomed_by_one_that_orders_saves(&w);
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    world_rank_ends(&w, 0, 0, 0);
+    world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
+    assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
+    assert_int_equal(w.asked[SUPERVISOR_DO_KILL_ALL], 1);
+    world_happen(&w, SUPERVISOR_ON_GONE);
+    assert_int_equal(w.timer[SUPERVISOR_TIMER_LINGER], SUPERVISOR_LINGER_ALONE_MS);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -651,6 +692,8 @@ int main(void)
         cmocka_unit_test(
             test_when_the_channel_breaks_meanwhile_the_next_controller_may_order_the_save),
         cmocka_unit_test(test_when_nobody_comes_the_ranks_here_are_told_alone),
+        cmocka_unit_test(test_a_rank_that_obeys_in_a_pod_that_is_being_ended_has_not_finished),
+        cmocka_unit_test(test_a_pod_whose_ranks_have_ended_does_not_wait_out_its_grace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,6 +385,40 @@ static void test_members_that_were_being_stopped_are_not_blamed(void **state)
     stage_release(&s);
 }
 
+/* Its launcher had nobody to tell, and stopped the ranks by itself: they died of the signal, or
+ * saved and left. */
+static void ended_while_nobody_led(int32_t signal)
+{
+    struct stage s;
+    stage_init(&s, 2, 1, adopting);
+    s.digest = 0xabc;
+    struct rendezvous_exit e =
+        stage_exit_of(&s, 1, 0, RENDEZVOUS_CAUSE_KILLED_BY_US, 0, signal, 50);
+    struct rendezvous_message m = stage_hello_message(&s, 1, RENDEZVOUS_STATE_STOPPED, 4);
+    m.hello.exits = &e;
+    m.hello.exits_count = 1;
+    m.hello.terminating = true;
+    s.channels[1] = s.next_channel++;
+    stage_say(&s, 1, &m);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 4);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 30000);
+    stage_stopped(&s, 0);
+    const struct stage_output *v = stage_find(&s, COORDINATOR_VERDICT, 0);
+    assert_non_null(v);
+    assert_true(v->out.verdict.infrastructure);
+    assert_false(v->out.verdict.diverged);
+    assert_int_equal(v->out.verdict.slot, 1);
+    assert_non_null(strstr(v->out.verdict.words, "its pod is being terminated"));
+    stage_release(&s);
+}
+
+static void test_a_pod_that_was_ended_while_nobody_led_is_what_ended_the_attempt(void **state)
+{
+    (void)state;
+    ended_while_nobody_led(15);
+    ended_while_nobody_led(0);
+}
+
 static void adopting_rank0(struct coordinator_config *config)
 {
     adopting(config);
@@ -483,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_a_member_that_does_not_come_back_in_time_makes_the_attempt_diverge),
         cmocka_unit_test(test_a_job_that_rank_0_completed_is_not_begun_again_by_a_new_leader),
         cmocka_unit_test(test_members_that_were_being_stopped_are_not_blamed),
+        cmocka_unit_test(test_a_pod_that_was_ended_while_nobody_led_is_what_ended_the_attempt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
