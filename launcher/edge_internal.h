@@ -120,6 +120,7 @@ struct edge {
     struct timespec first_start; /* wall time; 0 before */
     struct port_hold port;
     char launcher_id[65];
+    char python_path[PATH_MAX]; /* folder of libmltrain's Python module; "" for none */
     bool told_overrides, told_error_files;
 
     /* edge_output.c */

@@ -78,6 +78,7 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
         .role = c->role,
         .error_file = e->ranks[process].error_file,
         .socket = sdk_socket_path(e->sdk),
+        .python_path = e->python_path,
         .launcher_id = e->launcher_id,
         .attempt = supervisor_attempt(e->supervisor),
         .local_rank = process,

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "launcher/edge_internal.h"
+#include "launcher/sdk_python.h"
 #include "launcher/tls_provider.h"
 
 int64_t edge_now_ms(const struct edge *e)
@@ -314,6 +315,7 @@ static int begin(struct edge *e, struct mlt_error *err)
         rc = edge_ranks_init(e, err);
     if (rc < 0)
         return rc;
+    sdk_python_find(e->python_path, sizeof e->python_path);
     edge_watch_init(e);
     edge_save_init(e);
     if (watch_signal(e, &e->on_term, terminate, SIGTERM) < 0 ||

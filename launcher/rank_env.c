@@ -155,14 +155,9 @@ static void remove_foreign(struct builder *b)
 /* What only the launcher needs. */
 static void remove_own(struct builder *b)
 {
-    static const char *const own[] = {"MLTRAIN_CHANNEL",
-                                      "MLTRAIN_KEY_FILE",
-                                      "MLTRAIN_ERROR_FILE",
-                                      "MLTRAIN_SOCKET",
-                                      "MLTRAIN_RESUME_STEP",
-                                      "MLTRAIN_RESUME_PATH",
-                                      "MLTRAIN_CHECKPOINT_DIR",
-                                      REAP_MARKER};
+    static const char *const own[] = {
+        "MLTRAIN_CHANNEL",     "MLTRAIN_KEY_FILE",    "MLTRAIN_ERROR_FILE",     "MLTRAIN_SOCKET",
+        "MLTRAIN_RESUME_STEP", "MLTRAIN_RESUME_PATH", "MLTRAIN_CHECKPOINT_DIR", REAP_MARKER};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(own); i++) {
         size_t at = find(b->env, own[i], strlen(own[i]));
         if (at < b->env->count)
@@ -214,6 +209,20 @@ static void add_mltrain(struct builder *b, const struct rank_env_input *in)
         set(b, "MLTRAIN_ERROR_FILE", "%s", in->error_file);
     set_default(b, "PYTHONUNBUFFERED", "1");
     set_default(b, "PYTHONFAULTHANDLER", "1");
+}
+
+/* So that `import mltrain` works in any image. Behind what the user has put there, which wins. */
+static void add_python(struct builder *b, const struct rank_env_input *in)
+{
+    const char *own = rank_env_get(b->env, "PYTHONPATH");
+    char *variable = NULL;
+    if (!in->python_path[0])
+        return;
+    /* An empty entry would be the working directory. */
+    if (asprintf(&variable, "PYTHONPATH=%s%s%s", own ? own : "", own && *own ? ":" : "",
+                 in->python_path) < 0)
+        variable = NULL;
+    put(b->env, variable, false);
 }
 
 /* max(1, CPUs / ranks of this pod). */
@@ -303,6 +312,7 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
     remove_foreign(&b);
     add_place(&b, input);
     add_mltrain(&b, input);
+    add_python(&b, input);
     if (strcmp(input->welcome->framework, "pytorch") == 0)
         add_pytorch(&b, input);
     expand_user_values(ret);

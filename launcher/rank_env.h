@@ -21,6 +21,7 @@ struct rank_env_input {
     const char *job, *job_namespace, *job_uid, *role;
     const char *error_file;  /* of this rank; "" for none */
     const char *socket;      /* for libmltrain; "" for none */
+    const char *python_path; /* folder of libmltrain's Python module; "" for none */
     const char *launcher_id; /* marks our descendants: launcher/reap.h */
     uint64_t attempt;
     uint32_t local_rank;

@@ -1,4 +1,4 @@
-/* Copies this executable: see self_copy.h. */
+/* Copies this executable, and what it carries: see self_copy.h. */
 #include "launcher/self_copy.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "launcher/sdk_python.h"
 #include "lib/base/cleanup.h"
 
 static int make_folders(const char *dir, struct mlt_error *err)
@@ -29,42 +30,56 @@ static int make_folders(const char *dir, struct mlt_error *err)
     return 0;
 }
 
-static int copy_bytes(int from, int to)
+/* What a file is to hold: everything of `from` (-1: none), then `data`. */
+struct contents {
+    int from;
+    const char *data;
+    size_t length;
+};
+
+static int write_all(int to, const char *data, size_t length)
 {
-    char buffer[128 * 1024];
-    for (;;) {
-        ssize_t n = read(from, buffer, sizeof buffer);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : 0;
-        for (ssize_t done = 0; done < n;) {
-            ssize_t written = write(to, buffer + done, (size_t)(n - done));
-            if (written < 0 && errno != EINTR)
-                return -errno;
-            if (written > 0)
-                done += written;
-        }
+    for (size_t done = 0; done < length;) {
+        ssize_t written = write(to, data + done, length - done);
+        if (written < 0 && errno != EINTR)
+            return -errno;
+        if (written > 0)
+            done += (size_t)written;
     }
+    return 0;
 }
 
-int self_copy(const char *dir, struct mlt_error *err)
+static int write_contents(int to, const struct contents *contents)
 {
-    int rc = make_folders(dir, err);
-    if (rc < 0)
-        return rc;
+    char buffer[128 * 1024];
+    while (contents->from >= 0) {
+        ssize_t n = read(contents->from, buffer, sizeof buffer);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        int rc = write_all(to, buffer, (size_t)n);
+        if (rc < 0)
+            return rc;
+    }
+    return write_all(to, contents->data, contents->length);
+}
+
+/* Makes DIR/NAME, whole or not at all: somebody may run, or import, what is there already. */
+static int put_file(const char *dir, const char *name, mode_t mode, const struct contents *contents,
+                    struct mlt_error *err)
+{
     char temporary[PATH_MAX], final[PATH_MAX];
-    if (snprintf(temporary, sizeof temporary, "%s/.mltrain-launcher.XXXXXX", dir) >= PATH_MAX ||
-        snprintf(final, sizeof final, "%s/mltrain-launcher", dir) >= PATH_MAX)
+    if (snprintf(temporary, sizeof temporary, "%s/.%s.XXXXXX", dir, name) >= PATH_MAX ||
+        snprintf(final, sizeof final, "%s/%s", dir, name) >= PATH_MAX)
         return mlt_fail(err, ENAMETOOLONG, "`%.64s...` is too long for a folder", dir);
-    cleanup_close int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (from < 0)
-        return mlt_fail(err, errno, "open /proc/self/exe: %s", strerror(errno));
     cleanup_close int to = mkostemp(temporary, O_CLOEXEC);
     if (to < 0)
         return mlt_fail(err, errno, "make a file in `%s`: %s", dir, strerror(errno));
-    rc = copy_bytes(from, to);
-    if (rc == 0 && fchmod(to, 0755) < 0)
+    int rc = write_contents(to, contents);
+    if (rc == 0 && fchmod(to, mode) < 0)
         rc = -errno;
     /* Closed before the rename: a file open for writing cannot be exec'd (ETXTBSY). */
     if (close(steal_fd(&to)) < 0 && rc == 0)
@@ -74,5 +89,31 @@ int self_copy(const char *dir, struct mlt_error *err)
     if (rc == 0)
         return 0;
     (void)unlink(temporary);
-    return mlt_fail(err, -rc, "copy the launcher to `%s`: %s", final, strerror(-rc));
+    return mlt_fail(err, -rc, "write `%s`: %s", final, strerror(-rc));
+}
+
+static int put_python(const char *dir, struct mlt_error *err)
+{
+    char package[PATH_MAX];
+    struct contents module = {.from = -1};
+    module.data = sdk_python_text(&module.length);
+    if (snprintf(package, sizeof package, "%s/" SDK_PYTHON_FOLDER "/" SDK_PYTHON_PACKAGE, dir) >=
+        PATH_MAX)
+        return mlt_fail(err, ENAMETOOLONG, "`%.64s...` is too long for a folder", dir);
+    int rc = make_folders(package, err);
+    return rc < 0 ? rc : put_file(package, SDK_PYTHON_MODULE, 0644, &module, err);
+}
+
+int self_copy(const char *dir, struct mlt_error *err)
+{
+    int rc = make_folders(dir, err);
+    if (rc < 0)
+        return rc;
+    cleanup_close int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return mlt_fail(err, errno, "open /proc/self/exe: %s", strerror(errno));
+    /* First, so that a launcher that is there has its module beside it. */
+    rc = put_python(dir, err);
+    return rc < 0 ? rc
+                  : put_file(dir, "mltrain-launcher", 0755, &(struct contents){.from = from}, err);
 }

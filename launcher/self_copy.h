@@ -5,7 +5,8 @@
 #include "lib/base/error.h"
 
 /* Copies this very executable to DIR/mltrain-launcher, mode 0755, by a temporary name and a rename,
- * so that nobody ever execs half of it. Missing folders are made (0755). -errno. */
+ * so that nobody ever execs half of it, and puts libmltrain's Python module beside it
+ * (sdk_python.h). Missing folders are made (0755). -errno. */
 int self_copy(const char *dir, struct mlt_error *err) MLT_MUST_USE;
 
 #endif

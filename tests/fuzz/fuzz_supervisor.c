@@ -52,6 +52,7 @@ static void check_environment(struct world *w, uint32_t process)
                                          .job_uid = "uid",
                                          .role = "worker",
                                          .error_file = "",
+                                         .python_path = "",
                                          .launcher_id = "id",
                                          .attempt = supervisor_attempt(w->s),
                                          .local_rank = process,

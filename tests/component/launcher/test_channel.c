@@ -326,13 +326,15 @@ static void test_copy_makes_a_program_that_runs(void **state)
     (void)state;
     struct harness h;
     harness_begin(&h);
-    char command[512], text[64] = "";
-    (void)snprintf(
-        command, sizeof command,
-        "%s/mltrain-launcher copy %s/new/bin && test \"$(stat -c %%a %s/new/bin/*)\" = 755 "
-        "&& test \"$(ls -A %s/new/bin)\" = mltrain-launcher && "
-        "%s/new/bin/mltrain-launcher --version",
-        MLTRAIN_BIN_DIR, h.dir, h.dir, h.dir, h.dir);
+    char command[1024], text[64] = "";
+    (void)snprintf(command, sizeof command,
+                   "%s/mltrain-launcher copy %s/new/bin && cd %s/new/bin && "
+                   "test \"$(stat -c %%a mltrain-launcher)\" = 755 && "
+                   "test \"$(find . -type f | sort | xargs)\" = "
+                   "'./mltrain-launcher ./python/mltrain/__init__.py' && "
+                   "cmp python/mltrain/__init__.py %s/sdk/python/mltrain/__init__.py && "
+                   "./mltrain-launcher --version",
+                   MLTRAIN_BIN_DIR, h.dir, h.dir, MLTRAIN_SOURCE_DIR);
     FILE *pipe = popen(command, "r");
     assert_non_null(pipe);
     assert_non_null(fgets(text, sizeof text, pipe));

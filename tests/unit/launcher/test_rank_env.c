@@ -36,6 +36,7 @@ static struct rank_env_input input_of(const char *const *base)
                                    .role = "worker",
                                    .error_file = "/mltrain/attempts/3/rank-6/error.json",
                                    .socket = "/mltrain/sdk.sock",
+                                   .python_path = "/mltrain/bin/python",
                                    .launcher_id = "abc",
                                    .attempt = 3,
                                    .local_rank = 2,
@@ -240,6 +241,35 @@ static void test_only_references_to_reserved_names_are_expanded(void **state)
     rank_env_release(&env);
 }
 
+static void test_libmltrain_is_found_behind_what_the_user_has(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *own, *folder, *value;
+    } rows[] = {
+        {NULL, "/mltrain/bin/python", "/mltrain/bin/python"},
+        {"PYTHONPATH=", "/mltrain/bin/python", "/mltrain/bin/python"},
+        {"PYTHONPATH=/src:/lib", "/mltrain/bin/python", "/src:/lib:/mltrain/bin/python"},
+        {"PYTHONPATH=/job/$(RANK)", "/mltrain/bin/python", "/job/6:/mltrain/bin/python"},
+        {"PYTHONPATH=/src", "", "/src"},
+        {NULL, "", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const char *base[] = {rows[i].own, NULL};
+        struct rank_env env;
+        struct rank_env_input input = input_of(base);
+        struct rank_env_notes notes = {.overridden = MLT_TEXT_INIT(64),
+                                       .removed = MLT_TEXT_INIT(64)};
+        input.python_path = rows[i].folder;
+        rank_env_build(&input, &env, &notes);
+        check(&env, "PYTHONPATH", rows[i].value);
+        assert_int_equal(notes.overridden.length, 0);
+        mlt_text_release(&notes.overridden);
+        mlt_text_release(&notes.removed);
+        rank_env_release(&env);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_threads_are_the_cpus_divided_by_the_ranks_but_at_least_one),
         cmocka_unit_test(test_reserved_names_of_the_user_are_overridden_and_told),
         cmocka_unit_test(test_only_references_to_reserved_names_are_expanded),
+        cmocka_unit_test(test_libmltrain_is_found_behind_what_the_user_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
