@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include "lib/base/cleanup.h"
+#include "rendezvous/message.h"
 #include "trainingjob/trainingjob.h"
 
 #define NO_RULE TRAININGJOB_NONE
@@ -94,4 +95,27 @@ struct failure_decision failure_policy_decide(const struct failure_facts *facts)
     if (!facts->in_place)
         decision.where = in_fresh_pods(decision.where);
     return decision;
+}
+
+const char *failure_policy_cause_word(uint32_t cause)
+{
+    switch ((enum rendezvous_cause)cause) { /* no default: the compiler misses who is not here */
+    case RENDEZVOUS_CAUSE_EXITED:
+        return "Exited";
+    case RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE:
+        return "KilledFromOutside";
+    case RENDEZVOUS_CAUSE_KILLED_BY_US:
+        return "Stopped";
+    case RENDEZVOUS_CAUSE_OUT_OF_MEMORY:
+        return "OutOfMemory";
+    case RENDEZVOUS_CAUSE_EXEC_FAILED:
+        return "ExecFailed";
+    case RENDEZVOUS_CAUSE_LAUNCHER_LOST:
+        return "PodLost";
+    case RENDEZVOUS_CAUSE_HUNG:
+        return "Hung";
+    case RENDEZVOUS_CAUSE_FENCED:
+        return "Fenced";
+    }
+    return "Unknown";
 }

@@ -46,4 +46,8 @@ struct failure_decision {
 
 struct failure_decision failure_policy_decide(const struct failure_facts *facts);
 
+/* What status.failures[].cause calls an enum rendezvous_cause, in one word; "Unknown" for a number
+ * that is none. */
+const char *failure_policy_cause_word(uint32_t cause);
+
 #endif

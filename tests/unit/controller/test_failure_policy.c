@@ -13,6 +13,7 @@
 #include "controller/failure_policy.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
+#include "rendezvous/message.h"
 #include "trainingjob/trainingjob.h"
 
 #define ROWS_MAX 24
@@ -260,11 +261,30 @@ static void test_the_wait_is_between_half_of_what_the_page_says_and_that(void **
                      RESTART_BACKOFF_MAX_MS);
 }
 
+static void test_every_cause_has_a_word_of_its_own(void **state)
+{
+    static const uint32_t causes[] = {
+#define XX(name, number, words) number,
+        RENDEZVOUS_CAUSE_MAP(XX)
+#undef XX
+    };
+    (void)state;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(causes); i++) {
+        const char *word = failure_policy_cause_word(causes[i]);
+        assert_string_not_equal(word, "Unknown");
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(word, failure_policy_cause_word(causes[j]));
+    }
+    assert_string_equal(failure_policy_cause_word(0), "Unknown");
+    assert_string_equal(failure_policy_cause_word(99), "Unknown");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_first_table_of_the_page_is_what_the_code_decides),
         cmocka_unit_test(test_the_second_table_counts_from_one_and_goes_on_by_fours),
+        cmocka_unit_test(test_every_cause_has_a_word_of_its_own),
         cmocka_unit_test(test_the_wait_is_between_half_of_what_the_page_says_and_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
