@@ -76,8 +76,22 @@ static void creation_ended(struct job *job, struct member *m)
     job->former_creations &= job->creations > 0;
     job->members_stale = true;
     job_touch(job);
-    if (m)
-        m->creating = false;
+    if (!m)
+        return;
+    m->creating = false;
+    free(steal_ptr(&m->creating_words));
+}
+
+/* A webhook that fails, mostly. It is tried again until it works or the gang's time is over. */
+static void creation_failing(struct controller *c, const struct apply_order *order,
+                             const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job || job->former_creations || order->index >= job->members_count)
+        return;
+    trainingjob_set_text(&job->members[order->index].creating_words, answer->words,
+                         APPLY_WORDS_MAX);
+    job_touch(job);
 }
 
 /* The name is taken: by our own earlier try, whose answer was lost, or by somebody else's pod. */
@@ -199,6 +213,7 @@ static void create_pod(struct job *job, struct member *m)
                       .key = key,
                       .index = m->slot,
                       .done = pod_created,
+                      .failing = creation_failing,
                   });
 }
 
@@ -310,18 +325,11 @@ void admit_undo(struct job *job)
     job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, false, reason,
                                     words, c->wall_ms);
-    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_RUNNING, false, reason,
-                                    words, c->wall_ms);
-    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_RESTARTING, false, reason,
-                                    words, c->wall_ms);
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
                                     c->wall_ms);
-    trainingjob_set_text(&job->draft.placement, NULL, TRAININGJOB_PLACEMENT_MAX);
-    trainingjob_set_text(&job->draft.pod_creations, NULL, TRAININGJOB_POD_CREATIONS_MAX);
-    job->draft.start_ms = 0;
+    job_give_back(job, reason, words);
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
-    job_ledger_none(job);
     finish_let_go(job); /* the gang is forgotten when its pods have ended */
     job->no_place = job->adopting = false;
     job_forget_verdict(job);

@@ -15,7 +15,8 @@ struct apply_request {
     struct kube_backoff backoff;
     int64_t not_before_ms;
     int64_t sent_ms;
-    uint64_t id; /* 0 while it waits */
+    unsigned failures; /* 500s in a row */
+    uint64_t id;       /* 0 while it waits */
     int status;
     int64_t retry_after_ms;
     struct mlt_text body; /* of the answer */
@@ -165,8 +166,9 @@ bool apply_body(struct controller *c, uint64_t id, const char *data, size_t leng
     return true;
 }
 
-/* Calls `done` with the answer in words. */
-static void settle(struct controller *c, struct apply_request *r, const char *error)
+/* Tells whoever asked the answer in words. */
+static void tell(struct controller *c, struct apply_request *r, const char *error,
+                 apply_answered *told)
 {
     cleanup_json cJSON *object = NULL;
     struct mlt_error err = {0};
@@ -182,8 +184,8 @@ static void settle(struct controller *c, struct apply_request *r, const char *er
         .words = words,
         .reason = r->status >= 400 ? json_string(object, "reason", "") : "",
     };
-    if (r->order.done)
-        r->order.done(c, &r->order, &answer);
+    if (told)
+        told(c, &r->order, &answer);
 }
 
 bool apply_end(struct controller *c, uint64_t id, const char *error)
@@ -202,15 +204,18 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
     request_window_answered(&a->window, r->status, c->now_ms - r->sent_ms, c->now_ms);
     metrics_request(&c->metrics, api_verb(r->order.verb, r->order.path), r->status);
     bool wanted = !*r->order.job_uid || job_find(c, r->order.job_uid);
-    bool told = r->order.tells_500 && r->status == 500;
-    if (!r->order.try_once && !told && wanted && kube_status_is_retryable(r->status)) {
+    bool settles = r->order.tells_500 && r->status == 500;
+    r->failures = r->status == 500 ? r->failures + 1 : 0;
+    if (!r->order.try_once && !settles && wanted && kube_status_is_retryable(r->status)) {
         c->metrics.count[METRIC_RETRIES]++;
         r->not_before_ms =
             c->now_ms + kube_backoff_next(&r->backoff, &c->random, r->retry_after_ms);
         waiting_add(a, r);
+        if (r->failures >= APPLY_FAILING)
+            tell(c, r, error, r->order.failing);
         return true;
     }
-    settle(c, r, error);
+    tell(c, r, error, r->order.done);
     request_free(r);
     return true;
 }

@@ -21,6 +21,7 @@
 #define APPLY_BACKOFF_MAX_MS (30 * 1000)
 #define APPLY_KEY_MAX 640   /* bytes of kind/namespace/name */
 #define APPLY_WORDS_MAX 512 /* bytes kept of a server's message */
+#define APPLY_FAILING 2     /* tries in a row that met a 500: no longer a hiccup of the server */
 
 struct controller;
 struct apply_request;
@@ -32,6 +33,10 @@ struct apply_answer {
     const char *reason;  /* Status.reason ("AlreadyExists"), "" */
 };
 
+struct apply_order;
+typedef void apply_answered(struct controller *c, const struct apply_order *order,
+                            const struct apply_answer *answer);
+
 /* What is wanted; strings are copied by apply_send(). */
 struct apply_order {
     const char *verb, *path, *content_type, *body; /* body NULL: none */
@@ -41,8 +46,10 @@ struct apply_order {
     uint32_t index; /* for `done`: a member, a slot */
     bool try_once;  /* an event: not worth a second try */
     bool tells_500; /* a 500 settles it: a webhook that fails is told, and who asks asks again */
-    void (*done)(struct controller *c, const struct apply_order *order,
-                 const struct apply_answer *answer);
+    apply_answered *done;
+    /* NULL, or called after each try that met a 500, from the APPLY_FAILING th in a row on: the
+     * request goes on, and whoever waits for it can be told why it takes so long. */
+    apply_answered *failing;
 };
 
 struct apply {

@@ -170,6 +170,7 @@ static void job_reconcile(struct job *job)
         job_lazy(job, JOB_READY_WRITE_MS);
     job_set_alarms(job);
     pods_ready_note(job);
+    progress_watch_note(job);
     if (job->gone && job->let_go)
         job_end(job);
 }

@@ -14,9 +14,7 @@ static void end_conditions(struct job *job, const char *reason)
 {
     struct trainingjob_status *s = &job->draft;
     for (int type = TRAININGJOB_CONDITION_QUEUED; type <= TRAININGJOB_CONDITION_SUSPENDED; type++)
-        if (trainingjob_condition_is_true(s, (enum trainingjob_condition_type)type))
-            (void)trainingjob_set_condition(s, (enum trainingjob_condition_type)type, false, reason,
-                                            "the job has ended", job->controller->wall_ms);
+        job_end_condition(job, (enum trainingjob_condition_type)type, reason, "the job has ended");
     s->completion_ms = job->controller->wall_ms;
     s->queue.position = 0;
     s->queue.reason[0] = 0;

@@ -83,6 +83,7 @@ static void note_progress(struct job *job, const struct coordinator_output *out)
         /* A step: whatever went wrong before, this attempt has got past it. */
         job->draft.recovery.in_place_failures = 0;
         job->last_lazy_ms = INT64_MIN / 2;
+        progress_watch_stepped(job);
     }
     write_progress(job);
 }
@@ -129,6 +130,7 @@ static void note_running(struct job *job, const struct coordinator_output *out)
     job->ready_attempt = 0;
     job->adopting = false;
     job->waiting_since_ms = 0;
+    job->running_since_ms = c->now_ms;
     for (uint32_t i = 0; i < job->members_count; i++)
         job->members[i].rejections = 0;
     if (out->kind == COORDINATOR_ADOPTED) {

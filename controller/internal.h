@@ -70,6 +70,12 @@ bool counts_refresh(struct job *job);
 /* Brings the condition PodsReady up to date, and wakes the job when it may change by itself. */
 void pods_ready_note(struct job *job);
 
+/* ---- progress_watch.c ---- */
+/* Tells of a running job whose limit between steps has no effect, or wakes the job for it. */
+void progress_watch_note(struct job *job);
+/* A step has been told: what was said of none is over. */
+void progress_watch_stepped(struct job *job);
+
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
 /* Sets the time at which a fact of this job will change by itself. */
@@ -149,6 +155,7 @@ void admit_create_pods(struct job *job);
 void admit_explain_undo(struct job *job, const char *reason, const char *words);
 void admit_undo(struct job *job);
 
+#define START_RUNNING_WORDS "all ranks run" /* the message of Running */
 void start_prepare(struct job *job);
 void start_send(struct job *job);
 void start_note_running(struct job *job);

@@ -430,6 +430,7 @@ void job_drop_gang(struct job *job)
         free(job->members[i].pod_uid);
         free(job->members[i].pod_name);
         free(job->members[i].lost_uid);
+        free(job->members[i].creating_words);
     }
     free(steal_ptr(&job->members));
     job->members_count = 0;
@@ -452,7 +453,7 @@ void job_drop_gang(struct job *job)
     job->placed = job->no_place = job->adopting = job->completed = false;
     job->stop_ordered = job->let_go = false;
     job->ready_attempt = job->sent_attempt = job->execed_attempt = job->step_attempt = 0;
-    job->next_attempt_ms = job->waiting_since_ms = 0;
+    job->next_attempt_ms = job->waiting_since_ms = job->running_since_ms = 0;
 }
 
 /* ---- the draft ---- */
@@ -499,6 +500,25 @@ void job_write_placement(struct job *job)
     trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);
     mlt_text_release(&list);
     free(nodes);
+}
+
+void job_end_condition(struct job *job, enum trainingjob_condition_type type, const char *reason,
+                       const char *words)
+{
+    if (trainingjob_condition_is_true(&job->draft, type))
+        (void)trainingjob_set_condition(&job->draft, type, false, reason, words,
+                                        job->controller->wall_ms);
+}
+
+void job_give_back(struct job *job, const char *reason, const char *words)
+{
+    struct trainingjob_status *s = &job->draft;
+    job_end_condition(job, TRAININGJOB_CONDITION_RUNNING, reason, words);
+    job_end_condition(job, TRAININGJOB_CONDITION_RESTARTING, reason, words);
+    trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    trainingjob_set_text(&s->pod_creations, NULL, TRAININGJOB_POD_CREATIONS_MAX);
+    s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
+    job_ledger_none(job);
 }
 
 /* ---- the ledger ---- */

@@ -40,20 +40,21 @@ struct view_pod;
 struct member {
     const char *role;
     uint32_t slot;
-    char *node;          /* where its pod is or shall be; NULL: to be found by the ledger */
-    int64_t creation;    /* of its newest pod that we know; 0: none yet */
-    int64_t tried;       /* the creation under way */
-    int64_t former;      /* pods up to this creation belonged to an earlier gang of the job */
-    int64_t started;     /* the creation that the status's attempt was started in; 0: unknown */
-    bool occupied;       /* by another pod of its slot that has not ended */
-    bool asked, missing; /* it is not in our list: the API server was asked for it; it has none */
-    char *pod_uid;       /* of its pod, "" when it has none that can run ranks */
-    char *pod_name;      /* of the newest pod, "" */
-    char *lost_uid;      /* the pod that was lost with its node, "" */
-    bool creating;       /* a creation is under way */
-    bool renew;          /* its pod is to be replaced */
-    bool silent;         /* its pod is to be deleted though ranks may run in it */
-    unsigned rejections; /* of its pods in a row, after the first START */
+    char *node;           /* where its pod is or shall be; NULL: to be found by the ledger */
+    int64_t creation;     /* of its newest pod that we know; 0: none yet */
+    int64_t tried;        /* the creation under way */
+    int64_t former;       /* pods up to this creation belonged to an earlier gang of the job */
+    int64_t started;      /* the creation that the status's attempt was started in; 0: unknown */
+    bool occupied;        /* by another pod of its slot that has not ended */
+    bool asked, missing;  /* it is not in our list: the API server was asked for it; it has none */
+    char *pod_uid;        /* of its pod, "" when it has none that can run ranks */
+    char *pod_name;       /* of the newest pod, "" */
+    char *lost_uid;       /* the pod that was lost with its node, "" */
+    bool creating;        /* a creation is under way ... */
+    char *creating_words; /* ... and the API server fails at it, saying so; NULL: it does not */
+    bool renew;           /* its pod is to be replaced */
+    bool silent;          /* its pod is to be deleted though ranks may run in it */
+    unsigned rejections;  /* of its pods in a row, after the first START */
     int64_t create_after_ms; /* not before */
     bool dead;               /* it had a pod, which has ended or is gone */
     bool joined;             /* its channel is open */
@@ -156,6 +157,8 @@ struct job {
 
     int64_t waiting_since_ms; /* the gang waits for members since (monotonic), 0: it does not */
     int64_t next_attempt_ms;  /* monotonic; 0: at once */
+    int64_t running_since_ms; /* its ranks were started, or adopted; 0: not yet */
+    bool told_unwatched;      /* by us: it tells no steps, and was to be watched by them */
     bool deleting_job;        /* the deletion of the object is under way */
     int64_t delete_again_ms;  /* it, or that of a pod, was refused: not before */
 
@@ -203,6 +206,13 @@ void job_wake_at(struct job *job, int64_t at_ms);
 /* Names of the members' nodes in slot order (NULL where there is none); the caller frees the array
  * only. */
 const char **job_nodes(const struct job *job);
+/* A condition that is True becomes False; one that never was is not made up. `reason`: a literal.
+ */
+void job_end_condition(struct job *job, enum trainingjob_condition_type type, const char *reason,
+                       const char *words);
+/* The draft says that the job has no place and no pods any more, and neither runs nor restarts; the
+ * ledger is told. The phase and the condition Admitted are the caller's. */
+void job_give_back(struct job *job, const char *reason, const char *words);
 /* Writes the members' nodes into the draft, when every member has one. */
 void job_write_placement(struct job *job);
 

@@ -28,7 +28,8 @@ static struct waiting look(const struct job *job)
     struct waiting w = {0};
     for (uint32_t i = 0; i < job->members_count; i++) {
         const struct member *m = &job->members[i];
-        bool in_trouble = m->pod && m->pod->trouble && !view_pod_ended(m->pod);
+        bool in_trouble =
+            m->creating_words || (m->pod && m->pod->trouble && !view_pod_ended(m->pod));
         bool unreached = is_unreached(job, m);
         if (m->joined)
             continue;
@@ -50,6 +51,11 @@ static const char *explain(const struct job *job, const struct waiting *w, char 
     int n = snprintf(words, size, "%u of %u pods are not ready; %s %u on %s: ", w->count,
                      job->members_count, m->role, m->slot, node);
     size_t length = n > 0 && (size_t)n < size ? (size_t)n : 0;
+    if (m->creating_words) {
+        (void)snprintf(words + length, size - length, "it cannot be created: %s",
+                       m->creating_words);
+        return "FailedCreate"; /* as a ReplicaSet says it */
+    }
     if (w->in_trouble) {
         (void)snprintf(words + length, size - length, "%s", m->pod->trouble->words);
         return m->pod->trouble->reason;

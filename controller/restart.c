@@ -22,21 +22,11 @@ static int64_t highest_of(int64_t a, int64_t b)
 
 static const char *cause_word(const struct coordinator_verdict *v)
 {
-    static const char *const words[] = {
-        [RENDEZVOUS_CAUSE_EXITED] = "Exited",
-        [RENDEZVOUS_CAUSE_SIGNAL_OUTSIDE] = "KilledFromOutside",
-        [RENDEZVOUS_CAUSE_KILLED_BY_US] = "Stopped",
-        [RENDEZVOUS_CAUSE_OUT_OF_MEMORY] = "OutOfMemory",
-        [RENDEZVOUS_CAUSE_EXEC_FAILED] = "ExecFailed",
-        [RENDEZVOUS_CAUSE_LAUNCHER_LOST] = "PodLost",
-        [RENDEZVOUS_CAUSE_HUNG] = "Hung",
-    };
     if (v->diverged)
         return "ControllerChanged";
     if (v->infrastructure)
         return "Infrastructure";
-    return v->cause < sizeof words / sizeof words[0] && words[v->cause] ? words[v->cause]
-                                                                        : "Unknown";
+    return failure_policy_cause_word(v->cause);
 }
 
 /* The exit code that people know: of what could not be executed, `code` is an errno, and a shell
@@ -207,8 +197,7 @@ static void set_restarting(struct job *job, const char *reason, const char *mess
     job_set_phase(job, TRAININGJOB_PHASE_RESTARTING);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, true, reason, message,
                                     now_ms);
-    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RUNNING, false, "Restarting", message,
-                                    now_ms);
+    job_end_condition(job, TRAININGJOB_CONDITION_RUNNING, "Restarting", message);
 }
 
 /* The ranks take their time to stop (a process in the kernel, a launcher out of reach): people see

@@ -96,10 +96,10 @@ void start_note_running(struct job *job)
         s->start_ms = c->wall_ms;
     job_set_phase(job, TRAININGJOB_PHASE_RUNNING);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RUNNING, true, "Started",
-                                    "all ranks run", c->wall_ms);
+                                    START_RUNNING_WORDS, c->wall_ms);
     if (trainingjob_find_condition(s, TRAININGJOB_CONDITION_RESTARTING))
         (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, false, "Started",
-                                        "all ranks run", c->wall_ms);
+                                        START_RUNNING_WORDS, c->wall_ms);
     if (s->recovery.resume_step >= 0)
         event_record(job, false, "Started",
                      "attempt %" PRId64 ": %" PRId64 " ranks in %u pods, from step %" PRId64,

@@ -101,22 +101,18 @@ void stop_suspend(struct job *job)
     job_set_phase(job, TRAININGJOB_PHASE_SUSPENDED);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_SUSPENDED, true, "Suspended", words,
                                     c->wall_ms);
-    for (int type = TRAININGJOB_CONDITION_QUEUED; type < TRAININGJOB_CONDITION_SUSPENDED; type++)
-        if (trainingjob_find_condition(s, (enum trainingjob_condition_type)type))
-            (void)trainingjob_set_condition(s, (enum trainingjob_condition_type)type, false,
-                                            "Suspended", words, c->wall_ms);
-    trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    job_end_condition(job, TRAININGJOB_CONDITION_QUEUED, "Suspended", words);
+    job_end_condition(job, TRAININGJOB_CONDITION_ADMITTED, "Suspended", words);
+    job_give_back(job, "Suspended", words);
     trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
     s->queue.position = 0;
     s->queue.reason[0] = 0;
-    s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
     s->recovery.pending_stop[0] = 0;
     s->recovery.pending_stop_ms = 0;
     s->recovery.in_place_failures = 0;
     s->recovery.next_attempt_ms = 0;
     job->settle_until_ms = c->now_ms + JOB_SETTLE_MS;
     job_forget_verdict(job);
-    job_ledger_none(job);
     event_record(job, false, "Suspended",
                  "the job gives its nodes back until spec.suspend is false");
     job_gate(job);

@@ -151,11 +151,93 @@ static void test_a_launcher_that_never_comes_is_told_with_the_address(void **sta
     world_release(&w);
 }
 
+/* The dry run had passed: the webhook has failed since. */
+static void test_a_webhook_that_fails_at_the_pod_itself_is_told_in_its_own_words(void **state)
+{
+    static const char down[] =
+        "Internal error occurred: failed calling webhook \"w.example\": connection refused";
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.refuse_pod = down;
+    w.fails_pod = true;
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    assert_waits_for(&w, "FailedCreate",
+                     "1 of 1 pods are not ready; worker 0 on node001: it cannot be created: "
+                     "Internal error occurred: failed calling webhook \"w.example\": connection "
+                     "refused");
+    assert_non_null(strstr(world_event_message(&w, "PodsNotReady"), down));
+    world_advance(&w, 60000);
+    assert_int_equal(world_events(&w, "PodsNotReady"), 1);
+    w.refuse_pod = NULL;
+    world_advance(&w, 31000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_string_equal(world_reason(&w, "a", "PodsReady"), "AllReady");
+    world_release(&w);
+}
+
+static void test_a_server_that_fails_once_is_no_news(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    w.no_kubelet = true;
+    w.refuse_pod = "etcdserver: leader changed";
+    w.fails_pod = true;
+    world_submit(&w, "a", 1, NULL);
+    w.refuse_pod = NULL;
+    world_advance(&w, 5000);
+    assert_int_equal(w.pods_created, 1);
+    assert_string_equal(world_condition(&w, "a", "PodsReady"), "");
+    world_release(&w);
+}
+
+static void test_a_limit_between_steps_that_nobody_makes_is_told_once(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, "{\"spec\":{\"progress\":{\"stallTimeoutSeconds\":60}}}");
+    world_advance(&w, 58000);
+    assert_false(world_has_event(&w, "NoProgress"));
+    assert_string_equal(world_message(&w, "a", "Running"), "all ranks run");
+    world_advance(&w, 4000);
+    assert_non_null(strstr(world_message(&w, "a", "Running"), "stallTimeoutSeconds has no effect"));
+    assert_string_equal(world_condition(&w, "a", "Running"), "True");
+    world_replace_controller(&w);
+    world_advance(&w, 300000);
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    assert_int_equal(world_events(&w, "NoProgress"), 1);
+    world_progress(&w, world_launcher(&w, "a", 0), 1, 100);
+    world_advance(&w, 12000);
+    assert_string_equal(world_message(&w, "a", "Running"), "all ranks run");
+    world_release(&w);
+}
+
+static void test_where_the_first_step_is_waited_for_nothing_is_said(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1,
+                 "{\"spec\":{\"progress\":{\"stallTimeoutSeconds\":60,"
+                 "\"startupTimeoutSeconds\":600}}}");
+    world_advance(&w, 300000);
+    assert_false(world_has_event(&w, "NoProgress"));
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_gang_whose_pods_do_not_start_says_why),
         cmocka_unit_test(test_a_launcher_that_never_comes_is_told_with_the_address),
+        cmocka_unit_test(test_a_webhook_that_fails_at_the_pod_itself_is_told_in_its_own_words),
+        cmocka_unit_test(test_a_server_that_fails_once_is_no_news),
+        cmocka_unit_test(test_a_limit_between_steps_that_nobody_makes_is_told_once),
+        cmocka_unit_test(test_where_the_first_step_is_waited_for_nothing_is_said),
         cmocka_unit_test(test_a_notice_becomes_an_event_of_the_job),
         cmocka_unit_test(test_reserved_names_of_the_template_are_told_once),
         cmocka_unit_test(test_a_container_that_was_oom_killed_is_out_of_memory_and_charged),

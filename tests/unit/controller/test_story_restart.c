@@ -372,6 +372,8 @@ static void test_a_pod_that_is_refused_by_quota_undoes_the_gang(void **state)
     world_submit(&w, "a", 2, NULL);
     assert_string_equal(world_phase(&w, "a"), "Queued");
     assert_string_equal(world_reason(&w, "a", "Admitted"), "PodRefused");
+    assert_string_equal(world_condition(&w, "a", "Running"), ""); /* nor were they ever True */
+    assert_string_equal(world_condition(&w, "a", "Restarting"), "");
     w.refuse_pod = NULL;
     world_advance(&w, 20000);
     assert_string_equal(world_phase(&w, "a"), "Running");

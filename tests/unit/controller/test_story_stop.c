@@ -22,6 +22,10 @@ static void test_a_suspended_job_saves_gives_its_place_back_and_resumes_from_its
     assert_string_equal(world_phase(&w, "a"), "Suspended");
     assert_string_equal(world_condition(&w, "a", "Suspended"), "True");
     assert_string_equal(world_status(&w, "a", "placement.workers"), "");
+    assert_string_equal(world_status(&w, "a", "placement.podCreations"), "");
+    assert_string_equal(world_condition(&w, "a", "Running"), "False");
+    assert_string_equal(world_condition(&w, "a", "Admitted"), "False");
+    assert_string_equal(world_condition(&w, "a", "Restarting"), "");
     assert_int_equal(world_number(&w, "a", "failures[0].attempt"), 0);
     assert_null(world_launcher(&w, "a", 0));
     world_submit(&w, "b", 2, NULL);

@@ -415,3 +415,14 @@ bool world_has_event(struct world *w, const char *reason)
 {
     return *world_event_message(w, reason) != 0;
 }
+
+int64_t world_events(struct world *w, const char *reason)
+{
+    int64_t count = 0;
+    struct world_object *o, *next;
+    HASH_ITER(hh, w->objects, o, next)
+    if (strncmp(o->key, "events/", 7) == 0 &&
+        strcmp(json_string(o->json, "reason", ""), reason) == 0)
+        count += json_integer(o->json, "count", 1);
+    return count;
+}

@@ -89,7 +89,8 @@ struct world {
     char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
     bool fails_dry_run;          /* of a 500, as a webhook that does not answer makes it */
-    const char *refuse_pod;      /* message of a 403 for real creations */
+    const char *refuse_pod;      /* message of a 422 for real creations, */
+    bool fails_pod;              /* of a 500 */
     const char *pod_ip;          /* of the next controllers; NULL: the usual one */
     bool has_service;            /* the channel of the next controllers has a Service */
     uint64_t rights_used;        /* bit i: a request fell under api_right_at(i) */
@@ -156,6 +157,7 @@ unsigned world_count(struct world *w, const char *plural);
 bool world_has_event(struct world *w, const char *reason);
 /* The message of an event with this reason; "" when there is none. */
 const char *world_event_message(struct world *w, const char *reason);
+int64_t world_events(struct world *w, const char *reason); /* how often it was told */
 
 /* ---- launchers and pods ---- */
 

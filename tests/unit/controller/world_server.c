@@ -296,7 +296,7 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     const char *refusal = is_pod ? (dry ? w->refuse_dry_run : w->refuse_pod) : NULL;
     cleanup_free char *key = key_of(t, json_string(json, "metadata.name", ""));
     if (refusal) {
-        bool fails = dry && w->fails_dry_run;
+        bool fails = dry ? w->fails_dry_run : w->fails_pod;
         answer_error(w, id, fails ? 500 : 422, fails ? "InternalError" : "Invalid", refusal);
     } else if (world_object(w, key)) {
         w->already_exists += is_pod && id;
