@@ -52,6 +52,21 @@ for seconds in "$@"; do
   nothing_left $name "killed after $seconds s"
   echo "killed after $seconds s: nothing is left (after $SECONDS s)"
 done
+
+# So early that the cluster's process waits to make its namespaces, and has made none.
+slow=$(mktemp -d)
+# shellcheck disable=SC2016 # for the wrapper
+printf '#!/bin/sh\ncase "$*" in *cluster.sh*) sleep 4 ;; esac\nPATH=${PATH#*:} exec unshare "$@"\n' >"$slow/unshare"
+chmod +x "$slow/unshare"
+PATH=$slow:$PATH setsid "$root/scripts/kubernetes" up --name $name >/dev/null 2>&1 &
+until [ -s "$home/clusters/$name/port" ]; do sleep 0.05; done
+sleep 1
+kill -KILL $!
+wait $! 2>/dev/null
+timeout 60 "$root/scripts/kubernetes" down --name $name >/dev/null || fail "down does not end what has not begun"
+rm -r "$slow"
+nothing_left $name "killed before there was a namespace"
+
 [ "$(interfaces)" = "$before" ] || fail "other network interfaces than before: $(interfaces)"
 
 # Two at once, from nothing but what is built.
