@@ -60,6 +60,23 @@ int pod_build_binding(const struct trainingjob *tj, const cJSON *effective)
     return scheduler ? TRAININGJOB_BINDING_AFFINITY : TRAININGJOB_BINDING_NODE;
 }
 
+cJSON *pod_build_planned(const cJSON *pod)
+{
+    static const char *const lists[] = {"initContainers", "containers"};
+    static const char *const unread[] = {
+        "env",       "envFrom",       "command",        "args",
+        "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"};
+    cJSON *planned = cJSON_CreateObject(), *container;
+    json_set(planned, "spec", json_copy(json_member(pod, "spec")));
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(lists); i++)
+        cJSON_ArrayForEach(container, json_member(json_member(planned, "spec"), lists[i]))
+        {
+            for (size_t k = 0; k < MLT_ARRAY_LENGTH(unread); k++)
+                cJSON_DeleteItemFromObjectCaseSensitive(container, unread[k]);
+        }
+    return planned;
+}
+
 static void require_node(cJSON *term, const char *node)
 {
     cJSON *field = cJSON_CreateObject();

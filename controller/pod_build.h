@@ -29,6 +29,10 @@ struct pod_build {
 /* -EINVAL when the template has no container with a command. The caller frees *ret_pod. */
 int pod_build(const struct pod_build *b, cJSON **ret_pod, struct mlt_error *err) MLT_MUST_USE;
 
+/* What planning reads of a pod that the API server has completed: its spec, without what the
+ * containers run. It is kept for each job, and a controller has thousands. The caller frees it. */
+cJSON *pod_build_planned(const cJSON *pod);
+
 /* How the pods of this job are bound: the spec's choice; for `auto` by spec.nodeName unless
  * something in the effective pod needs the scheduler to choose. `effective` may be NULL: the job's
  * own template. */

@@ -41,8 +41,8 @@ void request_window_answered(struct request_window *w, int status, int64_t took_
     }
     int64_t slow_ms = best(w, took_ms, now_ms) * REQUEST_WINDOW_SLOW_TIMES + REQUEST_WINDOW_SLOW_MS;
     int64_t step = 1000 * 1000 / w->milli; /* one request more, or less, for a window of answers */
-    if (took_ms > slow_ms)
-        set(w, w->milli - step);
-    else if (took_ms <= slow_ms / 2)
+    if (took_ms <= slow_ms / 2 || w->milli < REQUEST_WINDOW_SLOW_MIN * 1000)
         set(w, w->milli + step);
+    else if (took_ms > slow_ms && w->milli - step >= REQUEST_WINDOW_SLOW_MIN * 1000)
+        set(w, w->milli - step);
 }

@@ -76,7 +76,7 @@ static void probed(struct controller *c, const struct apply_order *order,
         return;
     }
     cJSON_Delete(job->effective);
-    job->effective = json_copy(answer->object);
+    job->effective = pod_build_planned(answer->object);
     job->probed_generation = job->tj.metadata.generation;
     job->probe_again_ms = 0;
 }

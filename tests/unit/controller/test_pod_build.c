@@ -269,6 +269,31 @@ static void test_the_secret_is_immutable_owned_and_holds_the_key(void **state)
     trainingjob_release(&tj);
 }
 
+static void test_of_a_completed_pod_only_what_planning_reads_is_kept(void **state)
+{
+    static const char text[] =
+        "{\"metadata\":{\"name\":\"p\",\"managedFields\":[{\"manager\":\"m\"}]},\"status\":{"
+        "\"phase\":"
+        "\"Pending\"},\"spec\":{\"tolerations\":[{\"key\":\"k\"}],\"overhead\":{\"cpu\":\"1\"},"
+        "\"initContainers\":[{\"name\":\"i\",\"restartPolicy\":\"Always\",\"args\":[\"a\"],"
+        "\"resources\":"
+        "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\",\"command\":[\"c\"]"
+        ","
+        "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"ports\":[{\"hostPort\":1}],"
+        "\"volumeMounts\":[{\"name\":\"v\"}]}]}}";
+    static const char kept[] =
+        "{\"spec\":{\"tolerations\":[{\"key\":\"k\"}],\"overhead\":{\"cpu\":\"1\"},"
+        "\"initContainers\":[{\"name\":\"i\",\"restartPolicy\":\"Always\",\"resources\":"
+        "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\","
+        "\"ports\":[{\"hostPort\":1}],\"volumeMounts\":[{\"name\":\"v\"}]}]}}";
+    cleanup_json cJSON *pod = NULL;
+    (void)state;
+    assert_int_equal(json_parse(text, strlen(text), &pod, NULL), 0);
+    cleanup_json cJSON *planned = pod_build_planned(pod);
+    cleanup_free char *printed = json_print(planned);
+    assert_string_equal(printed, kept);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_auto_leaves_to_the_scheduler_what_only_it_can_decide),
         cmocka_unit_test(test_a_container_without_a_command_is_refused_with_its_name),
         cmocka_unit_test(test_pull_secrets_of_the_launcher_join_those_of_the_pod),
+        cmocka_unit_test(test_of_a_completed_pod_only_what_planning_reads_is_kept),
         cmocka_unit_test(test_reserved_variables_are_found),
         cmocka_unit_test(test_the_secret_is_immutable_owned_and_holds_the_key),
     };

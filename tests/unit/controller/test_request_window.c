@@ -84,6 +84,21 @@ static void test_a_slow_servers_queue_does_not_grow(void **state)
     assert_in_range(settled_size(16, 5), 16, REQUEST_WINDOW_MAX);
 }
 
+/* Pods that pass webhooks beside a Lease that does not, or a machine with much other work. */
+static void test_slow_answers_alone_leave_some_requests_at_once(void **state)
+{
+    struct request_window w = REQUEST_WINDOW_INIT;
+    int64_t now_ms = 0;
+    (void)state;
+    answers(&w, 1, 200, 2, &now_ms);
+    answers(&w, 2000, 201, 300, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN);
+    answers(&w, 1, 429, 300, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN / 2);
+    answers(&w, 100, 201, 300, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN);
+}
+
 /* What was fast an hour ago is no measure any more. */
 static void test_the_fastest_answer_is_forgotten(void **state)
 {
@@ -108,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_a_refusal_for_want_of_capacity_halves_it_once),
         cmocka_unit_test(test_other_refusals_say_nothing_of_capacity),
         cmocka_unit_test(test_a_slow_servers_queue_does_not_grow),
+        cmocka_unit_test(test_slow_answers_alone_leave_some_requests_at_once),
         cmocka_unit_test(test_the_fastest_answer_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
