@@ -369,6 +369,7 @@ static void make_coordinator(struct job *job)
         .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
         .was_stopping = adopt && *job->draft.recovery.pending_stop,
         .newest_checkpoint = newest_known(&job->draft),
+        .saves_from = job->draft.recovery.skipped_count ? 0 : job->draft.checkpoint.step,
     };
     job->coordinator = coordinator_new(&config, c->now_ms);
     free(members);

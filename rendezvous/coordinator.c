@@ -142,6 +142,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->stall_ms = config->stall_ms;
     c->startup_ms = config->startup_ms;
     c->step_ms = now_ms;
+    c->saves_from = config->saves_from;
     if (config->newest_checkpoint > 0)
         c->complete.step[c->complete.count++] = config->newest_checkpoint;
     c->attempt = config->attempt;

@@ -74,6 +74,8 @@ struct coordinator_config {
     bool has_checkpoints; /* checkpoint.path is set: a newer one may come by itself */
     int64_t
         newest_checkpoint; /* with `adopt`: the step of the newest that is known; 0 or less: none */
+    int64_t saves_from;    /* with `adopt`: no checkpoint of a lower step is saved in that attempt;
+                              0 or less: not known, after going back */
     int64_t stall_ms;      /* without a newer step, after the attempt's first; 0: for ever */
     int64_t startup_ms;    /* from START to the first step; 0: for ever */
 };

@@ -173,6 +173,7 @@ struct coordinator {
         int64_t newest_before;
         int64_t deadline_ms;
     } save;
+    int64_t saves_from;       /* of the attempt that was adopted, as the owner has it */
     struct steps complete;    /* checkpoints, as last told, newest first */
     struct steps passed_over; /* those that were newer than what the START resumes from */
     int64_t step_ms;          /* when the attempt started, was adopted, or made its last step */

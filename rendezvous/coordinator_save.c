@@ -222,7 +222,7 @@ static int64_t find_saved(const struct coordinator *c, const struct answers *a)
     for (uint32_t i = 0; i < c->complete.count; i++) {
         int64_t step = c->complete.step[i];
         bool waited_for = a->asking > 0 ? step >= c->save.step : step > c->save.newest_before;
-        if (waited_for && !holds(&c->save.before, step))
+        if (waited_for && step >= c->saves_from && !holds(&c->save.before, step))
             return step;
     }
     return RENDEZVOUS_NO_STEP;

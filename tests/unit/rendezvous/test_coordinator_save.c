@@ -371,6 +371,29 @@ static void test_the_next_leader_takes_up_the_step_that_was_agreed_to(void **sta
     stage_release(&s);
 }
 
+static void knows_the_newest(struct coordinator_config *config)
+{
+    is_adopted(config);
+    config->saves_from = 100;
+}
+
+/* It knows of the newest alone that it was there before. The first leader had no step to go by when
+ * it proposed 2. */
+static void test_an_older_checkpoint_is_not_taken_for_what_is_saved_now(void **state)
+{
+    (void)state;
+    struct stage s;
+    next_leader(&s, knows_the_newest);
+    for (uint32_t i = 0; i < 2; i++)
+        answer(&s, i, (struct rendezvous_save_step){.proposed = 2, .reached = 101, .asking = 1});
+    assert_true(ordered(&s, 0)->confirmed);
+    checkpoints(&s, (const int64_t[]){100, 50, 0});
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){101, 100, 50, 0});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 101);
+    stage_release(&s);
+}
+
 static void has_saved(struct coordinator_config *config)
 {
     is_adopted(config);
@@ -449,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_a_member_that_comes_back_is_told_again),
         cmocka_unit_test(test_a_pod_that_is_being_ended_makes_all_save_first),
         cmocka_unit_test(test_the_next_leader_takes_up_the_step_that_was_agreed_to),
+        cmocka_unit_test(test_an_older_checkpoint_is_not_taken_for_what_is_saved_now),
         cmocka_unit_test(test_what_was_saved_before_the_change_of_leader_is_not_waited_for_again),
         cmocka_unit_test(test_ranks_that_have_obeyed_a_former_leader_cut_nobody_short),
         cmocka_unit_test(test_the_next_leader_names_another_step_when_a_rank_has_passed_the_first),
