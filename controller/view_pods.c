@@ -302,8 +302,24 @@ static char *pod_key(const char *namespace_, const char *name)
     return mlt_asprintf("%s/%s", namespace_, name);
 }
 
-/* The job that controls the pod, "" when none does. A label with a job's UID can be put on any pod,
- * in any namespace: such a pod holds no slot, and nothing is done to it. */
+/* Whether the pod has the Secret with the key of its job's channel, without which no launcher of it
+ * can join. */
+static bool has_key(const cJSON *pod, const char *job_uid)
+{
+    char secret[TRAININGJOB_SECRET_NAME_MAX];
+    const cJSON *volume;
+    trainingjob_secret_name(json_string(pod, "metadata.labels[" TRAININGJOB_LABEL_JOB_NAME "]", ""),
+                            job_uid, secret);
+    cJSON_ArrayForEach(volume, json_find(pod, "spec.volumes"))
+    {
+        if (strcmp(json_string(volume, "secret.secretName", ""), secret) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The job that controls the pod, "" when none does. Labels and owners can be put on any pod by
+ * whoever may create it: one without the job's key holds no slot, and nothing is done to it. */
 static const char *owner_of(const cJSON *pod)
 {
     const char *label = json_string(pod, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
@@ -314,7 +330,7 @@ static const char *owner_of(const cJSON *pod)
     {
         if (json_bool(owner, "controller", false) &&
             strcmp(json_string(owner, "uid", ""), label) == 0)
-            return label;
+            return has_key(pod, label) ? label : "";
     }
     return "";
 }

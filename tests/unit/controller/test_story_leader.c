@@ -119,6 +119,7 @@ static void test_pods_that_only_look_like_a_jobs_own_hold_no_slot_and_are_left_a
     const char *uid = json_string(world_job_object(&w, "a"), "metadata.uid", "");
     put_pod(&w, "pods/team/a-worker-0-r9", "team", "a-worker-0-r9", uid, false);
     put_pod(&w, "pods/other/a-worker-0-r8", "other", "a-worker-0-r8", uid, true);
+    put_pod(&w, "pods/team/a-worker-0-r7", "team", "a-worker-0-r7", uid, true); /* without a key */
     world_advance(&w, 5000);
     assert_int_equal(w.pods_deleted, 0);
     assert_int_equal(world_number(&w, "a", "attempt"), 1);

@@ -55,7 +55,8 @@ static cJSON *pod(const char *uid, int version, const char *status)
         "role\":\"worker\","
         "\"mltrain.io/"
         "index\":\"0\"},\"ownerReferences\":[{\"uid\":\"j\",\"controller\":true}]},\"spec\":{"
-        "\"nodeName\":\"n1\",\"containers\":[{\"name\":\"mesh\"},"
+        "\"nodeName\":\"n1\",\"volumes\":[{\"secret\":{\"secretName\":\"a-mltrain-key-j\"}}],"
+        "\"containers\":[{\"name\":\"mesh\"},"
         "{\"name\":\"main\",\"command\":[\"/mltrain/bin/mltrain-launcher\"]}]},\"status\":%s}",
         uid, version, status);
     assert_int_equal(json_parse(text, strlen(text), &json, NULL), 0);
