@@ -147,8 +147,9 @@ without_key() {
     k -n "$space" create secret generic key --from-file=psk >/dev/null || fail "no Secret"
     refused_stranger "$space" stranger 'TLS' 'TLS'
   done
-  # Whoever looks like a pod of the job, labels and all, is none.
-  refused_stranger "$namespace" victim-worker-1-r7 'TLS' 'TLS' ".metadata.labels = $(k get pod victim-worker-1 -o json | jq -c .metadata.labels)"
+  # Whoever looks like a pod of the job, labels, owner and all, is none.
+  refused_stranger "$namespace" victim-worker-1-r7 'TLS' 'TLS' "$(k get pod victim-worker-1 -o json |
+    jq -r '.metadata.ownerReferences[0].blockOwnerDeletion = false | .metadata | ".metadata.labels = \(.labels) | .metadata.ownerReferences = \(.ownerReferences)"')"
   # A Secret of another namespace cannot be mounted.
   stranger thief victim-worker-1 "$(secret_of victim)" | k -n "$other" apply -f - >/dev/null || fail "no pod"
   eventually 60 mount_has_failed || fail "the thief's Secret is found"
