@@ -77,8 +77,17 @@ static char *pod_path(const char *name, const char *rest)
     return mlt_asprintf("/api/v1/namespaces/" SIM_NAMESPACE "/pods/%s%s", name, rest);
 }
 
+/* A kubelet names the UID in what it tells of a pod: another one that has the name by now is none
+ * of its business. */
+static bool is_still_there(struct sim *s, const struct sim_pod *p)
+{
+    return object_of(s, p->uid) != NULL;
+}
+
 static void write_running(struct sim *s, const struct sim_pod *p)
 {
+    if (!is_still_there(s, p))
+        return;
     cleanup_free char *path = pod_path(p->name, "/status");
     cleanup_free char *body = mlt_asprintf(
         "{\"status\":{\"phase\":\"Running\",\"podIP\":\"10.0.0.1\",\"containerStatuses\":[{"
@@ -101,6 +110,8 @@ static void delete_object(struct sim *s, const struct sim_pod *p)
 static void write_end(struct sim *s, const struct sim_pod *p, const char *reason,
                       bool had_container)
 {
+    if (!is_still_there(s, p))
+        return;
     cleanup_free char *path = pod_path(p->name, "/status");
     cleanup_json cJSON *patch = cJSON_CreateObject();
     json_set_string(patch, "status.phase", p->code == 0 && !*reason ? "Succeeded" : "Failed");
