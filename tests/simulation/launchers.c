@@ -30,6 +30,7 @@ struct sim_launcher *launcher_of_pod(struct sim *s, const char *uid)
 /* ---- connections ---- */
 
 struct wire_frame {
+    int64_t sent_ms;
     struct rendezvous_frame frame;
     unsigned char payload[];
 };
@@ -93,6 +94,17 @@ static int64_t frame_delay_ms(struct sim *s)
 
 static void hear_ranks(struct sim *s, struct sim_launcher *l);
 
+/* A word says that START was no later than so long ago. That it was no sooner is only known from
+ * how long START itself, or a PING that is answered before STOPPED, was on its way at most. */
+static void note_asked(struct sim_launcher *l, const struct rendezvous_frame *frame, int64_t way_ms)
+{
+    enum supervisor_state state = supervisor_state(l->supervisor);
+    bool in_time = state >= SUPERVISOR_STARTING && state <= SUPERVISOR_KILLING;
+    if (frame->type == RENDEZVOUS_START ||
+        (frame->type == RENDEZVOUS_PING && in_time && way_ms < l->asked_ms))
+        l->asked_ms = way_ms;
+}
+
 static void frame_down(struct sim *s, uint64_t id, void *data)
 {
     struct sim_connection *c = connection_find(s, id);
@@ -110,6 +122,7 @@ static void frame_down(struct sim *s, uint64_t id, void *data)
         sim_say(s, l->pod, "<- %s attempt %" PRIu64, rendezvous_type_name(frame.type),
                 frame.attempt);
     oracle_save_frame_came(s, l, &frame);
+    note_asked(l, &frame, s->now_ms - f->sent_ms);
     supervisor_frame(l->supervisor, &frame, s->now_ms);
     launcher_post(s, l, NULL);
 }
@@ -157,6 +170,7 @@ static void send_frames(struct sim *s, struct sim_connection *c, enum rendezvous
             struct wire_frame *f = mlt_calloc(1, sizeof *f + frame.length + 1);
             f->frame = frame;
             memcpy(f->payload, frame.payload, frame.length);
+            f->sent_ms = s->now_ms;
             int64_t at = s->now_ms + frame_delay_ms(s);
             *last = at > *last ? at : *last;
             struct sim_launcher *l = launcher_find(s, c->launcher);
@@ -261,6 +275,9 @@ static void connects(struct sim *s, uint64_t id, void *data)
     c->next = s->connections;
     s->connections = c;
     l->connection = c->id;
+    if (l->asked_by != host->id)
+        l->asked_ms = INT64_MAX; /* a next one knows nothing of when START was sent */
+    l->asked_by = host->id;
     uint64_t connection = c->id, controller = host->id;
     controller_tell(s, controller,
                     &(struct controller_event){.kind = CONTROLLER_CHANNEL_OPENED,

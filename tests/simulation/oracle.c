@@ -313,7 +313,7 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
 bool oracle_order_is_open(struct sim *s, const struct sim_job *job)
 {
     for (const struct sim_launcher *l = s->launchers; l; l = l->next)
-        if (l->job == job && l->word_ms >= LATE_MS)
+        if (l->job == job && (l->word_ms >= LATE_MS || (l->spawned && l->asked_ms >= LATE_MS)))
             return job->facts.spawn_skew_ms >= LATE_MS;
     return false;
 }

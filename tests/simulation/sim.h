@@ -209,8 +209,10 @@ struct sim_launcher {
     uint32_t rank_base;
     struct sim_rank ranks[SIM_NPROC_MAX];
     uint32_t nproc;
-    bool spawned;    /* SPAWNED was said */
-    int64_t word_ms; /* of what it has said since its START the fastest was on its way so long */
+    bool spawned;      /* SPAWNED was said */
+    int64_t word_ms;   /* of what it has said since its START the fastest was on its way so long */
+    int64_t asked_ms;  /* of its START and the PINGs since, the same ... */
+    uint64_t asked_by; /* ... by this controller */
     bool watching, tick;
     struct checkpoint_memory memory;
     struct checkpoint_report report;
