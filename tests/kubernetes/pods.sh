@@ -136,7 +136,8 @@ containers_beside() {
   # They do not end one.
   job with-done 1 "$until_told; echo 'I am done'" | beside beside true | submit
   job with-broken 1 "$until_told; echo 'I am done'" | beside beside 'exit 3' | submit
-  job with-crashing 1 "$until_told; echo 'I am done'" | sidecar native 'exit 3' | submit
+  # The kubelet starts no trainer before it has seen the sidecar run.
+  job with-crashing 1 "$until_told; echo 'I am done'" | sidecar native 'sleep 10; exit 3' | submit
   for job in native stubborn second kept; do succeeds with-$job; done
   eventually 20 trainer_ended with-kept 0 || fail "the trainer of with-kept has not ended"
   [ "$(pod with-kept-worker-0 .status.phase)" = Running ] || fail "the pod of with-kept does not stay"
