@@ -96,8 +96,9 @@ static void test_deliberate_mistakes_are_caught(void **state)
             violation = run(++seed, bugs[i].bug);
         if (!violation)
             fail_msg("%s went unnoticed over %d seeds", bugs[i].sentence, SEEDS);
-        printf("%s: noticed with seed %llu: %s\n", bugs[i].sentence, (unsigned long long)seed,
-               violation);
+        else
+            printf("%s: noticed with seed %llu: %s\n", bugs[i].sentence, (unsigned long long)seed,
+                   violation);
     }
 }
 
