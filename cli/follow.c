@@ -40,7 +40,6 @@ struct follow {
     struct pod_log *logs;
     cJSON *job;
     bool with_logs, listed, pods_listed, over, done;
-    bool has_run; /* ranks were started: each pod has a log, whatever its kubelet has told by now */
     uv_timer_t drain;
     uv_timer_t look;          /* at whether the API server still answers */
     int64_t trouble_since_ms; /* 0: it does */
@@ -183,8 +182,10 @@ static void look_for_end(struct follow *f)
         return;
     if (f->with_logs && !f->pods_listed)
         return;
+    /* Its ranks were started: each pod has a log, whatever its kubelet has told by now. */
+    bool has_run = json_integer(f->job, "status.attempt", 0) > 0;
     for (struct pod_log *log = f->logs; log; log = log->next)
-        if (!log->complete && (log->started || f->has_run))
+        if (!log->complete && (log->started || has_run))
             return;
     if (uv_is_active((uv_handle_t *)&f->drain))
         (void)uv_timer_start(&f->drain, drained, 0,
@@ -230,7 +231,6 @@ static void job_changed(void *arg, const cJSON *job)
     f->listed = true;
     cJSON_Delete(f->job);
     f->job = json_copy(job);
-    f->has_run = json_integer(f->job, "status.attempt", 0) > 0;
     f->ops->job(f->arg, f->job);
     if (job_is_finished(f->job))
         job_over(f);

@@ -606,9 +606,10 @@ def main():
             failed += 1 if result[4] else 0
             reached += 1 if result[3] and result[3].fired else 0
     print(f"seed {options.seed}: {reached} of {len(points)} points reached, {failed} failed, {time.monotonic() - begin:.0f} s")
-    if reached < len(points) * REACHED_MIN:
+    too_few = reached < len(points) * REACHED_MIN
+    if too_few:
         print(f"too few: at least {REACHED_MIN:.0%} of the points shall be reached")
-    return 1 if failed or reached < len(points) * REACHED_MIN else 0
+    return 1 if failed or too_few else 0
 
 
 sys.exit(main())
