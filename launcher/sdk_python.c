@@ -6,19 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "lib/base/embed.h"
 
-__asm__(".section .rodata.mltrain_sdk_python, \"a\", @progbits\n"
-        ".global mltrain_sdk_python_begin\n"
-        ".hidden mltrain_sdk_python_begin\n"
-        "mltrain_sdk_python_begin:\n"
-        ".incbin \"" MLTRAIN_SDK_PYTHON_FILE "\"\n"
-        ".global mltrain_sdk_python_end\n"
-        ".hidden mltrain_sdk_python_end\n"
-        "mltrain_sdk_python_end:\n"
-        ".byte 0\n"
-        ".text\n");
-
-extern const char mltrain_sdk_python_begin[], mltrain_sdk_python_end[];
+MLT_EMBED(mltrain_sdk_python, MLTRAIN_SDK_PYTHON_FILE);
 
 const char *sdk_python_text(size_t *ret_length)
 {

@@ -2,18 +2,9 @@
  * into one (MLTRAIN_CRDS_FILE) and builds this file again when one of them changes. */
 #include "localcluster/api/crd_files.h"
 
-__asm__(".section .rodata.mltrain_crds, \"a\", @progbits\n"
-        ".global mltrain_crds_begin\n"
-        ".hidden mltrain_crds_begin\n"
-        "mltrain_crds_begin:\n"
-        ".incbin \"" MLTRAIN_CRDS_FILE "\"\n"
-        ".global mltrain_crds_end\n"
-        ".hidden mltrain_crds_end\n"
-        "mltrain_crds_end:\n"
-        ".byte 0\n"
-        ".text\n");
+#include "lib/base/embed.h"
 
-extern const char mltrain_crds_begin[], mltrain_crds_end[];
+MLT_EMBED(mltrain_crds, MLTRAIN_CRDS_FILE);
 
 const char *api_crd_files(size_t *ret_length)
 {
