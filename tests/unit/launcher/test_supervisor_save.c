@@ -581,16 +581,22 @@ static void test_sigterm_waits_for_the_controllers_order(void **state)
     world_release(&w);
 }
 
+/* A pod whose end was told to a controller that orders saves, and that has gone since. */
+static void ended_and_alone(struct world *w)
+{
+    world_init(w);
+    world_make_running(w, 1);
+    welcomed_by_one_that_orders_saves(w);
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
+    world_step(w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+}
+
 static void
 test_when_the_channel_breaks_meanwhile_the_next_controller_may_order_the_save(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    welcomed_by_one_that_orders_saves(&w);
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    ended_and_alone(&w);
     assert_int_equal(w.timer[SUPERVISOR_TIMER_ALONE], SUPERVISOR_ALONE_MS);
     w.timer[SUPERVISOR_TIMER_ALONE] = -1;
     world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "still gone"});
@@ -606,11 +612,7 @@ static void test_when_nobody_comes_the_ranks_here_are_told_alone(void **state)
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    welcomed_by_one_that_orders_saves(&w);
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    ended_and_alone(&w);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_RUNNING);
     world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
     assert_int_equal(supervisor_state(w.s), SUPERVISOR_STOPPING);
@@ -623,11 +625,7 @@ static void test_a_rank_that_obeys_in_a_pod_that_is_being_ended_has_not_finished
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    welcomed_by_one_that_orders_saves(&w);
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    ended_and_alone(&w);
     world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
     world_rank_ends(&w, 0, 0, 0);
     world_forget(&w);
@@ -645,11 +643,7 @@ static void test_a_pod_whose_ranks_have_ended_does_not_wait_out_its_grace(void *
 {
     (void)state;
     struct world w;
-    world_init(&w);
-    world_make_running(&w, 1);
-    welcomed_by_one_that_orders_saves(&w);
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_TERMINATE, .signal = SIGTERM});
-    world_step(&w, (struct supervisor_event){.kind = SUPERVISOR_ON_CLOSED, .words = "gone"});
+    ended_and_alone(&w);
     world_rank_ends(&w, 0, 0, 0);
     world_happen(&w, SUPERVISOR_ON_ALONE_TIME);
     assert_int_equal(w.asked[SUPERVISOR_DO_SIGNAL], 0);
