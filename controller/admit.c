@@ -328,6 +328,7 @@ void admit_undo(struct job *job)
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
                                     c->wall_ms);
     job_give_back(job, reason, words);
+    volumes_forget(job); /* a claim may have been bound meanwhile */
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
     finish_let_go(job); /* the gang is forgotten when its pods have ended */

@@ -37,6 +37,11 @@ enum api_scope {
     XX(ANYWHERE, "", "pods", "get", false, "whose pod it is that has the name of a new one")       \
     XX(ANYWHERE, "", "pods", "create", false, "the pods of a gang, and one to try (dryRun)")       \
     XX(ANYWHERE, "", "pods", "delete", false, "pods of gangs that have ended or are undone")       \
+    XX(ANYWHERE, "", "persistentvolumeclaims", "get", false,                                       \
+       "whether a claim that a job's pods mount is bound, and to what")                            \
+    XX(ANYWHERE, "", "persistentvolumes", "get", false, "which nodes can mount a bound volume")    \
+    XX(ANYWHERE, "storage.k8s.io", "storageclasses", "get", false,                                 \
+       "whether an unbound claim waits for its first pod")                                         \
     XX(ANYWHERE, "", "secrets", "create", false, "the key of a job's channel; never read")         \
     XX(ANYWHERE, "", "events", "create", false, "what happens to a job, for people")               \
     XX(ANYWHERE, "", "events", "patch", false, "the same event again: its count")                  \

@@ -18,7 +18,7 @@ struct controller *controller_new(const struct controller_config *config)
     mlt_random_init(&c->random, config->seed);
     effects_init(&c->effects);
     c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
-    c->jobs_wake_ms = c->plan_at_ms = INT64_MAX;
+    c->jobs_wake_ms = c->plan_at_ms = c->claims_wake_ms = INT64_MAX;
     struct ledger_config ledger = {
         .gpu_resources = c->config.gpu_resources,
         .gpu_resources_count = c->config.gpu_resources_count,
@@ -145,6 +145,7 @@ static void job_reconcile(struct job *job)
         make_gang_if_needed(job);
         if (job->members_stale)
             members_refresh(job);
+        volumes_refresh(job);
         node_loss_check_job(job);
         gang_drain(job);
         if (has_failed(job))
@@ -169,6 +170,7 @@ static void job_reconcile(struct job *job)
     if (job->draft.phase != TRAININGJOB_PHASE_NONE && counts_refresh(job))
         job_lazy(job, JOB_READY_WRITE_MS);
     job_set_alarms(job);
+    volumes_note(job);
     pods_ready_note(job);
     progress_watch_note(job);
     if (job->gone && job->let_go)
@@ -293,7 +295,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
         return;
     wake = earlier(wake, view_pump(c));
     if (may_act(c))
-        wake = earlier(wake, node_loss_pump(c));
+        wake = earlier(wake, earlier(node_loss_pump(c), volumes_pump(c)));
     wake = earlier(wake, channel_service_pump(c));
     if (leader_leads(&c->leader)) /* who gives the lease back writes nothing more */
         wake = earlier(wake, apply_pump(c));

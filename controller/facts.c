@@ -72,6 +72,7 @@ static uint64_t queue_facts(const struct job *job)
     int64_t now_ms = job->controller->now_ms;
     bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
+           SET_IF(probed && !volumes_are_settled(job), VOLUMES_OPEN) |
            SET_IF(job->ledger == JOB_LEDGER_WAITS, IN_QUEUE) | SET_IF(job->placed, PLACED) |
            SET_IF(job->key_asked || job->key_again_ms > job->controller->now_ms, KEY_ASKED) |
            SET_IF(job->has_key, KEY);

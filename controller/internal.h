@@ -15,6 +15,7 @@
 #include "controller/pod_trouble.h"
 #include "controller/reconcile.h"
 #include "controller/view.h"
+#include "controller/volumes.h"
 #include "ledger/ledger.h"
 #include "lib/base/random.h"
 
@@ -43,6 +44,8 @@ struct controller {
     struct job *jobs; /* hash by uid */
     struct job *touched;
     struct channel *channels;
+    struct volume_claim *claims; /* hash by namespace/name: volumes.c */
+    int64_t claims_wake_ms;      /* none of them is due before */
     bool started, exited;
     bool channels_swept;  /* those of unknown jobs have been refused once */
     int64_t jobs_wake_ms; /* no job wants to wake before */

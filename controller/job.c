@@ -191,6 +191,7 @@ void job_free(struct job *job)
     trainingjob_status_release(&job->saved);
     trainingjob_status_release(&job->draft);
     cJSON_Delete(job->effective);
+    volumes_forget(job);
     free(job->uid);
     free(job->namespace_);
     free(job->name);
@@ -529,6 +530,7 @@ void job_ledger_holds(struct job *job)
     struct controller *c = job->controller;
     struct mlt_error err = {0};
     const char **nodes = job_nodes(job);
+    volumes_tell_ledger(job);
     if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, job->members_count, c->now_ms,
                          &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);

@@ -111,6 +111,7 @@ struct job {
     bool no_place; /* the ledger found no node for a member */
 
     cJSON *effective; /* a worker's pod as the API server would complete it */
+    struct job_volumes *volumes; /* volumes.c; NULL: not looked up */
     int64_t probed_generation;
     bool probing;
     int64_t probe_again_ms; /* 0: no */

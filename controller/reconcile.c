@@ -45,7 +45,8 @@ static const struct row rows[] = {
     {QUEUED, F(TO_DELETE), 0, RECONCILE_DELETE_PODS},
     {QUEUED, F(PLACED), F(WRITING), RECONCILE_ADMIT},
     {QUEUED, 0, F(PROBED) | F(PROBING), RECONCILE_PROBE},
-    {QUEUED, F(PROBED), F(PROBING) | F(IN_QUEUE) | F(PLACED) | F(PODS_LEFT), RECONCILE_ENQUEUE},
+    {QUEUED, F(PROBED), F(PROBING) | F(VOLUMES_OPEN) | F(IN_QUEUE) | F(PLACED) | F(PODS_LEFT),
+     RECONCILE_ENQUEUE},
 
     /* Admitted is the time before the first START: whatever goes wrong undoes the whole gang. */
     {ADMITTED, F(CANCEL), 0, RECONCILE_CANCEL},

@@ -20,6 +20,7 @@
     XX(DEADLINE, "activeDeadlineSeconds have passed")                       \
     XX(PROBING, "a dry run is under way, or waits for its next try")        \
     XX(PROBED, "the API server would accept the pods")                      \
+    XX(VOLUMES_OPEN, "a claim of its pods is not known yet, or not bound")  \
     XX(IN_QUEUE, "the ledger has the job among those that wait")            \
     XX(PLACED, "the ledger has reserved a place")                           \
     XX(KEY_ASKED, "the creation of the Secret is under way")                \

@@ -141,6 +141,7 @@ void submit_enqueue(struct job *job)
     job_drop_gang(job);
     fill_status(job);
     note_durable(job);
+    volumes_tell_ledger(job);
     if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
         show_refusal(job, "CannotPlan", err.text);
         return;

@@ -1,6 +1,6 @@
-/* Which nodes a role's pods may use: nodeSelector, required node affinity, taints and tolerations,
- * whole GPUs. Equal constraints are one object, so that a thousand equal jobs are matched against
- * the node classes once. */
+/* Which nodes a role's pods may use: nodeSelector, required node affinity, that of their volumes,
+ * taints and tolerations, whole GPUs. Equal constraints are one object, so that a thousand equal
+ * jobs are matched against the node classes once. */
 #include "ledger/internal.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 /* ---- reading ---- */
 
-static cJSON *read_source(const cJSON *template_, bool whole_gpus)
+static cJSON *read_source(const cJSON *template_, const cJSON *volumes, bool whole_gpus)
 {
     cJSON *source = cJSON_CreateObject();
     const cJSON *selector = json_find(template_, "spec.nodeSelector");
@@ -26,6 +26,8 @@ static cJSON *read_source(const cJSON *template_, bool whole_gpus)
         json_set(source, "nodeSelector.matchLabels", json_copy(selector));
     if (terms)
         json_set(source, "terms", json_copy(terms));
+    if (json_size(volumes, "") > 0)
+        json_set(source, "volumes", json_copy(volumes));
     if (json_size(tolerations, "") > 0)
         json_set(source, "tolerations", json_copy(tolerations));
     json_set_bool(source, "wholeGpus", whole_gpus);
@@ -59,34 +61,61 @@ static int read_term(const cJSON *term, struct ledger_term *ret, struct mlt_erro
     return kube_selector_from_object(object, &ret->labels, err);
 }
 
+static int read_terms(const cJSON *from, struct ledger_terms *ret, struct mlt_error *err)
+{
+    const cJSON *term;
+    ret->terms = mlt_calloc(json_size(from, "") + 1, sizeof *ret->terms);
+    cJSON_ArrayForEach(term, from)
+    {
+        if (read_term(term, &ret->terms[ret->count++], err) < 0)
+            return mlt_fail_in(err, "nodeSelectorTerms[%u]", ret->count - 1);
+    }
+    return 0;
+}
+
+static int read_volumes(struct ledger_constraints *c, struct mlt_error *err)
+{
+    const cJSON *volumes = json_member(c->source, "volumes"), *terms;
+    c->volumes = mlt_calloc(json_size(volumes, "") + 1, sizeof *c->volumes);
+    cJSON_ArrayForEach(terms, volumes)
+    {
+        if (read_terms(terms, &c->volumes[c->volumes_count++], err) < 0)
+            return mlt_fail_in(err, "a bound PersistentVolume: spec.nodeAffinity.required");
+    }
+    return 0;
+}
+
 static int read_constraints(struct ledger_constraints *c, struct mlt_error *err)
 {
     const cJSON *selector = json_member(c->source, "nodeSelector"),
-                *terms = json_member(c->source, "terms"), *term;
+                *terms = json_member(c->source, "terms");
     c->whole_gpus = json_bool(c->source, "wholeGpus", false);
     c->tolerations = json_member(c->source, "tolerations");
     c->affinity = terms != NULL;
     if (selector && kube_selector_from_object(selector, &c->selector, err) < 0)
         return mlt_fail_in(err, "nodeSelector");
-    c->terms = mlt_calloc(json_size(terms, "") + 1, sizeof *c->terms);
-    cJSON_ArrayForEach(term, terms)
-    {
-        if (read_term(term, &c->terms[c->terms_count++], err) < 0)
-            return mlt_fail_in(err, "affinity.nodeAffinity: nodeSelectorTerms[%u]",
-                               c->terms_count - 1);
-    }
-    return 0;
+    if (read_terms(terms, &c->terms, err) < 0)
+        return mlt_fail_in(err, "affinity.nodeAffinity");
+    return read_volumes(c, err);
+}
+
+static void terms_release(struct ledger_terms *t)
+{
+    for (uint32_t i = 0; i < t->count; i++)
+        kube_selector_free(t->terms[i].labels);
+    free(t->terms);
 }
 
 void ledger_constraints_free(struct ledger_constraints *c)
 {
     if (!c)
         return;
-    for (uint32_t i = 0; i < c->terms_count; i++)
-        kube_selector_free(c->terms[i].labels);
+    terms_release(&c->terms);
+    for (uint32_t i = 0; i < c->volumes_count; i++)
+        terms_release(&c->volumes[i]);
+    free(c->volumes);
     kube_selector_free(c->selector);
     cJSON_Delete(c->source);
-    free(c->terms);
     free(c->classes);
     free(c->key);
     free(c);
@@ -104,10 +133,10 @@ static bool keys_are_known(const struct ledger *l, const struct ledger_constrain
     return known;
 }
 
-int ledger_constraints_get(struct ledger *l, const cJSON *template_, bool whole_gpus,
-                           struct ledger_constraints **ret, struct mlt_error *err)
+int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
+                           bool whole_gpus, struct ledger_constraints **ret, struct mlt_error *err)
 {
-    cleanup_json cJSON *source = read_source(template_, whole_gpus);
+    cleanup_json cJSON *source = read_source(template_, volumes, whole_gpus);
     cleanup_free char *key = json_print(source);
     struct ledger_constraints *c = ledger_map_find(&l->constraints, key);
     if (!c) {
@@ -144,21 +173,33 @@ static void note_key(struct ledger_map *keys, const char *key)
     ledger_map_put(keys, key, keys); /* any value will do */
 }
 
-bool ledger_constraints_keys(const struct ledger_constraints *c, struct ledger_map *keys)
+static bool note_terms(const cJSON *terms, struct ledger_map *keys)
 {
     bool names = false;
     const cJSON *item, *term;
-    cJSON_ArrayForEach(item, json_find(c->source, "nodeSelector.matchLabels"))
-    {
-        note_key(keys, item->string);
-    }
-    cJSON_ArrayForEach(term, json_member(c->source, "terms"))
+    cJSON_ArrayForEach(term, terms)
     {
         cJSON_ArrayForEach(item, json_member(term, "matchExpressions"))
         {
             note_key(keys, json_string(item, "key", ""));
         }
         names = names || json_size(term, "matchFields") > 0;
+    }
+    return names;
+}
+
+bool ledger_constraints_keys(const struct ledger_constraints *c, struct ledger_map *keys)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_find(c->source, "nodeSelector.matchLabels"))
+    {
+        note_key(keys, item->string);
+    }
+    bool names = note_terms(json_member(c->source, "terms"), keys);
+    cJSON_ArrayForEach(item, json_member(c->source, "volumes"))
+    {
+        if (note_terms(item, keys))
+            names = true;
     }
     return names;
 }
@@ -189,11 +230,10 @@ static bool fields_match(const cJSON *fields, const char *name)
 }
 
 /* One term is enough; a term that says nothing matches nothing (as in Kubernetes). */
-static bool affinity_matches(const struct ledger_constraints *c, const char *name,
-                             const cJSON *labels)
+static bool terms_match(const struct ledger_terms *t, const char *name, const cJSON *labels)
 {
-    for (uint32_t i = 0; i < c->terms_count; i++) {
-        const struct ledger_term *term = &c->terms[i];
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct ledger_term *term = &t->terms[i];
         if ((term->labels || term->fields) &&
             (!term->labels || kube_selector_matches(term->labels, labels)) &&
             (!term->fields || fields_match(term->fields, name)))
@@ -238,8 +278,11 @@ enum ledger_fit ledger_constraints_fit(const struct ledger_constraints *c, const
     const cJSON *taint;
     if (c->selector && !kube_selector_matches(c->selector, labels))
         return LEDGER_FIT_SELECTOR;
-    if (c->affinity && !affinity_matches(c, name, labels))
+    if (c->affinity && !terms_match(&c->terms, name, labels))
         return LEDGER_FIT_AFFINITY;
+    for (uint32_t i = 0; i < c->volumes_count; i++)
+        if (!terms_match(&c->volumes[i], name, labels))
+            return LEDGER_FIT_VOLUMES;
     cJSON_ArrayForEach(taint, taints)
     {
         if (!taint_is_tolerated(c->tolerations, taint))

@@ -61,6 +61,7 @@ struct ledger_node {
     XX(SELECTOR, "nodeSelector")                      \
     XX(AFFINITY, "required node affinity")            \
     XX(TAINT, "taints that its pods do not tolerate") \
+    XX(VOLUMES, "volumes that only other nodes can mount")    \
     XX(TIME_SLICED, "time-sliced GPUs, since it asks for whole ones")
 
 enum ledger_fit {
@@ -77,12 +78,19 @@ struct ledger_term {
     const cJSON *fields;          /* matchFields, in the source; NULL: none */
 };
 
+/* nodeSelectorTerms: any of them; none matches nothing. */
+struct ledger_terms {
+    struct ledger_term *terms;
+    uint32_t count;
+};
+
 struct ledger_constraints {
     char *key;                      /* the printed source; equal keys are one object */
-    cJSON *source;                  /* {nodeSelector, terms, tolerations, wholeGpus} */
+    cJSON *source;                  /* {nodeSelector, terms, volumes, tolerations, wholeGpus} */
     struct kube_selector *selector; /* NULL: none */
-    struct ledger_term *terms;      /* any of them; none when not affinity */
-    uint32_t terms_count;
+    struct ledger_terms terms;      /* when affinity */
+    struct ledger_terms *volumes;   /* all of them; one for each volume */
+    uint32_t volumes_count;
     bool affinity, whole_gpus;
     const cJSON *tolerations;
     uint32_t references;
@@ -142,6 +150,7 @@ struct ledger_job {
     enum ledger_job_state state, in_gang;
     struct ledger_request request; /* when not absent */
     struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
+    cJSON *volumes; /* of its workers: an array of nodeSelectorTerms; NULL: none */
     struct ledger_avoided avoided[GANG_AVOID_MAX];
     uint32_t avoided_count, avoided_sent; /* the first `sent` are known to the gang */
     struct ledger_pod **pods;             /* that its label is on */
@@ -218,8 +227,9 @@ void ledger_keys_collect(struct ledger *l);
 
 /* ---- constraints.c ---- */
 
-int ledger_constraints_get(struct ledger *l, const cJSON *template_, bool whole_gpus,
-                           struct ledger_constraints **ret, struct mlt_error *err) MLT_MUST_USE;
+int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
+                           bool whole_gpus, struct ledger_constraints **ret,
+                           struct mlt_error *err) MLT_MUST_USE;
 void ledger_constraints_put(struct ledger *l, struct ledger_constraints *c); /* NULL is fine */
 void ledger_constraints_free(struct ledger_constraints *c);
 void ledger_constraints_classify(const struct ledger *l, struct ledger_constraints *c);
@@ -236,8 +246,8 @@ void ledger_job_cover(struct ledger *l, struct ledger_job *job); /* decides `cov
 /* ---- request.c ---- */
 
 int ledger_request_read(struct ledger *l, const struct trainingjob *job,
-                        const cJSON *effective_template, struct ledger_request *ret,
-                        struct mlt_error *err) MLT_MUST_USE;
+                        const cJSON *effective_template, const cJSON *volumes,
+                        struct ledger_request *ret, struct mlt_error *err) MLT_MUST_USE;
 void ledger_request_release(struct ledger *l, struct ledger_request *r);
 bool ledger_request_equal(const struct ledger_request *a, const struct ledger_request *b);
 /* -EINVAL when the class is not known. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
+#include "lib/json/json.h"
 
 /* ---- records ---- */
 
@@ -65,6 +66,7 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     set_nodes(job, NULL);
     forget_avoided(job);
     ledger_request_release(l, &job->request);
+    cJSON_Delete(steal_ptr(&job->volumes));
     job->state = LEDGER_ABSENT;
 }
 
@@ -119,7 +121,9 @@ static int read_request(struct ledger *l, const struct trainingjob *job,
 {
     if (job->metadata.uid[0] == '\0')
         return mlt_fail(err, EINVAL, "metadata.uid: the job has none");
-    int rc = ledger_request_read(l, job, effective_template, ret, err);
+    const struct ledger_job *known = ledger_map_find(&l->jobs, job->metadata.uid);
+    int rc =
+        ledger_request_read(l, job, effective_template, known ? known->volumes : NULL, ret, err);
     if (rc < 0)
         return rc;
     rc = ledger_request_priority(l, ret, &ret->priority, err);
@@ -175,11 +179,23 @@ void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms)
 {
     (void)now_ms;
     struct ledger_job *job = ledger_map_find(&l->jobs, uid);
-    if (!job || (job->state == LEDGER_ABSENT && !job->avoided_count))
+    if (!job || (job->state == LEDGER_ABSENT && !job->avoided_count && !job->volumes))
         return;
     become_absent(l, job);
     job->went = true;
     ledger_job_mark(l, job);
+}
+
+void ledger_job_volumes(struct ledger *l, const char *uid, const cJSON *volumes)
+{
+    struct ledger_job *job =
+        volumes ? ledger_job_get(l, uid) : (struct ledger_job *)ledger_map_find(&l->jobs, uid);
+    if (!job || (volumes && job->volumes ? json_equal(volumes, job->volumes)
+                                         : !volumes && !job->volumes))
+        return;
+    cJSON_Delete(job->volumes);
+    job->volumes = json_copy(volumes);
+    ledger_job_mark(l, job); /* a record that says nothing more goes with the next plan */
 }
 
 /* The gang's own rule for a full list: what is over goes, then what ends first. */

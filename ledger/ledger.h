@@ -53,6 +53,11 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
+/* Where the volumes of a job's workers can be mounted: an array with one array of nodeSelectorTerms
+ * (of PersistentVolume's spec.nodeAffinity.required) for each volume that not every node can mount;
+ * NULL: none. Copied. To be said before ledger_job_waits() or _holds(), which take it up; it
+ * stands until it is said anew or the job is gone. */
+void ledger_job_volumes(struct ledger *l, const char *uid, const cJSON *volumes);
 /* Whether placed gangs hold more of a node than it has. A plan never makes it so: a controller that
  * has just come finds it when a status that gave a place back was never stored, and the place was
  * given away; or the node has become smaller. What pods of others use is not looked at. */

@@ -146,7 +146,7 @@ static int could_fit(struct ledger *l, const struct ledger_request *request, str
 int ledger_could_fit(struct ledger *l, const struct trainingjob *job, struct mlt_error *err)
 {
     struct ledger_request request;
-    int rc = ledger_request_read(l, job, NULL, &request, err);
+    int rc = ledger_request_read(l, job, NULL, NULL, &request, err);
     if (rc < 0)
         return rc;
     l->trial = &request;

@@ -24,7 +24,7 @@ static int check_amounts(const struct ledger_use *use, struct mlt_error *err)
 }
 
 static int read_role(struct ledger *l, const struct trainingjob_role *from, const cJSON *template_,
-                     struct ledger_role *ret, struct mlt_error *err)
+                     const cJSON *volumes, struct ledger_role *ret, struct mlt_error *err)
 {
     struct pod_request request;
     int rc = pod_request_read(template_, &request, err);
@@ -37,7 +37,7 @@ static int read_role(struct ledger *l, const struct trainingjob_role *from, cons
     if (rc < 0)
         return mlt_fail_in(err, "%s", from->name);
     bool whole_gpus = ledger_use_of(&ret->use, ledger_intern(l, LEDGER_WHOLE_GPU)) > 0;
-    rc = ledger_constraints_get(l, template_, whole_gpus, &ret->constraints, err);
+    rc = ledger_constraints_get(l, template_, volumes, whole_gpus, &ret->constraints, err);
     return rc < 0 ? mlt_fail_in(err, "%s: template: spec", from->name) : 0;
 }
 
@@ -101,8 +101,8 @@ static bool devices_are_known(const struct ledger *l, const struct ledger_reques
 /* ---- the whole ---- */
 
 static int read_roles(struct ledger *l, const struct trainingjob *job,
-                      const cJSON *effective_template, struct ledger_request *r,
-                      struct mlt_error *err)
+                      const cJSON *effective_template, const cJSON *volumes,
+                      struct ledger_request *r, struct mlt_error *err)
 {
     const struct trainingjob_spec *spec = &job->spec;
     r->roles = mlt_calloc(spec->roles_count + 1, sizeof *r->roles);
@@ -114,7 +114,8 @@ static int read_roles(struct ledger *l, const struct trainingjob *job,
         const struct trainingjob_role *from = i == 0 ? &spec->workers : &spec->roles[i - 1];
         const cJSON *template_ =
             i == 0 && effective_template ? effective_template : from->template_;
-        int rc = read_role(l, from, template_, &r->roles[r->roles_count++], err);
+        int rc = read_role(l, from, template_, i == 0 ? volumes : NULL, &r->roles[r->roles_count++],
+                           err);
         if (rc < 0)
             return rc;
         pods += r->roles[r->roles_count - 1].pods;
@@ -128,8 +129,8 @@ static int read_roles(struct ledger *l, const struct trainingjob *job,
 }
 
 int ledger_request_read(struct ledger *l, const struct trainingjob *job,
-                        const cJSON *effective_template, struct ledger_request *ret,
-                        struct mlt_error *err)
+                        const cJSON *effective_template, const cJSON *volumes,
+                        struct ledger_request *ret, struct mlt_error *err)
 {
     struct ledger_request r = {
         .queue = mlt_strdup(trainingjob_queue(job)),
@@ -137,7 +138,7 @@ int ledger_request_read(struct ledger *l, const struct trainingjob *job,
         .sequence = job->metadata.creation_ms,
         .time_limit_ms = job->spec.active_deadline_seconds * 1000,
     };
-    int rc = read_roles(l, job, effective_template, &r, err);
+    int rc = read_roles(l, job, effective_template, volumes, &r, err);
     if (rc < 0) {
         ledger_request_release(l, &r);
         return rc;

@@ -15,6 +15,9 @@
     XX(CONFIGMAP, "", "v1", "configmaps", "ConfigMap", true)                                       \
     XX(NAMESPACE, "", "v1", "namespaces", "Namespace", false)                                      \
     XX(EVENT, "", "v1", "events", "Event", true)                                                   \
+    XX(PERSISTENTVOLUMECLAIM, "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", true)   \
+    XX(PERSISTENTVOLUME, "", "v1", "persistentvolumes", "PersistentVolume", false)                 \
+    XX(STORAGECLASS, "storage.k8s.io", "v1", "storageclasses", "StorageClass", false)              \
     XX(ENDPOINTSLICE, "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true)           \
     XX(LEASE, "coordination.k8s.io", "v1", "leases", "Lease", true)                                \
     XX(PRIORITYCLASS, "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false)        \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Who binds the pods: mltrain (`node`) or kube-scheduler (`affinity`), as asked, or as `auto` finds because of volumes. A gang whose
-# volumes lie elsewhere is undone after 60 s and comes to where they are.
+# Who binds the pods: mltrain (`node`) or kube-scheduler (`affinity`), as asked, or as `auto` finds because of volumes. A gang comes
+# to where its bound volumes are at once; one whose late-binding volumes lie elsewhere is undone after 60 s and comes to them.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/binding.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/jobs_common.sh
@@ -52,7 +52,7 @@ as_asked() {
 
 # ---- volumes of one node ----
 
-# volume NAME NODE: a static local one
+# volume NAME NODE [CLASS]: a static local one
 volume() {
   kubernetes exec --node "${2#node-}" -- install -d -m 1777 "/mnt/$namespace/$1" || fail "no folder"
   cat <<YAML | k apply -f - >/dev/null || fail "no volume"
@@ -62,18 +62,19 @@ metadata: {name: $namespace-$1, labels: {test: $namespace}}
 spec:
   capacity: {storage: 1Gi}
   accessModes: [ReadWriteOnce]
-  storageClassName: $class
+  storageClassName: ${3-$class}
   persistentVolumeReclaimPolicy: Retain
   local: {path: /mnt/$namespace/$1}
   nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [$2]}]}]}}
 YAML
 }
+# claim NAME [CLASS]
 claim() {
   cat <<YAML | k apply -f - >/dev/null || fail "no claim"
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: $1}
-spec: {accessModes: [ReadWriteOnce], storageClassName: $class, resources: {requests: {storage: 1Gi}}}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "${2-$class}", resources: {requests: {storage: 1Gi}}}
 YAML
 }
 claim_is() { [ "$(k get pvc "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
@@ -96,13 +97,56 @@ bound_by_scheduler_alone() {
   done
 }
 
-at_its_volume() {
-  local first other
-  # Where an empty cluster's first pod goes is mltrain's own rule; the volumes lie on the other node.
-  job first 1 true | submit
-  succeeds first
-  first=$(nodes_of first)
+# Where an empty cluster's first pod goes is mltrain's own rule; the volumes lie on the other node.
+find_other() {
+  local first
+  job "first-$1" 1 true | submit
+  succeeds "first-$1"
+  first=$(nodes_of "first-$1")
   other=node-$((3 - ${first#node-}))
+}
+# came_at_once NODE JOB: nobody had to undo anything
+came_at_once() {
+  succeeds "$2" 60
+  [ "$(nodes_of "$2")" = "$1" ] || fail "$2 is on $(nodes_of "$2"), and its volume on $1"
+  ! has_event "$2" Requeued . || fail "$2 was placed elsewhere first"
+}
+
+# Bound before anybody mounts it, by the name of a class that does not exist.
+at_its_bound_volume() {
+  local other
+  find_other bound
+  volume early "$other" static
+  claim early static
+  eventually 30 claim_is early Bound || fail "the claim is not bound"
+  job early 2 'echo "$MLTRAIN_NODE" >>/data/early' | with_claim early | submit
+  came_at_once "$other" early
+  bound_by_scheduler_alone early
+  job by-mltrain-early 1 'grep -c . /data/early' | with_claim early | spec '.scheduling.binding = "node"' | submit
+  came_at_once "$other" by-mltrain-early
+  [ "$(mltrain logs by-mltrain-early | grep -cE '4$')" = 2 ] || fail "not the same volume: $(mltrain logs by-mltrain-early)"
+  say "a gang comes to where its bound volume is, at once"
+
+  job waits 1 true | with_claim late-claim | submit
+  eventually 30 has_condition waits 'Queued True VolumeMissing PersistentVolumeClaim late-claim does not exist' || fail "$(field waits .status.conditions)"
+  claim late-claim static
+  eventually 30 has_condition waits 'Queued True VolumeNotBound .*late-claim is not bound' || fail "$(field waits .status.conditions)"
+  volume late-claim "$other" static
+  came_at_once "$other" waits
+  say "a gang waits for a claim that is not there or not bound, by name"
+
+  k delete pv "$namespace-late-claim" --wait=false >/dev/null
+  k patch pv "$namespace-late-claim" --type=merge -p '{"metadata": {"finalizers": null}}' >/dev/null
+  eventually 30 claim_is late-claim Lost || fail "the claim is not lost"
+  job loses 1 true | with_claim late-claim | submit
+  eventually 30 has_condition loses 'Queued True VolumeLost .*late-claim has lost its volume .PersistentVolume '"$namespace-late-claim" || fail "$(field loses .status.conditions)"
+  k delete trainingjob loses waits --wait=false >/dev/null
+  say "a gang whose volume is gone waits, and says which"
+}
+
+at_its_volume() {
+  local other
+  find_other late
   cat <<YAML | k apply -f - >/dev/null || fail "no class"
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
@@ -121,9 +165,10 @@ YAML
   say "a gang comes to where its late-binding volume is"
 
   job bound 1 'cat /data/$RANK' | with_claim one | submit
-  comes_to "$other" bound
+  came_at_once "$other" bound
+  bound_by_scheduler_alone bound
   [ "$(mltrain logs bound | grep -c "$other")" = 2 ] || fail "not the same volume: $(mltrain logs bound)"
-  say "a gang comes to where its bound volume is"
+  say "a gang comes to where its volume was bound, at once"
 
   volume two "$other"
   volume three "$other"
@@ -142,5 +187,5 @@ cleanup() {
 cluster_up
 load_images controller launcher shell
 controller_up
-[ $# -gt 0 ] || set -- as_asked at_its_volume
+[ $# -gt 0 ] || set -- as_asked at_its_bound_volume at_its_volume
 for part in "$@"; do "$part"; done

@@ -4,7 +4,7 @@
 #include "controller/api_right.h"
 
 #include <string.h>
-#include "world.h"
+#include "world_internal.h"
 
 static void assert_right(const char *method, const char *path, const char *resource,
                          const char *verb, enum api_scope scope)
@@ -143,11 +143,35 @@ static uint64_t service_follows_the_leader(void)
     return used;
 }
 
+/* A claim whose class does not exist, and one of a volume that is gone. */
+static uint64_t volumes_are_looked_up(void)
+{
+    static const char *const claims[] = {
+        "{\"spec\":{\"storageClassName\":\"none\"},\"status\":{\"phase\":\"Pending\"}}",
+        "{\"spec\":{\"volumeName\":\"gone\"},\"status\":{\"phase\":\"Bound\"}}"};
+    uint64_t used = 0;
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        struct world w;
+        cJSON *claim = NULL;
+        world_init(&w, 1, 1);
+        assert_int_equal(json_parse(claims[i], strlen(claims[i]), &claim, NULL), 0);
+        world_put_new(&w, "persistentvolumeclaims/team/data", claim);
+        world_submit(&w, "a", 1,
+                     "{\"spec\":{\"workers\":{\"template\":{\"spec\":{\"volumes\":[{\"name\":\"v\","
+                     "\"persistentVolumeClaim\":{\"claimName\":\"data\"}}]}}}}}");
+        world_advance(&w, 2000);
+        used |= w.rights_used;
+        world_release(&w);
+    }
+    return used;
+}
+
 static void test_each_row_is_needed_by_a_request(void **state)
 {
     uint64_t used = 0;
     (void)state;
     used |= whole_life();
+    used |= volumes_are_looked_up();
     used |= refused_twice();
     used |= name_is_taken();
     used |= node_dies();

@@ -34,6 +34,8 @@ static const struct {
     {"a queued job is tried first", P(QUEUED), 0, RECONCILE_PROBE},
     {"a trial under way is waited for", P(QUEUED), F(PROBING), RECONCILE_WAIT},
     {"then it goes to the ledger", P(QUEUED), F(PROBED), RECONCILE_ENQUEUE},
+    {"not before it is known where its volumes are", P(QUEUED), F(PROBED) | F(VOLUMES_OPEN),
+     RECONCILE_WAIT},
     {"not while its former pods run", P(QUEUED), F(PROBED) | F(PODS_LEFT), RECONCILE_WAIT},
     {"its former pods are deleted", P(QUEUED), F(PROBED) | F(PODS_LEFT) | F(TO_DELETE),
      RECONCILE_DELETE_PODS},

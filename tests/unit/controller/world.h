@@ -103,6 +103,8 @@ struct world {
     const char *dead_kubelets;   /* nodes whose kubelet does nothing, NULL: none */
     bool mute_leases;            /* questions for Leases of nodes get a 503 */
     unsigned leases_read;        /* of nodes */
+    const char *refuse_volumes;  /* message of a 403 for claims, volumes and classes */
+    unsigned volumes_read;       /* claims, volumes and classes */
     int64_t node_loss_ms;        /* of the next controllers; 0: the default */
     const char *refuse_delete;   /* message of a 403 for deletions */
     const char *refuse_status;   /* message of a 422 for status writes */

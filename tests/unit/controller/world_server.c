@@ -286,6 +286,18 @@ static void check_placement(struct world *w, const cJSON *pod)
         assert_true(*json_string(job, "status.placement.workers", "") != 0);
 }
 
+/* Who asks for a scheduler finds one that binds where the pod requires it to. */
+static void schedule(cJSON *pod)
+{
+    if (*json_string(pod, "spec.nodeName", "") == 0)
+        json_set_string(pod, "spec.nodeName",
+                        json_string(pod,
+                                    "spec.affinity.nodeAffinity."
+                                    "requiredDuringSchedulingIgnoredDuringExecution."
+                                    "nodeSelectorTerms[0].matchFields[0].values[0]",
+                                    ""));
+}
+
 static void serve_post(struct world *w, uint64_t id, const struct target *t, const char *body)
 {
     cJSON *json = NULL;
@@ -305,6 +317,7 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
         answer_json(w, id, 201, json);
     } else {
         if (is_pod) {
+            schedule(json);
             check_placement(w, json);
             json_set_string(json, "status.phase", "Pending");
             w->pods_created++;
@@ -375,6 +388,12 @@ static void serve_delete(struct world *w, uint64_t id, const struct target *t)
     world_delete(w, key);
 }
 
+static bool is_of_volumes(const struct target *t)
+{
+    return strncmp(t->plural, "persistentvolume", 16) == 0 ||
+           strcmp(t->plural, "storageclasses") == 0;
+}
+
 void world_serve(struct world *w, const struct world_event *request)
 {
     struct target t = parse_path(request->path);
@@ -386,7 +405,10 @@ void world_serve(struct world *w, const struct world_event *request)
         answer_error(w, request->e.id, 503, "ServiceUnavailable", "try again");
     } else if (strcmp(t.namespace_, "kube-node-lease") == 0 && w->mute_leases) {
         answer_error(w, request->e.id, 503, "ServiceUnavailable", "try again");
+    } else if (w->refuse_volumes && is_of_volumes(&t)) {
+        answer_error(w, request->e.id, 403, "Forbidden", w->refuse_volumes);
     } else if (strcmp(request->verb, "GET") == 0) {
+        w->volumes_read += is_of_volumes(&t);
         w->leases_read += strcmp(t.namespace_, "kube-node-lease") == 0;
         serve_get(w, request->e.id, &t);
     } else if (strcmp(request->verb, "POST") == 0) {

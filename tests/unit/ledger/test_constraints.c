@@ -102,6 +102,95 @@ static void test_constraints_that_cannot_be_understood_are_refused(void **state)
     ledger_free(l);
 }
 
+#define LOCAL_TO(node) \
+    "[{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [" node "]}]}]"
+
+/* Which of three nodes a pod of a job with these volumes comes to; "" none, then see the reason. */
+static const char *place_with(struct ledger *l, const char *volumes, const char *template_spec)
+{
+    cleanup_json cJSON *said = objects_yaml("%s", volumes);
+    objects_node(l, "n1", 1, "kubernetes.io/hostname: n1, zone: a", NULL);
+    objects_node(l, "n2", 1, "kubernetes.io/hostname: n2, zone: a", NULL);
+    objects_node(l, "n3", 1, "kubernetes.io/hostname: n3, zone: b", NULL);
+    ledger_job_volumes(l, "a", said);
+    objects_waits(l, "a", 1, 1, 1, template_spec);
+    objects_plan(l, 0);
+    const char *decision = objects_next(l);
+    return strncmp(decision, "place a: ", 9) == 0 ? decision + 9 : "";
+}
+
+static void test_a_job_goes_where_all_its_volumes_can_be_mounted(void **state)
+{
+    (void)state;
+    static const char zone_a[] = "nodeSelector: {zone: a},", zone_b[] = "nodeSelector: {zone: b},";
+    const struct {
+        const char *volumes, *template_spec, *node;
+    } rows[] = {
+        {"[" LOCAL_TO("n2") "]", "", "n2"},
+        {"[" LOCAL_TO("n2") "]", zone_a, "n2"},
+        {"[" LOCAL_TO("n2") "]", zone_b, ""},
+        {"[" LOCAL_TO("n2, n3") ", " LOCAL_TO("n3") "]", "", "n3"},
+        {"[" LOCAL_TO("n2") ", " LOCAL_TO("n3") "]", "", ""},
+        {"[[{matchFields: [{key: metadata.name, operator: In, values: [n3]}]}]]", "", "n3"},
+        {"[[{}, {matchExpressions: [{key: zone, operator: In, values: [b]}]}]]", "", "n3"},
+        {"[[]]", "", ""}, /* no term: no node */
+        {"[]", "", "n1"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ledger *l = objects_ledger();
+        assert_string_equal(place_with(l, rows[i].volumes, rows[i].template_spec), rows[i].node);
+        ledger_free(l);
+    }
+}
+
+static void test_a_volume_that_no_node_can_mount_is_named_as_the_reason(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    assert_string_equal(place_with(l, "[" LOCAL_TO("elsewhere") "]", ""), "");
+    assert_string_equal(objects_reason(), "none of the 3 nodes may be used: ruled out are 3 by "
+                                          "volumes that only other nodes can mount");
+    ledger_free(l);
+}
+
+/* A volume is bound while the gang holds its place: whoever is replaced goes to where it is. */
+static void test_a_member_is_replaced_where_the_volume_is(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    assert_string_equal(place_with(l, "[" LOCAL_TO("n1") "]", ""), "n1");
+    cleanup_json cJSON *moved = objects_yaml("%s", "[" LOCAL_TO("n3") "]");
+    ledger_job_volumes(l, "a", moved);
+    objects_holds(l, "a", 1, 1, 1, "-");
+    assert_true(ledger_node_takes(l, "a", "worker", "n3"));
+    assert_false(ledger_node_takes(l, "a", "worker", "n1"));
+    objects_plan(l, 0);
+    assert_string_equal(objects_next(l), "replace a.0: n3");
+    /* What was said goes with the job. */
+    ledger_job_gone(l, "a", 0);
+    objects_plan(l, 0);
+    objects_waits(l, "a", 1, 1, 1, NULL);
+    objects_plan(l, 0);
+    assert_string_equal(objects_next(l), "place a: n1");
+    ledger_free(l);
+}
+
+static void test_a_volume_that_cannot_be_understood_is_refused(void **state)
+{
+    (void)state;
+    struct mlt_error err = {0};
+    struct ledger *l = objects_ledger();
+    cleanup_json cJSON *said = objects_yaml(
+        "[[{matchFields: [{key: metadata.uid, operator: In, values: [x]}]}]]");
+    cleanup_trainingjob struct trainingjob job = objects_job("a", 1, 1, 1, NULL);
+    ledger_job_volumes(l, "a", said);
+    assert_int_equal(ledger_job_waits(l, &job, NULL, 0, &err), -EINVAL);
+    assert_string_equal(err.text, "worker: template: spec: a bound PersistentVolume: "
+                                  "spec.nodeAffinity.required: nodeSelectorTerms[0]: matchFields: "
+                                  "key `metadata.uid`, expected metadata.name");
+    ledger_free(l);
+}
+
 static void test_whole_gpus_only_matter_to_those_who_ask_for_them(void **state)
 {
     (void)state;
@@ -164,6 +253,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_job_uses_only_nodes_that_suit_it),
         cmocka_unit_test(test_constraints_that_cannot_be_understood_are_refused),
+        cmocka_unit_test(test_a_job_goes_where_all_its_volumes_can_be_mounted),
+        cmocka_unit_test(test_a_volume_that_no_node_can_mount_is_named_as_the_reason),
+        cmocka_unit_test(test_a_member_is_replaced_where_the_volume_is),
+        cmocka_unit_test(test_a_volume_that_cannot_be_understood_is_refused),
         cmocka_unit_test(test_whole_gpus_only_matter_to_those_who_ask_for_them),
         cmocka_unit_test(test_a_node_counts_only_while_it_is_ready_and_not_cordoned),
         cmocka_unit_test(test_labels_that_change_change_what_may_be_used),
