@@ -162,7 +162,7 @@ static struct ledger *fill(const struct objects *o)
     for (uint32_t n = 0; n < o->nodes_count; n++)
         ledger_node(l, o->nodes[n], 0);
     for (uint32_t p = 0; p < o->nodes_count * PODS_PER_NODE; p++)
-        ledger_pod(l, o->pods[p], 0);
+        ledger_pod(l, o->pods[p], NULL, 0);
     for (uint32_t j = 0; j < o->jobs_count; j++) {
         const char *nodes[GANG];
         for (uint32_t i = 0; i < GANG; i++)

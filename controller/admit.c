@@ -102,10 +102,8 @@ static void taken_read(struct controller *c, const struct apply_order *order,
     if (!job)
         return;
     struct member *m = order->index < job->members_count ? &job->members[order->index] : NULL;
-    const char *owner =
-        json_string(answer->object, "metadata.labels[" TRAININGJOB_LABEL_JOB_UID "]", "");
-    bool ours =
-        strcmp(owner, job->uid) == 0 && !json_find(answer->object, "metadata.deletionTimestamp");
+    bool ours = view_pod_is_of(answer->object, job->uid) &&
+                !json_find(answer->object, "metadata.deletionTimestamp");
     if (m && answer->status == 200 && ours)
         view_pod_answered(c, answer->object);
     else if (m && answer->status == 200)

@@ -148,6 +148,9 @@ bool view_synced(const struct view *v);
  * their controller by their owner references: labels alone can be anybody's. */
 struct view_pod *view_pods_of(const struct view *v, const char *namespace_, const char *job_uid);
 
+/* The same of a pod's object, in the job's namespace. */
+bool view_pod_is_of(const cJSON *pod, const char *job_uid);
+
 /* Takes in a pod from the answer to our own request, ahead of the watch. */
 void view_pod_answered(struct controller *c, const cJSON *pod);
 

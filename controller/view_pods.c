@@ -335,6 +335,11 @@ static const char *owner_of(const cJSON *pod)
     return "";
 }
 
+bool view_pod_is_of(const cJSON *pod, const char *job_uid)
+{
+    return *job_uid && strcmp(owner_of(pod), job_uid) == 0;
+}
+
 static struct view_pod *pod_new(struct view *v, const cJSON *object, const char *key)
 {
     struct view_pod *p = mlt_calloc(1, sizeof *p);
@@ -367,7 +372,7 @@ static struct view_pod *pod_take(struct controller *c, enum view_kind source, co
         return NULL;
     p->source = source;
     pod_read(c, p, object);
-    ledger_pod(c->ledger, object, c->now_ms);
+    ledger_pod(c->ledger, object, p->job_uid, c->now_ms);
     tell_job(c, p->job_uid);
     return p;
 }

@@ -114,8 +114,9 @@ struct ledger_pod {
     char *key;                /* its UID */
     struct ledger_node *node; /* where it counts: bound and not terminal; else NULL */
     struct ledger_use use;
-    struct ledger_job *job; /* the job that its label names; NULL: not of ours */
-    char *role;             /* of ours */
+    struct ledger_job *job; /* NULL: not of ours */
+    char *namespace_;       /* of ours; NULL: not of ours. A job's pods are in its namespace */
+    char *role;             /* of ours, else "" */
     int64_t index;
     bool covered; /* counted by the gang's placement */
 };
@@ -153,7 +154,7 @@ struct ledger_job {
     cJSON *volumes; /* of its workers: an array of nodeSelectorTerms; NULL: none */
     struct ledger_avoided avoided[GANG_AVOID_MAX];
     uint32_t avoided_count, avoided_sent; /* the first `sent` are known to the gang */
-    struct ledger_pod **pods;             /* that its label is on */
+    struct ledger_pod **pods;             /* that are said to be its */
     uint32_t pods_count, pods_capacity;
     bool went; /* since the gang was told of it, be it back or not */
     bool dirty;

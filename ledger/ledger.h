@@ -35,8 +35,9 @@ void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms);
 void ledger_node_lost(struct ledger *l, const char *name, bool lost);
 /* Every pod of the cluster, ours and others'. Non-terminal pods bound to a node count as its use
  * (Terminating included, sidecars, init peaks, overhead); pods of placed gangs are already counted
- * by the gang's placement. */
-void ledger_pod(struct ledger *l, const cJSON *pod, int64_t now_ms);
+ * by the gang's placement. `job_uid`: the job whose pod the caller knows it to be, NULL or "":
+ * none. What its labels say of that is not looked at: anybody can wear them. */
+void ledger_pod(struct ledger *l, const cJSON *pod, const char *job_uid, int64_t now_ms);
 void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name, const char *uid,
                      int64_t now_ms);
 void ledger_priority_class(struct ledger *l, const cJSON *priority_class);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 #include "lib/json/json.h"
 
@@ -58,6 +59,7 @@ static void belong_to(struct ledger *l, struct ledger_pod *pod, struct ledger_jo
 void ledger_pod_release(struct ledger_pod *pod)
 {
     ledger_use_release(&pod->use);
+    free(pod->namespace_);
     free(pod->role);
     free(pod->key);
     free(pod);
@@ -90,10 +92,10 @@ static void read_use(struct ledger *l, const cJSON *object, struct ledger_pod *p
     pod->use = use;
 }
 
-static void read_member(struct ledger *l, const cJSON *object, struct ledger_pod *pod)
+static void read_member(struct ledger *l, const cJSON *object, const char *job_uid,
+                        struct ledger_pod *pod)
 {
     const cJSON *labels = json_find(object, "metadata.labels");
-    const char *uid = json_string(json_member(labels, TRAININGJOB_LABEL_JOB_UID), "", "");
     const char *role = json_string(json_member(labels, TRAININGJOB_LABEL_ROLE), "", "");
     const char *text = json_string(json_member(labels, TRAININGJOB_LABEL_INDEX), "", "");
     int64_t index = -1;
@@ -103,11 +105,15 @@ static void read_member(struct ledger *l, const cJSON *object, struct ledger_pod
         ledger_job_mark(l, pod->job);
     pod->index = index;
     free(pod->role);
-    pod->role = mlt_strdup(role);
-    belong_to(l, pod, uid[0] ? ledger_job_get(l, uid) : NULL);
+    free(steal_ptr(&pod->namespace_));
+    bool ours = job_uid && job_uid[0];
+    pod->role = mlt_strdup(ours ? role : "");
+    if (ours)
+        pod->namespace_ = mlt_strdup(json_string(object, "metadata.namespace", ""));
+    belong_to(l, pod, ours ? ledger_job_get(l, job_uid) : NULL);
 }
 
-void ledger_pod(struct ledger *l, const cJSON *object, int64_t now_ms)
+void ledger_pod(struct ledger *l, const cJSON *object, const char *job_uid, int64_t now_ms)
 {
     (void)now_ms;
     char *key =
@@ -124,7 +130,7 @@ void ledger_pod(struct ledger *l, const cJSON *object, int64_t now_ms)
     const char *node = json_string(object, "spec.nodeName", "");
     struct ledger_node *before = pod->node;
     read_use(l, object, pod);
-    read_member(l, object, pod);
+    read_member(l, object, job_uid, pod);
     stand_on(l, pod, node[0] && !is_terminal(object) ? ledger_node_get(l, node) : NULL);
     if (pod->job && pod->node != before)
         ledger_job_mark(l, pod->job);
@@ -145,10 +151,16 @@ void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name,
     free(key);
 }
 
+static bool is_in_namespace(const struct ledger_job *job, const struct ledger_pod *pod)
+{
+    size_t length = strlen(pod->namespace_);
+    return strncmp(job->label, pod->namespace_, length) == 0 && job->label[length] == '/';
+}
+
 static uint32_t member_of(const struct ledger_job *job, const struct ledger_pod *pod)
 {
     uint32_t member = LEDGER_NO_NUMBER;
-    if (job->state == LEDGER_HOLDS && pod->node)
+    if (job->state == LEDGER_HOLDS && pod->node && is_in_namespace(job, pod))
         member = ledger_request_pod(&job->request, pod->role, pod->index);
     return member != LEDGER_NO_NUMBER && job->nodes[member] == pod->node ? member
                                                                          : LEDGER_NO_NUMBER;

@@ -1,7 +1,9 @@
 /* A place is one gang's at a time, whatever a former controller has left behind: in statuses, in
  * pods that nobody can end, in requests on their way. */
 #include <string.h>
-#include "world.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "world_internal.h"
 
 /* The write that gave the place back was never stored, and the place was given away meanwhile. */
 static void test_of_two_gangs_that_were_promised_one_node_one_makes_room(void **state)
@@ -215,9 +217,60 @@ static void test_a_pod_of_before_has_to_go_before_another_is_created(void **stat
     world_release(&w);
 }
 
+/* A pod of so many GPUs on node001 that wears the labels of a's only member. */
+static void put_lookalike(struct world *w, const char *name, const char *gpus)
+{
+    cJSON *pod = json_copy(world_object(w, "pods/team/a-worker-0"));
+    cleanup_free char *key = mlt_asprintf("pods/team/%s", name);
+    json_set_string(pod, "metadata.name", name);
+    json_set_string(pod, "spec.containers[0].resources.limits[nvidia.com/gpu]", gpus);
+    cJSON_DeleteItemFromObject(cJSON_GetObjectItem(pod, "metadata"), "ownerReferences");
+    (void)world_put_new(w, key, pod);
+    world_run(w);
+}
+
+static void test_a_strangers_pod_in_a_members_labels_counts_as_a_strangers(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 3);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 2000);
+    put_lookalike(&w, "mimic", "2");
+    world_delete(&w, "pods/team/a-worker-0"); /* so that the member's pod is the younger one */
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_submit(&w, "b", 1, NULL);
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "b"), "Queued");
+    world_delete(&w, "pods/team/mimic");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    world_release(&w);
+}
+
+static void test_a_stranger_in_a_members_name_and_labels_does_not_stop_it(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 3);
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 2000);
+    put_lookalike(&w, "a-worker-0-r2", "1");
+    w.drop_after = 1000; /* of effects: it is not tried without end */
+    world_delete(&w, "pods/team/a-worker-0");
+    world_advance(&w, 5000);
+    assert_false(w.dropped);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_non_null(world_object(&w, "pods/team/a-worker-0-r3"));
+    world_release(&w);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_strangers_pod_in_a_members_labels_counts_as_a_strangers),
+        cmocka_unit_test(test_a_stranger_in_a_members_name_and_labels_does_not_stop_it),
         cmocka_unit_test(test_of_two_gangs_that_were_promised_one_node_one_makes_room),
         cmocka_unit_test(test_before_the_first_start_such_a_gang_is_undone),
         cmocka_unit_test(test_a_pod_of_before_has_to_go_before_another_is_created),

@@ -356,8 +356,8 @@ void world_check_slots(struct world *w, const cJSON *pod)
         if (strncmp(o->key, "pods/", 5) != 0 || strcmp(phase, "Failed") == 0 ||
             strcmp(phase, "Succeeded") == 0)
             continue;
-        alive += strcmp(json_string(o->json, "metadata.labels[mltrain.io/job-uid]", "-"),
-                        json_string(pod, "metadata.labels[mltrain.io/job-uid]", "")) == 0 &&
+        alive += strcmp(json_string(o->json, "metadata.ownerReferences[0].uid", "-"),
+                        json_string(pod, "metadata.ownerReferences[0].uid", "")) == 0 &&
                  strcmp(json_string(o->json, "metadata.labels[mltrain.io/index]", "-"),
                         json_string(pod, "metadata.labels[mltrain.io/index]", "")) == 0 &&
                  json_bool(o->json, "lost", false) == false && !world_is_on_lost_node(w, o->json);

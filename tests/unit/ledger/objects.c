@@ -57,7 +57,8 @@ void objects_pod(struct ledger *l, const char *name, const char *node, const cha
                      "spec: {nodeName: '%s', containers: [%s]}\n"
                      "status: {phase: %s}\n",
                      name, name, labels, node, containers, phase);
-    ledger_pod(l, pod, 0);
+    const char *job = json_string(pod, "metadata.labels[mltrain.io/job-uid]", "");
+    ledger_pod(l, pod, job, 0);
 }
 
 void objects_member(struct ledger *l, const char *job, int index, const char *node,

@@ -59,7 +59,7 @@ static void test_a_pod_asks_for_what_kubernetes_says_it_does(void **state)
             objects_yaml("metadata: {name: p, namespace: ns, uid: u}\n"
                          "spec: {nodeName: n1, %s}\nstatus: {phase: Running}\n",
                          rows[i].spec);
-        ledger_pod(l, pod, 0);
+        ledger_pod(l, pod, NULL, 0);
         if (others(l, "n1", GANG_CPU_MILLI) != rows[i].cpu_milli ||
             others(l, "n1", GANG_MEMORY) != rows[i].memory_mib << 20 ||
             others(l, "n1", GANG_DEVICE_0) != rows[i].gpus || others(l, "n1", GANG_PODS) != 1)
@@ -87,7 +87,7 @@ static void test_a_pod_counts_from_binding_to_its_end(void **state)
         "metadata: {name: q, namespace: ns, uid: q, deletionTimestamp: '2026-11-24T10:00:00Z'}\n"
         "spec: {nodeName: n2, containers: [%s]}\nstatus: {phase: Running}\n",
         gpu);
-    ledger_pod(l, terminating, 0);
+    ledger_pod(l, terminating, NULL, 0);
     assert_int_equal(free_gpus(l, "n2"), 6);
     objects_pod_gone(l, "q");
     assert_int_equal(free_gpus(l, "n2"), 8);
@@ -168,6 +168,34 @@ static void test_two_pods_of_one_member_on_its_node_count_as_two(void **state)
     ledger_free(l);
 }
 
+/* Anybody may put any labels on a pod, and name any owner in a namespace of his own. */
+static void test_a_pod_that_only_looks_like_a_member_counts_as_a_strangers(void **state)
+{
+    (void)state;
+    const struct {
+        const char *namespace_, *job_uid;
+    } rows[] = {{"ns", NULL}, {"ns", ""}, {"ns", "b"}, {"other", "a"}, {"n", "a"}, {"", "a"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct ledger *l = objects_ledger();
+        cleanup_json cJSON *pod = objects_yaml(
+            "metadata: {name: 0, namespace: '%s', uid: 0, labels: {mltrain.io/job-uid: a,"
+            " mltrain.io/role: worker, mltrain.io/index: '0'}}\n"
+            "spec: {nodeName: n1, containers: [{name: c, resources: {limits: {nvidia.com/gpu: "
+            "5}}}]}\n",
+            rows[i].namespace_);
+        objects_node(l, "n1", 8, NULL, NULL);
+        objects_holds(l, "a", 1, 2, 1, "n1");
+        ledger_pod(l, pod, rows[i].job_uid, 0);
+        objects_member(l, "a", 0, "n1", "Running", 2, "");
+        assert_int_equal(others(l, "n1", GANG_DEVICE_0), 5);
+        assert_int_equal(free_gpus(l, "n1"), 1);
+        ledger_pod(l, pod, "a", 0); /* what is known of it may change, with the API server's view */
+        ledger_pod(l, pod, rows[i].job_uid, 0);
+        assert_int_equal(free_gpus(l, "n1"), 1);
+        ledger_free(l);
+    }
+}
+
 static void test_a_node_that_is_gone_keeps_what_stands_on_it(void **state)
 {
     (void)state;
@@ -195,6 +223,7 @@ int main(void)
         cmocka_unit_test(test_a_member_of_a_placed_gang_is_counted_once),
         cmocka_unit_test(test_a_member_that_is_left_behind_counts_until_it_is_gone),
         cmocka_unit_test(test_two_pods_of_one_member_on_its_node_count_as_two),
+        cmocka_unit_test(test_a_pod_that_only_looks_like_a_member_counts_as_a_strangers),
         cmocka_unit_test(test_a_node_that_is_gone_keeps_what_stands_on_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
