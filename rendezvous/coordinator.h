@@ -46,6 +46,10 @@
 #define COORDINATOR_PING_CHECKS \
     4 /* launchers, too, have to hear something; SUPERVISOR_SILENCE_MS */
 #define COORDINATOR_CHECKS_MAX 20
+/* A HELLO for a member that is here on another channel does not push it aside: that channel is
+ * pinged, and the newcomer is refused, not for good. Only who has not said a word for so long after
+ * the PING, or is suspected, loses its channel to the next HELLO. */
+#define COORDINATOR_CHALLENGE_MS 1000
 #define COORDINATOR_CHECK_EARLY_MS 200 /* checks are done early, so that many are done at once */
 #define COORDINATOR_REJOIN_MS_DEFAULT 30000
 #define COORDINATOR_ATTEMPT_MAX 1000000000 /* READY for a later one is refused */

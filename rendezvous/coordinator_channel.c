@@ -103,6 +103,7 @@ void channel_heard(struct coordinator *c, struct seat *s, int64_t now_ms)
     s->heard = true;
     s->heard_ms = now_ms;
     s->silent = 0;
+    s->challenged = false;
     if (!s->suspect)
         return;
     output_member(c, COORDINATOR_CLEARED, s);

@@ -184,8 +184,25 @@ static void compare(struct coordinator *c, struct seat *s, const struct rendezvo
         seat_take_ready(c, s, m->attempt, m->hello.port);
 }
 
+/* Whether the seat's own channel stands in the way of another one. Who holds the job's key and says
+ * this pod's UID cannot be told from its launcher, and a launcher whose connection has broken
+ * without our noticing cannot be told from a second one: the peer that is here is asked. What it
+ * says by itself will do, but may have been on its way for long: it is asked anew the next time. */
+static bool is_taken(struct coordinator *c, struct seat *s, uint64_t channel, int64_t now_ms)
+{
+    if (s->channel == 0 || s->channel == channel || s->suspect)
+        return false;
+    if (s->challenged)
+        return now_ms - s->challenged_ms < COORDINATOR_CHALLENGE_MS;
+    s->challenged = true;
+    s->challenged_ms = now_ms;
+    channel_ping(c, s);
+    return true;
+}
+
 /* The seat that may speak on this channel, or NULL when the peer was refused. */
-static struct seat *admit(struct coordinator *c, uint64_t channel, const struct rendezvous_hello *h)
+static struct seat *admit(struct coordinator *c, uint64_t channel, const struct rendezvous_hello *h,
+                          int64_t now_ms)
 {
     struct seat *s = seat_find(c, h->role, h->slot);
     if (!s) {
@@ -209,6 +226,12 @@ static struct seat *admit(struct coordinator *c, uint64_t channel, const struct 
     if (channel < s->newest_channel) {
         channel_refuse(c, channel, false, "%s %u has spoken on a later channel since", h->role,
                        h->slot);
+        return NULL;
+    }
+    if (is_taken(c, s, channel, now_ms)) {
+        channel_refuse(c, channel, false,
+                       "%s %u is here on another channel, and is asked whether it still is",
+                       h->role, h->slot);
         return NULL;
     }
     return s;
@@ -254,7 +277,12 @@ static void take_channel(struct coordinator *c, struct seat *s, uint64_t channel
 void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_message *m,
                   int64_t now_ms)
 {
-    struct seat *s = admit(c, channel, &m->hello);
+    struct seat *former = channel_seat(c, channel);
+    struct seat *s = admit(c, channel, &m->hello, now_ms);
+    if (!s && former) { /* who sat there is away: the channel is closed */
+        output_member(c, COORDINATOR_MEMBER_ABSENT, former);
+        channel_unbind(c, former);
+    }
     if (!s)
         return;
     if (!seat_set_string(c, &s->node, m->hello.node) ||

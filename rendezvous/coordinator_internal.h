@@ -74,6 +74,8 @@ struct seat {
     unsigned silent;   /* checks in a row without a word */
     unsigned unpinged; /* checks in a row without a PING */
     int64_t heard_ms;  /* INT64_MIN: never */
+    bool challenged;   /* pinged because of a HELLO on another channel, and not heard since */
+    int64_t challenged_ms; /* then: when */
 };
 
 /* Classes of failures by precedence (design section 6, trigger and verdict). */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a job's pods may do, and who may join a job: Pod Security `restricted`, the class Guaranteed, templates that are refused, and pods
-# that pretend to be a member, with a wrong key and with the right one.
+# that pretend to be a member, with a wrong key, with the right one, and with the member's own UID too.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/security.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/jobs_common.sh
@@ -172,6 +172,15 @@ with_key() {
   unharmed "an insider that holds no place"
   k delete pod insider --wait=false >/dev/null
   say "the key alone gives nobody a place"
+
+  # And who also says a member's own UID does not push the launcher aside that has it.
+  before=$(refusals)
+  stranger twin victim-worker-1 "$(secret_of victim)" | k apply -f - >/dev/null || fail "no pod"
+  eventually 60 says "$namespace" twin 'worker 1 is here on another channel' || fail "the twin says: $(k logs twin)"
+  eventually 30 refusals_above $((before + 3)) || fail "the twin does not try again and again: $(refusals), as before"
+  unharmed "a twin of a member"
+  k delete pod twin --wait=false >/dev/null
+  say "a member that answers is not pushed aside"
 }
 
 victim_ends() {

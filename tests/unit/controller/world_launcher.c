@@ -107,6 +107,8 @@ void world_launcher_connects(struct world *w, struct world_launcher *l)
         l->channel = 0;
         return;
     }
+    if (l->channel) /* a launcher leaves the channel that it had */
+        world_push(w, CONTROLLER_CHANNEL_CLOSED, l->channel)->error = mlt_strdup("left");
     l->channel = ++w->channels;
     world_push(w, CONTROLLER_CHANNEL_OPENED, l->channel)->uid = mlt_strdup(l->job_uid);
     say_hello(w, l);

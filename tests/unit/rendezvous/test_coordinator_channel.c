@@ -110,24 +110,6 @@ static void test_a_member_cannot_end_the_rank_of_another(void **state)
     stage_release(&s);
 }
 
-static void test_a_member_that_comes_back_on_another_channel_loses_the_first(void **state)
-{
-    (void)state;
-    struct stage s;
-    stage_init(&s, 1, 1, NULL);
-    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
-    uint64_t first = s.channels[0];
-    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
-    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, first);
-    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
-    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_JOINED), 1);
-    coordinator_closed(s.c, first, s.now_ms); /* of no interest any more */
-    stage_drain(&s);
-    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
-    assert_int_equal(coordinator_ready_count(s.c), 1);
-    stage_release(&s);
-}
-
 static void check(struct stage *s)
 {
     s->now_ms = coordinator_wake_ms(s->c);
@@ -139,6 +121,147 @@ static void pong(struct stage *s, uint32_t slot)
 {
     struct rendezvous_message m = {.type = RENDEZVOUS_PONG, .attempt = 0};
     stage_say(s, slot, &m);
+}
+
+/* HELLO in the name of the only member on a channel of its own. */
+static void somebody_says_hello(struct stage *s)
+{
+    uint64_t own = s->channels[0];
+    stage_hello(s, 0, RENDEZVOUS_STATE_READY, 1);
+    s->channels[0] = own;
+}
+
+static void test_a_member_that_answers_is_not_pushed_aside(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    stage_forget(&s);
+    for (int i = 1; i <= 20; i++) {
+        uint64_t stranger = s.next_channel;
+        somebody_says_hello(&s);
+        assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), i);
+        assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, (unsigned)i - 1)->out.channel, stranger);
+        pong(&s, 0);
+        s.now_ms += COORDINATOR_CHALLENGE_MS;
+    }
+    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 20);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_WELCOME), 0);
+    assert_int_equal(coordinator_running_ranks(s.c), 1);
+    stage_release(&s);
+}
+
+static void test_whoever_is_asked_to_wait_is_told_so_and_may_come_again(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
+    const struct rendezvous_message *refused = stage_sent(&s, 0, RENDEZVOUS_REFUSED);
+    assert_non_null(refused);
+    assert_false(refused->refused.final);
+    assert_string_equal(refused->refused.reason,
+                        "worker 0 is here on another channel, and is asked whether it still is");
+    stage_release(&s);
+}
+
+/* Its connection has broken in a way that only it has noticed. */
+static void test_a_member_that_does_not_answer_loses_its_channel_to_the_next_hello(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    stage_start(&s);
+    stage_forget(&s);
+    uint64_t first = s.channels[0];
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
+    s.now_ms += COORDINATOR_CHALLENGE_MS - 1;
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1); /* it has not had its time yet */
+    assert_int_equal(stage_count(&s, COORDINATOR_CLOSE), 2);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_WELCOME));
+    s.now_ms += 1;
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_WELCOME));
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 2)->out.channel, first);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_JOINED), 0); /* it has never been away */
+    coordinator_closed(s.c, first, s.now_ms); /* of no interest any more */
+    stage_drain(&s);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 0);
+    assert_int_equal(coordinator_running_ranks(s.c), 1);
+    stage_release(&s);
+}
+
+static void test_a_question_that_was_answered_once_is_asked_anew(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    somebody_says_hello(&s);
+    pong(&s, 0);
+    s.now_ms += 10 * COORDINATOR_CHALLENGE_MS;
+    stage_forget(&s);
+    somebody_says_hello(&s);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_WELCOME), 0);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_PING), 1);
+    stage_release(&s);
+}
+
+static void test_a_member_that_is_silent_anyway_need_not_be_asked(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    uint64_t first = s.channels[0];
+    while (!stage_count(&s, COORDINATOR_SUSPECT))
+        check(&s);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, first);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_REFUSED));
+    assert_int_equal(coordinator_ready_count(s.c), 1);
+    stage_release(&s);
+}
+
+static void test_a_member_that_has_left_its_channel_comes_back_at_once(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 1, 1, NULL);
+    stage_all_ready(&s);
+    somebody_says_hello(&s);
+    stage_close(&s, 0);
+    stage_forget(&s);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_READY, 1);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_WELCOME));
+    stage_forget(&s);
+    somebody_says_hello(&s); /* what the former channel was asked does not count on this one */
+    s.now_ms += COORDINATOR_CHALLENGE_MS - 1;
+    somebody_says_hello(&s);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_WELCOME), 0);
+    stage_release(&s);
+}
+
+/* A channel that is refused is closed: whoever sat there is away. */
+static void test_a_member_that_asks_for_another_seat_loses_its_own(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, NULL);
+    stage_all_ready(&s);
+    struct rendezvous_message m = stage_hello_message(&s, 1, RENDEZVOUS_STATE_READY, 1);
+    stage_forget(&s);
+    stage_say(&s, 0, &m); /* worker 0's channel says that it is worker 1 */
+    assert_int_equal(stage_find(&s, COORDINATOR_CLOSE, 0)->out.channel, s.channels[0]);
+    assert_int_equal(stage_find(&s, COORDINATOR_MEMBER_ABSENT, 0)->out.slot, 0);
+    assert_int_equal(stage_count(&s, COORDINATOR_MEMBER_ABSENT), 1);
+    stage_release(&s);
 }
 
 /* A launcher on which nothing is heard makes its channel anew. */
@@ -278,6 +401,7 @@ static void test_a_stranger_is_refused_for_good_where_the_slots_own_pod_is_here(
     stage_init(&s, 1, 1, NULL);
     struct rendezvous_message m = stage_hello_message(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
     m.hello.pod_uid = "pod-x";
+    uint64_t own = 0;
     for (int here = 0; here < 3; here++) {
         s.channels[0] = s.next_channel++;
         stage_say(&s, 0, &m);
@@ -286,10 +410,14 @@ static void test_a_stranger_is_refused_for_good_where_the_slots_own_pod_is_here(
             coordinator_former_pod(s.c, "worker", 0, "pod-x");
         } else {
             coordinator_former_pod(s.c, "worker", 0, "pod-y");
-            stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+            if (!own)
+                stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
+            own = own ? own : s.channels[0];
         }
     }
     coordinator_former_pod(s.c, "worker", 0, "pod-0"); /* never its own */
+    s.channels[0] = own;
+    stage_close(&s, 0);
     stage_hello(&s, 0, RENDEZVOUS_STATE_IDLE, 0);
     assert_null(stage_sent(&s, 0, RENDEZVOUS_REFUSED));
     stage_release(&s);
@@ -355,7 +483,13 @@ int main(void)
         cmocka_unit_test(test_a_broken_message_closes_only_its_channel),
         cmocka_unit_test(test_messages_of_another_attempt_are_refused_and_counted),
         cmocka_unit_test(test_a_member_cannot_end_the_rank_of_another),
-        cmocka_unit_test(test_a_member_that_comes_back_on_another_channel_loses_the_first),
+        cmocka_unit_test(test_a_member_that_answers_is_not_pushed_aside),
+        cmocka_unit_test(test_whoever_is_asked_to_wait_is_told_so_and_may_come_again),
+        cmocka_unit_test(test_a_member_that_does_not_answer_loses_its_channel_to_the_next_hello),
+        cmocka_unit_test(test_a_question_that_was_answered_once_is_asked_anew),
+        cmocka_unit_test(test_a_member_that_is_silent_anyway_need_not_be_asked),
+        cmocka_unit_test(test_a_member_that_has_left_its_channel_comes_back_at_once),
+        cmocka_unit_test(test_a_member_that_asks_for_another_seat_loses_its_own),
         cmocka_unit_test(test_a_launcher_that_talks_all_the_time_is_pinged_now_and_then),
         cmocka_unit_test(test_a_silent_channel_is_pinged_suspected_and_then_closed),
         cmocka_unit_test(test_whoever_is_heard_again_is_suspected_no_longer),

@@ -486,6 +486,7 @@ static void test_a_pod_that_is_being_ended_is_not_ready_any_more_when_it_comes_b
     stage_ready(&s, 1, 2);
     struct rendezvous_message hello = stage_hello_message(&s, 1, RENDEZVOUS_STATE_READY, 2);
     hello.hello.terminating = true;
+    stage_close(&s, 1);
     s.channels[1] = ++s.next_channel;
     stage_say(&s, 1, &hello); /* and the coordinator's invariants hold */
     stage_stopped(&s, 0);
