@@ -167,6 +167,7 @@ static void job_reconcile(struct job *job)
     job_leave_ledger(job);
     members_dismiss(job);
     finish_retire(job);
+    channels_answer_late(job);
     if (job->draft.phase != TRAININGJOB_PHASE_NONE && counts_refresh(job))
         job_lazy(job, JOB_READY_WRITE_MS);
     job_set_alarms(job);

@@ -127,6 +127,8 @@ void channels_close_all(struct controller *c);
 void channels_leave_to_leader(struct controller *c);
 /* Gives frames that were held to a job that has got its coordinator. */
 void channels_replay(struct job *job);
+/* Answers them where no coordinator will: the job has ended, or waits and has no pods. */
+void channels_answer_late(struct job *job);
 void channels_release(struct controller *c);
 
 /* ---- gang_output.c: what the coordinator says ---- */

@@ -126,6 +126,7 @@ struct job {
 
     struct coordinator *coordinator;
     bool coordinator_stale;  /* has outputs to be taken */
+    bool holds_frames;       /* channels of its launchers wait for a coordinator */
     bool adopting;           /* a new leader waits for the members of a running attempt */
     uint64_t ready_attempt;  /* of GANG_READY, 0: not ready */
     uint64_t sent_attempt;   /* of the last START that we sent or adopted */

@@ -37,7 +37,7 @@ struct volume_claim {
     UT_hash_handle hh;
 };
 
-/* The claims of one job's pods; there is one for each job that waits or runs, if without a claim. */
+/* The claims of one job's pods, none included: there is one for each job that waits or runs. */
 struct job_volumes {
     struct volume_claim **claims;
     uint32_t count;

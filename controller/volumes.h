@@ -1,6 +1,6 @@
-/* Where the volumes of jobs are: what the PersistentVolumeClaims that their pods mount are bound to,
- * and which nodes can mount that. It is a constraint of the plan, and a job whose claim is not there
- * or not bound waits and says so.
+/* Where the volumes of jobs are: what the PersistentVolumeClaims that their pods mount are bound
+ * to, and which nodes can mount that. It is a constraint of the plan, and a job whose claim is not
+ * there or not bound waits and says so.
  *
  * Claims, PersistentVolumes and StorageClasses are read one by one, by name: a cluster has tens of
  * thousands of them, and a job mounts a few. What is bound is read once, since it stays as it is;

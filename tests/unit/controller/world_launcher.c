@@ -65,6 +65,7 @@ static void say_hello(struct world *w, struct world_launcher *l)
     struct rendezvous_message m = {.type = RENDEZVOUS_HELLO};
     m.attempt = l->state == LAUNCHER_READY ? l->ready_attempt : l->attempt;
     m.hello = (struct rendezvous_hello){
+        .lease_transitions = l->lease_transitions,
         .pod_uid = l->uid,
         .role = "worker",
         .node = json_string(world_object(w, l->pod), "spec.nodeName", ""),
