@@ -149,6 +149,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     if (created || former)
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
+    probe_share_distrust(&c->probe_share, job->namespace_);
     event_record(job, true, "PodRefused", "%s", answer->words);
     admit_explain_undo(job, "PodRefused", answer->words);
     if (m)

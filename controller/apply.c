@@ -25,8 +25,9 @@ struct apply_request {
     UT_hash_handle hh_key; /* in flight, by key */
 };
 
-static void request_free(struct apply_request *r)
+static void request_free(struct apply *a, struct apply_request *r)
 {
+    a->lazy_count -= r->order.is_lazy;
     free((void *)(uintptr_t)r->order.path);
     free((void *)(uintptr_t)r->order.body);
     free((void *)(uintptr_t)r->order.key);
@@ -72,6 +73,18 @@ void apply_send(struct controller *c, const struct apply_order *order)
         (struct kube_backoff)KUBE_BACKOFF_INIT(APPLY_BACKOFF_BASE_MS, APPLY_BACKOFF_MAX_MS);
     mlt_text_init(&r->body, CONTROLLER_ANSWER_MAX);
     waiting_add(&c->apply, r);
+    c->apply.lazy_count += order->is_lazy;
+}
+
+unsigned apply_room(const struct controller *c, int64_t since_ms)
+{
+    const struct apply *a = &c->apply;
+    unsigned part = request_window_size(&a->window) / APPLY_LAZY_PART;
+    if (a->is_full)
+        part = c->now_ms - since_ms >= APPLY_LAZY_PATIENCE_MS;
+    else if (part == 0)
+        part = 1;
+    return a->lazy_count < part ? part - a->lazy_count : 0;
 }
 
 void apply_for_job(struct job *job, struct apply_target target, struct apply_order order)
@@ -92,7 +105,7 @@ void apply_drop_job(struct controller *c, const char *job_uid)
         next = r->next;
         if (strcmp(r->order.job_uid, job_uid) == 0 && !r->order.try_once) {
             waiting_remove(&c->apply, r);
-            request_free(r);
+            request_free(&c->apply, r);
         }
     }
 }
@@ -128,13 +141,16 @@ int64_t apply_pump(struct controller *c)
     int64_t wake = INT64_MAX;
     struct apply_request *next;
     unsigned window = request_window_size(&a->window);
-    for (struct apply_request *r = a->waiting; r && a->in_flight_count < window; r = next) {
+    a->is_full = false;
+    for (struct apply_request *r = a->waiting; r && !a->is_full; r = next) {
         next = r->next;
         if (r->not_before_ms > c->now_ms) {
             if (r->not_before_ms < wake)
                 wake = r->not_before_ms;
         } else if (!key_is_busy(a, r)) {
-            fly(c, r);
+            a->is_full = a->in_flight_count >= window;
+            if (!a->is_full)
+                fly(c, r);
         }
     }
     return wake;
@@ -216,7 +232,7 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
         return true;
     }
     tell(c, r, error, r->order.done);
-    request_free(r);
+    request_free(a, r);
     return true;
 }
 
@@ -227,11 +243,11 @@ void apply_release(struct apply *a)
     HASH_ITER(hh, a->in_flight, r, next)
     {
         HASH_DELETE(hh, a->in_flight, r);
-        request_free(r);
+        request_free(a, r);
     }
     for (r = a->waiting; r; r = next) {
         next = r->next;
-        request_free(r);
+        request_free(a, r);
     }
     *a = (struct apply){0};
 }

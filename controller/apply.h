@@ -1,6 +1,10 @@
 /* Requests to the API server: a window of them in flight (request_window.h), retries, one at a time
  * for each object.
  *
+ * What nobody waits for (events, status writes that may wait) is sent only where apply_room()
+ * says so, in a part of the window that nothing else wants: it delays no pod. It does not wait in
+ * this queue, but where it is cheap to keep and may still change (event_record.h, lazy_writes.c).
+ *
  * A request waits while the window is full, while another request with the same key is under way,
  * or while its backoff runs. It is sent again unchanged after errors that may pass (transport, 408,
  * 429, 5xx), honouring Retry-After, until an answer settles it; then `done` is called once. What
@@ -21,6 +25,8 @@
 #define APPLY_BACKOFF_MAX_MS (30 * 1000)
 #define APPLY_KEY_MAX 640   /* bytes of kind/namespace/name */
 #define APPLY_WORDS_MAX 512 /* bytes kept of a server's message */
+#define APPLY_LAZY_PART 4               /* of the window: one part in so many is for what may wait */
+#define APPLY_LAZY_PATIENCE_MS 10000    /* then one at a time goes, though the window is full */
 #define APPLY_FAILING 2     /* tries in a row that met a 500: no longer a hiccup of the server */
 
 struct controller;
@@ -45,6 +51,7 @@ struct apply_order {
         *job_uid;   /* whose request it is, "" for none: for `done`, and to drop it with its job */
     uint32_t index; /* for `done`: a member, a slot */
     bool try_once;  /* an event: not worth a second try */
+    bool is_lazy;   /* nobody waits for it: apply_room() was asked */
     bool tells_500; /* a 500 settles it: a webhook that fails is told, and who asks asks again */
     apply_answered *done;
     /* NULL, or called after each try that met a 500, from the APPLY_FAILING th in a row on: the
@@ -58,6 +65,8 @@ struct apply {
     struct apply_request *keys;                   /* hash by key, of those in flight */
     unsigned in_flight_count;
     unsigned waiting_count;
+    unsigned lazy_count; /* of is_lazy, waiting or in flight */
+    bool is_full;        /* at the last look something waited for nothing but the window */
     struct request_window window;
 };
 
@@ -77,6 +86,10 @@ void apply_drop_job(struct controller *c, const char *job_uid);
 
 /* Sends what may be sent now; returns when to call again (INT64_MAX: never). */
 int64_t apply_pump(struct controller *c);
+
+/* How many orders with is_lazy may be sent now; `since_ms`: the first of them has waited since then.
+ */
+unsigned apply_room(const struct controller *c, int64_t since_ms);
 
 /* The answers. False when no request has this id. */
 bool apply_status(struct controller *c, uint64_t id, int status, int64_t retry_after_ms);

@@ -17,6 +17,8 @@ struct controller *controller_new(const struct controller_config *config)
     config_copy(&c->config, config);
     mlt_random_init(&c->random, config->seed);
     effects_init(&c->effects);
+    TAILQ_INIT(&c->lazy_writes);
+    event_recorder_init(&c->events);
     c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
     c->jobs_wake_ms = c->plan_at_ms = c->claims_wake_ms = INT64_MAX;
     struct ledger_config ledger = {
@@ -39,6 +41,7 @@ void controller_free(struct controller *c)
     leader_release(&c->leader);
     apply_release(&c->apply);
     event_recorder_release(&c->events);
+    probe_share_release(&c->probe_share);
     effects_release(&c->effects);
     ledger_free(c->ledger);
     config_release(&c->config);
@@ -64,7 +67,7 @@ static void act(struct job *job, enum reconcile_action action)
         [RECONCILE_SAVE] = status_save,
         [RECONCILE_REFUSE] = submit_refuse,
         [RECONCILE_ACCEPT] = submit_accept,
-        [RECONCILE_PROBE] = submit_probe,
+        [RECONCILE_PROBE] = probe_send,
         [RECONCILE_ENQUEUE] = submit_enqueue,
         [RECONCILE_ADMIT] = admit_write,
         [RECONCILE_MAKE_KEY] = admit_make_key,
@@ -285,6 +288,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
     int64_t wake = leader_pump(c);
     channels_leave_to_leader(c);
     wake_jobs(c);
+    lazy_writes_wake(c);
     for (int turn = 0; turn < TURNS_MAX && may_act(c); turn++) {
         channels_close_unknown(c);
         jobs_run(c);
@@ -298,8 +302,11 @@ void controller_step(struct controller *c, const struct controller_event *event)
     if (may_act(c))
         wake = earlier(wake, earlier(node_loss_pump(c), volumes_pump(c)));
     wake = earlier(wake, channel_service_pump(c));
-    if (leader_leads(&c->leader)) /* who gives the lease back writes nothing more */
+    if (leader_leads(&c->leader)) { /* who gives the lease back writes nothing more */
+        (void)apply_pump(c);
+        event_pump(c); /* what the others have left of the window */
         wake = earlier(wake, apply_pump(c));
+    }
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
     c->plan_at_ms = ledger_next_wake_ms(c->ledger, c->now_ms);
     if (may_act(c))

@@ -43,7 +43,9 @@ static uint64_t write_facts(const struct job *job)
 {
     bool writing = job->writing || job->save_again_ms > job->controller->now_ms;
     return SET_IF(job->gate_seq != job->gate_saved, GATE) | SET_IF(writing, WRITING) |
-           SET_IF(job->write_by_ms <= job->controller->now_ms, DUE);
+           SET_IF(job->write_by_ms <= job->controller->now_ms &&
+                      apply_room(job->controller, job->write_by_ms),
+                  DUE);
 }
 
 /* A graceful stop that was ordered is ordered again when somebody has lost patience. */
@@ -157,9 +159,14 @@ void job_set_alarms(struct job *job)
 {
     job->wake_ms = INT64_MAX;
     /* Only what can be done then: a time that has passed would wake us again and again. */
-    if (job->write_by_ms != INT64_MAX && !job->writing && !job->deleting)
-        job_wake_at(job,
-                    job->write_by_ms > job->save_again_ms ? job->write_by_ms : job->save_again_ms);
+    if (job->write_by_ms != INT64_MAX && !job->writing && !job->deleting) {
+        int64_t at_ms =
+            job->write_by_ms > job->save_again_ms ? job->write_by_ms : job->save_again_ms;
+        if (at_ms > job->controller->now_ms)
+            job_wake_at(job, at_ms);
+        else
+            lazy_writes_wait(job);
+    }
     wake_later(job, job->next_attempt_ms);
     wake_later(job, job->probe_again_ms);
     wake_later(job, job->queue_again_ms);

@@ -13,6 +13,7 @@
 #include "controller/metrics.h"
 #include "controller/pod_build.h"
 #include "controller/pod_trouble.h"
+#include "controller/probe_share.h"
 #include "controller/reconcile.h"
 #include "controller/view.h"
 #include "controller/volumes.h"
@@ -40,9 +41,11 @@ struct controller {
     struct leader leader;
     struct channel_service channel_service;
     struct event_recorder events;
+    struct probe_share probe_share;
     struct ledger *ledger;
     struct job *jobs; /* hash by uid */
     struct job *touched;
+    TAILQ_HEAD(lazy_writes, job) lazy_writes; /* due, in order of arrival */
     struct channel *channels;
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */
     int64_t claims_wake_ms;      /* none of them is due before */
@@ -142,11 +145,24 @@ void plan_tell_avoided(struct job *job);
 /* ---- status_patch.c ---- */
 void status_save(struct job *job);
 
+/* ---- probe.c ---- */
+void probe_send(struct job *job);
+/* The job is gone: nobody waits for its dry run. */
+void probe_forget(struct job *job);
+
+/* ---- lazy_writes.c ---- */
+/* The job has changes to write that are due, and there was no room for them. */
+void lazy_writes_wait(struct job *job);
+void lazy_writes_forget(struct job *job);
+/* Touches those that have waited longest, as many as there is room for. */
+void lazy_writes_wake(struct controller *c);
+
 /* ---- the verbs ---- */
 void submit_accept(struct job *job);
 void submit_refuse(struct job *job);
-void submit_probe(struct job *job);
 void submit_enqueue(struct job *job);
+/* The job cannot be planned or created as it is: it is tried again after a while. */
+void submit_show_refusal(struct job *job, const char *reason, const char *words);
 void submit_note(struct job *job, bool never, const char *words, uint32_t position,
                  int64_t estimated_start_ms);
 

@@ -179,6 +179,8 @@ void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
 
 void job_free(struct job *job)
 {
+    probe_forget(job);
+    lazy_writes_forget(job);
     job_drop_gang(job);
     for (struct job **at = &job->controller->touched; *at; at = &(*at)->next_touched)
         if (*at == job) {
@@ -228,6 +230,7 @@ void job_gone(struct controller *c, struct job *job)
     job_log(job, MLT_LOG_INFO, "job is gone");
     leave_ledger(job);
     apply_drop_job(c, job->uid);
+    probe_forget(job);
     if (!job->coordinator || !coordinator_is_running(job->coordinator)) {
         job_end(job);
         return;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <uthash.h>
 #include "rendezvous/coordinator.h"
 #include "trainingjob/trainingjob.h"
@@ -13,6 +14,8 @@
     10000 /* progress and queue position: at most one write per job in this time */
 #define JOB_TRIGGER_SHOWN_MS \
     100 /* a failure whose verdict falls earlier is told together with it, by one write */
+#define JOB_QUEUED_WRITE_MS \
+    500 /* a job that finds its place sooner is told to be queued and placed by one write */
 #define JOB_PHASE_WRITE_MS \
     200 /* a restart that takes longer than this is written while it goes on */
 #define JOB_READY_WRITE_MS 1000 /* counts of ready members */
@@ -99,6 +102,8 @@ struct job {
     bool writing;
     uint64_t gate_seq, gate_saved, gate_sent; /* changes that must be stored first */
     int64_t write_by_ms;                      /* lazy changes; INT64_MAX: none */
+    bool waits_for_room;                      /* with lazy changes: in lazy_writes.c's queue */
+    TAILQ_ENTRY(job) lazy_link;
     int64_t last_lazy_ms;                     /* when the status was last written */
     int64_t save_again_ms;                    /* after a write that the API server refused */
 
@@ -114,6 +119,10 @@ struct job {
     struct job_volumes *volumes; /* volumes.c; NULL: not looked up */
     int64_t probed_generation;
     bool probing;
+    int64_t probe_generation; /* the spec's that the dry run under way is about */
+    uint32_t probe_asks;  /* others share that dry run: their entry in probe_share; 0: none does */
+    uint32_t probe_waits; /* for another job's dry run; 0: for none */
+    bool probe_alone;     /* a shared one was refused */
     int64_t probe_again_ms; /* 0: no */
     int64_t queue_again_ms; /* the gang was undone by a shutdown: not before */
     bool key_asked, has_key;

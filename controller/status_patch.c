@@ -78,6 +78,7 @@ void status_save(struct job *job)
     }
     cleanup_json cJSON *patch =
         trainingjob_status_patch(&job->saved, &job->draft, job->resource_version);
+    bool is_lazy = job->gate_saved == job->gate_seq;
     job->write_by_ms = INT64_MAX;
     job->gate_sent = job->gate_seq;
     if (!patch) {
@@ -97,6 +98,7 @@ void status_save(struct job *job)
                       .content_type = "application/merge-patch+json",
                       .body = body,
                       .key = key,
+                      .is_lazy = is_lazy,
                       .done = saved,
                   });
 }

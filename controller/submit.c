@@ -1,15 +1,11 @@
-/* The verb "submit": a job that nobody has seen yet is refused or queued, its pods are tried by a
- * dry run, and it is handed to the ledger, whose words about the wait are shown. */
-#include <inttypes.h>
+/* The verb "submit": a job that nobody has seen yet is refused or queued, and when its pods have
+ * been tried by a dry run (probe.c) it is handed to the ledger, whose words about the wait are
+ * shown. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "controller/durable.h"
 #include "controller/internal.h"
-#include "controller/pod_build.h"
-#include "lib/base/alloc.h"
-#include "lib/base/cleanup.h"
-#include "lib/json/json.h"
-#include "lib/kube/resource.h"
 
 /* What stands in the status from the first moment on. */
 static void fill_status(struct job *job)
@@ -31,17 +27,18 @@ void submit_accept(struct job *job)
         job_set_phase(job, TRAININGJOB_PHASE_SUSPENDED);
         (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_SUSPENDED, true,
                                         "Suspended", "spec.suspend is true", c->wall_ms);
+        job_lazy(job, 0);
     } else {
         job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
         (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true,
                                         "Submitted", "waits for a place", c->wall_ms);
+        job_lazy(job, JOB_QUEUED_WRITE_MS);
     }
     const char *reserved = pod_build_reserved(job->tj.spec.workers.template_);
     if (reserved)
         event_record(job, true, "ReservedVariable",
                      "the template sets %s, which mltrain sets itself: its value is not used",
                      reserved);
-    job_lazy(job, 0);
 }
 
 void submit_refuse(struct job *job)
@@ -51,9 +48,7 @@ void submit_refuse(struct job *job)
     finish_fail(job, reason, job->refusal);
 }
 
-/* ---- the dry run ---- */
-
-static void show_refusal(struct job *job, const char *reason, const char *words)
+void submit_show_refusal(struct job *job, const char *reason, const char *words)
 {
     struct controller *c = job->controller;
     if (trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, false, reason, words,
@@ -61,57 +56,6 @@ static void show_refusal(struct job *job, const char *reason, const char *words)
         event_record(job, true, reason, "%s", words);
     job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
     job_lazy(job, 0);
-}
-
-static void probed(struct controller *c, const struct apply_order *order,
-                   const struct apply_answer *answer)
-{
-    struct job *job = job_find(c, order->job_uid);
-    if (!job)
-        return;
-    job->probing = false;
-    job_touch(job);
-    if (answer->status >= 300 || !answer->object) {
-        show_refusal(job, "PodRefused", answer->words);
-        return;
-    }
-    cJSON_Delete(job->effective);
-    job->effective = pod_build_planned(answer->object);
-    job->probed_generation = job->tj.metadata.generation;
-    job->probe_again_ms = 0;
-}
-
-/* A creation that no pod of this job has had, so that the dry run does not meet a pod that exists.
- */
-static int64_t unused_creation(const struct job *job)
-{
-    int64_t highest = 0;
-    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
-        if (p->slot == 0 && p->creation > highest)
-            highest = p->creation;
-    return highest + 1;
-}
-
-void submit_probe(struct job *job)
-{
-    cleanup_json cJSON *pod = NULL;
-    struct mlt_error err = {0};
-    struct pod_build build = admit_pod(job, unused_creation(job));
-    if (pod_build(&build, &pod, &err) < 0) {
-        show_refusal(job, "PodRefused", err.text);
-        return;
-    }
-    cleanup_free char *body = json_print(pod);
-    job->probing = true;
-    apply_for_job(
-        job,
-        (struct apply_target){.resource = KUBE_POD, .query = "dryRun=All&fieldValidation=Strict"},
-        (struct apply_order){
-            .verb = "POST",
-            .body = body,
-            .tells_500 = true,
-            .done = probed,
-        });
 }
 
 /* ---- waiting ---- */
@@ -143,7 +87,7 @@ void submit_enqueue(struct job *job)
     note_durable(job);
     volumes_tell_ledger(job);
     if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
-        show_refusal(job, "CannotPlan", err.text);
+        submit_show_refusal(job, "CannotPlan", err.text);
         return;
     }
     job->ledger = JOB_LEDGER_WAITS;

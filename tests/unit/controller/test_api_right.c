@@ -103,7 +103,7 @@ static uint64_t name_is_taken(void)
         struct world w;
         world_init(&w, 2, 2);
         w.late_choice = 1 + i % 60;
-        w.drop_after = 18 + i / 60;
+        w.drop_after = 12 + i / 60;
         world_submit(&w, "a", 3, NULL);
         world_advance(&w, 3000);
         met = w.already_exists;

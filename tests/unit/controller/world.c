@@ -321,7 +321,7 @@ void world_release(struct world *w)
     }
 }
 
-void world_submit(struct world *w, const char *name, int replicas, const char *patch)
+void world_put_job(struct world *w, const char *name, int replicas, const char *patch)
 {
     cleanup_free char *text = mlt_asprintf(
         "{\"apiVersion\":\"mltrain.io/v1alpha1\",\"kind\":\"TrainingJob\","
@@ -339,6 +339,11 @@ void world_submit(struct world *w, const char *name, int replicas, const char *p
     }
     cleanup_free char *key = mlt_asprintf("trainingjobs/team/%s", name);
     (void)world_put_new(w, key, json);
+}
+
+void world_submit(struct world *w, const char *name, int replicas, const char *patch)
+{
+    world_put_job(w, name, replicas, patch);
     world_run(w);
 }
 /* ---- looking ---- */

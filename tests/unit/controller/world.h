@@ -90,6 +90,7 @@ struct world {
     char evidence_state;         /* of rank 0 of each; 0: 'S' */
     const char *refuse_dry_run;  /* message of a 422 */
     bool fails_dry_run;          /* of a 500, as a webhook that does not answer makes it */
+    bool hangs_dry_run;          /* it gets no answer */
     const char *refuse_pod;      /* message of a 422 for real creations, */
     bool fails_pod;              /* of a 500 */
     const char *pod_ip;          /* of the next controllers; NULL: the usual one */
@@ -121,6 +122,10 @@ struct world {
     unsigned already_exists; /* creations of pods that met one of the same name, asked for by a
                                 living controller */
     bool exited, exited_lost;
+    unsigned dry_runs;
+    unsigned writes_at_last_pod; /* of statuses, when the newest pod came */
+    bool has_events;
+    unsigned pods_at_first_event; /* that were there when the first event was written */
     unsigned pods_created, pods_deleted, status_writes, starts, effects, secrets_read;
     bool verbose;
 };
@@ -143,6 +148,8 @@ void world_replace_controller(struct world *w);
 
 /* A job "a" with so many pods of one GPU each; `patch` is merged into the object (JSON), or NULL.
  */
+void world_put_job(struct world *w, const char *name, int replicas, const char *patch);
+/* The same, and lets happen what follows from it. */
 void world_submit(struct world *w, const char *name, int replicas, const char *patch);
 /* Merges into an object as kubectl patch does; spec changes raise the generation. */
 void world_patch(struct world *w, const char *key, const char *patch);

@@ -305,6 +305,10 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     assert_int_equal(json_parse(body, strlen(body), &json, &err), 0);
     bool is_pod = strcmp(t->plural, "pods") == 0;
     bool dry = strstr(t->query, "dryRun=All") != NULL;
+    w->dry_runs += dry;
+    if (strcmp(t->plural, "events") == 0 && !w->has_events)
+        w->pods_at_first_event = w->pods_created;
+    w->has_events |= strcmp(t->plural, "events") == 0;
     const char *refusal = is_pod ? (dry ? w->refuse_dry_run : w->refuse_pod) : NULL;
     cleanup_free char *key = key_of(t, json_string(json, "metadata.name", ""));
     if (refusal) {
@@ -313,6 +317,8 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     } else if (world_object(w, key)) {
         w->already_exists += is_pod && id;
         answer_error(w, id, 409, "AlreadyExists", "already exists");
+    } else if (dry && w->hangs_dry_run) {
+        /* no answer */
     } else if (dry) {
         answer_json(w, id, 201, json);
     } else {
@@ -321,6 +327,7 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
             check_placement(w, json);
             json_set_string(json, "status.phase", "Pending");
             w->pods_created++;
+            w->writes_at_last_pod = w->status_writes;
         }
         answer_json(w, id, 201, world_put_new(w, key, json));
         if (is_pod) {

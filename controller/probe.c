@@ -1,0 +1,135 @@
+/* The dry run of a job's pod: what the API server would make of it, and whether it would have it.
+ * Jobs whose pods are the same share one (probe_share.h). */
+#include <stdlib.h>
+#include <string.h>
+#include "controller/internal.h"
+#include "lib/base/alloc.h"
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+
+/* Those that have waited for what somebody else asked look again; alone, when he was refused: why
+ * may lie in his name, and the words have it in them. */
+static void wake_those_who_wait(struct controller *c, uint32_t id, bool refused)
+{
+    for (struct job *job = c->jobs; job; job = job->hh.next) {
+        if (job->probe_waits != id)
+            continue;
+        job->probe_waits = 0;
+        job->probing = false;
+        job->probe_alone = refused;
+        job_touch(job);
+    }
+}
+
+void probe_forget(struct job *job)
+{
+    struct controller *c = job->controller;
+    uint32_t id = job->probe_asks;
+    job->probe_asks = job->probe_waits = 0;
+    if (id && probe_share_drop(&c->probe_share, id))
+        wake_those_who_wait(c, id, false);
+}
+
+/* The job may be planned with this pod. */
+static void accept(struct job *job, cJSON *planned)
+{
+    cJSON_Delete(job->effective);
+    job->effective = planned;
+    job->probed_generation = job->probe_generation;
+    job->probe_again_ms = 0;
+    job->probe_alone = false;
+}
+
+static void probed(struct controller *c, const struct apply_order *order,
+                   const struct apply_answer *answer)
+{
+    struct job *job = job_find(c, order->job_uid);
+    if (!job)
+        return; /* those who waited have asked for themselves */
+    uint32_t id = job->probe_asks;
+    job->probe_asks = 0;
+    job->probing = false;
+    job_touch(job);
+    if (answer->status >= 300 || !answer->object) {
+        if (id && probe_share_drop(&c->probe_share, id))
+            wake_those_who_wait(c, id, true);
+        job->probe_alone = false;
+        submit_show_refusal(job, "PodRefused", answer->words);
+        return;
+    }
+    accept(job, pod_build_planned(answer->object));
+    if (id && probe_share_told(&c->probe_share, id, job->effective, c->now_ms))
+        wake_those_who_wait(c, id, false);
+}
+
+/* A creation that no pod of this job has had, so that the dry run does not meet a pod that exists.
+ */
+static int64_t unused_creation(const struct job *job)
+{
+    int64_t highest = 0;
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (p->slot == 0 && p->creation > highest)
+            highest = p->creation;
+    return highest + 1;
+}
+
+/* The pod as it would be if the job had the name and UID that all have here. */
+static char *text_of_pod(const struct job *job)
+{
+    cleanup_json cJSON *pod = NULL;
+    struct mlt_error err = {0};
+    struct trainingjob tj = job->tj; /* borrows everything else */
+    struct pod_build build = admit_pod(job, 1);
+    tj.metadata.name = "job";
+    tj.metadata.uid = "0";
+    build.tj = &tj;
+    return pod_build(&build, &pod, &err) < 0 ? NULL : json_print(pod);
+}
+
+/* True when nothing is to be asked now. */
+static bool share(struct job *job, const char *text)
+{
+    struct controller *c = job->controller;
+    const cJSON *pod = NULL;
+    uint32_t id = 0;
+    switch (probe_share_find(&c->probe_share, text, c->now_ms, &id, &pod)) {
+    case PROBE_SHARE_KNOWN:
+        accept(job, json_copy(pod));
+        return true;
+    case PROBE_SHARE_ASKED:
+        probe_share_wait(&c->probe_share, id);
+        job->probing = true;
+        job->probe_waits = id;
+        return true;
+    case PROBE_SHARE_UNKNOWN:
+        break;
+    }
+    job->probe_asks = probe_share_ask(&c->probe_share, text, job->namespace_);
+    return false;
+}
+
+void probe_send(struct job *job)
+{
+    cleanup_json cJSON *pod = NULL;
+    struct mlt_error err = {0};
+    struct pod_build build = admit_pod(job, unused_creation(job));
+    job->probe_generation = job->tj.metadata.generation;
+    if (pod_build(&build, &pod, &err) < 0) {
+        submit_show_refusal(job, "PodRefused", err.text);
+        return;
+    }
+    cleanup_free char *text = job->probe_alone ? NULL : text_of_pod(job);
+    if (text && share(job, text))
+        return;
+    cleanup_free char *body = json_print(pod);
+    job->probing = true;
+    apply_for_job(
+        job,
+        (struct apply_target){.resource = KUBE_POD, .query = "dryRun=All&fieldValidation=Strict"},
+        (struct apply_order){
+            .verb = "POST",
+            .body = body,
+            .tells_500 = true,
+            .done = probed,
+        });
+}
