@@ -25,9 +25,16 @@ struct apply_request {
     UT_hash_handle hh_key; /* in flight, by key */
 };
 
-static void request_free(struct apply *a, struct apply_request *r)
+/* It is over, or its backoff alone says when it goes on: others have its place. */
+static void stop_being_lazy(struct apply *a, struct apply_request *r)
 {
     a->lazy_count -= r->order.is_lazy;
+    r->order.is_lazy = false;
+}
+
+static void request_free(struct apply *a, struct apply_request *r)
+{
+    stop_being_lazy(a, r);
     free((void *)(uintptr_t)r->order.path);
     free((void *)(uintptr_t)r->order.body);
     free((void *)(uintptr_t)r->order.key);
@@ -227,6 +234,7 @@ bool apply_end(struct controller *c, uint64_t id, const char *error)
         r->not_before_ms =
             c->now_ms + kube_backoff_next(&r->backoff, &c->random, r->retry_after_ms);
         waiting_add(a, r);
+        stop_being_lazy(a, r);
         if (r->failures >= APPLY_FAILING)
             tell(c, r, error, r->order.failing);
         return true;

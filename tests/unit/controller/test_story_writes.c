@@ -203,6 +203,26 @@ static void test_a_new_job_does_not_wait_for_what_is_written_of_others(void **st
     world_release(&w);
 }
 
+/* Some of these meet a server that has no time for them, and try again by and by. */
+static void test_lazy_writes_that_are_tried_again_are_not_in_the_way_of_others(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 5, 8);
+    w.no_kubelet = true;
+    put_jobs(&w, NULL);
+    world_advance(&w, 15100);
+    unsigned writes = w.status_writes;
+    w.unavailable = 8;
+    w.now_ms += 200;
+    w.wall_ms += 200;
+    world_run(&w);
+    assert_int_equal(w.status_writes - writes, JOBS - 8);
+    world_advance(&w, 5000);
+    assert_int_equal(w.status_writes - writes, JOBS);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +237,7 @@ int main(void)
         cmocka_unit_test(test_a_job_whose_dry_run_takes_long_is_told_to_be_queued),
         cmocka_unit_test(test_no_event_goes_before_the_pods),
         cmocka_unit_test(test_a_new_job_does_not_wait_for_what_is_written_of_others),
+        cmocka_unit_test(test_lazy_writes_that_are_tried_again_are_not_in_the_way_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
