@@ -289,12 +289,13 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
     step = json_integer(now, "status.recovery.highestCheckpointStep", step); /* damaged since */
     int64_t credit = step > f->credited_step ? complete_between(job, f->credited_step, step) : 0;
     /* Who leads has read the status before a former leader's last write came: a charge that was
-     * given back by it is taken once more, and comes back with the next look. */
-    bool old = f->late_write && is == was + 1;
+     * given back by it is taken once more, maybe with one for a failure since, and comes back with
+     * the next look. */
+    bool old = f->late_write && is > was;
     f->late_write = s->asker_gone;
-    if (is > was && !old) {
+    if (is > was + old) {
         uint64_t attempt = (uint64_t)json_integer(before, "status.attempt", 0);
-        if (is > was + 1 || f->failed_attempt < attempt || f->charged_attempt >= attempt)
+        if (is > was + old + 1 || f->failed_attempt < attempt || f->charged_attempt >= attempt)
             sim_violated(s, charged,
                          "%s: from %" PRId64 " to %" PRId64 " after attempt %" PRIu64
                          " (own failure in attempt %" PRIu64 ", charged attempt %" PRIu64 ")",
