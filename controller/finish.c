@@ -98,13 +98,11 @@ static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *
 
 static bool member_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
-    for (uint32_t i = 0; i < job->members_count; i++) {
-        const struct member *m = &job->members[i];
-        if (m->pod == pod)
-            return !view_pod_terminal(pod) && (m->renew || m->silent || pod->trainer_ended ||
-                                               strcmp(m->lost_uid, pod->uid) == 0);
-    }
-    return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+    const struct member *m = member_of_pod(job, pod);
+    if (!m)
+        return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+    return !view_pod_terminal(pod) &&
+           (m->renew || m->silent || pod->trainer_ended || strcmp(m->lost_uid, pod->uid) == 0);
 }
 
 static bool member_is_silent(const struct job *job, const struct view_pod *pod)
