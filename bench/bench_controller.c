@@ -31,6 +31,7 @@
 #define GPUS 16
 #define PODS 2000
 #define KUBELET_MS 100
+#define JOIN_MS 2 /* between two launchers */
 #define WRITES_PER_S 800 /* of an API server on two cores */
 #define WRITES_PER_JOB 2 /* of the controller's, between the creations of two jobs */
 #define WALL_START INT64_C(1764273600000)
@@ -709,8 +710,10 @@ static void measure(struct world *w)
     report(w, "memory_anonymous", (double)after.rss_peak / 1e6, "MB");
     report(w, "memory_in_use", (double)after.in_use / 1e6, "MB");
     before = look(w);
-    for (uint32_t i = 0; i < PODS; i++)
+    for (uint32_t i = 0; i < PODS; i++) {
         join(w, &w->pods[i], i + 1);
+        run_for(w, JOIN_MS);
+    }
     run_for(w, 1000);
     must(w->started == PODS, "not every rank was started");
     after = look(w);

@@ -75,7 +75,7 @@ static void creation_ended(struct job *job, struct member *m)
     job->creations--;
     job->former_creations &= job->creations > 0;
     job->members_stale = true;
-    job_touch(job);
+    job_touch_for_member(job);
     if (!m)
         return;
     m->creating = false;
@@ -91,7 +91,7 @@ static void creation_failing(struct controller *c, const struct apply_order *ord
         return;
     trainingjob_set_text(&job->members[order->index].creating_words, answer->words,
                          APPLY_WORDS_MAX);
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 /* The name is taken: by our own earlier try, whose answer was lost, or by somebody else's pod. */

@@ -215,7 +215,7 @@ static void pod_deleted(struct controller *c, const struct apply_order *order,
         return;
     if (answer->status >= 400 && answer->status != 404 && answer->status != 409)
         deletion_refused(job, slash + 1, answer->words);
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 /* This object and no other of its name; what it owns goes after it. */

@@ -294,11 +294,32 @@ static void take(struct job *job, const struct coordinator_output *out)
     }
 }
 
+/* Whether it says something of one member, and not of the gang. */
+static bool is_of_member(enum coordinator_output_kind kind)
+{
+    switch (kind) {
+    case COORDINATOR_SEND:
+    case COORDINATOR_CLOSE:
+    case COORDINATOR_REFUSED:
+    case COORDINATOR_MEMBER_JOINED:
+    case COORDINATOR_MEMBER_ABSENT:
+    case COORDINATOR_SUSPECT:
+    case COORDINATOR_CLEARED:
+    case COORDINATOR_TERMINATING:
+    case COORDINATOR_NOTICE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void gang_drain(struct job *job)
 {
     struct coordinator_output out;
     if (!job->coordinator)
         return;
-    while (coordinator_next(job->coordinator, &out))
+    while (coordinator_next(job->coordinator, &out)) {
+        job->look |= !is_of_member(out.kind);
         take(job, &out);
+    }
 }

@@ -27,13 +27,25 @@ struct view_pod *job_pods(const struct job *job)
     return view_pods_of(&job->controller->view, job->namespace_, job->uid);
 }
 
-void job_touch(struct job *job)
+void job_touch_for_member(struct job *job)
 {
     if (job->touched)
         return;
     job->touched = true;
     job->next_touched = job->controller->touched;
     job->controller->touched = job;
+}
+
+void job_touch(struct job *job)
+{
+    job->look = true;
+    job_touch_for_member(job);
+}
+
+int64_t job_look_at_ms(const struct job *job)
+{
+    int64_t gap_us = job->controller->config.look_gap_us;
+    return job->looked_ms + job->members_count * gap_us / 1000;
 }
 
 void job_wake_at(struct job *job, int64_t at_ms)
@@ -71,7 +83,7 @@ static struct job *job_new(struct controller *c, const cJSON *object)
     job->torn_step = job->lost_step = TRAININGJOB_NONE;
     job->write_by_ms = INT64_MAX;
     job->wake_ms = INT64_MAX;
-    job->last_lazy_ms = INT64_MIN / 2;
+    job->last_lazy_ms = job->looked_ms = INT64_MIN / 2;
     trainingjob_status_init(&job->saved);
     trainingjob_status_init(&job->draft);
     HASH_ADD_KEYPTR(hh, c->jobs, job->uid, strlen(job->uid), job);

@@ -163,7 +163,9 @@ struct job {
     int64_t delete_again_ms;  /* it, or that of a pod, was refused: not before */
 
     int64_t wake_ms;
+    int64_t looked_ms; /* the last look at all of it */
     bool touched;
+    bool look; /* touched, and not only by news of one member */
     struct job *next_touched;
     UT_hash_handle hh; /* by uid */
 };
@@ -181,6 +183,12 @@ void job_end(struct job *job);
 
 /* Puts the job on the list of those that reconcile at the end of this step. */
 void job_touch(struct job *job);
+/* The same for news of one member among many (a pod that came, a launcher's word): what the
+ * coordinator says is carried out in this step, but all of a large gang may be looked at a little
+ * later, at once for what came until then. */
+void job_touch_for_member(struct job *job);
+/* When job_touch_for_member() leads to a look: now, or later. */
+int64_t job_look_at_ms(const struct job *job);
 
 /* Sizes the members by the spec and makes the coordinator, when the phase needs them; idempotent.
  */

@@ -104,6 +104,7 @@ struct world {
     bool mute_leases;            /* questions for Leases of nodes get a 503 */
     unsigned leases_read;        /* of nodes */
     int64_t node_loss_ms;        /* of the next controllers; 0: the default */
+    int64_t look_gap_us;         /* the same */
     const char *refuse_delete;   /* message of a 403 for deletions */
     const char *refuse_status;   /* message of a 422 for status writes */
     uint32_t cause;              /* of the next failures; 0: by exit code and signal */
