@@ -170,9 +170,10 @@ static int64_t next_creation(const struct job *job, const struct member *m)
     return last + 1;
 }
 
-struct pod_build admit_pod(const struct job *job, int64_t creation)
+struct pod_build admit_pod(struct job *job, int64_t creation)
 {
     const struct controller_config *config = &job->controller->config;
+    (void)job_template(job);
     return (struct pod_build){
         .tj = &job->tj,
         .role = &job->tj.spec.workers,
@@ -193,7 +194,7 @@ static void create_pod(struct job *job, struct member *m)
     struct pod_build build = admit_pod(job, next_creation(job, m));
     build.index = m->slot;
     build.node = m->node;
-    build.binding = pod_build_binding(&job->tj, job->effective);
+    build.binding = pod_build_binding(&job->tj, job_planned(job));
     m->tried = build.creation;
     m->creating = true;
     m->renew = false; /* the watch may show the new pod before the answer does */

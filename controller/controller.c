@@ -311,6 +311,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
         if (!c->touched)
             break;
     }
+    jobs_fold(c);
     if (c->exited)
         return;
     wake = earlier(wake, view_pump(c));

@@ -68,7 +68,7 @@ static uint64_t wish_facts(const struct job *job)
 
 static uint64_t queue_facts(const struct job *job)
 {
-    bool probed = job->effective && job->probed_generation == job->tj.metadata.generation;
+    bool probed = job->planned_text && job->probed_generation == job->tj.metadata.generation;
     int64_t now_ms = job->controller->now_ms;
     bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |

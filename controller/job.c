@@ -90,6 +90,16 @@ static struct job *job_new(struct controller *c, const cJSON *object)
     return job;
 }
 
+/* What the metadata say that the spec's generation does not count. */
+#define CANCEL_PATH "metadata.annotations[" TRAININGJOB_ANNOTATION_CANCEL "]"
+#define QUEUE_PATH "metadata.labels[" TRAININGJOB_LABEL_KUEUE_QUEUE "]"
+
+static bool same_member(const cJSON *a, const cJSON *b, const char *path)
+{
+    const cJSON *x = json_find(a, path), *y = json_find(b, path);
+    return x && y ? json_equal(x, y) : !x && !y;
+}
+
 /* The spec, when it has changed; a spec that cannot be accepted leaves the last good one in place.
  */
 static void read_spec(struct job *job, const cJSON *object)
@@ -98,16 +108,16 @@ static void read_spec(struct job *job, const cJSON *object)
     struct mlt_error err = {0};
     bool same = job->has_tj && !job->refusal &&
                 json_integer(object, "metadata.generation", -1) == job->tj.metadata.generation;
+    if (same && same_member(object, job->tj.object, CANCEL_PATH) &&
+        same_member(object, job->tj.object, QUEUE_PATH))
+        return; /* only the status has changed, or what nobody looks at */
     free(steal_ptr(&job->refusal));
     if ((!same && trainingjob_validate(object, &err) < 0) ||
-        trainingjob_read(object, &tj, &err) < 0) {
+        trainingjob_read_spec(object, &tj, &err) < 0) {
         job->refusal = mlt_strdup(err.text);
         return;
     }
-    if (job->has_tj)
-        trainingjob_release(&job->tj);
-    job->tj = tj;
-    job->has_tj = true;
+    job_set_spec(job, &tj);
     /* A job that waits asks for something else now. */
     if (!same && job->draft.phase == TRAININGJOB_PHASE_QUEUED)
         job_ledger_none(job);
@@ -198,11 +208,11 @@ void job_free(struct job *job)
             break;
         }
     HASH_DEL(job->controller->jobs, job);
+    job_folded_release(job);
     if (job->has_tj)
         trainingjob_release(&job->tj);
     trainingjob_status_release(&job->saved);
     trainingjob_status_release(&job->draft);
-    cJSON_Delete(job->effective);
     free(job->uid);
     free(job->namespace_);
     free(job->name);
@@ -287,9 +297,9 @@ static void leave_earlier_attempts(struct job *job)
 }
 
 /* CPU limit of the ranks' container, for OMP_NUM_THREADS. */
-static int64_t cpu_limit_milli(const struct job *job)
+static int64_t cpu_limit_milli(struct job *job)
 {
-    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    const cJSON *trainer = trainingjob_trainer(job_template(job));
     const cJSON *limit = json_find(trainer, "resources.limits.cpu");
     cleanup_free char *text = NULL;
     int64_t milli = 0;
@@ -354,6 +364,7 @@ static void make_coordinator(struct job *job)
     enum trainingjob_phase phase = job->draft.phase;
     struct coordinator_member *members = mlt_calloc(job->members_count + 1u, sizeof *members);
     cleanup_free char *name = mlt_asprintf("%s/%s", job->namespace_, job->name);
+    (void)job_template(job); /* says how many ranks */
     for (uint32_t i = 0; i < job->members_count; i++)
         members[i] = (struct coordinator_member){
             .role = job->members[i].role,
@@ -541,7 +552,8 @@ void job_ledger_holds(struct job *job)
     struct controller *c = job->controller;
     struct mlt_error err = {0};
     const char **nodes = job_nodes(job);
-    if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, job->members_count, c->now_ms,
+    (void)job_template(job);
+    if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count, c->now_ms,
                          &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
     job->ledger = JOB_LEDGER_HOLDS;

@@ -110,7 +110,13 @@ struct job {
     bool placed;   /* a place is reserved and not yet in the draft */
     bool no_place; /* the ledger found no node for a member */
 
-    cJSON *effective; /* a worker's pod as the API server would complete it */
+    char *template_text;        /* the workers', as JSON */
+    char *planned_text;         /* a worker's pod as the API server would complete it, as JSON; NULL:
+                                   not known yet */
+    cJSON *template_, *planned; /* the same, in a step that has asked for them: folded.c */
+    bool parsed;                /* on the list of those */
+    struct job *next_parsed;
+    int64_t gpus_per_pod;
     int64_t probed_generation;
     bool probing;
     int64_t probe_again_ms; /* 0: no */

@@ -240,7 +240,7 @@ static void go_on(struct job *job, const struct failure_decision *decision, cons
 static void name_command(struct job *job)
 {
     struct coordinator_verdict *v = &job->verdict.v;
-    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    const cJSON *trainer = trainingjob_trainer(job_template(job));
     size_t length = strlen(v->words);
     if (v->cause == RENDEZVOUS_CAUSE_EXEC_FAILED)
         (void)snprintf(v->words + length, sizeof v->words - length, " (%s)",

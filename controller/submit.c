@@ -36,7 +36,7 @@ void submit_accept(struct job *job)
         (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true,
                                         "Submitted", "waits for a place", c->wall_ms);
     }
-    const char *reserved = pod_build_reserved(job->tj.spec.workers.template_);
+    const char *reserved = pod_build_reserved(job_template(job));
     if (reserved)
         event_record(job, true, "ReservedVariable",
                      "the template sets %s, which mltrain sets itself: its value is not used",
@@ -75,8 +75,7 @@ static void probed(struct controller *c, const struct apply_order *order,
         show_refusal(job, "PodRefused", answer->words);
         return;
     }
-    cJSON_Delete(job->effective);
-    job->effective = pod_build_planned(answer->object);
+    job_set_planned(job, pod_build_planned(answer->object));
     job->probed_generation = job->tj.metadata.generation;
     job->probe_again_ms = 0;
 }
@@ -124,7 +123,7 @@ static void note_durable(struct job *job)
         TRAININGJOB_CONDITION_CHECKPOINT_NOT_DURABLE;
     const char *path = job->tj.spec.checkpoint.path;
     char words[DURABLE_WORDS_MAX];
-    if (path && !durable_path(job->effective, path, words)) {
+    if (path && !durable_path(job_planned(job), path, words)) {
         if (trainingjob_set_condition(&job->draft, type, true, "GoesWithPod", words,
                                       job->controller->wall_ms))
             event_record(job, true, "CheckpointNotDurable", "%s", words);
@@ -141,7 +140,8 @@ void submit_enqueue(struct job *job)
     job_drop_gang(job);
     fill_status(job);
     note_durable(job);
-    if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
+    (void)job_template(job);
+    if (ledger_job_waits(c->ledger, &job->tj, job_planned(job), c->now_ms, &err) < 0) {
         show_refusal(job, "CannotPlan", err.text);
         return;
     }

@@ -71,7 +71,7 @@ static void read_metadata(const cJSON *object, struct trainingjob_metadata *ret)
     };
 }
 
-int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
+int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
 {
     int rc = trainingjob_check_kind(object, TRAININGJOB_KIND, err);
     if (rc < 0)
@@ -91,9 +91,31 @@ int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct ml
         return rc;
     }
     read_metadata(job.object, &job.metadata);
-    trainingjob_status_read(json_member(object, "status"), &job.status);
+    trainingjob_status_init(&job.status);
     *ret_job = job;
     return 0;
+}
+
+int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
+{
+    int rc = trainingjob_read_spec(object, ret_job, err);
+    if (rc == 0)
+        trainingjob_status_read(json_member(object, "status"), &ret_job->status);
+    return rc;
+}
+
+char *trainingjob_take_template(struct trainingjob *job)
+{
+    cJSON *annotations = json_find(job->object, "metadata.annotations"), *next;
+    for (cJSON *item = annotations ? annotations->child : NULL; item; item = next) {
+        next = item->next;
+        if (strncmp(item->string, "mltrain.io/", strlen("mltrain.io/")) != 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(annotations, item));
+    }
+    cleanup_json cJSON *template_ = cJSON_DetachItemFromObjectCaseSensitive(
+        json_find(job->object, "spec.workers"), "template");
+    job->spec.workers.template_ = NULL;
+    return template_ ? json_print(template_) : NULL;
 }
 
 void trainingjob_release(struct trainingjob *job)
