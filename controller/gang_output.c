@@ -13,17 +13,17 @@
 static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
 {
     job_forget_verdict(job);
-    job->verdict.is_set = true;
-    job->verdict.v = *v;
-    job->verdict.role = mlt_strdup(v->role ? v->role : "");
-    job->verdict.node = mlt_strdup(v->node ? v->node : "");
-    job->verdict.tail = mlt_strdup(v->tail ? v->tail : "");
-    text_clean(job->verdict.node);
-    text_plain(job->verdict.v.words, false);
-    text_plain(job->verdict.tail, true);
-    job->verdict.v.role = job->verdict.role;
-    job->verdict.v.node = job->verdict.node;
-    job->verdict.v.tail = job->verdict.tail;
+    job->verdict = mlt_calloc(1, sizeof *job->verdict);
+    job->verdict->v = *v;
+    job->verdict->role = mlt_strdup(v->role ? v->role : "");
+    job->verdict->node = mlt_strdup(v->node ? v->node : "");
+    job->verdict->tail = mlt_strdup(v->tail ? v->tail : "");
+    text_clean(job->verdict->node);
+    text_plain(job->verdict->v.words, false);
+    text_plain(job->verdict->tail, true);
+    job->verdict->v.role = job->verdict->role;
+    job->verdict->v.node = job->verdict->node;
+    job->verdict->v.tail = job->verdict->tail;
     job->adopting = false;
     job->stop_ordered = false;
     members_stopping(job, false);

@@ -434,17 +434,14 @@ void job_make_gang(struct job *job)
     channels_replay(job);
 }
 
-static void verdict_release(struct job_verdict *v)
-{
-    free(v->role);
-    free(v->node);
-    free(v->tail);
-    *v = (struct job_verdict){0};
-}
-
 void job_forget_verdict(struct job *job)
 {
-    verdict_release(&job->verdict);
+    if (!job->verdict)
+        return;
+    free(job->verdict->role);
+    free(job->verdict->node);
+    free(job->verdict->tail);
+    free(steal_ptr(&job->verdict));
 }
 
 void job_drop_gang(struct job *job)
@@ -468,7 +465,7 @@ void job_drop_gang(struct job *job)
     job->has_report = false;
     job->torn_step = TRAININGJOB_NONE;
     job->torn_reports = 0;
-    verdict_release(&job->verdict);
+    job_forget_verdict(job);
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
     job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */

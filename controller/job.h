@@ -76,7 +76,6 @@ struct job_mark {
 
 /* A coordinator's verdict with memory of its own. */
 struct job_verdict {
-    bool is_set;
     struct coordinator_verdict v;
     char *role, *node, *tail;
 };
@@ -151,7 +150,7 @@ struct job {
     int64_t let_go_ms;
     int64_t settle_until_ms; /* after the end: the launchers may tell their last checkpoints until
                                 then */
-    struct job_verdict verdict;
+    struct job_verdict *verdict; /* owned; NULL: none to be judged */
 
     /* Checkpoints as the launchers last told them. */
     struct trainingjob_checkpoint reports[RENDEZVOUS_CHECKPOINTS_MAX];
