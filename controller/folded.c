@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 
@@ -63,7 +64,7 @@ void job_set_spec(struct job *job, struct trainingjob *tj)
     job->has_tj = true;
     job->gpus_per_pod = trainingjob_gpus_per_pod(&job->tj);
     free(job->template_text);
-    job->template_text = trainingjob_take_template(&job->tj);
+    job->template_text = trainingjob_slim(&job->tj);
 }
 
 void job_set_planned(struct job *job, cJSON *pod)
@@ -71,7 +72,8 @@ void job_set_planned(struct job *job, cJSON *pod)
     cleanup_json cJSON *tree = pod;
     cJSON_Delete(steal_ptr(&job->planned));
     free(job->planned_text);
-    job->planned_text = json_print(tree);
+    cleanup_free char *text = json_print(tree);
+    job->planned_text = mlt_strdup(text); /* of its length: a printer's buffer is larger */
 }
 
 int64_t job_gpus(const struct job *job)

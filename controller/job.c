@@ -266,7 +266,7 @@ static void make_members(struct job *job)
     size_t count = 0;
     struct mlt_error err = {0};
     job->members_count = (uint32_t)job->tj.spec.workers.replicas;
-    job->members = mlt_calloc(job->members_count + 1u, sizeof *job->members);
+    job->members = mlt_calloc(job->members_count, sizeof *job->members);
     if (job->draft.placement && mlt_hostlist_expand(job->draft.placement, TRAININGJOB_REPLICAS_MAX,
                                                     &names, &count, &err) < 0)
         job_log(job, MLT_LOG_ERROR, "placement cannot be read error=\"%s\"", err.text);

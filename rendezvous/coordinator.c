@@ -32,6 +32,15 @@ bool seat_set_string(struct coordinator *c, char **to, const char *text)
     return true;
 }
 
+void seat_forget_evidence(struct seat *s)
+{
+    if (!s->evidence)
+        return;
+    rendezvous_message_release(s->evidence);
+    free(s->evidence);
+    s->evidence = NULL;
+}
+
 void reason_set(struct coordinator *c, char **to, const char *text)
 {
     char *copy = strndup(text, RENDEZVOUS_REASON_MAX - 1);
@@ -174,7 +183,7 @@ void coordinator_free(struct coordinator *c)
         free(s->node);
         free(s->address);
         free(s->failure);
-        rendezvous_message_release(&s->evidence);
+        seat_forget_evidence(s);
     }
     while (c->outputs) {
         struct output *next = c->outputs->next;

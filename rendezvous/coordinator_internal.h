@@ -65,7 +65,7 @@ struct seat {
     uint32_t asking, caught;
     /* Its answer to the EXAMINE under way. */
     bool examined;
-    struct rendezvous_message evidence; /* owned; type 0: none */
+    struct rendezvous_message *evidence; /* owned; NULL: none */
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
     uint32_t before, after;
@@ -197,6 +197,7 @@ static inline uint32_t seat_index(const struct coordinator *c, const struct seat
 {
     return (uint32_t)(s - c->seats);
 }
+void seat_forget_evidence(struct seat *s);
 bool seat_set_string(struct coordinator *c, char **to, const char *text);
 /* The beginning of words for people, as much as a message takes. */
 void reason_set(struct coordinator *c, char **to, const char *text);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock_text.h"
 #include "trainingjob/object.h"
@@ -104,18 +105,53 @@ int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct ml
     return rc;
 }
 
-char *trainingjob_take_template(struct trainingjob *job)
+static void drop(cJSON *object, const char *name)
 {
-    cJSON *annotations = json_find(job->object, "metadata.annotations"), *next;
+    cJSON_Delete(cJSON_DetachItemFromObjectCaseSensitive(object, name));
+}
+
+/* Numbers and truth values, which have been read, and what holds nothing else. */
+static void drop_scalars(cJSON *tree)
+{
+    cJSON *next;
+    for (cJSON *item = tree ? tree->child : NULL; item; item = next) {
+        next = item->next;
+        drop_scalars(item);
+        if (!item->child && !cJSON_IsString(item))
+            cJSON_Delete(cJSON_DetachItemViaPointer(tree, item));
+    }
+}
+
+static void drop_annotations(cJSON *metadata)
+{
+    static const char ours[] = "mltrain.io/";
+    cJSON *annotations = json_member(metadata, "annotations"), *next;
     for (cJSON *item = annotations ? annotations->child : NULL; item; item = next) {
         next = item->next;
-        if (strncmp(item->string, "mltrain.io/", strlen("mltrain.io/")) != 0)
+        if (strncmp(item->string, ours, strlen(ours)) != 0)
             cJSON_Delete(cJSON_DetachItemViaPointer(annotations, item));
     }
-    cleanup_json cJSON *template_ = cJSON_DetachItemFromObjectCaseSensitive(
-        json_find(job->object, "spec.workers"), "template");
+}
+
+char *trainingjob_slim(struct trainingjob *job)
+{
+    cJSON *spec = json_member(job->object, "spec"), *metadata = json_member(job->object, "metadata");
+    cleanup_json cJSON *template_ =
+        cJSON_DetachItemFromObjectCaseSensitive(json_member(spec, "workers"), "template");
     job->spec.workers.template_ = NULL;
-    return template_ ? json_print(template_) : NULL;
+    job->metadata.resource_version = "";
+    drop_annotations(metadata);
+    drop(metadata, "resourceVersion");
+    drop(metadata, "creationTimestamp");
+    drop(metadata, "generation");
+    drop(job->object, "apiVersion");
+    drop(job->object, "kind");
+    if (job->spec.roles_count == 0) /* else their templates have numbers that nobody has read */
+        drop_scalars(spec);
+    if (!template_)
+        return NULL;
+    cleanup_free char *text = json_print(template_);
+    return mlt_strdup(text); /* of its length: a printer's buffer is larger */
 }
 
 void trainingjob_release(struct trainingjob *job)
