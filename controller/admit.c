@@ -266,7 +266,7 @@ static const char *late_words(struct job *job)
     static const char late[] = "not every pod was ready within startTimeoutSeconds";
     const struct trainingjob_condition *ready =
         trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_PODS_READY);
-    if (!ready || strcmp(ready->status, "False") != 0 || !ready->message)
+    if (!ready || strcmp(ready->status, "False") != 0 || !*ready->message)
         return late;
     cleanup_free char *words = mlt_asprintf("%s: %s", late, ready->message);
     trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);

@@ -1,5 +1,6 @@
 /* Reads a TrainingJob object into C data, with defaults for what is absent. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/alloc.h"
@@ -92,7 +93,6 @@ int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job, stru
         return rc;
     }
     read_metadata(job.object, &job.metadata);
-    trainingjob_status_init(&job.status);
     *ret_job = job;
     return 0;
 }
@@ -100,9 +100,11 @@ int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job, stru
 int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
 {
     int rc = trainingjob_read_spec(object, ret_job, err);
-    if (rc == 0)
-        trainingjob_status_read(json_member(object, "status"), &ret_job->status);
-    return rc;
+    if (rc < 0)
+        return rc;
+    ret_job->status = mlt_calloc(1, sizeof *ret_job->status);
+    trainingjob_status_read(json_member(object, "status"), ret_job->status);
+    return 0;
 }
 
 static void drop(cJSON *object, const char *name)
@@ -159,7 +161,9 @@ void trainingjob_release(struct trainingjob *job)
     if (!job->object)
         return;
     fields_release(&trainingjob_spec_fields, &job->spec);
-    trainingjob_status_release(&job->status);
+    if (job->status)
+        trainingjob_status_release(job->status);
+    free(job->status);
     cJSON_Delete(job->object);
     *job = (struct trainingjob){0};
 }

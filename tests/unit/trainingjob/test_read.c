@@ -83,7 +83,7 @@ static void test_absent_fields_have_their_defaults(void **state)
     assert_int_equal(s->ttl_seconds_after_finished, TRAININGJOB_NONE);
     assert_int_equal(s->clean_pod_policy, TRAININGJOB_CLEAN_RUNNING);
     assert_int_equal(s->success_policy, TRAININGJOB_SUCCESS_ALL_RANKS);
-    assert_int_equal(job.status.phase, TRAININGJOB_PHASE_NONE);
+    assert_int_equal(job.status->phase, TRAININGJOB_PHASE_NONE);
     assert_false(trainingjob_finished(&job));
 }
 
