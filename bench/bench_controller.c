@@ -334,7 +334,7 @@ static cJSON *make_node(uint32_t number)
         number, number, number, GPUS);
 }
 
-/* The job of bench/kubernetes. */
+/* The job of bench/kubernetes; as in a sweep, each has another command. */
 static void create_job(struct world *w)
 {
     cJSON *job = parse(
@@ -342,10 +342,10 @@ static void create_job(struct world *w)
         "\"gang-%u\",\"namespace\":\"" SPACE "\",\"generation\":1},\"spec\":{\"framework\":"
         "\"plain\",\"workers\":{\"replicas\":%u,\"template\":{\"spec\":{\"tolerations\":[{\"key\":"
         "\"kwok.x-k8s.io/node\",\"operator\":\"Exists\"}],\"containers\":[{\"name\":\"trainer\","
-        "\"image\":\"registry.example.com/trainer:1\",\"command\":[\"sleep\",\"1000\"],"
+        "\"image\":\"registry.example.com/trainer:1\",\"command\":[\"sleep\",\"%u\"],"
         "\"resources\":{\"requests\":{\"cpu\":\"1m\",\"memory\":\"1Mi\"},\"limits\":"
         "{\"nvidia.com/gpu\":1}}}]}}}}}",
-        w->jobs_count, w->replicas);
+        w->jobs_count, w->replicas, w->jobs_count);
     (void)new_uid(w, job);
     add_managers(job, "bench");
     bump(w, job);

@@ -1,6 +1,7 @@
 /* The two trees of a job, its template and a worker's pod as the API server would complete it, are
  * kept as text: a tree takes ten times as much, and is wanted a few times in a job's life. What was
- * asked for in a step stays parsed until its end. */
+ * asked for in a step stays parsed until its end. Jobs with equal texts share one: many differ in
+ * their command alone, which the planned pod has not. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +10,42 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 
-static cJSON *parse(const char *text)
+struct folded_text {
+    char *text;
+    size_t references;
+    UT_hash_handle hh; /* by text */
+};
+
+/* Takes `text`, which may be NULL. */
+static struct folded_text *share(struct controller *c, char *text)
+{
+    cleanup_free char *own = text;
+    struct folded_text *shared = NULL;
+    if (!own)
+        return NULL;
+    HASH_FIND_STR(c->texts, own, shared);
+    if (!shared) {
+        shared = mlt_calloc(1, sizeof *shared);
+        shared->text = mlt_strdup(own); /* of its length: a printer's buffer is larger */
+        HASH_ADD_KEYPTR(hh, c->texts, shared->text, strlen(shared->text), shared);
+    }
+    shared->references++;
+    return shared;
+}
+
+static void unshare(struct controller *c, struct folded_text *shared)
+{
+    if (!shared || --shared->references)
+        return;
+    HASH_DEL(c->texts, shared);
+    free(shared->text);
+    free(shared);
+}
+
+static cJSON *parse(const struct folded_text *from)
 {
     cJSON *tree = NULL;
-    if (!text)
-        return NULL;
-    int rc = json_parse(text, strlen(text), &tree, NULL);
+    int rc = json_parse(from->text, strlen(from->text), &tree, NULL);
     assert(rc == 0); /* it was printed from a tree that had been parsed */
     (void)rc;
     return tree;
@@ -63,17 +94,16 @@ void job_set_spec(struct job *job, struct trainingjob *tj)
     job->tj = *tj;
     job->has_tj = true;
     job->gpus_per_pod = trainingjob_gpus_per_pod(&job->tj);
-    free(job->template_text);
-    job->template_text = trainingjob_slim(&job->tj);
+    unshare(job->controller, job->template_text);
+    job->template_text = share(job->controller, trainingjob_slim(&job->tj));
 }
 
 void job_set_planned(struct job *job, cJSON *pod)
 {
     cleanup_json cJSON *tree = pod;
     cJSON_Delete(steal_ptr(&job->planned));
-    free(job->planned_text);
-    cleanup_free char *text = json_print(tree);
-    job->planned_text = mlt_strdup(text); /* of its length: a printer's buffer is larger */
+    unshare(job->controller, job->planned_text);
+    job->planned_text = share(job->controller, json_print(tree));
 }
 
 int64_t job_gpus(const struct job *job)
@@ -89,8 +119,8 @@ void job_folded_release(struct job *job)
             break;
         }
     fold(job);
-    free(job->template_text);
-    free(job->planned_text);
+    unshare(job->controller, job->template_text);
+    unshare(job->controller, job->planned_text);
 }
 
 void jobs_fold(struct controller *c)

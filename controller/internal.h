@@ -43,6 +43,7 @@ struct controller {
     struct job *jobs; /* hash by uid */
     struct job *touched;
     struct job *parsed; /* whose trees were asked for in this step */
+    struct folded_text *texts; /* hash: of all jobs */
     struct channel *channels;
     bool started, exited;
     bool channels_swept;  /* those of unknown jobs have been refused once */

@@ -35,6 +35,7 @@
 
 struct controller;
 struct view_pod;
+struct folded_text;
 
 /* One place in the gang. */
 struct member {
@@ -109,9 +110,9 @@ struct job {
     bool placed;   /* a place is reserved and not yet in the draft */
     bool no_place; /* the ledger found no node for a member */
 
-    char *template_text;        /* the workers', as JSON */
-    char *planned_text;         /* a worker's pod as the API server would complete it, as JSON; NULL:
-                                   not known yet */
+    struct folded_text *template_text; /* the workers', as JSON */
+    struct folded_text *planned_text;  /* a worker's pod as the API server would complete it, as
+                                          JSON; NULL: not known yet */
     cJSON *template_, *planned; /* the same, in a step that has asked for them: folded.c */
     bool parsed;                /* on the list of those */
     struct job *next_parsed;

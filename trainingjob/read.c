@@ -150,10 +150,7 @@ char *trainingjob_slim(struct trainingjob *job)
     drop(job->object, "kind");
     if (job->spec.roles_count == 0) /* else their templates have numbers that nobody has read */
         drop_scalars(spec);
-    if (!template_)
-        return NULL;
-    cleanup_free char *text = json_print(template_);
-    return mlt_strdup(text); /* of its length: a printer's buffer is larger */
+    return template_ ? json_print(template_) : NULL;
 }
 
 void trainingjob_release(struct trainingjob *job)
