@@ -100,9 +100,9 @@ static void note_torn(struct job *job, int64_t step)
 
 static void note_checkpoints(struct job *job, const struct coordinator_output *out)
 {
-    for (unsigned i = 0; i < job->reports_count; i++)
-        free(job->reports[i].path);
-    job->reports_count = 0;
+    job_forget_reports(job);
+    if (out->checkpoints_count)
+        job->reports = mlt_calloc(RENDEZVOUS_CHECKPOINTS_MAX, sizeof *job->reports);
     /* A path that is no text cannot stand in the status, nor be handed on by it. */
     for (uint32_t i = 0; i < out->checkpoints_count && i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
         if (text_is_utf8(out->checkpoints[i].path))

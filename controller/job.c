@@ -444,6 +444,14 @@ void job_forget_verdict(struct job *job)
     free(steal_ptr(&job->verdict));
 }
 
+void job_forget_reports(struct job *job)
+{
+    for (unsigned i = 0; i < job->reports_count; i++)
+        free(job->reports[i].path);
+    free(steal_ptr(&job->reports));
+    job->reports_count = 0;
+}
+
 void job_drop_gang(struct job *job)
 {
     for (uint32_t i = 0; i < job->members_count; i++) {
@@ -459,9 +467,7 @@ void job_drop_gang(struct job *job)
     if (job->coordinator)
         coordinator_free(job->coordinator);
     job->coordinator = NULL;
-    for (unsigned i = 0; i < job->reports_count; i++)
-        free(job->reports[i].path);
-    job->reports_count = 0;
+    job_forget_reports(job);
     job->has_report = false;
     job->torn_step = TRAININGJOB_NONE;
     job->torn_reports = 0;

@@ -154,7 +154,7 @@ struct job {
     struct job_verdict *verdict; /* owned; NULL: none to be judged */
 
     /* Checkpoints as the launchers last told them. */
-    struct trainingjob_checkpoint reports[RENDEZVOUS_CHECKPOINTS_MAX];
+    struct trainingjob_checkpoint *reports; /* at most RENDEZVOUS_CHECKPOINTS_MAX */
     unsigned reports_count;
     bool has_report;
     int64_t torn_step;     /* of the last report; TRAININGJOB_NONE: nothing newer is incomplete */
@@ -184,6 +184,8 @@ void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
 void job_free(struct job *job);
 /* The object is gone: its ranks are stopped, if any run, and then job_end() comes. */
 void job_gone(struct controller *c, struct job *job);
+/* What the launchers told of checkpoints is forgotten. */
+void job_forget_reports(struct job *job);
 /* Its launchers are told to exit, and everything is forgotten. */
 void job_end(struct job *job);
 
