@@ -75,7 +75,7 @@ static void creation_ended(struct job *job, struct member *m)
     job->creations--;
     job->former_creations &= job->creations > 0;
     job->members_stale = true;
-    job_touch(job);
+    job_touch_for_member(job);
     if (!m)
         return;
     m->creating = false;
@@ -91,7 +91,7 @@ static void creation_failing(struct controller *c, const struct apply_order *ord
         return;
     trainingjob_set_text(&job->members[order->index].creating_words, answer->words,
                          APPLY_WORDS_MAX);
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 /* The name is taken: by our own earlier try, whose answer was lost, or by somebody else's pod. */
@@ -169,9 +169,10 @@ static int64_t next_creation(const struct job *job, const struct member *m)
     return last + 1;
 }
 
-struct pod_build admit_pod(const struct job *job, int64_t creation)
+struct pod_build admit_pod(struct job *job, int64_t creation)
 {
     const struct controller_config *config = &job->controller->config;
+    (void)job_template(job);
     return (struct pod_build){
         .tj = &job->tj,
         .role = &job->tj.spec.workers,
@@ -192,7 +193,7 @@ static void create_pod(struct job *job, struct member *m)
     struct pod_build build = admit_pod(job, next_creation(job, m));
     build.index = m->slot;
     build.node = m->node;
-    build.binding = pod_build_binding(&job->tj, job->effective);
+    build.binding = pod_build_binding(&job->tj, job_planned(job));
     m->tried = build.creation;
     m->creating = true;
     m->renew = false; /* the watch may show the new pod before the answer does */
@@ -264,7 +265,7 @@ static const char *late_words(struct job *job)
     static const char late[] = "not every pod was ready within startTimeoutSeconds";
     const struct trainingjob_condition *ready =
         trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_PODS_READY);
-    if (!ready || strcmp(ready->status, "False") != 0 || !ready->message)
+    if (!ready || strcmp(ready->status, "False") != 0 || !*ready->message)
         return late;
     cleanup_free char *words = mlt_asprintf("%s: %s", late, ready->message);
     trainingjob_set_text(&job->undo_words, words, TRAININGJOB_MESSAGE_MAX);

@@ -85,7 +85,7 @@ static void deliver(struct job *job, uint64_t id, const struct rendezvous_frame 
     /* Whoever comes late to a job that has been let go is told so too. */
     if (job->let_go && frame->type == RENDEZVOUS_HELLO)
         coordinator_exit(job->coordinator, job_exit_code(job), "the job has ended");
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_frame *frame)
@@ -220,7 +220,7 @@ void channels_closed(struct controller *c, uint64_t id)
     channel_free(c, channel);
     if (job && job->coordinator) {
         coordinator_closed(job->coordinator, id, c->now_ms);
-        job_touch(job);
+        job_touch_for_member(job);
     }
 }
 

@@ -16,6 +16,8 @@ void config_copy(struct controller_config *to, const struct controller_config *f
     *to = *from;
     if (!to->node_loss_ms)
         to->node_loss_ms = CONTROLLER_NODE_LOSS_MS;
+    if (!to->look_gap_us)
+        to->look_gap_us = CONTROLLER_LOOK_GAP_US;
     to->identity = mlt_strdup(from->identity);
     to->lease_namespace = mlt_strdup(from->lease_namespace);
     to->channel_address = mlt_strdup(from->channel_address);

@@ -141,6 +141,8 @@ static bool has_failed(struct job *job)
 static void job_reconcile(struct job *job)
 {
     struct controller *c = job->controller;
+    job->look = false;
+    job->looked_ms = c->now_ms;
     make_gang_if_needed(job);
     if (job->coordinator && coordinator_wake_ms(job->coordinator) <= c->now_ms)
         coordinator_timer(job->coordinator, c->now_ms);
@@ -181,6 +183,22 @@ static void job_reconcile(struct job *job)
         job_end(job);
 }
 
+/* What has been heard of single members: only what the coordinator makes of it is carried out, as
+ * long as that says nothing of the gang. */
+static void job_hear(struct job *job)
+{
+    gang_drain(job);
+    if (job->look) {
+        job_reconcile(job);
+        return;
+    }
+    if (has_failed(job))
+        return;
+    job_wake_at(job, job_look_at_ms(job));
+    if (job->coordinator)
+        job_wake_at(job, coordinator_wake_ms(job->coordinator));
+}
+
 static bool may_act(const struct controller *c)
 {
     return !c->exited && leader_leads(&c->leader) && view_synced(&c->view);
@@ -200,8 +218,12 @@ static void jobs_run(struct controller *c)
         job = reversed;
         reversed = job->next_touched;
         job->touched = false;
-        if (!c->exited)
+        if (c->exited)
+            continue;
+        if (job->look || job_look_at_ms(job) <= c->now_ms)
             job_reconcile(job);
+        else
+            job_hear(job);
     }
 }
 
@@ -296,6 +318,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
         if (!c->touched)
             break;
     }
+    jobs_fold(c);
     if (c->exited)
         return;
     wake = earlier(wake, view_pump(c));

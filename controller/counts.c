@@ -45,7 +45,7 @@ bool counts_refresh(struct job *job)
 {
     struct trainingjob_status *s = &job->draft;
     int64_t pods = count_pods(job), joined = count_joined(job);
-    int64_t gpus = job->has_tj ? trainingjob_gpus(&job->tj) : 0;
+    int64_t gpus = job_gpus(job);
     bool changed = write_workers(job, joined);
     changed |= s->replicas != pods || s->ready_replicas != joined || s->gpus != gpus;
     s->replicas = pods;

@@ -70,7 +70,7 @@ static uint64_t wish_facts(const struct job *job)
 
 static uint64_t queue_facts(const struct job *job)
 {
-    bool probed = job->effective && job->probed_generation == job->tj.metadata.generation;
+    bool probed = job->planned_text && job->probed_generation == job->tj.metadata.generation;
     int64_t now_ms = job->controller->now_ms;
     bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
@@ -126,7 +126,7 @@ static uint64_t gang_facts(const struct job *job)
            SET_IF(attempt && job->sent_attempt == attempt, SENT) |
            SET_IF(attempt && job->execed_attempt == attempt, EXECED) |
            SET_IF(job->trigger_words != NULL, FAILING) |
-           SET_IF(untold_at_ms(job) <= c->now_ms, UNTOLD) | SET_IF(job->verdict.is_set, VERDICT) |
+           SET_IF(untold_at_ms(job) <= c->now_ms, UNTOLD) | SET_IF(job->verdict != NULL, VERDICT) |
            SET_IF(job->completed, COMPLETED) |
            SET_IF(job->next_attempt_ms > c->now_ms, BACKING_OFF) | SET_IF(job->no_place, NO_PLACE) |
            SET_IF(late_ms(job) <= c->now_ms, LATE) | SET_IF(is_settling(job), SETTLING) |

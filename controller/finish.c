@@ -98,13 +98,11 @@ static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *
 
 static bool member_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
-    for (uint32_t i = 0; i < job->members_count; i++) {
-        const struct member *m = &job->members[i];
-        if (m->pod == pod)
-            return !view_pod_terminal(pod) && (m->renew || m->silent || pod->trainer_ended ||
-                                               strcmp(m->lost_uid, pod->uid) == 0);
-    }
-    return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+    const struct member *m = member_of_pod(job, pod);
+    if (!m)
+        return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+    return !view_pod_terminal(pod) &&
+           (m->renew || m->silent || pod->trainer_ended || strcmp(m->lost_uid, pod->uid) == 0);
 }
 
 static bool member_is_silent(const struct job *job, const struct view_pod *pod)
@@ -217,7 +215,7 @@ static void pod_deleted(struct controller *c, const struct apply_order *order,
         return;
     if (answer->status >= 400 && answer->status != 404 && answer->status != 409)
         deletion_refused(job, slash + 1, answer->words);
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 /* This object and no other of its name; what it owns goes after it. */

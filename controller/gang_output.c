@@ -13,17 +13,17 @@
 static void keep_verdict(struct job *job, const struct coordinator_verdict *v)
 {
     job_forget_verdict(job);
-    job->verdict.is_set = true;
-    job->verdict.v = *v;
-    job->verdict.role = mlt_strdup(v->role ? v->role : "");
-    job->verdict.node = mlt_strdup(v->node ? v->node : "");
-    job->verdict.tail = mlt_strdup(v->tail ? v->tail : "");
-    text_clean(job->verdict.node);
-    text_plain(job->verdict.v.words, false);
-    text_plain(job->verdict.tail, true);
-    job->verdict.v.role = job->verdict.role;
-    job->verdict.v.node = job->verdict.node;
-    job->verdict.v.tail = job->verdict.tail;
+    job->verdict = mlt_calloc(1, sizeof *job->verdict);
+    job->verdict->v = *v;
+    job->verdict->role = mlt_strdup(v->role ? v->role : "");
+    job->verdict->node = mlt_strdup(v->node ? v->node : "");
+    job->verdict->tail = mlt_strdup(v->tail ? v->tail : "");
+    text_clean(job->verdict->node);
+    text_plain(job->verdict->v.words, false);
+    text_plain(job->verdict->tail, true);
+    job->verdict->v.role = job->verdict->role;
+    job->verdict->v.node = job->verdict->node;
+    job->verdict->v.tail = job->verdict->tail;
     job->adopting = false;
     job->stop_ordered = false;
     members_stopping(job, false);
@@ -100,9 +100,9 @@ static void note_torn(struct job *job, int64_t step)
 
 static void note_checkpoints(struct job *job, const struct coordinator_output *out)
 {
-    for (unsigned i = 0; i < job->reports_count; i++)
-        free(job->reports[i].path);
-    job->reports_count = 0;
+    job_forget_reports(job);
+    if (out->checkpoints_count)
+        job->reports = mlt_calloc(RENDEZVOUS_CHECKPOINTS_MAX, sizeof *job->reports);
     /* A path that is no text cannot stand in the status, nor be handed on by it. */
     for (uint32_t i = 0; i < out->checkpoints_count && i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
         if (text_is_utf8(out->checkpoints[i].path))
@@ -202,7 +202,7 @@ static void note_notice(struct job *job, const struct coordinator_output *out)
     char words[RENDEZVOUS_REASON_MAX + 1];
     /* What the template says itself was told when the job came: ReservedVariable. */
     if (strcmp(out->reason, "ReservedEnvironment") == 0 &&
-        pod_build_reserved(job->tj.spec.workers.template_))
+        pod_build_reserved(job_template(job)))
         return;
     (void)snprintf(words, sizeof words, "%s", out->words);
     text_clean(words);
@@ -294,11 +294,32 @@ static void take(struct job *job, const struct coordinator_output *out)
     }
 }
 
+/* Whether it says something of one member, and not of the gang. */
+static bool is_of_member(enum coordinator_output_kind kind)
+{
+    switch (kind) {
+    case COORDINATOR_SEND:
+    case COORDINATOR_CLOSE:
+    case COORDINATOR_REFUSED:
+    case COORDINATOR_MEMBER_JOINED:
+    case COORDINATOR_MEMBER_ABSENT:
+    case COORDINATOR_SUSPECT:
+    case COORDINATOR_CLEARED:
+    case COORDINATOR_TERMINATING:
+    case COORDINATOR_NOTICE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void gang_drain(struct job *job)
 {
     struct coordinator_output out;
     if (!job->coordinator)
         return;
-    while (coordinator_next(job->coordinator, &out))
+    while (coordinator_next(job->coordinator, &out)) {
+        job->look |= !is_of_member(out.kind);
         take(job, &out);
+    }
 }

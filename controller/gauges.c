@@ -86,7 +86,7 @@ static void write_queues(const struct controller *c, struct mlt_text *out)
         struct queue_gauge *q = queue_of(queues, &count, trainingjob_queue(&job->tj));
         int64_t since = queued_since(job);
         q->jobs++;
-        q->gpus += trainingjob_gpus(&job->tj);
+        q->gpus += job_gpus(job);
         if (since && since < q->oldest_ms)
             q->oldest_ms = since;
     }
@@ -125,7 +125,7 @@ void gauges_write(const struct controller *c, struct mlt_text *out)
     for (const struct job *job = c->jobs; job; job = job->hh.next)
         if (job->ledger == JOB_LEDGER_HOLDS && job->has_tj) {
             gangs++;
-            gpus += trainingjob_gpus(&job->tj);
+            gpus += job_gpus(job);
         }
     for (const struct view_node *n = c->view.nodes; n; n = n->hh.next) {
         nodes++;

@@ -46,6 +46,8 @@ struct controller {
     struct job *jobs; /* hash by uid */
     struct job *touched;
     TAILQ_HEAD(lazy_writes, job) lazy_writes; /* due, in order of arrival */
+    struct job *parsed; /* whose trees were asked for in this step */
+    struct folded_text *texts; /* hash: of all jobs */
     struct channel *channels;
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */
     int64_t claims_wake_ms;      /* none of them is due before */
@@ -81,6 +83,19 @@ void pods_ready_note(struct job *job);
 void progress_watch_note(struct job *job);
 /* A step has been told: what was said of none is over. */
 void progress_watch_stepped(struct job *job);
+
+/* ---- folded.c: trees that are kept as text ---- */
+/* The workers' template, also in job->tj until the end of the step. */
+const cJSON *job_template(struct job *job);
+/* A worker's pod as the API server would complete it; NULL: not known. For this step. */
+const cJSON *job_planned(struct job *job);
+/* Takes `tj`. */
+void job_set_spec(struct job *job, struct trainingjob *tj);
+void job_set_planned(struct job *job, cJSON *pod); /* takes `pod` */
+int64_t job_gpus(const struct job *job);           /* of the whole gang */
+void job_folded_release(struct job *job);
+/* At the end of a step. */
+void jobs_fold(struct controller *c);
 
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
@@ -170,7 +185,7 @@ void admit_write(struct job *job);
 void admit_make_key(struct job *job);
 /* What all pods of a job are made from, for a dry run and for each member: the member's index, node
  * and binding are still to be set. Its strings are borrowed. */
-struct pod_build admit_pod(const struct job *job, int64_t creation);
+struct pod_build admit_pod(struct job *job, int64_t creation);
 void admit_create_pods(struct job *job);
 /* Why the gang is about to be undone; what is told first stands. `reason`: a literal. */
 void admit_explain_undo(struct job *job, const char *reason, const char *words);

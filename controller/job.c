@@ -27,13 +27,25 @@ struct view_pod *job_pods(const struct job *job)
     return view_pods_of(&job->controller->view, job->namespace_, job->uid);
 }
 
-void job_touch(struct job *job)
+void job_touch_for_member(struct job *job)
 {
     if (job->touched)
         return;
     job->touched = true;
     job->next_touched = job->controller->touched;
     job->controller->touched = job;
+}
+
+void job_touch(struct job *job)
+{
+    job->look = true;
+    job_touch_for_member(job);
+}
+
+int64_t job_look_at_ms(const struct job *job)
+{
+    int64_t gap_us = job->controller->config.look_gap_us;
+    return job->looked_ms + job->members_count * gap_us / 1000;
 }
 
 void job_wake_at(struct job *job, int64_t at_ms)
@@ -71,11 +83,21 @@ static struct job *job_new(struct controller *c, const cJSON *object)
     job->torn_step = job->lost_step = TRAININGJOB_NONE;
     job->write_by_ms = INT64_MAX;
     job->wake_ms = INT64_MAX;
-    job->last_lazy_ms = INT64_MIN / 2;
+    job->last_lazy_ms = job->looked_ms = INT64_MIN / 2;
     trainingjob_status_init(&job->saved);
     trainingjob_status_init(&job->draft);
     HASH_ADD_KEYPTR(hh, c->jobs, job->uid, strlen(job->uid), job);
     return job;
+}
+
+/* What the metadata say that the spec's generation does not count. */
+#define CANCEL_PATH "metadata.annotations[" TRAININGJOB_ANNOTATION_CANCEL "]"
+#define QUEUE_PATH "metadata.labels[" TRAININGJOB_LABEL_KUEUE_QUEUE "]"
+
+static bool same_member(const cJSON *a, const cJSON *b, const char *path)
+{
+    const cJSON *x = json_find(a, path), *y = json_find(b, path);
+    return x && y ? json_equal(x, y) : !x && !y;
 }
 
 /* The spec, when it has changed; a spec that cannot be accepted leaves the last good one in place.
@@ -86,16 +108,16 @@ static void read_spec(struct job *job, const cJSON *object)
     struct mlt_error err = {0};
     bool same = job->has_tj && !job->refusal &&
                 json_integer(object, "metadata.generation", -1) == job->tj.metadata.generation;
+    if (same && same_member(object, job->tj.object, CANCEL_PATH) &&
+        same_member(object, job->tj.object, QUEUE_PATH))
+        return; /* only the status has changed, or what nobody looks at */
     free(steal_ptr(&job->refusal));
     if ((!same && trainingjob_validate(object, &err) < 0) ||
-        trainingjob_read(object, &tj, &err) < 0) {
+        trainingjob_read_spec(object, &tj, &err) < 0) {
         job->refusal = mlt_strdup(err.text);
         return;
     }
-    if (job->has_tj)
-        trainingjob_release(&job->tj);
-    job->tj = tj;
-    job->has_tj = true;
+    job_set_spec(job, &tj);
     /* A job that waits asks for something else now. */
     if (!same && job->draft.phase == TRAININGJOB_PHASE_QUEUED)
         job_ledger_none(job);
@@ -188,11 +210,11 @@ void job_free(struct job *job)
             break;
         }
     HASH_DEL(job->controller->jobs, job);
+    job_folded_release(job);
     if (job->has_tj)
         trainingjob_release(&job->tj);
     trainingjob_status_release(&job->saved);
     trainingjob_status_release(&job->draft);
-    cJSON_Delete(job->effective);
     volumes_forget(job);
     free(job->uid);
     free(job->namespace_);
@@ -248,7 +270,7 @@ static void make_members(struct job *job)
     size_t count = 0;
     struct mlt_error err = {0};
     job->members_count = (uint32_t)job->tj.spec.workers.replicas;
-    job->members = mlt_calloc(job->members_count + 1u, sizeof *job->members);
+    job->members = mlt_calloc(job->members_count, sizeof *job->members);
     if (job->draft.placement && mlt_hostlist_expand(job->draft.placement, TRAININGJOB_REPLICAS_MAX,
                                                     &names, &count, &err) < 0)
         job_log(job, MLT_LOG_ERROR, "placement cannot be read error=\"%s\"", err.text);
@@ -279,9 +301,9 @@ static void leave_earlier_attempts(struct job *job)
 }
 
 /* CPU limit of the ranks' container, for OMP_NUM_THREADS. */
-static int64_t cpu_limit_milli(const struct job *job)
+static int64_t cpu_limit_milli(struct job *job)
 {
-    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    const cJSON *trainer = trainingjob_trainer(job_template(job));
     const cJSON *limit = json_find(trainer, "resources.limits.cpu");
     cleanup_free char *text = NULL;
     int64_t milli = 0;
@@ -346,6 +368,7 @@ static void make_coordinator(struct job *job)
     enum trainingjob_phase phase = job->draft.phase;
     struct coordinator_member *members = mlt_calloc(job->members_count + 1u, sizeof *members);
     cleanup_free char *name = mlt_asprintf("%s/%s", job->namespace_, job->name);
+    (void)job_template(job); /* says how many ranks */
     for (uint32_t i = 0; i < job->members_count; i++)
         members[i] = (struct coordinator_member){
             .role = job->members[i].role,
@@ -415,17 +438,22 @@ void job_make_gang(struct job *job)
     channels_replay(job);
 }
 
-static void verdict_release(struct job_verdict *v)
-{
-    free(v->role);
-    free(v->node);
-    free(v->tail);
-    *v = (struct job_verdict){0};
-}
-
 void job_forget_verdict(struct job *job)
 {
-    verdict_release(&job->verdict);
+    if (!job->verdict)
+        return;
+    free(job->verdict->role);
+    free(job->verdict->node);
+    free(job->verdict->tail);
+    free(steal_ptr(&job->verdict));
+}
+
+void job_forget_reports(struct job *job)
+{
+    for (unsigned i = 0; i < job->reports_count; i++)
+        free(job->reports[i].path);
+    free(steal_ptr(&job->reports));
+    job->reports_count = 0;
 }
 
 void job_drop_gang(struct job *job)
@@ -443,13 +471,11 @@ void job_drop_gang(struct job *job)
     if (job->coordinator)
         coordinator_free(job->coordinator);
     job->coordinator = NULL;
-    for (unsigned i = 0; i < job->reports_count; i++)
-        free(job->reports[i].path);
-    job->reports_count = 0;
+    job_forget_reports(job);
     job->has_report = false;
     job->torn_step = TRAININGJOB_NONE;
     job->torn_reports = 0;
-    verdict_release(&job->verdict);
+    job_forget_verdict(job);
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
     job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */
@@ -534,7 +560,8 @@ void job_ledger_holds(struct job *job)
     struct mlt_error err = {0};
     const char **nodes = job_nodes(job);
     volumes_tell_ledger(job);
-    if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, job->members_count, c->now_ms,
+    (void)job_template(job);
+    if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count, c->now_ms,
                          &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
     job->ledger = JOB_LEDGER_HOLDS;

@@ -38,6 +38,7 @@
 
 struct controller;
 struct view_pod;
+struct folded_text;
 
 /* One place in the gang. */
 struct member {
@@ -79,7 +80,6 @@ struct job_mark {
 
 /* A coordinator's verdict with memory of its own. */
 struct job_verdict {
-    bool is_set;
     struct coordinator_verdict v;
     char *role, *node, *tail;
 };
@@ -115,8 +115,14 @@ struct job {
     bool placed;   /* a place is reserved and not yet in the draft */
     bool no_place; /* the ledger found no node for a member */
 
-    cJSON *effective; /* a worker's pod as the API server would complete it */
     struct job_volumes *volumes; /* volumes.c; NULL: not looked up */
+    struct folded_text *template_text; /* the workers', as JSON */
+    struct folded_text *planned_text;  /* a worker's pod as the API server would complete it, as
+                                          JSON; NULL: not known yet */
+    cJSON *template_, *planned; /* the same, in a step that has asked for them: folded.c */
+    bool parsed;                /* on the list of those */
+    struct job *next_parsed;
+    int64_t gpus_per_pod;
     int64_t probed_generation;
     bool probing;
     int64_t probe_generation; /* the spec's that the dry run under way is about */
@@ -156,10 +162,10 @@ struct job {
     int64_t let_go_ms;
     int64_t settle_until_ms; /* after the end: the launchers may tell their last checkpoints until
                                 then */
-    struct job_verdict verdict;
+    struct job_verdict *verdict; /* owned; NULL: none to be judged */
 
     /* Checkpoints as the launchers last told them. */
-    struct trainingjob_checkpoint reports[RENDEZVOUS_CHECKPOINTS_MAX];
+    struct trainingjob_checkpoint *reports; /* at most RENDEZVOUS_CHECKPOINTS_MAX */
     unsigned reports_count;
     bool has_report;
     int64_t torn_step;     /* of the last report; TRAININGJOB_NONE: nothing newer is incomplete */
@@ -174,7 +180,9 @@ struct job {
     int64_t delete_again_ms;  /* it, or that of a pod, was refused: not before */
 
     int64_t wake_ms;
+    int64_t looked_ms; /* the last look at all of it */
     bool touched;
+    bool look; /* touched, and not only by news of one member */
     struct job *next_touched;
     UT_hash_handle hh; /* by uid */
 };
@@ -187,11 +195,19 @@ void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
 void job_free(struct job *job);
 /* The object is gone: its ranks are stopped, if any run, and then job_end() comes. */
 void job_gone(struct controller *c, struct job *job);
+/* What the launchers told of checkpoints is forgotten. */
+void job_forget_reports(struct job *job);
 /* Its launchers are told to exit, and everything is forgotten. */
 void job_end(struct job *job);
 
 /* Puts the job on the list of those that reconcile at the end of this step. */
 void job_touch(struct job *job);
+/* The same for news of one member among many (a pod that came, a launcher's word): what the
+ * coordinator says is carried out in this step, but all of a large gang may be looked at a little
+ * later, at once for what came until then. */
+void job_touch_for_member(struct job *job);
+/* When job_touch_for_member() leads to a look: now, or later. */
+int64_t job_look_at_ms(const struct job *job);
 
 /* Sizes the members by the spec and makes the coordinator, when the phase needs them; idempotent.
  */

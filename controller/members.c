@@ -214,7 +214,7 @@ static void asked_pod(struct controller *c, const struct apply_order *order,
         view_pod_answered(c, answer->object);
     m->missing = true; /* unless it is in the view now */
     job->members_stale = true;
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 /* Whether the pod that the attempt was started in is surely gone. Our list may be older than the

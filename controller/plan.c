@@ -41,7 +41,8 @@ static void take_place(struct job *job, const struct decision *d)
     const char *const *nodes = (const char *const *)d->nodes;
     if (job->ledger != JOB_LEDGER_WAITS || job->draft.phase != TRAININGJOB_PHASE_QUEUED)
         return;
-    if (ledger_job_holds(c->ledger, &job->tj, job->effective, nodes, d->d.nodes_count, c->now_ms,
+    (void)job_template(job);
+    if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, d->d.nodes_count, c->now_ms,
                          &err) < 0) {
         job_log(job, MLT_LOG_ERROR, "ledger refused its own place error=\"%s\"", err.text);
         return;

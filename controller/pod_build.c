@@ -60,20 +60,45 @@ int pod_build_binding(const struct trainingjob *tj, const cJSON *effective)
     return scheduler ? TRAININGJOB_BINDING_AFFINITY : TRAININGJOB_BINDING_NODE;
 }
 
+static void drop_all(cJSON *object, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        cJSON_DeleteItemFromObjectCaseSensitive(object, names[i]);
+}
+
+/* Of these only the kind counts: they go with their pod. */
+static void empty_sources(cJSON *volume)
+{
+    static const char *const kinds[] = {"projected", "secret", "configMap", "downwardAPI"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(kinds); i++)
+        if (json_member(volume, kinds[i]))
+            json_set(volume, kinds[i], cJSON_CreateObject());
+}
+
 cJSON *pod_build_planned(const cJSON *pod)
 {
     static const char *const lists[] = {"initContainers", "containers"};
-    static const char *const unread[] = {
-        "env",       "envFrom",       "command",        "args",
-        "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"};
-    cJSON *planned = cJSON_CreateObject(), *container;
+    static const char *const of_container[] = {
+        "env",       "envFrom",       "command",         "args",
+        "lifecycle", "livenessProbe", "readinessProbe",  "startupProbe",
+        "image",     "workingDir",    "imagePullPolicy", "securityContext",
+        "stdin",     "tty",           "stdinOnce",       "terminationMessagePath",
+        "terminationMessagePolicy"};
+    static const char *const of_spec[] = {
+        "dnsPolicy",        "dnsConfig",   "enableServiceLinks", "hostAliases",
+        "hostname",         "subdomain",   "imagePullSecrets",   "preemptionPolicy",
+        "schedulerName",    "priority",    "serviceAccountName", "serviceAccount",
+        "restartPolicy",    "setHostnameAsFQDN", "securityContext", "priorityClassName",
+        "automountServiceAccountToken", "terminationGracePeriodSeconds", "readinessGates"};
+    cJSON *planned = cJSON_CreateObject(), *item;
     json_set(planned, "spec", json_copy(json_member(pod, "spec")));
+    cJSON *spec = json_member(planned, "spec");
+    drop_all(spec, of_spec, MLT_ARRAY_LENGTH(of_spec));
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(lists); i++)
-        cJSON_ArrayForEach(container, json_member(json_member(planned, "spec"), lists[i]))
-        {
-            for (size_t k = 0; k < MLT_ARRAY_LENGTH(unread); k++)
-                cJSON_DeleteItemFromObjectCaseSensitive(container, unread[k]);
-        }
+        cJSON_ArrayForEach(item, json_member(spec, lists[i]))
+            drop_all(item, of_container, MLT_ARRAY_LENGTH(of_container));
+    cJSON_ArrayForEach(item, json_member(spec, "volumes"))
+        empty_sources(item);
     return planned;
 }
 

@@ -33,8 +33,7 @@ void probe_forget(struct job *job)
 /* The job may be planned with this pod. */
 static void accept(struct job *job, cJSON *planned)
 {
-    cJSON_Delete(job->effective);
-    job->effective = planned;
+    job_set_planned(job, planned);
     job->probed_generation = job->probe_generation;
     job->probe_again_ms = 0;
     job->probe_alone = false;
@@ -58,7 +57,7 @@ static void probed(struct controller *c, const struct apply_order *order,
         return;
     }
     accept(job, pod_build_planned(answer->object));
-    if (id && probe_share_told(&c->probe_share, id, job->effective, c->now_ms))
+    if (id && probe_share_told(&c->probe_share, id, job_planned(job), c->now_ms))
         wake_those_who_wait(c, id, false);
 }
 
@@ -74,12 +73,12 @@ static int64_t unused_creation(const struct job *job)
 }
 
 /* The pod as it would be if the job had the name and UID that all have here. */
-static char *text_of_pod(const struct job *job)
+static char *text_of_pod(struct job *job)
 {
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct trainingjob tj = job->tj; /* borrows everything else */
     struct pod_build build = admit_pod(job, 1);
+    struct trainingjob tj = *build.tj; /* borrows everything else */
     tj.metadata.name = "job";
     tj.metadata.uid = "0";
     build.tj = &tj;

@@ -42,12 +42,12 @@ static void record_failure(struct job *job, const struct coordinator_verdict *v,
 {
     struct trainingjob_status *s = &job->draft;
     int64_t step = suspect_last_step(job);
-    const struct member *culprit = member_find(job, job->verdict.role, v->slot);
+    const struct member *culprit = member_find(job, job->verdict->role, v->slot);
     struct trainingjob_failure f = {
         .time_ms = job->controller->wall_ms,
         .attempt = (int64_t)v->attempt,
         .rank = v->rank >= 0 ? v->rank : TRAININGJOB_NONE,
-        .node = job->verdict.node,
+        .node = job->verdict->node,
         .pod = culprit && *culprit->pod_name ? culprit->pod_name : NULL,
         .exit_code = v->signal || v->rank < 0 ? TRAININGJOB_NONE : exit_code_of(v),
         .signal = v->signal,
@@ -161,17 +161,17 @@ static void skip_unloadable(struct job *job)
 /* An event has room for more of the culprit's last words than a message of one line. */
 static void tell(struct job *job, bool warning, const char *reason)
 {
-    const char *words = job->verdict.v.words;
+    const char *words = job->verdict->v.words;
     size_t length = strlen(words);
     size_t room = length + 2 < EVENT_MESSAGE_MAX ? EVENT_MESSAGE_MAX - length - 2 : 0;
-    const char *tail = text_last_lines(job->verdict.tail, TAIL_LINES_MAX, room);
+    const char *tail = text_last_lines(job->verdict->tail, TAIL_LINES_MAX, room);
     event_record(job, warning, reason, "%s%s%s", words, *tail ? "\n" : "", tail);
 }
 
 /* Marks what must be replaced before the next attempt. */
 static void replace_pods(struct job *job, enum failure_where where)
 {
-    struct member *culprit = member_find(job, job->verdict.role, job->verdict.v.slot);
+    struct member *culprit = member_find(job, job->verdict->role, job->verdict->v.slot);
     bool others = HASH_COUNT(job->controller->view.nodes) > 1;
     if (where == FAILURE_NEW_PODS || where == FAILURE_NEW_NODES)
         for (uint32_t i = 0; i < job->members_count; i++)
@@ -212,7 +212,7 @@ static void go_on(struct job *job, const struct failure_decision *decision, cons
 {
     struct controller *c = job->controller;
     struct trainingjob_status *s = &job->draft;
-    const struct coordinator_verdict *v = &job->verdict.v;
+    const struct coordinator_verdict *v = &job->verdict->v;
     int64_t delay = 0;
     if (decision->counts)
         delay = restart_backoff_ms(s->recovery.in_place_failures, mlt_random_next(&c->random));
@@ -239,8 +239,8 @@ static void go_on(struct job *job, const struct failure_decision *decision, cons
 /* A rank that could not be started: the errno alone does not say what was to be started. */
 static void name_command(struct job *job)
 {
-    struct coordinator_verdict *v = &job->verdict.v;
-    const cJSON *trainer = trainingjob_trainer(job->tj.spec.workers.template_);
+    struct coordinator_verdict *v = &job->verdict->v;
+    const cJSON *trainer = trainingjob_trainer(job_template(job));
     size_t length = strlen(v->words);
     if (v->cause == RENDEZVOUS_CAUSE_EXEC_FAILED)
         (void)snprintf(v->words + length, sizeof v->words - length, " (%s)",
@@ -266,7 +266,7 @@ static bool is_judged(const struct job *job, const struct coordinator_verdict *v
 
 void restart_judge(struct job *job)
 {
-    struct coordinator_verdict *v = &job->verdict.v;
+    struct coordinator_verdict *v = &job->verdict->v;
     char message[FAILURE_MESSAGE_ROOM];
     name_command(job);
     v->diverged |= is_judged(job, v);

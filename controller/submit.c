@@ -34,7 +34,7 @@ void submit_accept(struct job *job)
                                         "Submitted", "waits for a place", c->wall_ms);
         job_lazy(job, JOB_QUEUED_WRITE_MS);
     }
-    const char *reserved = pod_build_reserved(job->tj.spec.workers.template_);
+    const char *reserved = pod_build_reserved(job_template(job));
     if (reserved)
         event_record(job, true, "ReservedVariable",
                      "the template sets %s, which mltrain sets itself: its value is not used",
@@ -68,7 +68,7 @@ static void note_durable(struct job *job)
         TRAININGJOB_CONDITION_CHECKPOINT_NOT_DURABLE;
     const char *path = job->tj.spec.checkpoint.path;
     char words[DURABLE_WORDS_MAX];
-    if (path && !durable_path(job->effective, path, words)) {
+    if (path && !durable_path(job_planned(job), path, words)) {
         if (trainingjob_set_condition(&job->draft, type, true, "GoesWithPod", words,
                                       job->controller->wall_ms))
             event_record(job, true, "CheckpointNotDurable", "%s", words);
@@ -86,7 +86,8 @@ void submit_enqueue(struct job *job)
     fill_status(job);
     note_durable(job);
     volumes_tell_ledger(job);
-    if (ledger_job_waits(c->ledger, &job->tj, job->effective, c->now_ms, &err) < 0) {
+    (void)job_template(job);
+    if (ledger_job_waits(c->ledger, &job->tj, job_planned(job), c->now_ms, &err) < 0) {
         submit_show_refusal(job, "CannotPlan", err.text);
         return;
     }

@@ -10,7 +10,7 @@
 
 int64_t suspect_last_step(const struct job *job)
 {
-    return job->step_attempt == job->verdict.v.attempt ? job->draft.progress.step
+    return job->step_attempt == job->verdict->v.attempt ? job->draft.progress.step
                                                        : TRAININGJOB_NONE;
 }
 
@@ -20,7 +20,7 @@ static bool can_move(const struct job *job)
 {
     const struct controller *c = job->controller;
     for (const struct view_node *n = c->view.nodes; n; n = n->hh.next)
-        if (strcmp(n->name, job->verdict.node) != 0 && n->ready &&
+        if (strcmp(n->name, job->verdict->node) != 0 && n->ready &&
             !trainingjob_avoids(&job->draft, n->name, c->wall_ms))
             return true;
     return false;
@@ -32,11 +32,11 @@ static enum poison_verdict judge(struct job *job, const struct failure_decision 
     int64_t from = s->recovery.resume_step;
     struct poison_failure failure = {
         .charged = decision->charged,
-        .out_of_memory = job->verdict.v.cause == RENDEZVOUS_CAUSE_OUT_OF_MEMORY,
+        .out_of_memory = job->verdict->v.cause == RENDEZVOUS_CAUSE_OUT_OF_MEMORY,
         .step = suspect_last_step(job),
         .resume_step = from,
         .newest_checkpoint = s->checkpoint.step,
-        .node = job->verdict.node,
+        .node = job->verdict->node,
         .can_move = !decision->stays && can_move(job),
         /* For a job that fails anyway there is nothing to go back to. */
         .has_older =
@@ -51,8 +51,8 @@ static void move(struct job *job, struct failure_decision *decision)
     event_record(job, true, "NodeSuspected",
                  "%d attempts from the checkpoint of step %" PRId64
                  " failed after their first step, each time on node %s: %s %u moves",
-                 POISON_STRIKES, job->draft.recovery.resume_step, job->verdict.node,
-                 job->verdict.role, job->verdict.v.slot);
+                 POISON_STRIKES, job->draft.recovery.resume_step, job->verdict->node,
+                 job->verdict->role, job->verdict->v.slot);
 }
 
 static void go_back(struct job *job)

@@ -71,7 +71,7 @@ static void tell_job(struct controller *c, const char *job_uid)
     if (!job)
         return;
     job->members_stale = true;
-    job_touch(job);
+    job_touch_for_member(job);
 }
 
 static void job_set_add(struct view *v, struct view_pod *p)

@@ -304,11 +304,11 @@ static void add_claim(struct job *job, struct job_volumes *v, const char *name)
 
 static void look_up(struct job *job)
 {
-    const cJSON *template_ = job->effective ? job->effective : job->tj.spec.workers.template_;
+    const cJSON *template_ = job->planned_text ? job_planned(job) : job_template(job);
     const cJSON *volumes = json_find(template_, "spec.volumes"), *volume;
     struct job_volumes *v = mlt_calloc(1, sizeof *v);
     v->generation = job->tj.metadata.generation;
-    v->effective = job->effective != NULL;
+    v->effective = job->planned_text != NULL;
     v->since_ms = job->controller->now_ms;
     v->placed = job->draft.phase != TRAININGJOB_PHASE_QUEUED;
     v->claims = mlt_calloc(json_size(volumes, "") + 1, sizeof(struct volume_claim *));
@@ -338,7 +338,7 @@ static bool is_wanted(const struct job *job)
         job->draft.phase == TRAININGJOB_PHASE_NONE)
         return false;
     return job->draft.phase != TRAININGJOB_PHASE_QUEUED ||
-           (job->effective && job->probed_generation == job->tj.metadata.generation);
+           (job->planned_text && job->probed_generation == job->tj.metadata.generation);
 }
 
 void volumes_refresh(struct job *job)
@@ -347,7 +347,7 @@ void volumes_refresh(struct job *job)
     if (!is_wanted(job))
         volumes_forget(job);
     else if (!v || v->generation != job->tj.metadata.generation ||
-             v->effective != (job->effective != NULL))
+             v->effective != (job->planned_text != NULL))
         look_up(job);
     else if (v->placed != (job->draft.phase != TRAININGJOB_PHASE_QUEUED))
         hurry(job);

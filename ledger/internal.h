@@ -152,9 +152,10 @@ struct ledger_job {
     struct ledger_request request; /* when not absent */
     struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
     cJSON *volumes; /* of its workers: an array of nodeSelectorTerms; NULL: none */
-    struct ledger_avoided avoided[GANG_AVOID_MAX];
-    uint32_t avoided_count, avoided_sent; /* the first `sent` are known to the gang */
-    struct ledger_pod **pods;             /* that are said to be its */
+    struct ledger_avoided *avoided; /* at most GANG_AVOID_MAX */
+    uint32_t avoided_count, avoided_capacity;
+    uint32_t avoided_sent; /* so many are known to the gang */
+    struct ledger_pod **pods; /* that are said to be its */
     uint32_t pods_count, pods_capacity;
     bool went; /* since the gang was told of it, be it back or not */
     bool dirty;

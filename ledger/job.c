@@ -73,6 +73,7 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
 void ledger_job_release(struct ledger *l, struct ledger_job *job)
 {
     become_absent(l, job);
+    free(job->avoided);
     free(job->pods);
     free(job->uid);
     free(job->label);
@@ -251,6 +252,7 @@ void ledger_job_avoids(struct ledger *l, const char *uid, const char *node_name,
             return;
         }
     make_room(job, now_ms);
+    MLT_GROW(job->avoided, job->avoided_count, job->avoided_capacity);
     job->avoided[job->avoided_count++] =
         (struct ledger_avoided){.node = node, .until_ms = until_ms};
     job->avoided_sent = 0; /* all are told again: the same again changes nothing */

@@ -32,6 +32,23 @@ bool seat_set_string(struct coordinator *c, char **to, const char *text)
     return true;
 }
 
+void seat_forget_evidence(struct seat *s)
+{
+    if (!s->evidence)
+        return;
+    rendezvous_message_release(s->evidence);
+    free(s->evidence);
+    s->evidence = NULL;
+}
+
+void reason_set(struct coordinator *c, char **to, const char *text)
+{
+    char *copy = strndup(text, RENDEZVOUS_REASON_MAX - 1);
+    c->failed |= !copy;
+    free(*to);
+    *to = copy;
+}
+
 static int compare_seats(const void *a, const void *b)
 {
     const struct seat *x = a, *y = b;
@@ -166,17 +183,21 @@ void coordinator_free(struct coordinator *c)
         free(s->node);
         free(s->address);
         free(s->failure);
-        rendezvous_message_release(&s->evidence);
+        seat_forget_evidence(s);
     }
-    for (size_t i = 0; i < c->outputs_count; i++)
-        output_release(&c->outputs[(c->outputs_first + i) % c->outputs_capacity]);
-    output_release(&c->given);
+    while (c->outputs) {
+        struct output *next = c->outputs->next;
+        output_free(c->outputs);
+        c->outputs = next;
+    }
+    output_free(c->given);
     rendezvous_message_release(&c->welcome);
-    free(c->outputs);
     free(c->seats);
     free(c->channels);
     free(c->start_address);
     free(c->start_path);
+    free(c->order_reason);
+    free(c->exit_reason);
     free(c->job);
     free(c);
 }

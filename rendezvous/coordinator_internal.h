@@ -65,7 +65,7 @@ struct seat {
     uint32_t asking, caught;
     /* Its answer to the EXAMINE under way. */
     bool examined;
-    struct rendezvous_message evidence; /* owned; type 0: none */
+    struct rendezvous_message *evidence; /* owned; NULL: none */
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
     uint32_t before, after;
@@ -107,6 +107,7 @@ struct output {
     struct coordinator_output out;
     char *bytes, *words;            /* owned, NULL for none */
     struct rendezvous_message held; /* owned: what out.checkpoints points into */
+    struct output *next;
 };
 
 struct channel_slot {
@@ -155,13 +156,13 @@ struct coordinator {
     bool incomplete;   /* a member never got the START of the attempt that was to be adopted */
     bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
-    char order_reason[RENDEZVOUS_REASON_MAX];
+    char *order_reason;                    /* owned, NULL for "" */
     enum failure_class worst; /* class of the best explanation so far */
     int64_t first_until_ms;   /* the first failure of this class was not later */
 
     bool exiting;
     int32_t exit_code;
-    char exit_reason[RENDEZVOUS_REASON_MAX];
+    char *exit_reason; /* owned, NULL for "" */
 
     struct {
         bool active;     /* STOPPING, and the ranks still have time to save */
@@ -187,9 +188,8 @@ struct coordinator {
     uint32_t progress_seat;
 
     uint64_t refusals;
-    struct output *outputs; /* a ring */
-    size_t outputs_first, outputs_count, outputs_capacity;
-    struct output given; /* what the last _next gave out */
+    struct output *outputs, *outputs_last; /* owned: a queue */
+    struct output *given;                  /* owned: what the last _next gave out; NULL: nothing */
 };
 
 /* coordinator.c */
@@ -199,7 +199,10 @@ static inline uint32_t seat_index(const struct coordinator *c, const struct seat
 {
     return (uint32_t)(s - c->seats);
 }
+void seat_forget_evidence(struct seat *s);
 bool seat_set_string(struct coordinator *c, char **to, const char *text);
+/* The beginning of words for people, as much as a message takes. */
+void reason_set(struct coordinator *c, char **to, const char *text);
 static inline const char *text_of(const char *text)
 {
     return text ? text : "";
@@ -212,7 +215,7 @@ void output_member(struct coordinator *c, enum coordinator_output_kind kind, con
 void output_words(struct coordinator *c, enum coordinator_output_kind kind, uint64_t channel,
                   const char *format, ...) MLT_PRINTF(4, 5);
 void output_send(struct coordinator *c, uint64_t channel, const struct rendezvous_message *message);
-void output_release(struct output *o);
+void output_free(struct output *o); /* NULL is fine */
 
 /* coordinator_channel.c */
 struct seat *channel_seat(const struct coordinator *c, uint64_t channel);

@@ -7,37 +7,30 @@
 
 #define FRAME_MAX (RENDEZVOUS_HEADER_SIZE + RENDEZVOUS_PAYLOAD_MAX)
 
-void output_release(struct output *o)
+void output_free(struct output *o)
 {
+    if (!o)
+        return;
     free(o->bytes);
     free(o->words);
     rendezvous_message_release(&o->held);
-    *o = (struct output){0};
-}
-
-static bool grow(struct coordinator *c)
-{
-    size_t capacity = c->outputs_capacity ? c->outputs_capacity * 2 : 64;
-    struct output *outputs = calloc(capacity, sizeof *outputs);
-    if (!outputs)
-        return false;
-    for (size_t i = 0; i < c->outputs_count; i++)
-        outputs[i] = c->outputs[(c->outputs_first + i) % c->outputs_capacity];
-    free(c->outputs);
-    c->outputs = outputs;
-    c->outputs_first = 0;
-    c->outputs_capacity = capacity;
-    return true;
+    free(o);
 }
 
 struct output *output_add(struct coordinator *c, enum coordinator_output_kind kind)
 {
-    if (c->outputs_count == c->outputs_capacity && !grow(c)) {
+    struct output *o = calloc(1, sizeof *o);
+    if (!o) {
         c->failed = true;
         return NULL;
     }
-    struct output *o = &c->outputs[(c->outputs_first + c->outputs_count++) % c->outputs_capacity];
-    *o = (struct output){.out = {.kind = kind, .attempt = c->attempt}};
+    o->out.kind = kind;
+    o->out.attempt = c->attempt;
+    if (c->outputs)
+        c->outputs_last->next = o;
+    else
+        c->outputs = o;
+    c->outputs_last = o;
     return o;
 }
 
@@ -93,22 +86,21 @@ void output_send(struct coordinator *c, uint64_t channel, const struct rendezvou
 
 bool coordinator_has_output(const struct coordinator *c)
 {
-    return c->outputs_count > 0;
+    return c->outputs != NULL;
 }
 
 bool coordinator_next(struct coordinator *c, struct coordinator_output *ret)
 {
-    output_release(&c->given);
-    if (c->outputs_count == 0)
+    output_free(c->given);
+    c->given = c->outputs;
+    if (!c->given)
         return false;
-    c->given = c->outputs[c->outputs_first];
-    c->outputs_first = (c->outputs_first + 1) % c->outputs_capacity;
-    c->outputs_count--;
-    struct coordinator_output *out = &c->given.out;
-    out->words = text_of(c->given.words);
+    c->outputs = c->given->next;
+    struct coordinator_output *out = &c->given->out;
+    out->words = text_of(c->given->words);
     out->role = text_of(out->role);
     out->reason = text_of(out->reason);
-    out->bytes = text_of(c->given.bytes);
+    out->bytes = text_of(c->given->bytes);
     out->verdict.role = text_of(out->verdict.role);
     out->verdict.node = text_of(out->verdict.node);
     out->verdict.tail = text_of(out->verdict.tail);

@@ -74,7 +74,7 @@ void save_send(struct coordinator *c, const struct seat *s)
     m.checkpoint_now.confirmed = c->save.confirmed && s->agreed_step == c->save.step;
     m.checkpoint_now.deadline_ms = left_ms(c);
     m.checkpoint_now.signal = c->stop_signal;
-    m.checkpoint_now.reason = c->order_reason;
+    m.checkpoint_now.reason = text_of(c->order_reason);
     output_send(c, s->channel, &m);
 }
 

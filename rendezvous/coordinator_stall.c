@@ -26,7 +26,7 @@ void stall_forget(struct coordinator *c)
     c->examining = false;
     for (uint32_t i = 0; i < c->seats_count; i++) {
         c->seats[i].examined = false;
-        rendezvous_message_release(&c->seats[i].evidence);
+        seat_forget_evidence(&c->seats[i]);
     }
 }
 
@@ -89,8 +89,8 @@ static struct suspects gather(const struct coordinator *c)
     struct suspects all = {.list = calloc(c->alive_ranks + 1u, sizeof *all.list)};
     for (uint32_t i = 0; all.list && i < c->seats_count; i++) {
         const struct seat *s = &c->seats[i];
-        const struct rendezvous_evidence_report *r = &s->evidence.evidence;
-        for (uint32_t k = 0; s->evidence.type && k < r->ranks_count; k++)
+        const struct rendezvous_evidence_report *r = s->evidence ? &s->evidence->evidence : NULL;
+        for (uint32_t k = 0; r && k < r->ranks_count; k++)
             if (r->ranks[k].local_rank < s->nproc && all.count < c->alive_ranks)
                 all.list[all.count++] = (struct suspect){.e = &r->ranks[k], .seat = i};
     }
@@ -307,9 +307,13 @@ void stall_take_evidence(struct coordinator *c, struct seat *s, struct rendezvou
 {
     if (!c->examining)
         return;
-    rendezvous_message_release(&s->evidence);
-    s->evidence = *m;
-    *m = (struct rendezvous_message){0};
+    seat_forget_evidence(s);
+    s->evidence = malloc(sizeof *s->evidence);
+    c->failed |= !s->evidence;
+    if (s->evidence) {
+        *s->evidence = *m;
+        *m = (struct rendezvous_message){0};
+    }
     s->examined = true;
     stall_check(c);
 }

@@ -41,7 +41,7 @@ void seat_send_stop(struct coordinator *c, const struct seat *s, uint64_t attemp
         return;
     }
     struct rendezvous_message m = {.type = RENDEZVOUS_STOP, .attempt = attempt};
-    m.stop.reason = ours ? c->order_reason : "an attempt that is no longer the job's";
+    m.stop.reason = ours ? text_of(c->order_reason) : "an attempt that is no longer the job's";
     m.stop.grace_ms = ours ? c->order_grace_ms : 0;
     m.stop.signal = ours ? c->order_signal : 0;
     /* The kubelet has told these ranks to save; that one of them had nothing to save and has ended
@@ -64,7 +64,7 @@ void gang_set_order(struct coordinator *c, uint32_t grace_ms, uint32_t signal, c
 {
     c->order_grace_ms = grace_ms;
     c->order_signal = signal;
-    (void)snprintf(c->order_reason, sizeof c->order_reason, "%s", reason);
+    reason_set(c, &c->order_reason, reason);
 }
 
 void gang_stop(struct coordinator *c, uint32_t grace_ms, uint32_t signal, const char *reason)
@@ -385,7 +385,7 @@ static void give_verdict(struct coordinator *c)
         .infrastructure = failed && f->infrastructure,
         .rank = failed ? f->rank : -1,
     };
-    (void)snprintf(v->words, sizeof v->words, "%s", failed ? f->words : c->order_reason);
+    (void)snprintf(v->words, sizeof v->words, "%s", failed ? f->words : text_of(c->order_reason));
     if (!failed)
         return;
     v->role = s->role;
@@ -435,7 +435,7 @@ void seat_send_exit(struct coordinator *c, const struct seat *s)
 {
     struct rendezvous_message m = {.type = RENDEZVOUS_EXIT, .attempt = c->attempt};
     m.exit.code = c->exit_code;
-    m.exit.reason = c->exit_reason;
+    m.exit.reason = text_of(c->exit_reason);
     output_send(c, s->channel, &m);
 }
 
@@ -445,7 +445,7 @@ void coordinator_exit(struct coordinator *c, int32_t code, const char *reason)
         return;
     c->exiting = true;
     c->exit_code = code < 0 || code > 255 ? 255 : code;
-    (void)snprintf(c->exit_reason, sizeof c->exit_reason, "%s", reason);
+    reason_set(c, &c->exit_reason, reason);
     bool stopping = c->phase == PHASE_STOPPING || c->phase == PHASE_COMPLETED;
     for (uint32_t i = 0; i < c->seats_count; i++)
         if (!stopping || c->seats[i].state != SEAT_RUNNING)

@@ -58,8 +58,8 @@ const char *trainingjob_queue(const struct trainingjob *job)
 
 bool trainingjob_finished(const struct trainingjob *job)
 {
-    return job->status.phase == TRAININGJOB_PHASE_SUCCEEDED ||
-           job->status.phase == TRAININGJOB_PHASE_FAILED;
+    return job->status && (job->status->phase == TRAININGJOB_PHASE_SUCCEEDED ||
+                           job->status->phase == TRAININGJOB_PHASE_FAILED);
 }
 
 const char *trainingjob_cancel(const struct trainingjob *job)

@@ -19,6 +19,11 @@ int trainingjob_check_name(const cJSON *object, const char *kind, size_t max,
                            struct mlt_error *err);
 
 /* A pod template: what we refuse in it. `where` is its path. */
+struct trainingjob_condition;
+/* Writes the words of a condition anew, each cut at its maximum; `message` NULL: "". */
+void trainingjob_condition_write(struct trainingjob_condition *c, const char *type,
+                                 const char *reason, const char *message);
+
 int trainingjob_check_template(const cJSON *template_, const char *where, struct mlt_error *err);
 
 #endif

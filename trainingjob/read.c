@@ -1,7 +1,9 @@
 /* Reads a TrainingJob object into C data, with defaults for what is absent. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock_text.h"
 #include "trainingjob/object.h"
@@ -71,7 +73,7 @@ static void read_metadata(const cJSON *object, struct trainingjob_metadata *ret)
     };
 }
 
-int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
+int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
 {
     int rc = trainingjob_check_kind(object, TRAININGJOB_KIND, err);
     if (rc < 0)
@@ -91,9 +93,64 @@ int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct ml
         return rc;
     }
     read_metadata(job.object, &job.metadata);
-    trainingjob_status_read(json_member(object, "status"), &job.status);
     *ret_job = job;
     return 0;
+}
+
+int trainingjob_read(const cJSON *object, struct trainingjob *ret_job, struct mlt_error *err)
+{
+    int rc = trainingjob_read_spec(object, ret_job, err);
+    if (rc < 0)
+        return rc;
+    ret_job->status = mlt_calloc(1, sizeof *ret_job->status);
+    trainingjob_status_read(json_member(object, "status"), ret_job->status);
+    return 0;
+}
+
+static void drop(cJSON *object, const char *name)
+{
+    cJSON_Delete(cJSON_DetachItemFromObjectCaseSensitive(object, name));
+}
+
+/* Numbers and truth values, which have been read, and what holds nothing else. */
+static void drop_scalars(cJSON *tree)
+{
+    cJSON *next;
+    for (cJSON *item = tree ? tree->child : NULL; item; item = next) {
+        next = item->next;
+        drop_scalars(item);
+        if (!item->child && !cJSON_IsString(item))
+            cJSON_Delete(cJSON_DetachItemViaPointer(tree, item));
+    }
+}
+
+static void drop_annotations(cJSON *metadata)
+{
+    static const char ours[] = "mltrain.io/";
+    cJSON *annotations = json_member(metadata, "annotations"), *next;
+    for (cJSON *item = annotations ? annotations->child : NULL; item; item = next) {
+        next = item->next;
+        if (strncmp(item->string, ours, strlen(ours)) != 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(annotations, item));
+    }
+}
+
+char *trainingjob_slim(struct trainingjob *job)
+{
+    cJSON *spec = json_member(job->object, "spec"), *metadata = json_member(job->object, "metadata");
+    cleanup_json cJSON *template_ =
+        cJSON_DetachItemFromObjectCaseSensitive(json_member(spec, "workers"), "template");
+    job->spec.workers.template_ = NULL;
+    job->metadata.resource_version = "";
+    drop_annotations(metadata);
+    drop(metadata, "resourceVersion");
+    drop(metadata, "creationTimestamp");
+    drop(metadata, "generation");
+    drop(job->object, "apiVersion");
+    drop(job->object, "kind");
+    if (job->spec.roles_count == 0) /* else their templates have numbers that nobody has read */
+        drop_scalars(spec);
+    return template_ ? json_print(template_) : NULL;
 }
 
 void trainingjob_release(struct trainingjob *job)
@@ -101,7 +158,9 @@ void trainingjob_release(struct trainingjob *job)
     if (!job->object)
         return;
     fields_release(&trainingjob_spec_fields, &job->spec);
-    trainingjob_status_release(&job->status);
+    if (job->status)
+        trainingjob_status_release(job->status);
+    free(job->status);
     cJSON_Delete(job->object);
     *job = (struct trainingjob){0};
 }

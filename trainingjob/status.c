@@ -1,4 +1,5 @@
 /* The status of a TrainingJob: memory, and the changes that a controller makes. */
+#include "trainingjob/object.h"
 #include "trainingjob/status.h"
 
 #include <stdio.h>
@@ -34,7 +35,7 @@ static void failure_release(struct trainingjob_failure *failure)
 void trainingjob_status_release(struct trainingjob_status *status)
 {
     for (size_t i = 0; i < status->conditions_count; i++)
-        free(status->conditions[i].message);
+        free(status->conditions[i].text);
     for (size_t i = 0; i < status->failures_count; i++)
         failure_release(&status->failures[i]);
     for (size_t i = 0; i < status->recovery.avoid_count; i++)
@@ -53,6 +54,14 @@ void trainingjob_status_release(struct trainingjob_status *status)
     free(status->selector);
     free(status->launcher_image);
     trainingjob_status_init(status);
+}
+
+static void condition_copy(const struct trainingjob_condition *from,
+                           struct trainingjob_condition *to)
+{
+    *to = *from;
+    to->text = NULL;
+    trainingjob_condition_write(to, from->type, from->reason, from->message);
 }
 
 static void failure_copy(const struct trainingjob_failure *from, struct trainingjob_failure *to)
@@ -75,7 +84,7 @@ void trainingjob_status_copy(const struct trainingjob_status *from,
     struct trainingjob_recovery *r = &to.recovery;
     to.conditions = copy_array(from->conditions, from->conditions_count, sizeof *to.conditions);
     for (size_t i = 0; i < to.conditions_count; i++)
-        to.conditions[i].message = mlt_strdup(from->conditions[i].message);
+        condition_copy(&from->conditions[i], &to.conditions[i]);
     to.failures = copy_array(from->failures, from->failures_count, sizeof *to.failures);
     for (size_t i = 0; i < to.failures_count; i++)
         failure_copy(&from->failures[i], &to.failures[i]);
@@ -111,6 +120,30 @@ void trainingjob_set_text(char **field, const char *text, size_t max)
 
 /* ---- conditions ---- */
 
+static size_t add_part(char *text, size_t at, const char *part, const char **ret)
+{
+    size_t size = strlen(part) + 1;
+    memcpy(text + at, part, size);
+    *ret = text + at;
+    return at + size;
+}
+
+void trainingjob_condition_write(struct trainingjob_condition *c, const char *type,
+                                 const char *reason, const char *message)
+{
+    char type_word[TRAININGJOB_WORD_MAX], reason_word[TRAININGJOB_WORD_MAX];
+    cleanup_free char *cut = NULL;
+    (void)snprintf(type_word, sizeof type_word, "%s", type);
+    (void)snprintf(reason_word, sizeof reason_word, "%s", reason);
+    trainingjob_set_text(&cut, message ? message : "", TRAININGJOB_MESSAGE_MAX);
+    char *text = mlt_calloc(1, strlen(type_word) + strlen(reason_word) + strlen(cut) + 3);
+    size_t at = add_part(text, 0, type_word, &c->type);
+    at = add_part(text, at, reason_word, &c->reason);
+    (void)add_part(text, at, cut, &c->message);
+    free(c->text);
+    c->text = text;
+}
+
 static struct trainingjob_condition *find_condition(const struct trainingjob_status *status,
                                                     enum trainingjob_condition_type type)
 {
@@ -141,15 +174,15 @@ static struct trainingjob_condition *add_condition(struct trainingjob_status *st
     size_t count = status->conditions_count;
     if (count >= TRAININGJOB_CONDITIONS_MAX) {
         /* Foreign ones filled the list: ours matter more than the oldest of them. */
-        free(status->conditions[0].message);
+        free(status->conditions[0].text);
         memmove(status->conditions, status->conditions + 1,
                 (count - 1) * sizeof *status->conditions);
         count--;
     }
     status->conditions = mlt_realloc(status->conditions, count + 1, sizeof *status->conditions);
     status->conditions[count] = (struct trainingjob_condition){0};
-    (void)snprintf(status->conditions[count].type, TRAININGJOB_WORD_MAX, "%s",
-                   trainingjob_condition_name(type));
+    trainingjob_condition_write(&status->conditions[count], trainingjob_condition_name(type), "",
+                                "");
     status->conditions_count = count + 1;
     return &status->conditions[count];
 }
@@ -164,14 +197,13 @@ bool trainingjob_set_condition(struct trainingjob_status *status,
         c = add_condition(status, type);
     bool turned = strcmp(c->status, value) != 0;
     bool changed = turned || strcmp(c->reason, reason) != 0 ||
-                   strcmp(c->message ? c->message : "", message ? message : "") != 0;
+                   strcmp(c->message, message ? message : "") != 0;
     if (!changed)
         return false;
     if (turned)
         c->last_transition_ms = now_ms;
     (void)snprintf(c->status, sizeof c->status, "%s", value);
-    (void)snprintf(c->reason, sizeof c->reason, "%s", reason);
-    trainingjob_set_text(&c->message, message, TRAININGJOB_MESSAGE_MAX);
+    trainingjob_condition_write(c, trainingjob_condition_name(type), reason, message);
     c->observed_generation = status->observed_generation;
     return true;
 }

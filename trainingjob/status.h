@@ -70,10 +70,9 @@ const char *trainingjob_condition_name(enum trainingjob_condition_type type);
 
 /* metav1.Condition. */
 struct trainingjob_condition {
-    char type[TRAININGJOB_WORD_MAX];
-    char status[8]; /* True, False, Unknown */
-    char reason[TRAININGJOB_WORD_MAX];
-    char *message; /* NULL: "" */
+    const char *type, *reason, *message; /* never NULL; in `text` */
+    char *text;                          /* owned: a job has several conditions, twice */
+    char status[8];                      /* True, False, Unknown */
     int64_t last_transition_ms;
     int64_t observed_generation;
 };

@@ -36,7 +36,7 @@ static void write_conditions(const struct trainingjob_status *s, cJSON *to)
         json_set_string(item, "type", c->type);
         json_set_string(item, "status", c->status);
         json_set_string(item, "reason", c->reason);
-        json_set_string(item, "message", c->message ? c->message : "");
+        json_set_string(item, "message", c->message);
         char time[MLT_TIME_TEXT_MAX];
         mlt_time_format(c->last_transition_ms, time); /* required by metav1.Condition */
         json_set_string(item, "lastTransitionTime", time);

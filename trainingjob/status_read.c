@@ -11,6 +11,11 @@
 #include "trainingjob/status.h"
 #include "trainingjob/trainingjob.h"
 
+static void *new_array(size_t count, size_t size)
+{
+    return count ? mlt_calloc(count, size) : NULL;
+}
+
 static void read_word(const cJSON *from, const char *path, char *word, size_t size)
 {
     (void)snprintf(word, size, "%s", json_string(from, path, ""));
@@ -55,13 +60,13 @@ static void read_conditions(const cJSON *from, struct trainingjob_status *s)
 {
     const cJSON *item;
     size_t count = items_of(from, "conditions", TRAININGJOB_CONDITIONS_MAX, &item);
-    s->conditions = mlt_calloc(count + 1, sizeof *s->conditions);
+    s->conditions = new_array(count, sizeof *s->conditions);
     for (; item; item = item->next) {
         struct trainingjob_condition *c = &s->conditions[s->conditions_count++];
-        read_word(item, "type", c->type, sizeof c->type);
         read_word(item, "status", c->status, sizeof c->status);
-        read_word(item, "reason", c->reason, sizeof c->reason);
-        read_text(item, "message", &c->message, TRAININGJOB_MESSAGE_MAX);
+        trainingjob_condition_write(c, json_string(item, "type", ""),
+                                    json_string(item, "reason", ""),
+                                    json_string(item, "message", ""));
         c->last_transition_ms = trainingjob_time(item, "lastTransitionTime");
         c->observed_generation = json_integer(item, "observedGeneration", 0);
     }
@@ -71,7 +76,7 @@ static void read_failures(const cJSON *from, struct trainingjob_status *s)
 {
     const cJSON *item;
     size_t count = items_of(from, "failures", TRAININGJOB_FAILURES_MAX, &item);
-    s->failures = mlt_calloc(count + 1, sizeof *s->failures);
+    s->failures = new_array(count, sizeof *s->failures);
     for (; item; item = item->next) {
         struct trainingjob_failure *f = &s->failures[s->failures_count++];
         f->time_ms = trainingjob_time(item, "time");
@@ -106,7 +111,7 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
 {
     const cJSON *item;
     size_t count = items_of(from, "avoidNodes", TRAININGJOB_AVOID_MAX, &item);
-    r->avoid = mlt_calloc(count + 1, sizeof *r->avoid);
+    r->avoid = new_array(count, sizeof *r->avoid);
     for (; item; item = item->next) {
         if (!json_string(item, "node", NULL))
             continue;
@@ -116,7 +121,7 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
         a->faults = read_count(item, "faults");
     }
     count = items_of(from, "skippedCheckpoints", TRAININGJOB_SKIPPED_MAX, &item);
-    r->skipped = mlt_calloc(count + 1, sizeof *r->skipped);
+    r->skipped = new_array(count, sizeof *r->skipped);
     for (; item; item = item->next) {
         if (json_is_integer(item, &r->skipped[r->skipped_count]))
             r->skipped_count++;

@@ -222,7 +222,7 @@ struct trainingjob {
     cJSON *object; /* owned copy of the object without status and managedFields */
     struct trainingjob_metadata metadata;
     struct trainingjob_spec spec;
-    struct trainingjob_status status;
+    struct trainingjob_status *status; /* owned; NULL: trainingjob_read_spec() */
 };
 
 /* Reads an object (as the API server sends it) into *ret_job, with defaults for what is absent.
@@ -231,6 +231,15 @@ struct trainingjob {
  * caller releases *ret_job. */
 int trainingjob_read(const cJSON *object, struct trainingjob *ret_job,
                      struct mlt_error *err) MLT_MUST_USE;
+/* The same without the status, which stays NULL, for a reader who reads that by itself. */
+int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job,
+                          struct mlt_error *err) MLT_MUST_USE;
+/* For who keeps thousands of jobs. Takes the workers' template out of the job (spec.workers.template_
+ * is NULL then) and returns it as compact JSON, which the caller frees: a tenth of the tree's size.
+ * Of `object` only what is still pointed to stays: strings of the spec, names, labels, and of the
+ * annotations mltrain's own (kubectl keeps a second copy of the manifest in another). The
+ * resource_version is "" then. */
+char *trainingjob_slim(struct trainingjob *job);
 void trainingjob_release(struct trainingjob *job); /* twice is fine */
 
 #define cleanup_trainingjob __attribute__((cleanup(trainingjob_release)))
@@ -269,7 +278,7 @@ int64_t trainingjob_gpus_per_pod(const struct trainingjob *job);
 /* spec.queue, else the label kueue.x-k8s.io/queue-name, else "default". */
 const char *trainingjob_queue(const struct trainingjob *job);
 
-bool trainingjob_finished(const struct trainingjob *job); /* Succeeded or Failed */
+bool trainingjob_finished(const struct trainingjob *job); /* Succeeded or Failed, by its status */
 
 /* NULL, TRAININGJOB_CANCEL_GRACEFUL or TRAININGJOB_CANCEL_NOW (also for an unknown value of the
  * annotation: somebody wanted it stopped, so gracefully then). */

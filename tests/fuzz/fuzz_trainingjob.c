@@ -31,7 +31,7 @@ static void try_job(const cJSON *object)
     (void)trainingjob_match_rule(&job.spec, 1, 0);
     if (trainingjob_world_size(&job) < 1 || trainingjob_gpus(&job) < 0)
         abort();
-    cleanup_json cJSON *status = trainingjob_status_json(&job.status);
+    cleanup_json cJSON *status = trainingjob_status_json(job.status);
     struct trainingjob_status back;
     trainingjob_status_read(status, &back);
     cleanup_json cJSON *again = trainingjob_status_json(&back);

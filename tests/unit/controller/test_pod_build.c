@@ -279,13 +279,17 @@ static void test_of_a_completed_pod_only_what_planning_reads_is_kept(void **stat
         "\"resources\":"
         "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\",\"command\":[\"c\"]"
         ","
-        "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"ports\":[{\"hostPort\":1}],"
-        "\"volumeMounts\":[{\"name\":\"v\"}]}]}}";
+        "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"image\":\"i\",\"ports\":[{\"hostPort\":1}],"
+        "\"volumeMounts\":[{\"name\":\"v\"}]}],\"hostname\":\"a-worker-0\",\"volumes\":["
+        "{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}},{\"name\":\"c\","
+        "\"persistentVolumeClaim\":{\"claimName\":\"d\"}}]}}";
     static const char kept[] =
         "{\"spec\":{\"tolerations\":[{\"key\":\"k\"}],\"overhead\":{\"cpu\":\"1\"},"
         "\"initContainers\":[{\"name\":\"i\",\"restartPolicy\":\"Always\",\"resources\":"
         "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\","
-        "\"ports\":[{\"hostPort\":1}],\"volumeMounts\":[{\"name\":\"v\"}]}]}}";
+        "\"ports\":[{\"hostPort\":1}],\"volumeMounts\":[{\"name\":\"v\"}]}],"
+        "\"volumes\":[{\"name\":\"v\",\"secret\":{}},{\"name\":\"c\","
+        "\"persistentVolumeClaim\":{\"claimName\":\"d\"}}]}}";
     cleanup_json cJSON *pod = NULL;
     (void)state;
     assert_int_equal(json_parse(text, strlen(text), &pod, NULL), 0);

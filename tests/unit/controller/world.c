@@ -156,6 +156,7 @@ static void new_controller(struct world *w)
         .gpu_resources_count = 1,
         .seed = 42,
         .node_loss_ms = w->node_loss_ms,
+        .look_gap_us = w->look_gap_us,
         .derive_key = derive_key,
     };
     w->c = controller_new(&config);

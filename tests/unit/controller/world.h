@@ -108,6 +108,7 @@ struct world {
     const char *refuse_volumes;  /* message of a 403 for claims, volumes and classes */
     unsigned volumes_read;       /* claims, volumes and classes */
     int64_t node_loss_ms;        /* of the next controllers; 0: the default */
+    int64_t look_gap_us;         /* the same */
     const char *refuse_delete;   /* message of a 403 for deletions */
     const char *refuse_status;   /* message of a 422 for status writes */
     uint32_t cause;              /* of the next failures; 0: by exit code and signal */

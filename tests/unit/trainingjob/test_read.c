@@ -60,6 +60,38 @@ static void test_every_field_is_read(void **state)
     assert_int_equal(s->success_policy, TRAININGJOB_SUCCESS_RANK0);
 }
 
+static void test_a_slim_job_has_all_but_its_template_which_is_text(void **state)
+{
+    (void)state;
+    cleanup_json cJSON *object = full_job();
+    cleanup_json cJSON *wanted = json_copy(json_find(object, "spec.workers.template"));
+    cleanup_json cJSON *got = NULL;
+    cleanup_trainingjob struct trainingjob job = {0};
+    json_set_string(object, "metadata.annotations[mltrain.io/cancel]", "now");
+    assert_int_equal(trainingjob_read_spec(object, &job, NULL), 0);
+    assert_null(job.status);
+    cleanup_free char *text = trainingjob_slim(&job);
+    const struct trainingjob_spec *s = &job.spec;
+    assert_null(s->workers.template_);
+    assert_int_equal(json_parse(text, strlen(text), &got, NULL), 0);
+    assert_true(json_equal(got, wanted));
+    assert_string_equal(job.metadata.name, "llama-8b");
+    assert_string_equal(job.metadata.namespace_, "research");
+    assert_string_equal(job.metadata.uid, "0a1b2c3d-4e5f");
+    assert_string_equal(job.metadata.resource_version, "");
+    assert_int_equal(job.metadata.creation_ms, 1795540196000);
+    assert_string_equal(json_string(job.metadata.labels, "team", ""), "a");
+    assert_null(json_find(job.metadata.annotations, "note"));
+    assert_string_equal(trainingjob_cancel(&job), TRAININGJOB_CANCEL_NOW);
+    assert_string_equal(trainingjob_queue(&job), "research");
+    assert_string_equal(s->priority_class, "high");
+    assert_int_equal(s->workers.replicas, 4);
+    assert_string_equal(s->checkpoint.path, "/ckpt");
+    assert_string_equal(s->checkpoint.pattern, "ckpt-{step}.pt");
+    assert_string_equal(s->progress.pattern, "step (?<step>\\d+)");
+    assert_int_equal(s->failure_policy.rules[1].signals[1], SIGBUS);
+}
+
 static void test_absent_fields_have_their_defaults(void **state)
 {
     (void)state;
@@ -83,7 +115,7 @@ static void test_absent_fields_have_their_defaults(void **state)
     assert_int_equal(s->ttl_seconds_after_finished, TRAININGJOB_NONE);
     assert_int_equal(s->clean_pod_policy, TRAININGJOB_CLEAN_RUNNING);
     assert_int_equal(s->success_policy, TRAININGJOB_SUCCESS_ALL_RANKS);
-    assert_int_equal(job.status.phase, TRAININGJOB_PHASE_NONE);
+    assert_int_equal(job.status->phase, TRAININGJOB_PHASE_NONE);
     assert_false(trainingjob_finished(&job));
 }
 
@@ -291,6 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_is_read),
+        cmocka_unit_test(test_a_slim_job_has_all_but_its_template_which_is_text),
         cmocka_unit_test(test_absent_fields_have_their_defaults),
         cmocka_unit_test(test_a_failed_read_leaves_the_output_alone),
         cmocka_unit_test(test_names_that_look_like_paths_are_only_names),
