@@ -20,15 +20,16 @@ static void host_free(void *arg, void *memory)
     free(memory);
 }
 
-struct gang *gang_new(const char *const *device_names, uint32_t devices)
+struct gang *gang_new(const struct gang_config *config)
 {
     const struct gang_memory memory = {.realloc = host_realloc, .free = host_free};
-    return gang_new_with_memory(&memory, device_names, devices);
+    return gang_new_with_memory(&memory, config);
 }
 
-struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
-                                  uint32_t devices)
+struct gang *gang_new_with_memory(const struct gang_memory *memory,
+                                  const struct gang_config *config)
 {
+    uint32_t devices = config->devices;
     if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0)
         return NULL;
     struct gang *g = memory->realloc(memory->arg, NULL, sizeof *g);
@@ -39,12 +40,12 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *
     g->resources = GANG_DEVICE_0 + devices;
     g->nodes_version = 1;
     for (uint32_t i = 0; i < devices; i++) {
-        g->device_names[i] = gang_alloc(g, strlen(device_names[i]) + 1);
+        g->device_names[i] = gang_alloc(g, strlen(config->device_names[i]) + 1);
         if (!g->device_names[i]) {
             gang_free(g);
             return NULL;
         }
-        memcpy(g->device_names[i], device_names[i], strlen(device_names[i]) + 1);
+        memcpy(g->device_names[i], config->device_names[i], strlen(config->device_names[i]) + 1);
     }
     return g;
 }

@@ -13,8 +13,8 @@ struct gang_memory {
     void *arg;
 };
 
-struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
-                                  uint32_t devices);
+struct gang *gang_new_with_memory(const struct gang_memory *memory,
+                                  const struct gang_config *config);
 
 #define GANG_CLASS_NONE UINT32_MAX /* of a node that is not known, or not open */
 #define GANG_NOT_PLANNED UINT32_MAX

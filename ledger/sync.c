@@ -300,7 +300,8 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     ledger_map_release(&l->queues);
     l->queues_count = 0;
     gang_free(l->gang);
-    l->gang = gang_new(l->devices, l->devices_count);
+    const struct gang_config config = {.device_names = l->devices, .devices = l->devices_count};
+    l->gang = gang_new(&config);
     if (!l->gang)
         return mlt_fail(err, ENOMEM, "gang: out of memory");
     rc = tell_all(l, now_ms, err);

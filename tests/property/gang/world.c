@@ -627,7 +627,8 @@ void world_run(const struct world_library *library, const struct world_options *
     static const char *const names[WORLD_DEVICES] = {"nvidia.com/gpu", "amd.com/gpu"};
     struct world w = {.lib = library, .next_id = 1, .options = options, .result = ret};
     *ret = (struct world_result){0};
-    w.g = library->new (names, WORLD_DEVICES);
+    const struct gang_config config = {.device_names = names, .devices = WORLD_DEVICES};
+    w.g = library->new (&config);
     mlt_random_init(&w.random, options->seed);
     begin(&w);
     while (ret->events < options->events && !failed(&w)) {

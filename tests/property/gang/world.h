@@ -16,7 +16,7 @@
 
 /* The library under test: the real one, or a mutant of it. */
 struct world_library {
-    struct gang *(*new)(const char *const *device_names, uint32_t devices);
+    struct gang *(*new)(const struct gang_config *config);
     void (*free)(struct gang *g);
     int (*event)(struct gang *g, const struct gang_event *event, int64_t now_ms,
                  struct mlt_error *err);

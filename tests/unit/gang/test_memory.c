@@ -34,7 +34,8 @@ static struct gang *metered_new(struct meter *m)
 {
     static const char *const devices[] = {"nvidia.com/gpu"};
     const struct gang_memory memory = {.realloc = metered_realloc, .free = metered_free, .arg = m};
-    return gang_new_with_memory(&memory, devices, 1);
+    const struct gang_config config = {.device_names = devices, .devices = 1};
+    return gang_new_with_memory(&memory, &config);
 }
 
 /* Feeds an event; whether it failed. A failed one must have changed nothing, and is fed again. */

@@ -134,7 +134,7 @@ void objects_plan(struct ledger *l, int64_t now_ms)
 
 const char *objects_next(struct ledger *l)
 {
-    static const char *const kinds[] = {"place", "replace", "wait", "never"};
+    static const char *const kinds[] = {"place", "replace", "preempt", "wait", "never"};
     struct ledger_decision d;
     text[0] = reason[0] = '\0';
     if (!ledger_decision_next(l, &d))
