@@ -15,12 +15,14 @@ static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct m
         if (g->open[n] != GANG_CLASS_NONE && g->open[n] != g->classes[n])
             return mlt_fail(err, EBADMSG, "node %u: open class %u, class %u", n, g->open[n],
                             g->classes[n]);
-        for (uint32_t r = 0; r < g->resources; r++)
-            if (g->own[n][r] - g->free[n][r] != gangs[n][r])
+        for (uint32_t r = 0; r < g->resources; r++) {
+            int64_t used = gang_at(g, GANG_OWN, n)[r] - gang_at(g, GANG_FREE, n)[r];
+            if (used != gangs[n][r])
                 return mlt_fail(err, EBADMSG,
                                 "node %u: resource %u: gangs use %" PRId64
                                 ", their pods sum up to %" PRId64,
-                                n, r, g->own[n][r] - g->free[n][r], gangs[n][r]);
+                                n, r, used, gangs[n][r]);
+        }
     }
     if (known != g->known_nodes)
         return mlt_fail(err, EBADMSG, "%u nodes are known, counted %u", known, g->known_nodes);
@@ -69,12 +71,12 @@ static int check_list(const struct gang_list *list, const char *name, struct mlt
     return 0;
 }
 
-static void add_uses(const struct gang_job *job, gang_amounts *gangs)
+static void add_uses(const struct gang *g, const struct gang_job *job, gang_amounts *gangs)
 {
     for (uint32_t role = 0, pod = 0; job->nodes && role < job->shape->roles_count; role++)
         for (uint32_t end = pod + job->shape->roles[role].pods; pod < end; pod++)
             if (job->nodes[pod] != GANG_NO_NODE)
-                gang_board_give(gangs[job->nodes[pod]], job->shape->roles[role].request);
+                gang_board_give(g, gangs[job->nodes[pod]], job->shape->roles[role].request);
 }
 
 static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_error *err)
@@ -87,7 +89,7 @@ static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_erro
         int rc = check_job(g, job, err);
         if (rc < 0)
             return rc;
-        add_uses(job, gangs);
+        add_uses(g, job, gangs);
         jobs++;
         avoids += job->avoid_count;
     }
@@ -133,10 +135,10 @@ static uint64_t hash_node(const struct gang *g, uint32_t n)
     uint64_t hash = mix(1, n);
     bool any = g->classes[n] != GANG_CLASS_NONE;
     for (uint32_t r = 0; r < g->resources; r++) {
-        any = any || g->own[n][r] != g->free[n][r];
-        hash = mix(hash, (uint64_t)g->empty[n][r]);
-        hash = mix(hash, (uint64_t)g->own[n][r]);
-        hash = mix(hash, (uint64_t)g->free[n][r]);
+        int64_t own = gang_at(g, GANG_OWN, n)[r], free = gang_at(g, GANG_FREE, n)[r];
+        any = any || own != free;
+        hash = mix(hash, (uint64_t)gang_at(g, GANG_EMPTY, n)[r]);
+        hash = mix(mix(hash, (uint64_t)own), (uint64_t)free);
     }
     hash = mix(mix(hash, g->classes[n]), g->open[n]);
     return any ? hash : 0; /* a number that nobody uses is no state */
@@ -147,6 +149,8 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     uint64_t hash = mix(2, job->id), avoid = 0;
     hash = mix(mix(hash, job->queue), (uint64_t)(int64_t)job->priority);
     hash = mix(mix(hash, (uint64_t)job->sequence), (uint64_t)job->time_limit_ms);
+    hash = mix(mix(hash, job->required_level), job->preferred_level);
+    hash = mix(hash, (uint64_t)job->preferred_until_ms);
     for (uint32_t i = 0; i < job->shape->roles_count; i++) {
         const struct gang_role *role = &job->shape->roles[i];
         hash = mix(mix(hash, role->pods), role->node_classes_words);

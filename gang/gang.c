@@ -57,10 +57,12 @@ void gang_free(struct gang *g)
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
             gang_job_free(g, g->table[i]);
-    void *arrays[] = {g->empty,        g->own,          g->free,          g->classes,
-                      g->open,         g->marks,        g->queues,        g->table,
-                      g->waiting.jobs, g->wounded.jobs, g->scratch,       g->plan.entries,
-                      g->plan.nodes,   g->plan.whys,    g->plan.positions};
+    void *arrays[] = {g->classes,   g->open,          g->hidden,       g->marks,
+                      g->queues,    g->table,         g->waiting.jobs, g->wounded.jobs,
+                      g->scratch,   g->trials,        g->plan.entries, g->plan.nodes,
+                      g->plan.whys, g->plan.positions};
+    for (size_t i = 0; i < GANG_BOARDS; i++)
+        gang_release(g, g->boards[i]);
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         gang_release(g, arrays[i]);
     for (uint32_t i = 0; i < GANG_RESOURCES_MAX - GANG_DEVICE_0; i++)
@@ -135,6 +137,9 @@ static void adopt_request(struct gang_job *job, const struct gang_job_request *r
     job->priority = request->priority;
     job->sequence = request->sequence;
     job->time_limit_ms = request->time_limit_ms;
+    job->required_level = request->required_level;
+    job->preferred_level = request->preferred_level;
+    job->preferred_until_ms = request->since_ms + request->preferred_wait_ms;
     job->verdict_version = 0;
 }
 
@@ -163,12 +168,12 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
         return gang_no_memory(err);
     if (job) {
         gang_list_remove(&g->waiting, job);
-        gang_release(g, job->shape);
+        gang_shape_free(g, job->shape);
         job->shape = shape;
     } else {
         job = gang_job_add(g, e->job, shape);
         if (!job) {
-            gang_release(g, shape);
+            gang_shape_free(g, shape);
             return gang_no_memory(err);
         }
     }
@@ -180,21 +185,19 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
 static void charge(struct gang *g, const struct gang_job *job, uint32_t pod)
 {
     if (job->nodes[pod] != GANG_NO_NODE)
-        gang_board_take(g->free[job->nodes[pod]],
-                        job->shape->roles[gang_job_role(job, pod)].request);
+        gang_room_take(g, job->nodes[pod], job->shape->roles[gang_job_role(job, pod)].request);
 }
 
 static void discharge(struct gang *g, const struct gang_job *job, uint32_t pod)
 {
     if (job->nodes[pod] != GANG_NO_NODE)
-        gang_board_give(g->free[job->nodes[pod]],
-                        job->shape->roles[gang_job_role(job, pod)].request);
+        gang_room_give(g, job->nodes[pod], job->shape->roles[gang_job_role(job, pod)].request);
 }
 
 static void leave_place(struct gang *g, struct gang_job *job)
 {
-    for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
-        discharge(g, job, pod);
+    if (job->nodes)
+        gang_room_give_gang(g, job->shape, job->nodes);
     gang_list_remove(&g->wounded, job);
     gang_release(g, job->nodes);
     job->nodes = NULL;
@@ -205,10 +208,9 @@ static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes)
 {
     gang_list_remove(&g->waiting, job);
     job->nodes = nodes;
-    for (uint32_t pod = 0; pod < job->shape->pods; pod++) {
-        charge(g, job, pod);
+    gang_room_take_gang(g, job->shape, nodes);
+    for (uint32_t pod = 0; pod < job->shape->pods; pod++)
         job->missing += nodes[pod] == GANG_NO_NODE;
-    }
     if (job->missing)
         gang_list_insert(&g->wounded, job);
 }
@@ -270,7 +272,7 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
         leave_place(g, job);
         gang_list_remove(&g->waiting, job); /* by its old priority */
         if (shape) {
-            gang_release(g, job->shape);
+            gang_shape_free(g, job->shape);
             job->shape = shape;
         }
     }
@@ -280,7 +282,7 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
     return 0;
 no_memory:
     gang_release(g, nodes);
-    gang_release(g, shape);
+    gang_shape_free(g, shape);
     return gang_no_memory(err);
 }
 

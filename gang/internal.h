@@ -19,6 +19,19 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
 #define GANG_CLASS_NONE UINT32_MAX /* of a node that is not known, or not open */
 #define GANG_NOT_PLANNED UINT32_MAX
 
+/* What a node has left, seen in three ways. Use by others is EMPTY - OWN, and use by gangs OWN -
+ * FREE. */
+#define GANG_BOARD_MAP(XX)                                          \
+    XX(FREE)  /* what gangs leave */                                \
+    XX(OWN)   /* what others leave to gangs: were all gangs gone */ \
+    XX(EMPTY) /* what the node has: were all pods gone, and each node schedulable */
+enum gang_board {
+#define XX(name) GANG_##name,
+    GANG_BOARD_MAP(XX)
+#undef XX
+        GANG_BOARDS
+};
+
 /* A request without its place in the order: the one of a job is a compact copy in one block. */
 struct gang_shape {
     uint32_t pods, roles_count;
@@ -43,6 +56,8 @@ struct gang_job {
     uint32_t queue;
     int32_t priority;
     int64_t sequence, time_limit_ms;
+    uint32_t required_level, preferred_level;
+    int64_t preferred_until_ms; /* from then on any domain will do */
     struct gang_shape *shape;
     uint32_t *nodes;  /* one per pod when it holds a place, else NULL */
     uint32_t missing; /* pods of it that hold no node */
@@ -92,13 +107,12 @@ struct gang {
     uint32_t resources; /* kinds in use: GANG_DEVICE_0 + devices */
     char *device_names[GANG_RESOURCES_MAX - GANG_DEVICE_0];
 
-    /* Nodes, by number. A board holds gang_amounts per node: `empty` what the node has, `own` what
-     * others leave to gangs, `free` what gangs leave. So use by others is empty - own, and use by
-     * gangs own - free. */
+    /* Nodes, by number. A board holds `resources` amounts per node: see gang_at(). */
     uint32_t nodes, nodes_capacity; /* numbers in use are below `nodes` */
-    gang_amounts *empty, *own, *free;
+    int64_t *boards[GANG_BOARDS];
     uint32_t *classes; /* GANG_CLASS_NONE: not known */
     uint32_t *open;    /* the class when also schedulable, else GANG_CLASS_NONE */
+    uint16_t *hidden;  /* how often it was hidden; nothing is placed there now unless 0 */
     uint32_t *marks;   /* plan: 1 + entry of the job that waits for this node; 0: nobody */
     uint32_t known_nodes;
     uint64_t nodes_version;
@@ -113,6 +127,8 @@ struct gang {
 
     uint32_t *scratch; /* nodes of a placement that is only tried */
     uint32_t scratch_capacity;
+    struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
+    uint32_t trials_count, trials_capacity;
     struct gang_plan plan;
 };
 
@@ -130,8 +146,9 @@ int gang_no_memory(struct mlt_error *err);
 struct gang_job *gang_job_find(const struct gang *g, uint64_t id);
 int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
                            struct mlt_error *err) MLT_MUST_USE;
-struct gang_shape *gang_shape_copy(struct gang *g,
-                                   const struct gang_job_request *request); /* NULL */
+/* One owner: gang_shape_free(). NULL for lack of memory. */
+struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request);
+void gang_shape_free(struct gang *g, struct gang_shape *shape); /* NULL is fine */
 /* A waiting job that is in the table but in no list yet; takes `shape`. NULL for lack of memory. */
 struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape);
 void gang_job_drop(struct gang *g, struct gang_job *job); /* out of table and lists, and freed */
@@ -153,34 +170,87 @@ int gang_node_reserve(struct gang *g,
 void gang_node_set(struct gang *g, const struct gang_event *event);
 void gang_node_remove(struct gang *g, uint32_t node);
 
-/* ---- board.c ---- (`there`: what is left on one node of a board) */
+/* ---- board.c ---- (`there`: what is left on one node of a board; g->resources amounts) */
+
+static inline int64_t *gang_at(const struct gang *g, enum gang_board board, uint32_t node)
+{
+    return g->boards[board] + (size_t)node * g->resources;
+}
 
 bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
-void gang_board_take(int64_t *there, const int64_t *request);
-void gang_board_give(int64_t *there, const int64_t *request);
+void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request);
+void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request);
 uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
+
+/* ---- room.c ---- The free board changes by these calls (and those of node.c) alone, so that what
+ * is derived from it stays right. */
+
+void gang_room_take(struct gang *g, uint32_t node, const int64_t *request);
+void gang_room_give(struct gang *g, uint32_t node, const int64_t *request);
+/* A whole gang; `nodes` has one per pod, GANG_NO_NODE for a pod that holds none. */
+void gang_room_take_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes);
+void gang_room_give_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes);
+/* A hidden node is not used by placements on the free board. Counted: shown as often as hidden. */
+void gang_room_hide(struct gang *g, uint32_t node);
+void gang_room_show(struct gang *g, uint32_t node);
+
+/* What if: gangs taken off the free board or put on it, to be undone. Trials nest; nothing but
+ * trials and placements that were undone may have changed the board in between, and no event may
+ * come. */
+struct gang_trial {
+    const struct gang_shape *shape;
+    const uint32_t *nodes; /* borrowed: they stay as they are until gang_trial_undo() */
+    bool give;
+};
+uint32_t gang_trial_begin(const struct gang *g); /* where to go back to */
+/* As if it had left, as if it stood there. -ENOMEM: nothing has changed. */
+int gang_trial_give(struct gang *g, const struct gang_shape *shape,
+                    const uint32_t *nodes) MLT_MUST_USE;
+int gang_trial_take(struct gang *g, const struct gang_shape *shape,
+                    const uint32_t *nodes) MLT_MUST_USE;
+void gang_trial_undo(struct gang *g, uint32_t begin);
 
 /* ---- place.c ---- */
 
-/* Where to look: one of the boards, with the classes or the open classes of its nodes; what to
- * leave out. */
-struct gang_ground {
-    gang_amounts *board;
-    const uint32_t *classes;
-    const uint32_t *marks;           /* NULL, or nodes that others wait for */
+/* Where a gang may stand. Zeroes: on any node, now. */
+struct gang_where {
+    enum gang_board
+        board;       /* FREE without hidden nodes; OWN: schedulable nodes; EMPTY: known nodes */
+    bool hidden_too; /* FREE: hidden nodes may be used, too (O(nodes)) */
+    uint32_t level;  /* all pods in one domain of this level, or GANG_NO_LEVEL */
+    /* All pods in this very domain; GANG_NO_LEVEL: no matter. */
+    uint32_t within_level, within_domain;
     const struct gang_job *avoiding; /* NULL, or a job whose avoided nodes are left out */
     int64_t now_ms;
 };
 
+/* Where this job may stand now: its required level, or the preferred one while it waits for that.
+ */
+struct gang_where gang_where_now(const struct gang_job *job, int64_t now_ms);
+/* Where it could ever stand, on another board: its required level, and nothing avoided. */
+struct gang_where gang_where_ever(const struct gang_job *job, enum gang_board board);
+
 bool gang_role_allows(const struct gang_role *role, uint32_t node_class);
-/* First fit of all pods, whole or not at all: fills nodes[shape->pods] and takes the room from the
- * board. False: nothing was taken and *ret_role is the role that found no place. */
-bool gang_place(const struct gang *g, const struct gang_ground *ground,
-                const struct gang_shape *shape, uint32_t *nodes, uint32_t *ret_role);
-void gang_place_undo(gang_amounts *board, const struct gang_shape *shape, const uint32_t *nodes);
-/* First fit of one pod, nothing taken; GANG_NO_NODE when there is none. */
-uint32_t gang_place_pod(const struct gang *g, const struct gang_ground *ground,
+/* All pods, whole or not at all, by the rules of README "Placement": fills nodes[shape->pods] and
+ * takes the room from where->board (undone by gang_place_undo; gang_room_give_gang on the free
+ * board). False: nothing was taken, *ret_role is the role that found no place. */
+bool gang_place(struct gang *g, const struct gang_where *where, const struct gang_shape *shape,
+                uint32_t *nodes, uint32_t *ret_role);
+void gang_place_undo(struct gang *g, enum gang_board board, const struct gang_shape *shape,
+                     const uint32_t *nodes);
+/* The node for one pod, nothing taken; GANG_NO_NODE when there is none. */
+uint32_t gang_place_pod(struct gang *g, const struct gang_where *where,
                         const struct gang_role *role);
+/* Where a lost member of a placed job may stand: in the domain of the required level that holds the
+ * rest of its gang; false when that holds pods in several domains or in none of them. */
+bool gang_where_member(const struct gang *g, const struct gang_job *job, int64_t now_ms,
+                       struct gang_where *ret);
+/* How many pods of a role would fit now, one by one, on nodes not hidden: in the whole cluster
+ * (GANG_NO_LEVEL), or in one domain. Exact for a role alone; avoided nodes count. */
+uint64_t gang_fit_total(struct gang *g, const struct gang_shape *shape, uint32_t role,
+                        uint32_t level, uint32_t domain);
+/* True: no placement now by that count. False: unknown. */
+bool gang_cannot_fit(struct gang *g, const struct gang_shape *shape);
 
 /* ---- why.c ---- */
 

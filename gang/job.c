@@ -80,6 +80,11 @@ struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request
     return shape;
 }
 
+void gang_shape_free(struct gang *g, struct gang_shape *shape)
+{
+    gang_release(g, shape);
+}
+
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod)
 {
     uint32_t role = 0;
@@ -216,7 +221,7 @@ struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *sh
 
 void gang_job_free(struct gang *g, struct gang_job *job)
 {
-    gang_release(g, job->shape);
+    gang_shape_free(g, job->shape);
     gang_release(g, job->nodes);
     gang_release(g, job->avoid);
     gang_release(g, job);

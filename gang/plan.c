@@ -58,18 +58,6 @@ static void explain(struct gang *g, struct gang_entry *entry, const struct gang_
     gang_why_find(g, question, &g->plan.whys[g->plan.whys_count++]);
 }
 
-static struct gang_ground ground_now(const struct gang *g, const struct gang_job *job,
-                                     int64_t now_ms)
-{
-    return (struct gang_ground){
-        .board = g->free,
-        .classes = g->open,
-        .marks = g->plan.marked ? g->marks : NULL,
-        .avoiding = job,
-        .now_ms = now_ms,
-    };
-}
-
 /* ---- marks ---- */
 
 static bool could_use(const struct gang *g, const struct gang_role *roles, uint32_t roles_count,
@@ -77,7 +65,7 @@ static bool could_use(const struct gang *g, const struct gang_role *roles, uint3
 {
     for (uint32_t i = 0; i < roles_count; i++)
         if (gang_role_allows(&roles[i], g->classes[n]) &&
-            gang_board_fits(g, g->empty[n], roles[i].request))
+            gang_board_fits(g, gang_at(g, GANG_EMPTY, n), roles[i].request))
             return true;
     return false;
 }
@@ -88,8 +76,10 @@ static void mark(struct gang *g, uint32_t entry, const struct gang_role *roles,
 {
     uint32_t open = 0;
     for (uint32_t n = 0; n < g->nodes; n++) {
-        if (!g->marks[n] && could_use(g, roles, roles_count, n))
+        if (!g->marks[n] && could_use(g, roles, roles_count, n)) {
             g->marks[n] = entry + 1;
+            gang_room_hide(g, n);
+        }
         open += !g->marks[n] && g->open[n] != GANG_CLASS_NONE;
     }
     g->plan.marked = true;
@@ -115,13 +105,13 @@ static uint32_t who_blocks(const struct gang *g, const struct gang_shape *shape)
 /* ---- members of running gangs ---- */
 
 static void own_pods(struct gang *g, const struct gang_job *job,
-                     void (*change)(int64_t *, const int64_t *))
+                     void (*change)(const struct gang *, int64_t *, const int64_t *))
 {
     for (uint32_t role = 0, pod = 0; role < job->shape->roles_count; role++)
         for (uint32_t end = pod + job->shape->roles[role].pods; pod < end; pod++)
             if (job->nodes[pod] != GANG_NO_NODE) {
-                change(g->own[job->nodes[pod]], job->shape->roles[role].request);
-                change(g->empty[job->nodes[pod]], job->shape->roles[role].request);
+                change(g, gang_at(g, GANG_OWN, job->nodes[pod]), job->shape->roles[role].request);
+                change(g, gang_at(g, GANG_EMPTY, job->nodes[pod]), job->shape->roles[role].request);
             }
 }
 
@@ -129,9 +119,13 @@ static void own_pods(struct gang *g, const struct gang_job *job,
  * for it, beside what its own gang holds. If not, there is nothing to wait for, and nobody is held
  * up. */
 static void keep_for_member(struct gang *g, uint32_t entry, const struct gang_job *job,
-                            const struct gang_role *role)
+                            const struct gang_role *role, int64_t now_ms)
 {
-    const struct gang_ground without_gangs = {.board = g->own, .classes = g->open};
+    struct gang_where without_gangs;
+    if (!gang_where_member(g, job, now_ms, &without_gangs))
+        return;
+    without_gangs.board = GANG_OWN;
+    without_gangs.avoiding = NULL;
     own_pods(g, job, gang_board_take);
     if (gang_place_pod(g, &without_gangs, role) != GANG_NO_NODE)
         mark(g, entry, role, 1);
@@ -144,11 +138,12 @@ static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, int
         return -ENOMEM;
     uint32_t role_index = gang_job_role(job, pod);
     const struct gang_role *role = &job->shape->roles[role_index];
-    const struct gang_ground ground = ground_now(g, job, now_ms);
-    uint32_t node = gang_place_pod(g, &ground, role);
+    struct gang_where where;
+    uint32_t node =
+        gang_where_member(g, job, now_ms, &where) ? gang_place_pod(g, &where, role) : GANG_NO_NODE;
     if (node != GANG_NO_NODE) {
         struct gang_entry *e = plan_add(g, GANG_REPLACE, job, pod);
-        gang_board_take(g->free[node], role->request);
+        gang_room_take(g, node, role->request);
         g->plan.nodes[g->plan.nodes_count++] = node;
         e->nodes_count = 1;
         return 0;
@@ -164,19 +159,18 @@ static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, int
         .now_ms = now_ms,
     };
     explain(g, e, &question);
-    keep_for_member(g, g->plan.count - 1, job, role);
+    keep_for_member(g, g->plan.count - 1, job, role, now_ms);
     return 0;
 }
 
 /* ---- waiting jobs ---- */
 
-static bool fits_somewhere(struct gang *g, gang_amounts *board, const uint32_t *classes,
+static bool fits_somewhere(struct gang *g, const struct gang_where *where,
                            const struct gang_shape *shape, uint32_t *ret_role)
 {
-    const struct gang_ground ground = {.board = board, .classes = classes};
-    if (!gang_place(g, &ground, shape, g->scratch, ret_role))
+    if (!gang_place(g, where, shape, g->scratch, ret_role))
         return false;
-    gang_place_undo(board, shape, g->scratch);
+    gang_place_undo(g, where->board, shape, g->scratch);
     return true;
 }
 
@@ -186,9 +180,11 @@ static enum gang_verdict judge(struct gang *g, struct gang_job *job, int64_t now
     if (job->verdict_version == g->nodes_version)
         return job->verdict;
     uint32_t role = 0;
-    if (fits_somewhere(g, g->own, g->open, job->shape, &job->verdict_role)) {
+    const struct gang_where own = gang_where_ever(job, GANG_OWN),
+                            empty = gang_where_ever(job, GANG_EMPTY);
+    if (fits_somewhere(g, &own, job->shape, &job->verdict_role)) {
         job->verdict = GANG_VERDICT_FITS;
-    } else if (fits_somewhere(g, g->empty, g->classes, job->shape, &role)) {
+    } else if (fits_somewhere(g, &empty, job->shape, &role)) {
         job->verdict = GANG_VERDICT_OTHERS;
     } else {
         job->verdict = GANG_VERDICT_NEVER;
@@ -239,9 +235,9 @@ static int decide_job(struct gang *g, struct gang_job *job, int64_t now_ms)
     uint32_t pods = job->shape->pods, role = 0;
     if (plan_reserve(g, pods) < 0 || gang_scratch_reserve(g, pods) < 0)
         return -ENOMEM;
-    const struct gang_ground ground = ground_now(g, job, now_ms);
+    const struct gang_where where = gang_where_now(job, now_ms);
     if (anything_open(g) &&
-        gang_place(g, &ground, job->shape, g->plan.nodes + g->plan.nodes_count, &role)) {
+        gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &role)) {
         struct gang_entry *e = plan_add(g, GANG_PLACE, job, GANG_NO_POD);
         job->planned = e->first_node;
         e->nodes_count = pods;
@@ -263,8 +259,11 @@ static int decide_job(struct gang *g, struct gang_job *job, int64_t now_ms)
 static void plan_begin(struct gang *g)
 {
     gang_plan_forget(g);
-    if (g->plan.marked)
-        memset(g->marks, 0, g->nodes * sizeof *g->marks);
+    for (uint32_t n = 0; g->plan.marked && n < g->nodes; n++)
+        if (g->marks[n]) {
+            g->marks[n] = 0;
+            gang_room_show(g, n);
+        }
     g->plan.marked = false;
     g->plan.first_wait = NO_ENTRY;
     if (g->queues_capacity)
@@ -278,10 +277,10 @@ static void plan_undo(struct gang *g)
         const struct gang_entry *e = &g->plan.entries[i];
         const uint32_t *nodes = g->plan.nodes + e->first_node;
         if (e->kind == GANG_PLACE)
-            gang_place_undo(g->free, e->job->shape, nodes);
+            gang_place_undo(g, GANG_FREE, e->job->shape, nodes);
         else if (e->kind == GANG_REPLACE)
-            gang_board_give(g->free[nodes[0]],
-                            e->job->shape->roles[gang_job_role(e->job, e->pod)].request);
+            gang_room_give(g, nodes[0],
+                           e->job->shape->roles[gang_job_role(e->job, e->pod)].request);
         e->job->planned = GANG_NOT_PLANNED;
     }
 }
@@ -360,7 +359,8 @@ int gang_could_fit(struct gang *g, const struct gang_job_request *request, struc
     if (gang_scratch_reserve(g, shape.pods) < 0)
         return gang_no_memory(err);
     uint32_t role = 0;
-    if (fits_somewhere(g, g->empty, g->classes, &shape, &role))
+    const struct gang_where empty = {.board = GANG_EMPTY, .level = request->required_level};
+    if (fits_somewhere(g, &empty, &shape, &role))
         return 0;
     const struct gang_question question = {
         .shape = &shape,

@@ -44,6 +44,22 @@
 #define gang_place_undo mutant_place_undo
 #define gang_place_pod mutant_place_pod
 #define gang_scratch_reserve mutant_scratch_reserve
+#define gang_shape_free mutant_shape_free
+#define gang_room_take mutant_room_take
+#define gang_room_give mutant_room_give
+#define gang_room_take_gang mutant_room_take_gang
+#define gang_room_give_gang mutant_room_give_gang
+#define gang_room_hide mutant_room_hide
+#define gang_room_show mutant_room_show
+#define gang_trial_begin mutant_trial_begin
+#define gang_trial_give mutant_trial_give
+#define gang_trial_take mutant_trial_take
+#define gang_trial_undo mutant_trial_undo
+#define gang_where_now mutant_where_now
+#define gang_where_ever mutant_where_ever
+#define gang_where_member mutant_where_member
+#define gang_fit_total mutant_fit_total
+#define gang_cannot_fit mutant_cannot_fit
 
 /* `gang_plan` and `gang_node` are struct tags and functions; the tags are renamed along, which
  * harms nobody. */
@@ -51,6 +67,7 @@
 #include "gang/job.c"
 #include "gang/node.c"
 #include "gang/place.c"
+#include "gang/room.c"
 #include "gang/why.c"
 #include "gang/why_text.c"
 #include "gang/plan.c"
@@ -79,17 +96,17 @@ bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *
     return true;
 }
 
-void gang_board_take(int64_t *there, const int64_t *request)
+void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request)
 {
     if (chosen == WORLD_FORGETS_TO_TAKE && ++takes % 1000 == 0)
         return;
-    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+    for (uint32_t r = 0; r < g->resources; r++)
         there[r] -= request[r];
 }
 
-void gang_board_give(int64_t *there, const int64_t *request)
+void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request)
 {
-    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+    for (uint32_t r = 0; r < g->resources; r++)
         there[r] += request[r];
 }
 
