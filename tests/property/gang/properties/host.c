@@ -1,0 +1,121 @@
+/* The host: takes a plan, has it checked, and commits what is not refused. */
+#include "tests/property/gang/properties/properties.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void take_decisions(struct world *w, struct gang *g, struct decision *decisions,
+                    uint32_t *ret_count)
+{
+    struct mlt_error err = {0};
+    uint32_t count = 0;
+    struct gang_decision d;
+    if (w->lib->plan(g, w->now_ms, &err) < 0)
+        fail(w, "plan: %s", err.text);
+    while (!failed(w) && w->lib->next(g, &d)) {
+        if (count == DECISIONS) {
+            fail(w, "a plan of more than %d decisions", DECISIONS);
+            break;
+        }
+        struct decision *to = &decisions[count++];
+        *to = (struct decision){.d = d, .has_why = d.why != NULL};
+        if (d.nodes_count > PODS)
+            fail(w, "job %" PRIu64 ": a decision with %u nodes", d.job, d.nodes_count);
+        for (uint32_t i = 0; i < d.nodes_count && i < PODS; i++)
+            to->nodes[i] = d.nodes[i];
+        if (d.why)
+            to->why = *d.why;
+    }
+    *ret_count = count;
+}
+
+static void digest_decision(struct world *w, const struct decision *d)
+{
+    world_digest(w, (uint64_t)d->d.kind);
+    world_digest(w, d->d.job);
+    world_digest(w, d->d.pod);
+    for (uint32_t i = 0; i < d->d.nodes_count; i++)
+        world_digest(w, d->nodes[i]);
+    if (d->d.kind == GANG_PREEMPT)
+        world_digest(w, d->d.for_job ^ (uint64_t)d->d.cause << 32);
+    world_digest(w, (uint64_t)d->d.estimated_start_ms);
+    if (!d->has_why)
+        return;
+    char text[GANG_REASON_MAX];
+    gang_why_write(w->g, &d->why, NULL, NULL, text);
+    for (const char *c = text; *c; c++)
+        world_digest(w, (uint64_t)*c);
+    if (strlen(text) >= GANG_REASON_MAX - 1)
+        fail(w, "job %" PRIu64 ": its reason is cut: %s", d->d.job, text);
+    if (!text[0])
+        fail(w, "job %" PRIu64 ": its reason is empty", d->d.job);
+}
+
+static void commit(struct world *w, struct decision *d)
+{
+    struct job *job = d->job;
+    switch (d->d.kind) {
+    case GANG_PLACE:
+        take_place(w, job, d->nodes, d->d.revocable, w->now_ms);
+        w->result.placed++;
+        w->result.revocable += d->d.revocable;
+        break;
+    case GANG_REPLACE: {
+        const struct op op = {.kind = OP_MOVED, .f = {0, d->d.pod, d->nodes[0]}};
+        int64_t promises[JOBS];
+        for (uint32_t j = 0; j < JOBS; j++)
+            promises[j] = w->jobs[j].promise_ms;
+        struct op moved = op;
+        moved.f[0] = job - w->jobs;
+        world_apply(w, &moved);
+        (void)promises;
+        w->result.replaced++;
+        break;
+    }
+    case GANG_PREEMPT:
+        job->stopping = job->asked_by_plan = true;
+        job->stop_ms = w->now_ms;
+        job->for_job = d->d.for_job;
+        w->result.preempted++;
+        feed(w, &(struct gang_event){
+                    .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = d->d.for_job});
+        break;
+    case GANG_WAIT:
+        w->result.waits++;
+        break;
+    case GANG_NEVER:
+        w->result.nevers++;
+        break;
+    }
+}
+
+/* Bit i of `refused`: the i-th thing to be done is not (the host was too late, or died). */
+void host_plan(struct world *w, uint64_t refused)
+{
+    uint32_t count = 0, done = 0;
+    uint64_t before = gang_hash(w->g);
+    take_decisions(w, w->g, w->decisions, &count);
+    w->decisions_count = count;
+    w->result.plans++;
+    for (uint32_t i = 0; i < count && !failed(w); i++) {
+        struct decision *d = &w->decisions[i];
+        d->job = job_by_id(w, d->d.job);
+        if (!d->job)
+            fail(w, "a decision about job %" PRIu64 ", which does not exist", d->d.job);
+        digest_decision(w, d);
+    }
+    if (!failed(w) && gang_hash(w->g) != before)
+        fail(w, "a plan changes the state");
+    if (!failed(w))
+        check_rules(w);
+    for (uint32_t i = 0; i < count && !failed(w); i++) {
+        struct decision *d = &w->decisions[i];
+        bool acts = d->d.kind != GANG_WAIT && d->d.kind != GANG_NEVER;
+        if (acts && done < 64 && refused >> done & 1)
+            void_promises(w);
+        else
+            commit(w, d);
+        done += acts;
+    }
+    w->prompt = true;
+}

@@ -1,0 +1,430 @@
+/* The rules that a plan keeps, looked at decision by decision on the oracle's own boards. */
+#include "tests/property/gang/properties/properties.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* What the plan has decided so far. */
+struct progress {
+    gang_amounts boards[NODES]; /* free now, beside what the plan has placed */
+    gang_amounts used[QUEUES];  /* by queue, with those below it */
+    uint64_t kept;              /* strict order: nodes that somebody before waits for */
+    bool somebody_waits;        /* a job before, for room */
+    bool member_waits;
+    struct decision *order[DECISIONS]; /* whole jobs, in the order of the queue */
+    uint32_t count;
+};
+
+/* R1: nothing is configured that lets a later one pass, and one line for all queues. */
+bool strict_order(const struct world *w)
+{
+    for (uint32_t q = 0; q < QUEUES; q++)
+        if (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE)
+            return false;
+    return !w->config.f[C_RESERVATIONS] && !w->config.f[C_PREEMPT] && !quota_is_used(w);
+}
+
+static bool for_whole_job(const struct decision *d)
+{
+    return d->d.pod == GANG_NO_POD && d->d.kind != GANG_PREEMPT;
+}
+
+/* ---- each decision by itself ---- */
+
+/* All pods of it lie in one domain of the level that it must share. */
+static void check_domain(struct world *w, const struct job *job, const uint32_t *nodes,
+                         uint32_t level)
+{
+    uint32_t domain = GANG_NO_DOMAIN;
+    for (uint32_t pod = 0; level && pod < job->pods; pod++) {
+        if (nodes[pod] == GANG_NO_NODE)
+            continue;
+        uint32_t its = w->nodes[nodes[pod]].domains[level - 1];
+        if (its == GANG_NO_DOMAIN || (domain != GANG_NO_DOMAIN && its != domain))
+            fail(w, "job %" PRIu64 ": pod %u is not in the one domain of level %u", job->id, pod,
+                 level);
+        domain = its;
+    }
+}
+
+/* A pod on a node: nothing that it asks for may go below zero, counted with all before it. */
+static void check_pod(struct world *w, struct progress *p, const struct job *job, uint32_t pod,
+                      uint32_t n)
+{
+    const struct gang_role *role = role_of(job, pod);
+    if (n >= w->nodes_count || !w->nodes[n].known || !w->nodes[n].schedulable ||
+        !role_allows(role, &w->nodes[n]) || job_avoids(w, job, n)) {
+        fail(w, "job %" PRIu64 " pod %u is put on node %u, which it may not use", job->id, pod, n);
+        return;
+    }
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        p->boards[n][r] -= role->request[r];
+        if (role->request[r] > 0 && p->boards[n][r] < 0)
+            fail(w,
+                 "node %u is oversubscribed: resource %u has %" PRId64 ", others use %" PRId64
+                 ", gangs would use %" PRId64,
+                 n, r, w->nodes[n].capacity[r], w->nodes[n].others[r],
+                 w->nodes[n].capacity[r] - w->nodes[n].others[r] - p->boards[n][r]);
+    }
+}
+
+static void check_member(struct world *w, struct progress *p, struct decision *d, bool jobs_began)
+{
+    struct job *job = d->job;
+    if (job->state != PLACED || d->d.pod >= job->pods || job->nodes[d->d.pod] != GANG_NO_NODE) {
+        fail(w, "job %" PRIu64 " pod %u needs no new place", job->id, d->d.pod);
+        return;
+    }
+    if (d->d.kind == GANG_REPLACE) {
+        uint32_t nodes[PODS];
+        if (jobs_began)
+            fail(w, "job %" PRIu64 ": a member is replaced after waiting jobs", job->id);
+        if (d->d.nodes_count != 1)
+            fail(w, "job %" PRIu64 ": a member on %u nodes", job->id, d->d.nodes_count);
+        check_pod(w, p, job, d->d.pod, d->nodes[0]);
+        memcpy(nodes, job->nodes, sizeof nodes);
+        nodes[d->d.pod] = d->nodes[0];
+        /* The others may stand wherever the host has found them. */
+        uint32_t level = job->request.required_level;
+        for (uint32_t pod = 0; level && pod < job->pods; pod++)
+            for (uint32_t before = 0; before < pod; before++)
+                if (job->nodes[pod] != GANG_NO_NODE && job->nodes[before] != GANG_NO_NODE &&
+                    w->nodes[job->nodes[pod]].domains[level - 1] !=
+                        w->nodes[job->nodes[before]].domains[level - 1])
+                    level = 0;
+        if (!failed(w) && level)
+            check_domain(w, job, nodes, level);
+    } else {
+        p->member_waits = true;
+    }
+}
+
+static void check_each(struct world *w, struct progress *p)
+{
+    bool jobs_began = false, waits_began = false;
+    uint32_t positions[QUEUES] = {0};
+    for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
+        struct decision *d = &w->decisions[i];
+        bool waits = d->d.kind == GANG_WAIT || d->d.kind == GANG_NEVER;
+        d->job->decisions += d->d.kind != GANG_PREEMPT;
+        if (waits != d->has_why)
+            fail(w, "job %" PRIu64 ": a reason is %s", d->job->id,
+                 waits ? "missing" : "given for no wait");
+        if (d->d.pod != GANG_NO_POD) {
+            check_member(w, p, d, jobs_began);
+            continue;
+        }
+        jobs_began = true;
+        waits_began = waits_began || waits;
+        if (waits_began && !waits && on(PROPERTY_ACTS_FIRST))
+            fail(w, "job %" PRIu64 ": something to do comes after a job that waits", d->job->id);
+        if (d->d.kind == GANG_PREEMPT)
+            continue;
+        if (d->job->state != WAITING)
+            fail(w, "job %" PRIu64 " does not wait, but is decided", d->job->id);
+        if (d->d.kind == GANG_PLACE && d->d.nodes_count != d->job->pods)
+            fail(w, "job %" PRIu64 " of %u pods is placed on %u nodes", d->job->id, d->job->pods,
+                 d->d.nodes_count);
+        if (d->d.kind == GANG_WAIT && ++positions[d->job->request.queue] != d->d.position)
+            fail(w, "job %" PRIu64 ": position %u, but %u wait in its queue up to it", d->job->id,
+                 d->d.position, positions[d->job->request.queue]);
+        if (d->d.kind == GANG_WAIT && d->d.estimated_start_ms &&
+            d->d.estimated_start_ms < w->now_ms)
+            fail(w, "job %" PRIu64 ": its estimated start %" PRId64 " is over", d->job->id,
+                 d->d.estimated_start_ms);
+        p->order[p->count++] = d;
+    }
+}
+
+static void check_all_decided(struct world *w)
+{
+    for (uint32_t j = 0; j < JOBS && !failed(w); j++) {
+        struct job *job = &w->jobs[j];
+        uint32_t expected = job->state == WAITING;
+        for (uint32_t pod = 0; job->state == PLACED && !job->stopping && pod < job->pods; pod++)
+            expected += job->nodes[pod] == GANG_NO_NODE;
+        if (job->state != NOBODY && !job->stopping && job->decisions != expected)
+            fail(w, "job %" PRIu64 ": %u decisions, expected %u", job->id, job->decisions,
+                 expected);
+        job->decisions = 0;
+    }
+}
+
+/* ---- whole jobs in order ---- */
+
+static void check_placed(struct world *w, struct progress *p, struct decision *d, bool exact)
+{
+    struct job *job = d->job;
+    uint64_t mask = schedulable_mask(w) & allowed_mask(w, job, false) & ~p->kept;
+    if (exact && on(PROPERTY_BEST_FIT) && job->request.roles_count == 1 &&
+        !job->request.preferred_level && !job->request.required_level && !failed(w)) {
+        for (uint32_t pod = 0; pod < job->pods; pod++)
+            if (d->nodes[pod] >= w->nodes_count)
+                return fail(w, "job %" PRIu64 ": node %u", job->id, d->nodes[pod]);
+        check_best_fit(w, job, d->nodes, p->boards, mask);
+    }
+    for (uint32_t pod = 0; pod < job->pods && !failed(w); pod++) {
+        check_pod(w, p, job, pod, d->nodes[pod]);
+        if (!failed(w) && p->kept >> d->nodes[pod] & 1)
+            fail(w, "job %" PRIu64 " takes node %u from a job before it", job->id, d->nodes[pod]);
+    }
+    if (!failed(w))
+        check_domain(w, job, d->nodes, level_now(w, job));
+    gang_amounts more;
+    job_amounts(job, more);
+    if (!failed(w) && !quota_allows(w, p->used, job->request.queue, more))
+        fail(w, "job %" PRIu64 " is placed beyond its quota", job->id);
+    for (uint32_t q = job->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            p->used[q][r] += more[r];
+    if (d->d.revocable && (!w->config.f[C_PREEMPT] || job->request.time_limit_ms))
+        fail(w, "job %" PRIu64 " is revocable, with a limit or where nobody is preempted", job->id);
+    if (on(PROPERTY_ESTIMATED_END) && job->request.time_limit_ms &&
+        d->d.estimated_end_ms != w->now_ms + job->request.time_limit_ms)
+        fail(w, "job %" PRIu64 ": its end is estimated at %" PRId64 ", by its limit it is %" PRId64,
+             job->id, d->d.estimated_end_ms, w->now_ms + job->request.time_limit_ms);
+    w->result.backfilled += p->somebody_waits;
+}
+
+static bool fits_kind(const struct world *w, const struct job *job, enum room_kind kind,
+                      uint64_t mask, uint32_t level)
+{
+    gang_amounts boards[NODES];
+    boards_of(w, kind, boards);
+    return gang_fits(w, job, boards, mask, level);
+}
+
+static bool limit_too_long(const struct world *w, const struct job *job)
+{
+    for (uint32_t q = job->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent) {
+        int64_t most = w->queues[q].config.time_limit_max_ms;
+        if (most && (!job->request.time_limit_ms || job->request.time_limit_ms > most))
+            return true;
+    }
+    return false;
+}
+
+/* NEVER is said of those, and only of those, that the empty cluster could not hold. */
+static void check_never(struct world *w, struct decision *d)
+{
+    struct job *job = d->job;
+    bool never = d->d.kind == GANG_NEVER;
+    job->never = never;
+    if (limit_too_long(w, job)) {
+        if (!never)
+            fail(w, "job %" PRIu64 ": its queue lets no job be so long, but it is not NEVER",
+                 job->id);
+        return;
+    }
+    if (job->request.roles_count != 1 || d->why.kind == GANG_WHY_QUOTA ||
+        d->why.kind == GANG_WHY_QUEUE)
+        return;
+    if (fits_kind(w, job, ROOM_EMPTY, UINT64_MAX, job->request.required_level) == never)
+        fail(w, "job %" PRIu64 ": never is said of the wrong job", job->id);
+    w->result.complete++;
+}
+
+/* What a blocked job keeps, in strict order: all that it could use, unless nothing that gangs do
+ * helps it. */
+static void keep(struct world *w, struct progress *p, const struct job *job)
+{
+    if (fits_kind(w, job, ROOM_WITHOUT_GANGS, schedulable_mask(w), job->request.required_level))
+        p->kept |= could_use_mask(w, job->request.roles, job->request.roles_count);
+    p->somebody_waits = true;
+}
+
+/* With several roles placement is a heuristic: what it says is taken for what is. */
+static void keep_heuristic(struct world *w, struct progress *p, const struct decision *d)
+{
+    if (d->d.kind == GANG_WAIT && d->why.kind != GANG_WHY_OTHERS)
+        p->kept |= could_use_mask(w, d->job->request.roles, d->job->request.roles_count);
+}
+
+static void keep_for_members(struct world *w, struct progress *p)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind != GANG_WAIT || d->d.pod == GANG_NO_POD)
+            continue;
+        struct job *job = d->job;
+        const struct gang_role *role = role_of(job, d->d.pod);
+        gang_amounts boards[NODES], empty[NODES];
+        boards_of(w, ROOM_WITHOUT_GANGS, boards);
+        boards_of(w, ROOM_EMPTY, empty);
+        boards_take(job, job->nodes, boards, 1);
+        boards_take(job, job->nodes, empty, 1);
+        uint64_t could = 0, hopes = 0;
+        for (uint32_t n = 0; n < w->nodes_count; n++) {
+            bool allowed = role_allows(role, &w->nodes[n]);
+            could |= (uint64_t)(allowed && pods_that_fit(empty[n], role) > 0) << n;
+            hopes |= (uint64_t)(allowed && pods_that_fit(boards[n], role) > 0) << n;
+        }
+        if (hopes & schedulable_mask(w))
+            p->kept |= could;
+    }
+}
+
+/* R1, exactly: who has room on nodes that nobody before waits for is placed, and nobody else. */
+static void check_strict(struct world *w, struct progress *p)
+{
+    keep_for_members(w, p);
+    for (uint32_t i = 0; i < p->count && !failed(w); i++) {
+        struct decision *d = p->order[i];
+        if (d->d.kind == GANG_PLACE) {
+            check_placed(w, p, d, true);
+            continue;
+        }
+        uint64_t mask = schedulable_mask(w) & allowed_mask(w, d->job, false) & ~p->kept;
+        check_never(w, d);
+        if (d->job->request.roles_count > 1) {
+            keep_heuristic(w, p, d);
+            continue;
+        }
+        if (!limit_too_long(w, d->job) &&
+            gang_fits(w, d->job, p->boards, mask, level_now(w, d->job)))
+            fail(w, "job %" PRIu64 " waits though it fits", d->job->id);
+        if (d->d.kind == GANG_WAIT)
+            keep(w, p, d->job);
+    }
+}
+
+/* ---- reservations ---- */
+
+static bool waits_for_room(const struct decision *d)
+{
+    return d->d.kind == GANG_WAIT &&
+           (d->why.kind == GANG_WHY_NO_ROOM || d->why.kind == GANG_WHY_TOPOLOGY ||
+            d->why.kind == GANG_WHY_STOPPING);
+}
+
+/* Before which a job must have ended to be no harm to any reserved start: 0 when that is not known.
+ */
+static int64_t first_reserved_start(const struct world *w)
+{
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (!for_whole_job(d) || d->d.kind != GANG_WAIT || d->why.kind == GANG_WHY_QUOTA ||
+            d->why.kind == GANG_WHY_QUEUE || d->why.kind == GANG_WHY_OTHERS)
+            continue;
+        if (!d->d.estimated_start_ms && d->why.kind == GANG_WHY_STOPPING)
+            return 0;
+        if (!d->d.estimated_start_ms && waits_for_room(d))
+            return 0;
+        if (d->d.estimated_start_ms && d->d.estimated_start_ms < first)
+            first = d->d.estimated_start_ms;
+    }
+    return first;
+}
+
+static bool somebody_stops(const struct world *w)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
+            return true;
+    return false;
+}
+
+/* The reserved start of the first in order becomes no later, unless something happened that excuses
+ * it, and it is kept. */
+static void check_promise(struct world *w, const struct decision *d, bool first)
+{
+    struct job *job = d->job;
+    int64_t start = d->d.estimated_start_ms;
+    if (!first || !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
+        job->promise_ms = NEVER_MS;
+        return;
+    }
+    if (job->promise_ms != NEVER_MS) {
+        w->result.promises++;
+        if (job->promise_ms < w->now_ms)
+            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", and still waits at %" PRId64,
+                 job->id, job->promise_ms, w->now_ms);
+        if (!start || start > job->promise_ms)
+            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", now only at %" PRId64, job->id,
+                 job->promise_ms, start);
+    }
+    if (start && start < job->promise_ms)
+        job->promise_ms = start;
+}
+
+/* Who waits though there is room waits for a named reason, and it holds. */
+static void check_reason(struct world *w, struct progress *p, const struct decision *d, bool first,
+                         int64_t reserved_ms)
+{
+    struct job *job = d->job;
+    uint64_t mask = schedulable_mask(w) & allowed_mask(w, job, false);
+    gang_amounts more;
+    job_amounts(job, more);
+    if (d->d.kind == GANG_NEVER || job->request.roles_count > 1 || p->member_waits ||
+        somebody_stops(w) || w->config.f[C_PREEMPT])
+        return;
+    if (!quota_allows(w, p->used, job->request.queue, more) ||
+        !gang_fits(w, job, p->boards, mask, level_now(w, job)))
+        return;
+    if (d->why.kind == GANG_WHY_QUEUE || (d->why.kind == GANG_WHY_QUOTA && !first))
+        return;
+    if (first)
+        fail(w, "job %" PRIu64 " is the first in order and fits, but waits", job->id);
+    else if (d->why.kind != GANG_WHY_RESERVED && d->why.kind != GANG_WHY_BEHIND)
+        fail(w, "job %" PRIu64 " fits and waits, and its reason is no reservation (%d)", job->id,
+             (int)d->why.kind);
+    else if (job->request.time_limit_ms && reserved_ms &&
+             w->now_ms + job->request.time_limit_ms + job->request.grace_ms <= reserved_ms)
+        fail(w,
+             "job %" PRIu64 " fits and would have ended by %" PRId64
+             ", before the first reserved start %" PRId64 ", but waits",
+             job->id, w->now_ms + job->request.time_limit_ms + job->request.grace_ms, reserved_ms);
+}
+
+static void check_general(struct world *w, struct progress *p)
+{
+    int64_t reserved_ms = first_reserved_start(w);
+    /* Placements come in the order in which they were decided: all of them first. */
+    bool fair = false;
+    for (uint32_t q = 0; q < QUEUES; q++)
+        fair = fair || (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE);
+    bool first = !fair && !p->member_waits;
+    for (uint32_t i = 0; i < p->count && !failed(w); i++)
+        if (p->order[i]->d.kind == GANG_PLACE)
+            check_placed(w, p, p->order[i], first && i == 0);
+    for (uint32_t i = 0; i < p->count && !failed(w); i++) {
+        struct decision *d = p->order[i];
+        if (d->d.kind == GANG_PLACE)
+            continue;
+        check_never(w, d);
+        check_reason(w, p, d, first, reserved_ms);
+        if (!quota_is_used(w))
+            check_promise(w, d, first);
+        if (waits_for_room(d) || d->why.kind == GANG_WHY_BEHIND || d->why.kind == GANG_WHY_RESERVED)
+            first = false;
+    }
+}
+
+static void sort_in_order(struct progress *p)
+{
+    for (uint32_t i = 1; i < p->count; i++)
+        for (uint32_t k = i; k > 0 && comes_before(p->order[k]->job, p->order[k - 1]->job); k--) {
+            struct decision *d = p->order[k];
+            p->order[k] = p->order[k - 1];
+            p->order[k - 1] = d;
+        }
+}
+
+void check_rules(struct world *w)
+{
+    struct progress p = {.count = 0};
+    boards_of(w, ROOM_NOW, p.boards);
+    queue_use(w, p.used);
+    check_each(w, &p);
+    check_all_decided(w);
+    if (failed(w))
+        return;
+    if (strict_order(w)) {
+        sort_in_order(&p);
+        check_strict(w, &p);
+    } else {
+        check_general(w, &p);
+        check_preemptions(w);
+    }
+}
