@@ -1,5 +1,5 @@
 /* The rules that a plan keeps, looked at decision by decision on the oracle's own boards. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -7,9 +7,9 @@
 /* What the plan has decided so far. */
 struct progress {
     gang_amounts boards[NODES]; /* free now, beside what the plan has placed */
-    gang_amounts used[QUEUES];  /* by queue, with those below it */
-    uint64_t kept;              /* strict order: nodes that somebody before waits for */
-    bool somebody_waits;        /* a job before, for room */
+    struct queue_sums used[QUEUES];
+    uint64_t kept;       /* strict order: nodes that somebody before waits for */
+    bool somebody_waits; /* a job before, for room */
     bool member_waits;
     struct decision *order[DECISIONS]; /* whole jobs, in the order of the queue */
     uint32_t count;
@@ -152,6 +152,16 @@ static void check_all_decided(struct world *w)
 
 /* ---- whole jobs in order ---- */
 
+static bool limit_too_long(const struct world *w, const struct job *job)
+{
+    for (uint32_t q = job->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent) {
+        int64_t most = w->queues[q].config.time_limit_max_ms;
+        if (most && (!job->request.time_limit_ms || job->request.time_limit_ms > most))
+            return true;
+    }
+    return false;
+}
+
 static void check_placed(struct world *w, struct progress *p, struct decision *d, bool exact)
 {
     struct job *job = d->job;
@@ -170,13 +180,13 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
     }
     if (!failed(w))
         check_domain(w, job, d->nodes, level_now(w, job));
-    gang_amounts more;
-    job_amounts(job, more);
-    if (!failed(w) && !quota_allows(w, p->used, job->request.queue, more))
+    if (!failed(w) && !quota_allows(w, p->used, job))
         fail(w, "job %" PRIu64 " is placed beyond its quota", job->id);
-    for (uint32_t q = job->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
-        for (uint32_t r = 0; r < RESOURCES; r++)
-            p->used[q][r] += more[r];
+    if (!failed(w) && !jobs_allowed(w, p->used, job))
+        fail(w, "job %" PRIu64 " is placed beyond the jobs that its queue may run", job->id);
+    if (!failed(w) && limit_too_long(w, job))
+        fail(w, "job %" PRIu64 " is placed, but its queue lets no job be so long", job->id);
+    queue_add(w, job->request.queue, job, 1, p->used);
     if (d->d.revocable && (!w->config.f[C_PREEMPT] || job->request.time_limit_ms))
         fail(w, "job %" PRIu64 " is revocable, with a limit or where nobody is preempted", job->id);
     if (on(PROPERTY_ESTIMATED_END) && job->request.time_limit_ms &&
@@ -192,16 +202,6 @@ static bool fits_kind(const struct world *w, const struct job *job, enum room_ki
     gang_amounts boards[NODES];
     boards_of(w, kind, boards);
     return gang_fits(w, job, boards, mask, level);
-}
-
-static bool limit_too_long(const struct world *w, const struct job *job)
-{
-    for (uint32_t q = job->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent) {
-        int64_t most = w->queues[q].config.time_limit_max_ms;
-        if (most && (!job->request.time_limit_ms || job->request.time_limit_ms > most))
-            return true;
-    }
-    return false;
 }
 
 /* NEVER is said of those, and only of those, that the empty cluster could not hold. */
@@ -264,6 +264,20 @@ static void keep_for_members(struct world *w, struct progress *p)
     }
 }
 
+/* Somebody who is named as the one in the way waits before it. */
+static void check_blocker(struct world *w, const struct decision *d)
+{
+    if (d->d.kind != GANG_WAIT ||
+        (d->why.kind != GANG_WHY_BEHIND && d->why.kind != GANG_WHY_RESERVED))
+        return;
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.job == d->why.blocked_by && w->decisions[i].d.kind == GANG_WAIT &&
+            w->decisions[i].job != d->job)
+            return;
+    fail(w, "job %" PRIu64 " waits for job %" PRIu64 ", which does not wait itself", d->job->id,
+         d->why.blocked_by);
+}
+
 /* R1, exactly: who has room on nodes that nobody before waits for is placed, and nobody else. */
 static void check_strict(struct world *w, struct progress *p)
 {
@@ -283,6 +297,7 @@ static void check_strict(struct world *w, struct progress *p)
         if (!limit_too_long(w, d->job) &&
             gang_fits(w, d->job, p->boards, mask, level_now(w, d->job)))
             fail(w, "job %" PRIu64 " waits though it fits", d->job->id);
+        check_blocker(w, d);
         if (d->d.kind == GANG_WAIT)
             keep(w, p, d->job);
     }
@@ -348,33 +363,70 @@ static void check_promise(struct world *w, const struct decision *d, bool first)
         job->promise_ms = start;
 }
 
+static bool shares_resource(const struct job *a, const struct job *b)
+{
+    gang_amounts one, other;
+    job_amounts(a, one);
+    job_amounts(b, other);
+    for (uint32_t r = 0; r < RESOURCES; r++)
+        if (r != GANG_PODS && one[r] > 0 && other[r] > 0)
+            return true;
+    return false;
+}
+
+/* Whether somebody before it in its own queue waits for quota, and needs what it needs. */
+static bool behind_quota(const struct progress *p, const struct job *job)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct decision *d = p->order[i];
+        if (d->d.kind == GANG_WAIT && d->why.kind == GANG_WHY_QUOTA && d->job != job &&
+            d->job->request.queue == job->request.queue && comes_before(d->job, job) &&
+            shares_resource(d->job, job))
+            return true;
+    }
+    return false;
+}
+
+/* Whether some queue that this job counts in has a limit that another job may have reached first.
+ */
+static bool held_by_quota(struct world *w, struct progress *p, const struct decision *d)
+{
+    bool allowed = quota_allows(w, p->used, d->job), jobs = jobs_allowed(w, p->used, d->job);
+    bool behind = behind_quota(p, d->job);
+    if (d->why.kind == GANG_WHY_QUOTA && allowed && !behind)
+        fail(w, "job %" PRIu64 " waits for quota, but has it", d->job->id);
+    if (d->why.kind == GANG_WHY_QUEUE && d->d.kind == GANG_WAIT && jobs && !behind)
+        fail(w, "job %" PRIu64 " waits for its queue to run fewer jobs, but it may run more",
+             d->job->id);
+    return !allowed || !jobs || behind;
+}
+
 /* Who waits though there is room waits for a named reason, and it holds. */
 static void check_reason(struct world *w, struct progress *p, const struct decision *d, bool first,
                          int64_t reserved_ms)
 {
     struct job *job = d->job;
     uint64_t mask = schedulable_mask(w) & allowed_mask(w, job, false);
-    gang_amounts more;
-    job_amounts(job, more);
-    if (d->d.kind == GANG_NEVER || job->request.roles_count > 1 || p->member_waits ||
-        somebody_stops(w) || w->config.f[C_PREEMPT])
+    if (d->d.kind == GANG_NEVER || held_by_quota(w, p, d) || job->request.roles_count > 1 ||
+        p->member_waits || somebody_stops(w))
         return;
-    if (!quota_allows(w, p->used, job->request.queue, more) ||
-        !gang_fits(w, job, p->boards, mask, level_now(w, job)))
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT)
+            return;
+    if (!gang_fits(w, job, p->boards, mask, level_now(w, job)))
         return;
-    if (d->why.kind == GANG_WHY_QUEUE || (d->why.kind == GANG_WHY_QUOTA && !first))
-        return;
+    int64_t end_ms = w->now_ms + job->request.time_limit_ms + job->request.grace_ms;
     if (first)
         fail(w, "job %" PRIu64 " is the first in order and fits, but waits", job->id);
     else if (d->why.kind != GANG_WHY_RESERVED && d->why.kind != GANG_WHY_BEHIND)
         fail(w, "job %" PRIu64 " fits and waits, and its reason is no reservation (%d)", job->id,
              (int)d->why.kind);
-    else if (job->request.time_limit_ms && reserved_ms &&
-             w->now_ms + job->request.time_limit_ms + job->request.grace_ms <= reserved_ms)
+    else if (job->request.time_limit_ms && reserved_ms && end_ms <= reserved_ms &&
+             !quota_is_used(w))
         fail(w,
              "job %" PRIu64 " fits and would have ended by %" PRId64
              ", before the first reserved start %" PRId64 ", but waits",
-             job->id, w->now_ms + job->request.time_limit_ms + job->request.grace_ms, reserved_ms);
+             job->id, end_ms, reserved_ms);
 }
 
 static void check_general(struct world *w, struct progress *p)
@@ -393,6 +445,7 @@ static void check_general(struct world *w, struct progress *p)
         if (d->d.kind == GANG_PLACE)
             continue;
         check_never(w, d);
+        check_blocker(w, d);
         check_reason(w, p, d, first, reserved_ms);
         if (!quota_is_used(w))
             check_promise(w, d, first);

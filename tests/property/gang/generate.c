@@ -1,6 +1,6 @@
 /* Random histories. The generator sees the oracle's books, not the library: the next event is one
  * that can happen. A seed chooses what its history is about, then each event. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
  * 2002), then numbers are made small. Every try runs in a process of its own: some die, or do not
  * end. A shorter history counts if it fails with a sentence of the same form: the numbers in it may
  * be others. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "lib/base/number.h"
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #define EVENTS 1000
 #define TRIES 6000
@@ -199,6 +199,18 @@ static void print_properties(void)
                !on((enum property)p) && property_rows[p].off ? property_rows[p].off : "");
 }
 
+#define FAIR_SEEDS 6
+
+static int play_all_fair(const struct library *lib)
+{
+    char failure[512] = "";
+    for (uint64_t seed = 1; seed <= FAIR_SEEDS && !failure[0]; seed++)
+        play_fair(lib, seed, failure, sizeof failure);
+    printf("%d saturated clusters: %s%s\n", FAIR_SEEDS, failure[0] ? "VIOLATED: " : "fair",
+           failure);
+    return failure[0] != '\0';
+}
+
 static int play(const struct arguments *a)
 {
     struct result r;
@@ -212,11 +224,12 @@ static int play(const struct arguments *a)
     printf("looked at: %" PRIu64 " best fits, %" PRIu64 " times whether never is right, %" PRIu64
            " reserved starts again, %" PRIu64 " probes of which %" PRIu64 " rebuilt from facts\n",
            r.best_fits, r.complete, r.promises, r.probes, r.rebuilds);
-    if (!seed)
-        return 0;
-    printf("seed %" PRIu64 " VIOLATED: %s\n", seed, r.failure);
-    show(a, &library_real, seed);
-    return 1;
+    if (seed) {
+        printf("seed %" PRIu64 " VIOLATED: %s\n", seed, r.failure);
+        show(a, &library_real, seed);
+        return 1;
+    }
+    return on(PROPERTY_FAIR) ? play_all_fair(&library_real) : 0;
 }
 
 static int replay(const struct arguments *a)
@@ -251,16 +264,23 @@ static int play_mutants(const struct arguments *a)
     for (uint32_t i = 0; i < library_mutants_count; i++) {
         const struct library *lib = library_mutant(i);
         struct result r;
+        char unfair[512] = "";
+        if (lib->needs && !on((enum property)(lib->needs - 1)))
+            continue;
         if (a->mutant && strcmp(a->mutant, lib->name) != 0)
             continue;
         uint64_t seed = play_all(a, lib, &r);
+        for (uint64_t s = 1; !seed && on(PROPERTY_FAIR) && s <= FAIR_SEEDS && !unfair[0]; s++)
+            play_fair(lib, s, unfair, sizeof unfair);
         printf("%-22s %-62s ", lib->name, lib->bug);
         if (seed)
             printf("seed %-4" PRIu64 " %s\n", seed, r.failure);
+        else if (unfair[0])
+            printf("saturated: %s\n", unfair);
         else
             printf("SURVIVED %" PRIu64 " events\n", r.events);
         (void)fflush(stdout);
-        survived += seed == 0;
+        survived += !seed && !unfair[0];
         if (seed && a->shrink)
             show(a, lib, seed);
     }

@@ -1,5 +1,5 @@
 /* The oracle's own arithmetic of room: sums and exhaustive search, slow and plain. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* What the parts of gang-properties share: histories of plain events, the books that the oracle
  * keeps by itself, and the face of the library under test. Written from gang/gang.h and
  * gang/README.md alone. */
-#ifndef TESTS_PROPERTY_GANG_PROPERTIES_H
-#define TESTS_PROPERTY_GANG_PROPERTIES_H
+#ifndef PROPERTY_GANG_PROPERTIES_H
+#define PROPERTY_GANG_PROPERTIES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include "gang/gang.h"
 #include "lib/base/random.h"
+
+#pragma weak gang_queue /* until the library has it */
 
 #define NODES 8
 #define JOBS 12
@@ -128,6 +130,7 @@ bool history_read(struct history *h, FILE *in);
 
 struct library {
     const char *name, *bug; /* bug: NULL for the real one */
+    uint32_t needs;         /* a property + 1: caught only where that is looked at; 0: none */
     struct gang *(*new)(const struct gang_config *config);
     int (*event)(struct gang *g, const struct gang_event *event, int64_t now_ms,
                  struct mlt_error *err);
@@ -163,6 +166,7 @@ struct job {
     uint32_t pods, nodes[PODS];
     int64_t started_ms, saved_ms; /* saved_ms: -1 when never in this placement */
     bool revocable, stopping, asked_by_plan;
+    bool claims; /* waiting: others were asked to leave for it */
     uint64_t for_job;
     int64_t stop_ms;
     struct {
@@ -221,6 +225,7 @@ struct world {
     XX(RELABEL, "relabel", "other numbers in the same order give the same plan")      \
     XX(EMPTY_NODE, "empty-node", "an empty node more never hurts the first in order") \
     XX(RELEASE, "release", "released after placed: all counters are as before")       \
+    XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")   \
     XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")        \
     XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit") \
     XX(BEST_FIT, "best-fit", "least left over at the lowest possible level")
@@ -260,6 +265,8 @@ struct gang *world_new_gang(const struct world *w);
 void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool revocable,
                 int64_t started_ms);
 
+void move_pod(struct world *w, struct job *job, uint32_t pod, uint32_t node);
+
 /* host.c: plans, checks and commits */
 void host_plan(struct world *w, uint64_t refused);
 void take_decisions(struct world *w, struct gang *g, struct decision *decisions,
@@ -291,12 +298,20 @@ void check_best_fit(struct world *w, const struct job *job, const uint32_t *node
 /* rules.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);
 bool strict_order(const struct world *w);
-bool quota_allows(const struct world *w, const gang_amounts *used, uint32_t queue,
-                  const gang_amounts more);
-void queue_use(const struct world *w, gang_amounts *used);
+struct queue_sums {
+    gang_amounts used;
+    uint32_t jobs;
+};
+/* By queue, with those below it. */
+void queue_use(const struct world *w, struct queue_sums *sums);
+void queue_add(const struct world *w, uint32_t queue, const struct job *job, int sign,
+               struct queue_sums *sums);
+bool quota_allows(const struct world *w, const struct queue_sums *sums, const struct job *job);
+bool jobs_allowed(const struct world *w, const struct queue_sums *sums, const struct job *job);
+bool within_nominal(const struct world *w, const struct queue_sums *sums, uint32_t queue,
+                    const gang_amounts more);
 void job_amounts(const struct job *job, gang_amounts ret);
 bool quota_is_used(const struct world *w);
-void check_quota(struct world *w);
 void check_preemptions(struct world *w);
 void check_queue_views(struct world *w);
 
@@ -306,6 +321,9 @@ void probe_relabel(struct world *w);
 void probe_empty_node(struct world *w);
 void probe_release(struct world *w);
 void probe_wrong(struct world *w, const struct op *op);
+
+/* fair.c: a saturated cluster; what failed, "" for nothing */
+void play_fair(const struct library *lib, uint64_t seed, char *failure, size_t size);
 
 /* generate.c */
 struct generator {

@@ -1,12 +1,9 @@
 /* What must depend on facts alone: not on the history that led to them, nor on names. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-
-/* Until the library has it. */
-#pragma weak gang_queue
 
 /* How numbers are told to the library: in the same order, but others. */
 struct names {

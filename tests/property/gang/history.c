@@ -1,5 +1,5 @@
 /* Histories as text: a line per event, `submit job=1 queue=2 ...`. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* The host: takes a plan, has it checked, and commits what is not refused. */
-#include "tests/property/gang/properties/properties.h"
+#include "tests/property/gang/properties.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -60,22 +60,15 @@ static void commit(struct world *w, struct decision *d)
         w->result.placed++;
         w->result.revocable += d->d.revocable;
         break;
-    case GANG_REPLACE: {
-        const struct op op = {.kind = OP_MOVED, .f = {0, d->d.pod, d->nodes[0]}};
-        int64_t promises[JOBS];
-        for (uint32_t j = 0; j < JOBS; j++)
-            promises[j] = w->jobs[j].promise_ms;
-        struct op moved = op;
-        moved.f[0] = job - w->jobs;
-        world_apply(w, &moved);
-        (void)promises;
+    case GANG_REPLACE:
+        move_pod(w, job, d->d.pod, d->nodes[0]);
         w->result.replaced++;
         break;
-    }
     case GANG_PREEMPT:
         job->stopping = job->asked_by_plan = true;
         job->stop_ms = w->now_ms;
         job->for_job = d->d.for_job;
+        job_by_id(w, d->d.for_job)->claims = true;
         w->result.preempted++;
         feed(w, &(struct gang_event){
                     .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = d->d.for_job});
