@@ -34,7 +34,7 @@ static void tell(struct rebuilt *r, const struct gang_event *e, int64_t now_ms)
         r->refused = true;
 }
 
-static void tell_nodes(struct rebuilt *r)
+static void tell_nodes(struct rebuilt *r, int64_t now_ms)
 {
     for (uint32_t n = 0; n < r->w->nodes_count; n++) {
         if (!r->w->nodes[n].known)
@@ -44,11 +44,11 @@ static void tell_nodes(struct rebuilt *r)
         for (uint32_t level = 0; level < LEVELS; level++)
             node.domains[level] = name_of(&r->names, node.domains[level]);
         node_event_of(&node, name_of(&r->names, n), &e);
-        tell(r, &e, r->w->now_ms);
+        tell(r, &e, now_ms);
     }
 }
 
-static void tell_queues(struct rebuilt *r)
+static void tell_queues(struct rebuilt *r, int64_t now_ms)
 {
     bool told[QUEUES] = {false};
     for (uint32_t round = 0; round < QUEUES; round++)
@@ -62,8 +62,13 @@ static void tell_queues(struct rebuilt *r)
             told[q] = true;
             struct gang_event e = {
                 .kind = GANG_QUEUE_SET, .queue = name_of(&r->names, q), .queue_config = &c};
-            tell(r, &e, r->w->now_ms);
+            tell(r, &e, now_ms);
         }
+}
+
+/* What was written down of past use, as of now. */
+static void tell_usage(struct rebuilt *r)
+{
     for (uint32_t q = 0; q < QUEUES; q++) {
         struct gang_queue_view view;
         if (!on(PROPERTY_FAIR) || !r->w->queues[q].known ||
@@ -75,7 +80,8 @@ static void tell_queues(struct rebuilt *r)
     }
 }
 
-static void tell_job(struct rebuilt *r, const struct job *job)
+/* Facts are told in the order in which they came to be, so that time never goes back. */
+static void tell_job(struct rebuilt *r, const struct job *job, int64_t now_ms)
 {
     uint32_t nodes[PODS];
     struct gang_job_request request = job->request;
@@ -89,46 +95,99 @@ static void tell_job(struct rebuilt *r, const struct job *job)
                            .revocable = job->revocable};
     for (uint32_t pod = 0; pod < e.nodes_count; pod++)
         nodes[pod] = name_of(&r->names, job->nodes[pod]);
-    tell(r, &e, r->w->now_ms);
+    tell(r, &e, now_ms);
+}
+
+static void tell_avoids(struct rebuilt *r, const struct job *job)
+{
     for (uint32_t i = 0; i < job->avoids_count; i++)
         if (job->avoids[i].until_ms > r->w->now_ms) {
             const struct gang_event avoid = {.kind = GANG_JOB_AVOID,
-                                             .job = e.job,
+                                             .job = id_of(&r->names, job->id),
                                              .node = name_of(&r->names, job->avoids[i].node),
                                              .until_ms = job->avoids[i].until_ms};
             tell(r, &avoid, r->w->now_ms);
         }
-    if (job->state == PLACED && job->saved_ms >= 0) {
-        const struct gang_event saved = {.kind = GANG_JOB_SAVED, .job = e.job};
-        tell(r, &saved, job->saved_ms);
+}
+
+static void tell_stop(struct rebuilt *r, const struct job *job)
+{
+    struct gang_event e = {
+        .kind = GANG_JOB_STOPPING, .job = id_of(&r->names, job->id), .for_job = GANG_NO_JOB};
+    for (uint32_t k = 0; k < JOBS; k++)
+        if (r->w->jobs[k].state != NOBODY && r->w->jobs[k].id == job->for_job)
+            e.for_job = id_of(&r->names, job->for_job);
+    tell(r, &e, job->stop_ms);
+}
+
+enum fact { FACT_PLACED, FACT_SAVED, FACT_STOPPING, FACTS };
+
+static int64_t fact_ms(const struct job *job, uint32_t fact)
+{
+    if (job->state != PLACED || (fact == FACT_SAVED && job->saved_ms < 0) ||
+        (fact == FACT_STOPPING && !job->stopping))
+        return INT64_MAX;
+    return fact == FACT_PLACED  ? job->started_ms
+           : fact == FACT_SAVED ? job->saved_ms
+                                : job->stop_ms;
+}
+
+static void tell_fact(struct rebuilt *r, const struct job *job, uint32_t fact, int64_t at_ms)
+{
+    const struct gang_event saved = {.kind = GANG_JOB_SAVED, .job = id_of(&r->names, job->id)};
+    if (fact == FACT_PLACED)
+        tell_job(r, job, at_ms);
+    else if (fact == FACT_SAVED)
+        tell(r, &saved, at_ms);
+    else
+        tell_stop(r, job);
+}
+
+static void tell_placed(struct rebuilt *r)
+{
+    bool told[JOBS][FACTS] = {{false}};
+    for (;;) {
+        int64_t at_ms = INT64_MAX;
+        uint32_t which = 0;
+        for (uint32_t i = 0; i < JOBS * FACTS; i++) {
+            int64_t its =
+                told[i / FACTS][i % FACTS] ? INT64_MAX : fact_ms(&r->w->jobs[i / FACTS], i % FACTS);
+            if (its < at_ms) {
+                at_ms = its;
+                which = i;
+            }
+        }
+        if (at_ms == INT64_MAX)
+            return;
+        told[which / FACTS][which % FACTS] = true;
+        tell_fact(r, &r->w->jobs[which / FACTS], which % FACTS, at_ms);
     }
 }
 
-static void tell_stops(struct rebuilt *r)
+static int64_t first_ms(const struct world *w)
 {
-    for (uint32_t j = 0; j < JOBS; j++) {
-        const struct job *job = &r->w->jobs[j];
-        if (job->state != PLACED || !job->stopping)
-            continue;
-        struct gang_event e = {
-            .kind = GANG_JOB_STOPPING, .job = id_of(&r->names, job->id), .for_job = GANG_NO_JOB};
-        for (uint32_t k = 0; k < JOBS; k++)
-            if (r->w->jobs[k].state != NOBODY && r->w->jobs[k].id == job->for_job)
-                e.for_job = id_of(&r->names, job->for_job);
-        tell(r, &e, job->stop_ms);
-    }
+    int64_t first = w->now_ms;
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && w->jobs[j].started_ms < first)
+            first = w->jobs[j].started_ms;
+    return first;
 }
 
 /* A gang that is told facts alone; NULL after a failure. */
 static struct gang *rebuild(struct world *w, struct names names)
 {
     struct rebuilt r = {.w = w, .g = world_new_gang(w), .names = names};
-    tell_nodes(&r);
-    tell_queues(&r);
+    int64_t begin_ms = first_ms(w);
+    tell_nodes(&r, begin_ms);
+    tell_queues(&r, begin_ms);
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == WAITING)
+            tell_job(&r, &w->jobs[j], begin_ms);
+    tell_placed(&r);
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state != NOBODY)
-            tell_job(&r, &w->jobs[j]);
-    tell_stops(&r);
+            tell_avoids(&r, &w->jobs[j]);
+    tell_usage(&r);
     if (!r.refused && gang_check(r.g, &r.err) < 0)
         r.refused = true;
     if (!r.refused)

@@ -228,6 +228,7 @@ struct world {
     XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")   \
     XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")        \
     XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit") \
+    XX(RANKS, "ranks", "neighbours in rank are neighbours in the network")            \
     XX(BEST_FIT, "best-fit", "least left over at the lowest possible level")
 enum property {
 #define XX(name, text, words) PROPERTY_##name,
@@ -294,6 +295,8 @@ uint32_t level_now(const struct world *w, const struct job *job);
 bool comes_before(const struct job *a, const struct job *b);
 void check_best_fit(struct world *w, const struct job *job, const uint32_t *nodes,
                     gang_amounts *boards, uint64_t mask);
+
+void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes);
 
 /* rules.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);

@@ -200,6 +200,35 @@ static uint64_t part_of(const struct world *w, uint32_t level, uint32_t n)
     return domain_mask(w, level, level ? w->nodes[n].domains[level - 1] : 0);
 }
 
+/* Of the parts of the next level in `part` (whose nodes all lie in one) no more are used than the
+ * largest ones that together have room. */
+static void check_fewest(struct world *w, const struct job *job, gang_amounts *boards,
+                         uint64_t mask, uint64_t taken, uint64_t part, uint32_t level)
+{
+    int64_t rooms[NODES] = {0}, sum = 0;
+    uint32_t count = 0, used = 0, least = 0;
+    uint64_t seen = 0;
+    for (uint32_t n = 0; n < w->nodes_count; n++) {
+        if (!(part >> n & 1) || seen >> n & 1)
+            continue;
+        uint64_t child = part_of(w, level + 1, n) & part;
+        if (!child)
+            return;
+        seen |= child;
+        used += (taken & child) != 0;
+        int64_t room = room_of(w, job, boards, child & mask);
+        uint32_t at = count++;
+        for (; at > 0 && rooms[at - 1] < room; at--)
+            rooms[at] = rooms[at - 1];
+        rooms[at] = room;
+    }
+    while (least < count && sum < (int64_t)job->pods)
+        sum += rooms[least++];
+    if (used > least)
+        fail(w, "job %" PRIu64 ": is spread over %u parts of level %u, where %u would do", job->id,
+             used, level + 1, least);
+}
+
 /* The job of one role is in the narrowest domain that could hold it, and in the one of these with
  * the least left over. */
 void check_best_fit(struct world *w, const struct job *job, const uint32_t *nodes,
@@ -211,14 +240,17 @@ void check_best_fit(struct world *w, const struct job *job, const uint32_t *node
         taken |= UINT64_C(1) << nodes[pod];
     for (uint32_t level = narrowest;; level--) {
         int64_t least = INT64_MAX, its = -1;
+        uint64_t its_part = 0;
         for (uint32_t n = 0; n < w->nodes_count; n++) {
             uint64_t part = w->nodes[n].known ? part_of(w, level, n) : 0;
             int64_t room = room_of(w, job, boards, part & mask);
             if (room < (int64_t)job->pods)
                 continue;
             least = room < least ? room : least;
-            if ((taken & ~part) == 0)
+            if ((taken & ~part) == 0) {
                 its = room;
+                its_part = part;
+            }
         }
         if (least == INT64_MAX && level > 0)
             continue;
@@ -231,6 +263,31 @@ void check_best_fit(struct world *w, const struct job *job, const uint32_t *node
                  "job %" PRIu64 ": in its domain of level %u %" PRId64
                  " of its pods have room, in another one only %" PRId64,
                  job->id, level, its, least);
+        else if (its_part && level < narrowest)
+            check_fewest(w, job, boards, mask, taken, its_part, level);
         return;
+    }
+}
+
+/* Neighbours in rank are neighbours in the network: the pods of a role on one node, and in one
+ * domain of each level, follow each other. */
+void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes)
+{
+    uint32_t first = 0;
+    for (uint32_t role = 0; role < job->request.roles_count; role++) {
+        uint32_t end = first + job->request.roles[role].pods;
+        for (uint32_t level = 1; level <= (uint32_t)w->config.f[C_LEVELS] + 1; level++)
+            for (uint32_t pod = first + 1; pod < end; pod++) {
+                uint64_t part = part_of(w, level, nodes[pod]);
+                if (!part || part >> nodes[pod - 1] & 1)
+                    continue;
+                for (uint32_t before = first; before + 1 < pod && !failed(w); before++)
+                    if (part >> nodes[before] & 1)
+                        fail(w,
+                             "job %" PRIu64 ": pods %u and %u are in one domain of level %u, but "
+                             "not those between",
+                             job->id, before, pod, level);
+            }
+        first = end;
     }
 }

@@ -166,8 +166,8 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
 {
     struct job *job = d->job;
     uint64_t mask = schedulable_mask(w) & allowed_mask(w, job, false) & ~p->kept;
-    if (exact && on(PROPERTY_BEST_FIT) && job->request.roles_count == 1 &&
-        !job->request.preferred_level && !job->request.required_level && !failed(w)) {
+    if (exact && on(PROPERTY_BEST_FIT) && job->request.roles_count == 1 && !level_now(w, job) &&
+        !failed(w)) {
         for (uint32_t pod = 0; pod < job->pods; pod++)
             if (d->nodes[pod] >= w->nodes_count)
                 return fail(w, "job %" PRIu64 ": node %u", job->id, d->nodes[pod]);
@@ -180,6 +180,8 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
     }
     if (!failed(w))
         check_domain(w, job, d->nodes, level_now(w, job));
+    if (!failed(w) && on(PROPERTY_RANKS))
+        check_ranks(w, job, d->nodes);
     if (!failed(w) && !quota_allows(w, p->used, job))
         fail(w, "job %" PRIu64 " is placed beyond its quota", job->id);
     if (!failed(w) && !jobs_allowed(w, p->used, job))
