@@ -25,6 +25,20 @@ void gang_board_give(const struct gang *g, int64_t *there, const int64_t *reques
         there[r] = (int64_t)((uint64_t)there[r] + (uint64_t)request[r]);
 }
 
+void gang_board_take_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods)
+{
+    for (uint32_t r = 0; r < g->resources; r++)
+        there[r] = (int64_t)((uint64_t)there[r] - (uint64_t)request[r] * pods);
+}
+
+void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods)
+{
+    for (uint32_t r = 0; r < g->resources; r++)
+        there[r] = (int64_t)((uint64_t)there[r] + (uint64_t)request[r] * pods);
+}
+
 /* How many such pods fit. */
 uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request)
 {

@@ -112,6 +112,8 @@ int gang_check(const struct gang *g, struct mlt_error *err)
     if (rc == 0)
         rc = check_nodes(g, (const gang_amounts *)gangs, err);
     if (rc == 0)
+        rc = gang_columns_check(g, err);
+    if (rc == 0)
         rc = check_list(&g->waiting, "waiting", err);
     if (rc == 0)
         rc = check_list(&g->wounded, "wounded", err);
@@ -141,6 +143,8 @@ static uint64_t hash_node(const struct gang *g, uint32_t n)
         hash = mix(mix(hash, (uint64_t)own), (uint64_t)free);
     }
     hash = mix(mix(hash, g->classes[n]), g->open[n]);
+    for (uint32_t l = 1; g->classes[n] != GANG_CLASS_NONE && l <= g->fits_topology.levels; l++)
+        hash = mix(hash, gang_topology_domain(g, n, l));
     return any ? hash : 0; /* a number that nobody uses is no state */
 }
 

@@ -26,11 +26,34 @@ struct gang *gang_new(const struct gang_config *config)
     return gang_new_with_memory(&memory, config);
 }
 
+static char *copy_name(struct gang *g, const char *name)
+{
+    char *copy = gang_alloc(g, strlen(name) + 1);
+    if (copy)
+        memcpy(copy, name, strlen(name) + 1);
+    return copy;
+}
+
+static int copy_names(struct gang *g, const struct gang_config *config)
+{
+    for (uint32_t i = 0; i < config->devices; i++) {
+        g->device_names[i] = copy_name(g, config->device_names[i]);
+        if (!g->device_names[i])
+            return -ENOMEM;
+    }
+    for (uint32_t l = 1; l <= config->levels; l++) {
+        g->fits_topology.level[l].name = copy_name(g, config->level_names[l - 1]);
+        if (!g->fits_topology.level[l].name)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 struct gang *gang_new_with_memory(const struct gang_memory *memory,
                                   const struct gang_config *config)
 {
     uint32_t devices = config->devices;
-    if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0)
+    if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0 || config->levels > GANG_LEVELS_MAX)
         return NULL;
     struct gang *g = memory->realloc(memory->arg, NULL, sizeof *g);
     if (!g)
@@ -39,14 +62,13 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     g->memory = *memory;
     g->resources = GANG_DEVICE_0 + devices;
     g->nodes_version = 1;
-    for (uint32_t i = 0; i < devices; i++) {
-        g->device_names[i] = gang_alloc(g, strlen(config->device_names[i]) + 1);
-        if (!g->device_names[i]) {
-            gang_free(g);
-            return NULL;
-        }
-        memcpy(g->device_names[i], config->device_names[i], strlen(config->device_names[i]) + 1);
+    g->fits_topology.levels = config->levels;
+    if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
+        copy_names(g, config) < 0) {
+        gang_free(g);
+        return NULL;
     }
+    g->fits_topology.stale = true;
     return g;
 }
 
@@ -57,12 +79,12 @@ void gang_free(struct gang *g)
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
             gang_job_free(g, g->table[i]);
-    void *arrays[] = {g->classes,   g->open,          g->hidden,       g->marks,
-                      g->queues,    g->table,         g->waiting.jobs, g->wounded.jobs,
-                      g->scratch,   g->trials,        g->plan.entries, g->plan.nodes,
-                      g->plan.whys, g->plan.positions};
+    void *arrays[] = {g->classes,    g->open,         g->hidden,        g->marks,  g->queues,
+                      g->table,      g->waiting.jobs, g->wounded.jobs,  g->trials, g->plan.entries,
+                      g->plan.nodes, g->plan.whys,    g->plan.positions};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
+    gang_fits_free(g);
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         gang_release(g, arrays[i]);
     for (uint32_t i = 0; i < GANG_RESOURCES_MAX - GANG_DEVICE_0; i++)
@@ -96,7 +118,10 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
                             "node %u: resource %u: %" PRId64 " with %" PRId64
                             " used by others: expected 0 to %" PRId64,
                             e->node, r, e->capacity[r], e->used_by_others[r], GANG_AMOUNT_MAX);
-    if (gang_node_reserve(g, e->node) < 0)
+    rc = gang_topology_check(g, e->node, e->domains, err);
+    if (rc < 0)
+        return rc;
+    if (gang_node_reserve(g, e->node, e->domains) < 0)
         return gang_no_memory(err);
     gang_node_set(g, e);
     return 0;
@@ -243,7 +268,7 @@ static int reserve_nodes_of(struct gang *g, const struct gang_event *e)
     for (uint32_t i = 0; i < e->nodes_count; i++)
         if (e->nodes[i] != GANG_NO_NODE && e->nodes[i] > highest)
             highest = e->nodes[i];
-    return gang_node_reserve(g, highest);
+    return gang_node_reserve(g, highest, NULL);
 }
 
 static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now_ms,
@@ -327,7 +352,7 @@ static int on_pod_moved(struct gang *g, const struct gang_event *e, int64_t now_
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
-    if (gang_node_reserve(g, e->node) < 0)
+    if (gang_node_reserve(g, e->node, NULL) < 0)
         return gang_no_memory(err);
     move_member(g, job, e->pod, e->node);
     return 0;

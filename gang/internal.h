@@ -4,6 +4,7 @@
 #define GANG_INTERNAL_H
 
 #include <stddef.h>
+#include "gang/fits.h"
 #include "gang/gang.h"
 
 /* Everything that the library asks of its host: memory. */
@@ -36,6 +37,7 @@ enum gang_board {
 struct gang_shape {
     uint32_t pods, roles_count;
     const struct gang_role *roles;
+    struct gang_kind **kinds; /* one per role; the array belongs to whoever made the shape */
 };
 
 enum gang_verdict {
@@ -116,6 +118,8 @@ struct gang {
     uint32_t *marks;   /* plan: 1 + entry of the job that waits for this node; 0: nobody */
     uint32_t known_nodes;
     uint64_t nodes_version;
+    struct gang_topology fits_topology;
+    struct gang_fits fits;
 
     uint8_t *queues; /* 1: known */
     uint32_t queues_capacity;
@@ -125,8 +129,6 @@ struct gang {
     struct gang_list waiting, wounded; /* each has room for all jobs */
     uint32_t avoids;                   /* entries of all jobs */
 
-    uint32_t *scratch; /* nodes of a placement that is only tried */
-    uint32_t scratch_capacity;
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
     uint32_t trials_count, trials_capacity;
     struct gang_plan plan;
@@ -165,8 +167,8 @@ void gang_avoid_forget_node(struct gang *g, uint32_t node);
 
 /* ---- node.c ---- */
 
-int gang_node_reserve(struct gang *g,
-                      uint32_t node) MLT_MUST_USE; /* makes the number usable; -ENOMEM */
+/* Makes the number usable, with these domains (or NULL). -ENOMEM. */
+int gang_node_reserve(struct gang *g, uint32_t node, const uint32_t *domains) MLT_MUST_USE;
 void gang_node_set(struct gang *g, const struct gang_event *event);
 void gang_node_remove(struct gang *g, uint32_t node);
 
@@ -180,6 +182,10 @@ static inline int64_t *gang_at(const struct gang *g, enum gang_board board, uint
 bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
 void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request);
 void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request);
+void gang_board_take_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods);
+void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods);
 uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
 
 /* ---- room.c ---- The free board changes by these calls (and those of node.c) alone, so that what
@@ -220,6 +226,8 @@ struct gang_where {
     uint32_t level;  /* all pods in one domain of this level, or GANG_NO_LEVEL */
     /* All pods in this very domain; GANG_NO_LEVEL: no matter. */
     uint32_t within_level, within_domain;
+    uint32_t beside;   /* gang_place_pod(): 1 + the node of a neighbour; 0: no matter */
+    uint32_t together; /* gang_place_pod(): best where there is room for so many */
     const struct gang_job *avoiding; /* NULL, or a job whose avoided nodes are left out */
     int64_t now_ms;
 };
@@ -232,19 +240,24 @@ struct gang_where gang_where_ever(const struct gang_job *job, enum gang_board bo
 
 bool gang_role_allows(const struct gang_role *role, uint32_t node_class);
 /* All pods, whole or not at all, by the rules of README "Placement": fills nodes[shape->pods] and
- * takes the room from where->board (undone by gang_place_undo; gang_room_give_gang on the free
- * board). False: nothing was taken, *ret_role is the role that found no place. */
+ * takes the room from where->board (undone by gang_place_undo()). nodes may be NULL: only asked,
+ * nothing is taken. False: nothing was taken, *ret_role is the role that found no place. The shape
+ * is bound (gang_shape_copy() has done so). */
 bool gang_place(struct gang *g, const struct gang_where *where, const struct gang_shape *shape,
                 uint32_t *nodes, uint32_t *ret_role);
 void gang_place_undo(struct gang *g, enum gang_board board, const struct gang_shape *shape,
                      const uint32_t *nodes);
-/* The node for one pod, nothing taken; GANG_NO_NODE when there is none. */
+/* The node for one pod of a role, nothing taken; GANG_NO_NODE when there is none. */
 uint32_t gang_place_pod(struct gang *g, const struct gang_where *where,
-                        const struct gang_role *role);
-/* Where a lost member of a placed job may stand: in the domain of the required level that holds the
- * rest of its gang; false when that holds pods in several domains or in none of them. */
-bool gang_where_member(const struct gang *g, const struct gang_job *job, int64_t now_ms,
-                       struct gang_where *ret);
+                        const struct gang_shape *shape, uint32_t role);
+/* Where a lost member of a placed job may stand: in the domain of the required level that holds its
+ * nearest neighbour in rank, and as near to that as there is room. `also`: the node planned for
+ * another lost member, or GANG_NO_NODE. */
+struct gang_where gang_where_member(const struct gang *g, const struct gang_job *job, uint32_t pod,
+                                    uint32_t also, int64_t now_ms);
+/* The domain of where->level with the most room for a role, and how many of its pods it holds. */
+uint64_t gang_place_largest(struct gang *g, const struct gang_where *where,
+                            const struct gang_shape *shape, uint32_t role, uint32_t *ret_domain);
 /* How many pods of a role would fit now, one by one, on nodes not hidden: in the whole cluster
  * (GANG_NO_LEVEL), or in one domain. Exact for a role alone; avoided nodes count. */
 uint64_t gang_fit_total(struct gang *g, const struct gang_shape *shape, uint32_t role,
@@ -257,16 +270,15 @@ bool gang_cannot_fit(struct gang *g, const struct gang_shape *shape);
 struct gang_question {
     const struct gang_shape *shape;
     const struct gang_job *job; /* NULL for a request that is no job */
+    uint32_t level;             /* all pods in one domain of it, or GANG_NO_LEVEL */
     uint32_t role, pod, pods;
     enum gang_why_kind kind;
     int64_t now_ms;
 };
-void gang_why_find(const struct gang *g, const struct gang_question *question,
-                   struct gang_why *ret);
+void gang_why_find(struct gang *g, const struct gang_question *question, struct gang_why *ret);
 
 /* ---- plan.c ---- */
 
 void gang_plan_forget(struct gang *g);
-int gang_scratch_reserve(struct gang *g, uint32_t pods) MLT_MUST_USE;
 
 #endif

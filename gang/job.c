@@ -48,26 +48,35 @@ int gang_job_request_check(const struct gang *g, const struct gang_job_request *
             return rc;
         pods += request->roles[i].pods;
     }
+    uint32_t levels = g->fits_topology.levels;
+    if (request->required_level > levels || request->preferred_level > levels)
+        return mlt_fail(err, EINVAL, "level %u: there are %u levels",
+                        request->required_level > levels ? request->required_level
+                                                         : request->preferred_level,
+                        levels);
     if (pods == 0 || pods > GANG_PODS_PER_JOB_MAX)
         return mlt_fail(err, EINVAL, "%" PRIu64 " pods, expected 1 to %d", pods,
                         GANG_PODS_PER_JOB_MAX);
     return 0;
 }
 
-/* One block: the shape, its roles, then the bitmaps of their node classes. */
+/* One block: the shape, its roles and their kinds, then the bitmaps of their node classes. */
 struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request)
 {
     size_t words = 0;
     for (uint32_t i = 0; i < request->roles_count; i++)
         words += request->roles[i].node_classes_words;
-    size_t roles_size = request->roles_count * sizeof(struct gang_role);
+    size_t roles_size =
+        request->roles_count * (sizeof(struct gang_role) + sizeof(struct gang_kind *));
     struct gang_shape *shape = gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t));
     if (!shape)
         return NULL;
     struct gang_role *roles = (struct gang_role *)(shape + 1);
-    uint64_t *bitmap = (uint64_t *)(roles + request->roles_count);
+    struct gang_kind **kinds = (struct gang_kind **)(roles + request->roles_count);
+    uint64_t *bitmap = (uint64_t *)(kinds + request->roles_count);
     shape->roles_count = request->roles_count;
     shape->roles = roles;
+    shape->kinds = kinds;
     for (uint32_t i = 0; i < request->roles_count; i++) {
         roles[i] = request->roles[i];
         roles[i].node_classes = bitmap;
@@ -77,11 +86,17 @@ struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request
         bitmap += roles[i].node_classes_words;
         shape->pods += roles[i].pods;
     }
+    if (gang_shape_bind(g, shape) < 0) {
+        gang_release(g, shape);
+        return NULL;
+    }
     return shape;
 }
 
 void gang_shape_free(struct gang *g, struct gang_shape *shape)
 {
+    if (shape)
+        gang_shape_unbind(g, shape);
     gang_release(g, shape);
 }
 
@@ -313,6 +328,12 @@ int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
         for (uint32_t k = 0; job && k < job->avoid_count; k++)
             if (job->avoid[k].until_ms > now_ms && job->avoid[k].until_ms < wake)
                 wake = job->avoid[k].until_ms;
+    }
+    for (uint32_t i = 0; g->fits_topology.levels && i < g->waiting.count; i++) {
+        const struct gang_job *job = g->waiting.jobs[i];
+        if (job->preferred_level > job->required_level && job->preferred_until_ms > now_ms &&
+            job->preferred_until_ms < wake)
+            wake = job->preferred_until_ms;
     }
     return wake;
 }

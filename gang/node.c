@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Each array is grown on its own; the common capacity moves only when all of them have grown. */
-int gang_node_reserve(struct gang *g, uint32_t node)
+int gang_node_reserve(struct gang *g, uint32_t node, const uint32_t *domains)
 {
     size_t count = (size_t)node + 1;
     size_t amounts = g->resources * sizeof(int64_t);
@@ -20,9 +20,13 @@ int gang_node_reserve(struct gang *g, uint32_t node)
         gang_reserve(g, &g->hidden, &c[2], count, sizeof *g->hidden) < 0 ||
         gang_reserve(g, &g->marks, &c[3], count, sizeof *g->marks) < 0)
         return -ENOMEM;
+    if (gang_topology_reserve(g, count, domains) < 0 || gang_columns_reserve(g, c[0]) < 0)
+        return -ENOMEM;
     g->nodes_capacity = c[0];
-    for (; g->nodes < count; g->nodes++)
+    for (; g->nodes < count; g->nodes++) {
         g->classes[g->nodes] = g->open[g->nodes] = GANG_CLASS_NONE;
+        gang_topology_add(g, g->nodes);
+    }
     return 0;
 }
 
@@ -37,9 +41,11 @@ void gang_node_set(struct gang *g, const struct gang_event *event)
         own[r] = event->capacity[r] - event->used_by_others[r];
         free[r] = own[r] - gangs;
     }
+    gang_topology_set(g, n, event->domains);
     g->known_nodes += g->classes[n] == GANG_CLASS_NONE;
     g->classes[n] = event->node_class;
     g->open[n] = event->schedulable ? event->node_class : GANG_CLASS_NONE;
+    gang_fits_changed(g, false, n);
     g->nodes_version++;
 }
 
@@ -52,7 +58,9 @@ void gang_node_remove(struct gang *g, uint32_t n)
         free[r] -= own[r];
         empty[r] = own[r] = 0;
     }
+    gang_topology_remove(g, n);
     g->classes[n] = g->open[n] = GANG_CLASS_NONE;
+    gang_fits_changed(g, false, n);
     g->known_nodes--;
     g->nodes_version++;
     gang_avoid_forget_node(g, n);

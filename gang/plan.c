@@ -20,11 +20,6 @@ void gang_plan_forget(struct gang *g)
     g->plan.whys_count = 0;
 }
 
-int gang_scratch_reserve(struct gang *g, uint32_t pods)
-{
-    return gang_reserve(g, &g->scratch, &g->scratch_capacity, pods, sizeof *g->scratch);
-}
-
 /* Room for one more decision with `nodes` nodes and one why, so that what follows cannot fail. */
 static int plan_reserve(struct gang *g, uint32_t nodes)
 {
@@ -112,6 +107,7 @@ static void own_pods(struct gang *g, const struct gang_job *job,
             if (job->nodes[pod] != GANG_NO_NODE) {
                 change(g, gang_at(g, GANG_OWN, job->nodes[pod]), job->shape->roles[role].request);
                 change(g, gang_at(g, GANG_EMPTY, job->nodes[pod]), job->shape->roles[role].request);
+                gang_fits_changed(g, false, job->nodes[pod]);
             }
 }
 
@@ -119,60 +115,49 @@ static void own_pods(struct gang *g, const struct gang_job *job,
  * for it, beside what its own gang holds. If not, there is nothing to wait for, and nobody is held
  * up. */
 static void keep_for_member(struct gang *g, uint32_t entry, const struct gang_job *job,
-                            const struct gang_role *role, int64_t now_ms)
+                            uint32_t role, struct gang_where where)
 {
-    struct gang_where without_gangs;
-    if (!gang_where_member(g, job, now_ms, &without_gangs))
-        return;
-    without_gangs.board = GANG_OWN;
-    without_gangs.avoiding = NULL;
+    where.board = GANG_OWN;
+    where.avoiding = NULL;
     own_pods(g, job, gang_board_take);
-    if (gang_place_pod(g, &without_gangs, role) != GANG_NO_NODE)
-        mark(g, entry, role, 1);
+    if (gang_place_pod(g, &where, job->shape, role) != GANG_NO_NODE)
+        mark(g, entry, &job->shape->roles[role], 1);
     own_pods(g, job, gang_board_give);
 }
 
-static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, int64_t now_ms)
+/* `also`: where another member of it will stand, or GANG_NO_NODE. */
+static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t *also,
+                         int64_t now_ms)
 {
     if (plan_reserve(g, 1) < 0)
         return -ENOMEM;
-    uint32_t role_index = gang_job_role(job, pod);
-    const struct gang_role *role = &job->shape->roles[role_index];
-    struct gang_where where;
-    uint32_t node =
-        gang_where_member(g, job, now_ms, &where) ? gang_place_pod(g, &where, role) : GANG_NO_NODE;
+    uint32_t role = gang_job_role(job, pod);
+    const struct gang_where where = gang_where_member(g, job, pod, *also, now_ms);
+    uint32_t node = gang_place_pod(g, &where, job->shape, role);
     if (node != GANG_NO_NODE) {
         struct gang_entry *e = plan_add(g, GANG_REPLACE, job, pod);
-        gang_room_take(g, node, role->request);
+        gang_room_take(g, node, job->shape->roles[role].request);
         g->plan.nodes[g->plan.nodes_count++] = node;
         e->nodes_count = 1;
+        *also = node;
         return 0;
     }
     struct gang_entry *e = plan_add(g, GANG_WAIT, job, pod);
     const struct gang_question question = {
         .shape = job->shape,
         .job = job,
-        .role = role_index,
+        .role = role,
         .pod = pod,
         .pods = 1,
         .kind = GANG_WHY_NO_ROOM,
         .now_ms = now_ms,
     };
     explain(g, e, &question);
-    keep_for_member(g, g->plan.count - 1, job, role, now_ms);
+    keep_for_member(g, g->plan.count - 1, job, role, where);
     return 0;
 }
 
 /* ---- waiting jobs ---- */
-
-static bool fits_somewhere(struct gang *g, const struct gang_where *where,
-                           const struct gang_shape *shape, uint32_t *ret_role)
-{
-    if (!gang_place(g, where, shape, g->scratch, ret_role))
-        return false;
-    gang_place_undo(g, where->board, shape, g->scratch);
-    return true;
-}
 
 /* What the job could hope for; kept until a node changes. */
 static enum gang_verdict judge(struct gang *g, struct gang_job *job, int64_t now_ms)
@@ -182,14 +167,15 @@ static enum gang_verdict judge(struct gang *g, struct gang_job *job, int64_t now
     uint32_t role = 0;
     const struct gang_where own = gang_where_ever(job, GANG_OWN),
                             empty = gang_where_ever(job, GANG_EMPTY);
-    if (fits_somewhere(g, &own, job->shape, &job->verdict_role)) {
+    if (gang_place(g, &own, job->shape, NULL, &job->verdict_role)) {
         job->verdict = GANG_VERDICT_FITS;
-    } else if (fits_somewhere(g, &empty, job->shape, &role)) {
+    } else if (gang_place(g, &empty, job->shape, NULL, &role)) {
         job->verdict = GANG_VERDICT_OTHERS;
     } else {
         job->verdict = GANG_VERDICT_NEVER;
         const struct gang_question question = {
             .shape = job->shape,
+            .level = job->required_level,
             .role = role,
             .pod = GANG_NO_POD,
             .pods = job->shape->roles[role].pods,
@@ -208,6 +194,7 @@ static void explain_wait(struct gang *g, struct gang_entry *entry, uint32_t role
     const struct gang_question question = {
         .shape = job->shape,
         .job = job,
+        .level = gang_where_now(job, now_ms).level,
         .role = role,
         .pod = GANG_NO_POD,
         .pods = job->shape->roles[role].pods,
@@ -233,7 +220,7 @@ static void wait_for_turn(struct gang *g, struct gang_job *job, uint32_t role, i
 static int decide_job(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
     uint32_t pods = job->shape->pods, role = 0;
-    if (plan_reserve(g, pods) < 0 || gang_scratch_reserve(g, pods) < 0)
+    if (plan_reserve(g, pods) < 0)
         return -ENOMEM;
     const struct gang_where where = gang_where_now(job, now_ms);
     if (anything_open(g) &&
@@ -289,8 +276,9 @@ static int plan_all(struct gang *g, int64_t now_ms)
 {
     for (uint32_t i = 0; i < g->wounded.count; i++) {
         struct gang_job *job = g->wounded.jobs[i];
+        uint32_t also = GANG_NO_NODE;
         for (uint32_t pod = 0; pod < job->shape->pods; pod++)
-            if (job->nodes[pod] == GANG_NO_NODE && decide_member(g, job, pod, now_ms) < 0)
+            if (job->nodes[pod] == GANG_NO_NODE && decide_member(g, job, pod, &also, now_ms) < 0)
                 return -ENOMEM;
     }
     for (uint32_t i = 0; i < g->waiting.count; i++)
@@ -347,26 +335,19 @@ bool gang_decision_next(struct gang *g, struct gang_decision *ret)
     return true;
 }
 
-int gang_could_fit(struct gang *g, const struct gang_job_request *request, struct gang_why *ret_why,
-                   struct mlt_error *err)
+static int ask(struct gang *g, const struct gang_job_request *request,
+               const struct gang_shape *shape, struct gang_why *ret_why, struct mlt_error *err)
 {
-    int rc = gang_job_request_check(g, request, err);
-    if (rc < 0)
-        return rc;
-    struct gang_shape shape = {.roles_count = request->roles_count, .roles = request->roles};
-    for (uint32_t i = 0; i < request->roles_count; i++)
-        shape.pods += request->roles[i].pods;
-    if (gang_scratch_reserve(g, shape.pods) < 0)
-        return gang_no_memory(err);
     uint32_t role = 0;
     const struct gang_where empty = {.board = GANG_EMPTY, .level = request->required_level};
-    if (fits_somewhere(g, &empty, &shape, &role))
+    if (gang_place(g, &empty, shape, NULL, &role))
         return 0;
     const struct gang_question question = {
-        .shape = &shape,
+        .shape = shape,
+        .level = request->required_level,
         .role = role,
         .pod = GANG_NO_POD,
-        .pods = shape.roles[role].pods,
+        .pods = shape->roles[role].pods,
         .kind = GANG_WHY_TOO_LARGE,
     };
     struct gang_why why;
@@ -376,4 +357,22 @@ int gang_could_fit(struct gang *g, const struct gang_job_request *request, struc
     if (ret_why)
         *ret_why = why;
     return mlt_fail(err, ENOSPC, "%s", text);
+}
+
+int gang_could_fit(struct gang *g, const struct gang_job_request *request, struct gang_why *ret_why,
+                   struct mlt_error *err)
+{
+    int rc = gang_job_request_check(g, request, err);
+    if (rc < 0)
+        return rc;
+    struct gang_kind *kinds[GANG_ROLES_MAX];
+    struct gang_shape shape = {
+        .roles_count = request->roles_count, .roles = request->roles, .kinds = kinds};
+    for (uint32_t i = 0; i < request->roles_count; i++)
+        shape.pods += request->roles[i].pods;
+    if (gang_shape_bind(g, &shape) < 0)
+        return gang_no_memory(err);
+    rc = ask(g, request, &shape, ret_why, err);
+    gang_shape_unbind(g, &shape);
+    return rc;
 }

@@ -7,37 +7,52 @@
 void gang_room_take(struct gang *g, uint32_t node, const int64_t *request)
 {
     gang_board_take(g, gang_at(g, GANG_FREE, node), request);
+    gang_fits_changed(g, true, node);
 }
 
 void gang_room_give(struct gang *g, uint32_t node, const int64_t *request)
 {
     gang_board_give(g, gang_at(g, GANG_FREE, node), request);
+    gang_fits_changed(g, true, node);
+}
+
+/* Pods beside each other on one node are taken and given at once. */
+static void change_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes,
+                        void (*change)(const struct gang *, int64_t *, const int64_t *, uint32_t))
+{
+    for (uint32_t i = 0; i < shape->roles_count; i++) {
+        const struct gang_role *role = &shape->roles[i];
+        for (uint32_t k = 0, run; k < role->pods; k += run, nodes += run) {
+            for (run = 1; k + run < role->pods && nodes[run] == nodes[0];)
+                run++;
+            if (*nodes == GANG_NO_NODE)
+                continue;
+            change(g, gang_at(g, GANG_FREE, *nodes), role->request, run);
+            gang_fits_changed(g, true, *nodes);
+        }
+    }
 }
 
 void gang_room_take_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes)
 {
-    for (uint32_t i = 0; i < shape->roles_count; i++)
-        for (uint32_t k = 0; k < shape->roles[i].pods; k++, nodes++)
-            if (*nodes != GANG_NO_NODE)
-                gang_room_take(g, *nodes, shape->roles[i].request);
+    change_gang(g, shape, nodes, gang_board_take_pods);
 }
 
 void gang_room_give_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes)
 {
-    for (uint32_t i = 0; i < shape->roles_count; i++)
-        for (uint32_t k = 0; k < shape->roles[i].pods; k++, nodes++)
-            if (*nodes != GANG_NO_NODE)
-                gang_room_give(g, *nodes, shape->roles[i].request);
+    change_gang(g, shape, nodes, gang_board_give_pods);
 }
 
 void gang_room_hide(struct gang *g, uint32_t node)
 {
-    g->hidden[node]++;
+    if (g->hidden[node]++ == 0)
+        gang_fits_changed(g, true, node);
 }
 
 void gang_room_show(struct gang *g, uint32_t node)
 {
-    g->hidden[node]--;
+    if (--g->hidden[node] == 0)
+        gang_fits_changed(g, true, node);
 }
 
 /* ---- what if ---- */

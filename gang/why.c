@@ -119,7 +119,24 @@ static void find_holders(const struct gang *g, const struct gang_question *q,
     }
 }
 
-void gang_why_find(const struct gang *g, const struct gang_question *q, struct gang_why *ret)
+/* There is room for the role, but not in one domain: how much has the best of them? */
+static void find_domain(struct gang *g, const struct gang_question *q, struct gang_why *ret)
+{
+    const struct gang_where where = {
+        .board = q->kind == GANG_WHY_TOO_LARGE ? GANG_EMPTY : GANG_FREE,
+        .hidden_too = true,
+        .level = q->level,
+        .avoiding = q->job,
+        .now_ms = q->now_ms,
+    };
+    ret->level = q->level;
+    ret->largest_domain_pods =
+        gang_place_largest(g, &where, q->shape, q->role, &ret->largest_domain);
+    if (q->kind == GANG_WHY_NO_ROOM && ret->largest_domain_pods < q->pods)
+        ret->kind = GANG_WHY_TOPOLOGY;
+}
+
+void gang_why_find(struct gang *g, const struct gang_question *q, struct gang_why *ret)
 {
     const struct gang_role *role = &q->shape->roles[q->role];
     const struct view view = view_of(g, q->kind);
@@ -144,6 +161,8 @@ void gang_why_find(const struct gang *g, const struct gang_question *q, struct g
     ret->with_other_roles = ret->pods_fit >= q->pods;
     ret->together = ret->pods_fit < q->pods && s.fit[r] >= q->pods;
     ret->nodes = g->known_nodes;
+    if (q->level && ret->pods_fit >= q->pods)
+        find_domain(g, q, ret);
     if (q->kind != GANG_WHY_TOO_LARGE)
         find_holders(g, q, &view, ret);
 }

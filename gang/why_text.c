@@ -134,6 +134,18 @@ static void say_nodes(struct sentence *s, const struct gang_why *why)
     }
 }
 
+/* ", in one rack: rack 7 has the most room, for 3 such pods" */
+static void say_domain(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    const char *level = g->fits_topology.level[why->level].name;
+    say(s, "; all pods have to be in one %s", level);
+    if (why->largest_domain == GANG_NO_DOMAIN)
+        say(s, ", and no node is in any");
+    else
+        say(s, ", and %s %u, which has the most room, holds %" PRIu64 " of them", level,
+            why->largest_domain, why->largest_domain_pods);
+}
+
 static void say_no_room(struct sentence *s, const struct gang *g, const struct gang_why *why,
                         gang_job_name_f *name, void *arg)
 {
@@ -156,6 +168,8 @@ static void say_no_room(struct sentence *s, const struct gang *g, const struct g
         say(s, " on one node");
     } else if (why->pods_fit == 0) {
         say(s, ", no such pod fits now");
+    } else if (why->kind == GANG_WHY_TOPOLOGY) {
+        say_domain(s, g, why);
     } else if (!why->with_other_roles) {
         say(s, ", at most %" PRIu64 " such pod%s fit%s now", why->pods_fit, plural(why->pods_fit),
             why->pods_fit == 1 ? "s" : "");
@@ -184,6 +198,10 @@ static void say_too_large(struct sentence *s, const struct gang *g, const struct
     } else if (why->pods_fit == 0) {
         say_whole_request(s, g, why);
         say(s, "; no node has all of it");
+    } else if (why->level && why->largest_domain_pods < why->pods_asked) {
+        say_need(s, g, why);
+        say_domain(s, g, why);
+        say(s, " when it is empty");
     } else if (why->with_other_roles) {
         say_need(s, g, why);
         say(s, "; the empty cluster cannot hold them together with its other roles");
