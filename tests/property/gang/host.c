@@ -23,8 +23,11 @@ void take_decisions(struct world *w, struct gang *g, struct decision *decisions,
             fail(w, "job %" PRIu64 ": a decision with %u nodes", d.job, d.nodes_count);
         for (uint32_t i = 0; i < d.nodes_count && i < PODS; i++)
             to->nodes[i] = d.nodes[i];
-        if (d.why)
-            to->why = *d.why;
+        if (!d.why)
+            continue;
+        to->why = *d.why;
+        to->why.blocker = NULL;
+        gang_why_write(g, d.why, NULL, NULL, to->text);
     }
     *ret_count = count;
 }
@@ -41,13 +44,11 @@ static void digest_decision(struct world *w, const struct decision *d)
     world_digest(w, (uint64_t)d->d.estimated_start_ms);
     if (!d->has_why)
         return;
-    char text[GANG_REASON_MAX];
-    gang_why_write(w->g, &d->why, NULL, NULL, text);
-    for (const char *c = text; *c; c++)
+    for (const char *c = d->text; *c; c++)
         world_digest(w, (uint64_t)*c);
-    if (strlen(text) >= GANG_REASON_MAX - 1)
-        fail(w, "job %" PRIu64 ": its reason is cut: %s", d->d.job, text);
-    if (!text[0])
+    if (strlen(d->text) >= GANG_REASON_MAX - 1)
+        fail(w, "job %" PRIu64 ": its reason is cut: %s", d->d.job, d->text);
+    if (!d->text[0])
         fail(w, "job %" PRIu64 ": its reason is empty", d->d.job);
 }
 

@@ -94,8 +94,7 @@ static void work(const struct arguments *a, const struct library *lib, struct sh
         if (!result.failure[0] && seed % TWICE_EVERY == 0) {
             play_seed(lib, seed, a->events, NULL, &second);
             if (second.digest != result.digest)
-                (void)snprintf(result.failure, sizeof result.failure,
-                               "the same history twice gives other plans or another state");
+                (void)snprintf(result.failure, sizeof result.failure, "%s", PLAYED_TWICE);
         }
         shared->sum = sum_of(&shared->sum, &result);
         if (result.failure[0]) {

@@ -183,8 +183,9 @@ struct job {
 struct decision {
     struct gang_decision d;
     uint32_t nodes[PODS];
-    struct gang_why why;
+    struct gang_why why; /* its `blocker` is gone */
     bool has_why;
+    char text[GANG_REASON_MAX];
     struct job *job;
 };
 
@@ -339,6 +340,7 @@ void generator_begin(struct generator *gen, uint64_t seed);
 void generate(struct generator *gen, const struct world *w, struct op *ret);
 
 /* shrink.c */
+#define PLAYED_TWICE "the same history twice gives other plans or another state"
 /* Plays a history in a process of its own; what failed, "" for nothing. */
 void play_apart(const struct library *lib, const struct history *h, char *failure, size_t size);
 void shrink(const struct library *lib, struct history *h, uint32_t tries);

@@ -14,15 +14,24 @@
 
 #define TRY_S 10 /* longer is a hang */
 
+static uint64_t play_once(const struct library *lib, const struct history *h, struct world *w)
+{
+    world_begin(w, lib);
+    for (size_t i = 0; i < h->count && !failed(w); i++)
+        world_apply(w, &h->ops[i]);
+    world_end(w);
+    return w->result.digest;
+}
+
 static void play_in_child(const struct library *lib, const struct history *h, int out)
 {
     static struct world w;
     (void)alarm(TRY_S);
     if (!freopen("/dev/null", "w", stderr))
         _exit(2);
-    world_begin(&w, lib);
-    for (size_t i = 0; i < h->count && !failed(&w); i++)
-        world_apply(&w, &h->ops[i]);
+    uint64_t digest = play_once(lib, h, &w);
+    if (!failed(&w) && play_once(lib, h, &w) != digest)
+        fail(&w, "%s", PLAYED_TWICE);
     size_t length = strlen(w.result.failure);
     _exit(write(out, w.result.failure, length) == (ssize_t)length ? 0 : 2);
 }
