@@ -61,6 +61,8 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     memset(g, 0, sizeof *g);
     g->memory = *memory;
     g->resources = GANG_DEVICE_0 + devices;
+    g->config = *config;
+    g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
     g->fits_topology.levels = config->levels;
     if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
@@ -79,9 +81,15 @@ void gang_free(struct gang *g)
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
             gang_job_free(g, g->table[i]);
-    void *arrays[] = {g->classes,    g->open,         g->hidden,        g->marks,  g->queues,
-                      g->table,      g->waiting.jobs, g->wounded.jobs,  g->trials, g->plan.entries,
-                      g->plan.nodes, g->plan.whys,    g->plan.positions};
+    for (uint32_t i = 0; i < g->buckets_count; i++)
+        gang_bucket_free(g, g->buckets[i]);
+    for (uint32_t i = 0; i < g->queues_count; i++)
+        gang_release(g, g->queues[i].heap);
+    void *arrays[] = {g->classes,    g->open,          g->hidden,       g->marks,
+                      g->queues,     g->shapes,        g->bucket_table, g->buckets,
+                      g->table,      g->wounded.jobs,  g->trials,       g->plan.entries,
+                      g->plan.nodes, g->plan.blockers, g->plan.parked,  g->plan.touched,
+                      g->plan.waits};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -101,10 +109,18 @@ static int check_node_number(uint32_t node, struct mlt_error *err)
     return 0;
 }
 
+/* What all schedulable nodes have, with this one (sign 1) or without it. */
+static void total_node(struct gang *g, uint32_t node, int sign)
+{
+    if (g->open[node] == GANG_CLASS_NONE)
+        return;
+    for (uint32_t r = 0; r < g->resources; r++)
+        g->totals[r] += sign * gang_at(g, GANG_EMPTY, node)[r];
+}
+
 static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
                        struct mlt_error *err)
 {
-    (void)now_ms;
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
@@ -123,49 +139,86 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
         return rc;
     if (gang_node_reserve(g, e->node, e->domains) < 0)
         return gang_no_memory(err);
+    total_node(g, e->node, -1);
     gang_node_set(g, e);
+    total_node(g, e->node, 1);
+    gang_queue_settle_all(g, now_ms);
     return 0;
 }
 
 static int on_node_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    (void)now_ms;
     if (e->node >= g->nodes || g->classes[e->node] == GANG_CLASS_NONE)
         return mlt_fail(err, EINVAL, "node %u is not known", e->node);
+    total_node(g, e->node, -1);
     gang_node_remove(g, e->node);
+    gang_queue_settle_all(g, now_ms);
     return 0;
 }
 
 static int on_queue_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
-    (void)now_ms;
     if (e->queue >= GANG_QUEUES_MAX)
         return mlt_fail(err, EINVAL, "queue %u: numbers go up to %d", e->queue,
                         GANG_QUEUES_MAX - 1);
-    uint32_t positions_capacity = g->queues_capacity, capacity = g->queues_capacity;
-    if (gang_reserve(g, &g->plan.positions, &positions_capacity, (size_t)e->queue + 1,
-                     sizeof *g->plan.positions) < 0 ||
-        gang_reserve(g, &g->queues, &capacity, (size_t)e->queue + 1, sizeof *g->queues) < 0)
-        return gang_no_memory(err);
-    g->queues_capacity = capacity;
-    g->queues[e->queue] = 1;
+    return gang_queue_set(g, e->queue, e->queue_config, now_ms, err);
+}
+
+static int on_queue_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                            struct mlt_error *err)
+{
+    (void)now_ms;
+    return gang_queue_remove(g, e->queue, err);
+}
+
+static int on_queue_usage(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                          struct mlt_error *err)
+{
+    if (!gang_queue_known(g, e->queue))
+        return mlt_fail(err, EINVAL, "queue %u is not known", e->queue);
+    if (e->usage < 0)
+        return mlt_fail(err, EINVAL, "queue %u: a use of %" PRId64 " is below 0", e->queue,
+                        e->usage);
+    struct gang_queue *q = gang_queue_of(g, e->queue);
+    q->usage = e->usage;
+    q->usage_ms = now_ms;
+    gang_queue_changed(g, e->queue + 1);
     return 0;
 }
 
 /* ---- jobs ---- */
 
-static void adopt_request(struct gang_job *job, const struct gang_job_request *request)
+static void describe(struct gang_job *job, struct gang_shape *shape,
+                     const struct gang_job_request *request)
 {
+    job->shape = shape;
     job->queue = request->queue;
     job->priority = request->priority;
     job->sequence = request->sequence;
     job->time_limit_ms = request->time_limit_ms;
+    job->expected_ms = request->expected_ms;
+    job->grace_ms = request->grace_ms;
+    job->attained_ms = request->attained_ms;
+    job->since_ms = request->since_ms;
     job->required_level = request->required_level;
     job->preferred_level = request->preferred_level;
     job->preferred_until_ms = request->since_ms + request->preferred_wait_ms;
-    job->verdict_version = 0;
+    job->never_preempted = request->never_preempted;
+    job->was_preempted = request->was_preempted;
+    job->saves = request->saves;
+}
+
+/* Takes `shape`; the one it had is given back. */
+static void adopt_request(struct gang *g, struct gang_job *job, struct gang_shape *shape,
+                          const struct gang_job_request *request)
+{
+    if (job->shape)
+        gang_queue_of(g, job->queue)->jobs--;
+    gang_shape_free(g, job->shape);
+    describe(job, shape, request);
+    gang_queue_of(g, job->queue)->jobs++;
 }
 
 /* NULL with the words set when there is none. */
@@ -191,19 +244,24 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     struct gang_shape *shape = gang_shape_copy(g, e->request);
     if (!shape)
         return gang_no_memory(err);
-    if (job) {
-        gang_list_remove(&g->waiting, job);
-        gang_shape_free(g, job->shape);
-        job->shape = shape;
-    } else {
-        job = gang_job_add(g, e->job, shape);
-        if (!job) {
-            gang_shape_free(g, shape);
-            return gang_no_memory(err);
-        }
+    /* What it will be, to find the bucket before anything changes. */
+    struct gang_job as = job ? *job : (struct gang_job){.id = e->job};
+    describe(&as, shape, e->request);
+    struct gang_bucket *bucket = gang_bucket_for(g, &as);
+    if (bucket && !job) {
+        job = gang_job_add(g, e->job, NULL);
+        if (!job)
+            gang_bucket_release(g, bucket);
     }
-    adopt_request(job, e->request);
-    gang_list_insert(&g->waiting, job);
+    if (!bucket || !job) {
+        gang_shape_free(g, shape);
+        return gang_no_memory(err);
+    }
+    struct gang_bucket *old = gang_bucket_remove(g, job);
+    adopt_request(g, job, shape, e->request);
+    gang_bucket_insert(g, bucket, job);
+    if (old != bucket)
+        gang_bucket_release(g, old);
     return 0;
 }
 
@@ -219,25 +277,34 @@ static void discharge(struct gang *g, const struct gang_job *job, uint32_t pod)
         gang_room_give(g, job->nodes[pod], job->shape->roles[gang_job_role(job, pod)].request);
 }
 
-static void leave_place(struct gang *g, struct gang_job *job)
+static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
-    if (job->nodes)
-        gang_room_give_gang(g, job->shape, job->nodes);
+    if (!job->nodes)
+        return;
+    gang_room_give_gang(g, job->shape, job->nodes);
+    gang_queue_charge(g, job->queue, job->shape, -1);
+    gang_queue_settle(g, job->queue, now_ms);
     gang_list_remove(&g->wounded, job);
     gang_release(g, job->nodes);
     job->nodes = NULL;
     job->missing = 0;
+    job->revocable = job->saved = job->stopping = false;
+    job->started_ms = job->saved_ms = 0;
+    job->for_job = GANG_NO_JOB;
+    g->placed--;
 }
 
-static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes)
+static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
 {
-    gang_list_remove(&g->waiting, job);
     job->nodes = nodes;
     gang_room_take_gang(g, job->shape, nodes);
+    gang_queue_charge(g, job->queue, job->shape, 1);
+    gang_queue_settle(g, job->queue, now_ms);
     for (uint32_t pod = 0; pod < job->shape->pods; pod++)
         job->missing += nodes[pod] == GANG_NO_NODE;
     if (job->missing)
         gang_list_insert(&g->wounded, job);
+    g->placed++;
 }
 
 static int check_placed(const struct gang *g, const struct gang_event *e,
@@ -274,7 +341,6 @@ static int reserve_nodes_of(struct gang *g, const struct gang_event *e)
 static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                          struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = gang_job_find(g, e->job);
     int rc = check_placed(g, e, job, err);
     if (rc < 0)
@@ -290,20 +356,17 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
             goto no_memory;
     }
     if (!job) {
-        job = gang_job_add(g, e->job, shape);
+        job = gang_job_add(g, e->job, NULL);
         if (!job)
             goto no_memory;
-    } else {
-        leave_place(g, job);
-        gang_list_remove(&g->waiting, job); /* by its old priority */
-        if (shape) {
-            gang_shape_free(g, job->shape);
-            job->shape = shape;
-        }
     }
+    leave_place(g, job, now_ms);
+    gang_bucket_release(g, gang_bucket_remove(g, job));
     if (e->request)
-        adopt_request(job, e->request);
-    take_place(g, job, nodes);
+        adopt_request(g, job, shape, e->request);
+    job->started_ms = e->started_ms;
+    job->revocable = e->revocable;
+    take_place(g, job, nodes, now_ms);
     return 0;
 no_memory:
     gang_release(g, nodes);
@@ -372,29 +435,61 @@ static int on_pod_gone(struct gang *g, const struct gang_event *e, int64_t now_m
 static int on_job_released(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = find_job(g, e->job, err);
     if (!job)
         return -EINVAL;
     if (!job->nodes)
         return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
-    leave_place(g, job);
-    gang_list_insert(&g->waiting, job);
+    struct gang_bucket *bucket = gang_bucket_for(g, job);
+    if (!bucket)
+        return gang_no_memory(err);
+    leave_place(g, job, now_ms);
+    gang_bucket_insert(g, bucket, job);
     return 0;
 }
 
 static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                           struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = find_job(g, e->job, err);
     if (!job)
         return -EINVAL;
-    leave_place(g, job);
+    leave_place(g, job, now_ms);
+    gang_bucket_release(g, gang_bucket_remove(g, job));
+    gang_queue_of(g, job->queue)->jobs--;
     gang_job_drop(g, job);
     return 0;
 }
 
+static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    job->saved = true;
+    job->saved_ms = now_ms;
+    return 0;
+}
+
+static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                           struct mlt_error *err)
+{
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    if (!job->stopping)
+        job->stopping_ms = now_ms;
+    job->stopping = true;
+    job->for_job = e->for_job;
+    return 0;
+}
+
+/* A job that avoids nodes is equal to no other: it waits in a bucket of its own. */
 static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
@@ -404,18 +499,34 @@ static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
-    return gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0 ? gang_no_memory(err) : 0;
+    struct gang_job as = *job;
+    as.avoid_count = 1;
+    struct gang_bucket *bucket = job->bucket ? gang_bucket_for(g, &as) : NULL;
+    if (job->bucket && !bucket)
+        return gang_no_memory(err);
+    if (gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0) {
+        gang_bucket_release(g, bucket);
+        return gang_no_memory(err);
+    }
+    if (bucket && bucket != job->bucket) {
+        struct gang_bucket *old = gang_bucket_remove(g, job);
+        gang_bucket_insert(g, bucket, job);
+        gang_bucket_release(g, old);
+    }
+    return 0;
 }
 
 typedef int event_f(struct gang *g, const struct gang_event *e, int64_t now_ms,
                     struct mlt_error *err);
 
 static event_f *const handlers[] = {
-    [GANG_NODE_SET] = on_node_set,       [GANG_NODE_REMOVED] = on_node_removed,
-    [GANG_QUEUE_SET] = on_queue_set,     [GANG_JOB_SUBMITTED] = on_job_submitted,
-    [GANG_JOB_PLACED] = on_job_placed,   [GANG_POD_MOVED] = on_pod_moved,
-    [GANG_POD_GONE] = on_pod_gone,       [GANG_JOB_RELEASED] = on_job_released,
-    [GANG_JOB_REMOVED] = on_job_removed, [GANG_JOB_AVOID] = on_job_avoid,
+    [GANG_NODE_SET] = on_node_set,         [GANG_NODE_REMOVED] = on_node_removed,
+    [GANG_QUEUE_SET] = on_queue_set,       [GANG_QUEUE_REMOVED] = on_queue_removed,
+    [GANG_QUEUE_USAGE] = on_queue_usage,   [GANG_JOB_SUBMITTED] = on_job_submitted,
+    [GANG_JOB_PLACED] = on_job_placed,     [GANG_JOB_SAVED] = on_job_saved,
+    [GANG_JOB_STOPPING] = on_job_stopping, [GANG_POD_MOVED] = on_pod_moved,
+    [GANG_POD_GONE] = on_pod_gone,         [GANG_JOB_RELEASED] = on_job_released,
+    [GANG_JOB_REMOVED] = on_job_removed,   [GANG_JOB_AVOID] = on_job_avoid,
 };
 
 #define XX(name) +1

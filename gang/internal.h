@@ -33,11 +33,14 @@ enum gang_board {
         GANG_BOARDS
 };
 
-/* A request without its place in the order: the one of a job is a compact copy in one block. */
+/* A request without its place in the order. Shared: equal ones are one object (shape.c). */
 struct gang_shape {
     uint32_t pods, roles_count;
     const struct gang_role *roles;
     struct gang_kind **kinds; /* one per role; the array belongs to whoever made the shape */
+    uint32_t references;
+    uint64_t hash;
+    struct gang_shape *next; /* in its slot of the table */
 };
 
 enum gang_verdict {
@@ -55,22 +58,26 @@ struct gang_avoid {
 
 struct gang_job {
     uint64_t id;
+    int64_t sequence;
+    struct gang_shape *shape;
+    struct gang_bucket *bucket; /* where it waits; NULL: it holds a place */
+    uint32_t *nodes;            /* one per pod when it holds a place, else NULL */
+    uint32_t missing;           /* pods of it that hold no node */
     uint32_t queue;
     int32_t priority;
-    int64_t sequence, time_limit_ms;
+    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
+    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
     uint32_t required_level, preferred_level;
     int64_t preferred_until_ms; /* from then on any domain will do */
-    struct gang_shape *shape;
-    uint32_t *nodes;  /* one per pod when it holds a place, else NULL */
-    uint32_t missing; /* pods of it that hold no node */
+    bool never_preempted, was_preempted, saves;
+    /* Of a placed one. */
+    bool revocable, saved, stopping;
+    int64_t started_ms, saved_ms, stopping_ms;
+    uint64_t for_job; /* stopping: who gets its place */
+    int64_t end_ms;   /* where it stands in g->ends */
+    uint64_t relied;  /* the reservations that count on its end, a bit for each */
     struct gang_avoid *avoid;
     uint32_t avoid_count, avoid_capacity;
-    /* What the last plan found out, and for which state of the nodes (not part of the state). */
-    uint64_t verdict_version;
-    enum gang_verdict verdict;
-    uint32_t verdict_role; /* OTHERS: the role that found no room beside others */
-    struct gang_why verdict_why;
-    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
 };
 
 /* Jobs in order: priority, then sequence, then id. */
@@ -79,34 +86,125 @@ struct gang_list {
     uint32_t count, capacity;
 };
 
+/* What makes waiting jobs equal: when one of them does not fit, none does. */
+struct gang_bucket_key {
+    const struct gang_shape *shape;
+    uint64_t alone; /* a job that avoids nodes has a bucket of its own: 1 + its id */
+    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, preferred_until_ms;
+    uint32_t queue, required_level, preferred_level;
+    int32_t priority;
+};
+
+/* What the last plan found out about the first job of a bucket that it did not place. */
+enum gang_outcome {
+    GANG_OUTCOME_OPEN,  /* it was not asked */
+    GANG_OUTCOME_ROOM,  /* no room: it waits for gangs, and something is kept for it */
+    GANG_OUTCOME_IDLE,  /* no room that gangs could make */
+    GANG_OUTCOME_QUOTA, /* `blocked_queue` may use no more of `blocked_resource` */
+    GANG_OUTCOME_QUEUE, /* `blocked_queue` runs as many jobs as it may */
+    GANG_OUTCOME_LIMIT, /* `blocked_queue` lets no job be so long */
+};
+
+/* Equal waiting jobs of one queue. */
+struct gang_bucket {
+    struct gang_bucket_key key;
+    uint64_t hash;
+    struct gang_bucket *next; /* in its slot of the table */
+    struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
+    uint32_t first, count, capacity;
+    uint32_t at;      /* in g->buckets */
+    uint32_t heap_at; /* in its queue's heap; UINT32_MAX: taken out of it by a plan */
+    uint32_t cursor;  /* while a plan is made: so many of its jobs are placed by it */
+    /* Of the plan with this number; older: nothing is known. */
+    uint64_t plan;
+    uint32_t taken, role, blocker, blocked_queue, blocked_resource;
+    enum gang_outcome outcome;
+    /* What it could hope for, found out for the nodes of this version. */
+    uint64_t verdict_version;
+    enum gang_verdict verdict;
+    uint32_t verdict_role; /* OTHERS and NEVER: the role that found no room */
+};
+
+struct gang_queue {
+    bool known, best_known;
+    uint32_t children, first_child, next_sibling, previous_sibling; /* indices, 0: none */
+    uint32_t parent;                                                /* an index */
+    struct gang_queue_config config;
+    struct gang_bucket **heap; /* the first in order on top */
+    uint32_t heap_count, heap_capacity;
+    struct gang_bucket *best;  /* the next of it and all below it, when best_known */
+    uint32_t jobs;             /* that name it */
+    uint32_t waiting, running; /* with those below */
+    gang_amounts used;         /* by placed jobs, with those below */
+    /* Kueue's arithmetic: `quota` is its own nominal and what those below lend it, `charged` what
+     * counts against that. */
+    gang_amounts quota, charged;
+    int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
+    uint64_t pass;
+    uint32_t position; /* of that pass over those that wait: so many came before */
+    /* Of the plan with this number. */
+    uint64_t plan;
+    uint32_t blocked_resources;
+    bool blocked; /* no more jobs of it may run */
+};
+
 struct gang_entry {
     enum gang_decision_kind kind;
     struct gang_job *job;
     uint32_t pod;
     uint32_t first_node, nodes_count; /* in plan.nodes */
-    uint32_t position;
-    uint32_t why;        /* in plan.whys, or UINT32_MAX */
-    uint32_t blocked_by; /* an entry, when there is no why */
+    uint32_t role;                    /* WAIT of a member: which found no room */
+    struct gang_job *for_job;         /* PREEMPT */
+    enum gang_cause cause;
+    bool revocable;
 };
 
+/* Where the jobs of a bucket that wait are taken up. */
+struct gang_wait {
+    struct gang_bucket *bucket;
+    uint32_t index;
+};
+
+#define GANG_WHYS_KEPT 8
+
 struct gang_plan {
+    uint64_t number;
+    int64_t now_ms, wake_ms; /* as it stands it holds until wake_ms */
+    bool made;               /* there is one, and nothing has changed since */
     struct gang_entry *entries;
     uint32_t count, capacity, next;
     uint32_t *nodes;
     size_t nodes_count, nodes_capacity;
-    struct gang_why *whys;
-    uint32_t whys_count, whys_capacity;
-    uint32_t *positions; /* per queue */
-    uint32_t first_wait; /* the first entry that waits */
+    /* Those that wait for gangs, in order: what is kept is kept for them. */
+    struct gang_blocker {
+        struct gang_job *job;
+        struct gang_bucket *bucket; /* NULL: a member */
+        uint32_t role, pod;
+    } * blockers;
+    uint32_t blockers_count, blockers_capacity;
+    struct gang_bucket **parked; /* taken out of the heaps; room for all */
+    uint32_t parked_count, parked_capacity;
+    struct gang_bucket **touched; /* with a cursor; room for all */
+    uint32_t touched_count, touched_capacity;
+    struct gang_wait *waits; /* a heap, the first in order on top; room for all buckets */
+    uint32_t waits_count, waits_capacity;
+    bool waits_begun;
+    uint32_t members_next;              /* the entry of the next member that waits */
+    const struct gang_job *first_waits; /* the first of those */
+    uint64_t pass;                      /* of taking up those that wait */
     uint32_t open_nodes; /* schedulable and not marked; exact once something is marked */
     bool marked;
-    bool applied; /* its placements stand on the free board */
-    struct gang_why behind;
+    struct gang_why why, behind;
+    struct {
+        const void *of;
+        struct gang_why why;
+    } whys[GANG_WHYS_KEPT]; /* of this plan, by the object that they are about */
 };
 
 struct gang {
     struct gang_memory memory;
-    uint32_t resources; /* kinds in use: GANG_DEVICE_0 + devices */
+    struct gang_config config; /* its names are copied elsewhere */
+    uint32_t resources;        /* kinds in use: GANG_DEVICE_0 + devices */
     char *device_names[GANG_RESOURCES_MAX - GANG_DEVICE_0];
 
     /* Nodes, by number. A board holds `resources` amounts per node: see gang_at(). */
@@ -121,13 +219,22 @@ struct gang {
     struct gang_topology fits_topology;
     struct gang_fits fits;
 
-    uint8_t *queues; /* 1: known */
-    uint32_t queues_capacity;
+    gang_amounts totals; /* what all schedulable nodes have */
+
+    struct gang_queue *queues; /* [0] is above all roots; queue q is [q + 1] */
+    uint32_t queues_count, queues_capacity;
+
+    struct gang_shape **shapes; /* chained by hash */
+    uint32_t shapes_size, shapes_count;
+    struct gang_bucket **bucket_table; /* chained by hash */
+    uint32_t bucket_table_size;
+    struct gang_bucket **buckets; /* all of them, in no order */
+    uint32_t buckets_count, buckets_capacity;
 
     struct gang_job **table; /* open addressing by id */
-    uint32_t table_size, jobs;
-    struct gang_list waiting, wounded; /* each has room for all jobs */
-    uint32_t avoids;                   /* entries of all jobs */
+    uint32_t table_size, jobs, placed, waiting;
+    struct gang_list wounded; /* has room for all jobs */
+    uint32_t avoids;          /* entries of all jobs */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
     uint32_t trials_count, trials_capacity;
@@ -148,22 +255,73 @@ int gang_no_memory(struct mlt_error *err);
 struct gang_job *gang_job_find(const struct gang *g, uint64_t id);
 int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
                            struct mlt_error *err) MLT_MUST_USE;
-/* One owner: gang_shape_free(). NULL for lack of memory. */
-struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request);
-void gang_shape_free(struct gang *g, struct gang_shape *shape); /* NULL is fine */
-/* A waiting job that is in the table but in no list yet; takes `shape`. NULL for lack of memory. */
+/* In the table, and neither waiting nor placed yet; takes `shape`. NULL for lack of memory. */
 struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape);
-void gang_job_drop(struct gang *g, struct gang_job *job); /* out of table and lists, and freed */
+void gang_job_drop(struct gang *g, struct gang_job *job); /* it neither waits nor holds a place */
 void gang_job_free(struct gang *g, struct gang_job *job);
+bool gang_job_before(const struct gang_job *a, const struct gang_job *b);
 void gang_list_insert(struct gang_list *list, struct gang_job *job);       /* has room */
 void gang_list_remove(struct gang_list *list, const struct gang_job *job); /* absent: nothing */
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
+/* -ENOMEM; the caller sees to the job's bucket. */
 int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
                    int64_t now_ms) MLT_MUST_USE;
 bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms);
 /* For how much longer; 0: it does not. */
 int64_t gang_job_avoids_ms(const struct gang_job *job, uint32_t node, int64_t now_ms);
 void gang_avoid_forget_node(struct gang *g, uint32_t node);
+
+/* ---- shape.c ---- */
+
+/* The shape of a request, shared with all equal ones; each is given back by gang_shape_free().
+ * NULL for lack of memory. */
+struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request);
+void gang_shape_free(struct gang *g, struct gang_shape *shape); /* NULL is fine */
+
+/* ---- queue.c ---- (`index`: of g->queues) */
+
+static inline struct gang_queue *gang_queue_of(const struct gang *g, uint32_t queue)
+{
+    return &g->queues[queue + 1];
+}
+bool gang_queue_known(const struct gang *g, uint32_t queue);
+int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_config *config,
+                   int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err) MLT_MUST_USE;
+void gang_queue_changed(struct gang *g, uint32_t index); /* what comes first may be another */
+/* A job of this queue takes its place (sign 1) or leaves it (-1): quota and running jobs. */
+void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign);
+/* The use of the past up to now, with what is charged from now on. */
+void gang_queue_settle(struct gang *g, uint32_t queue, int64_t now_ms);
+void gang_queue_settle_all(struct gang *g, int64_t now_ms);
+int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms);
+int64_t gang_share(const struct gang *g, const int64_t *used);
+void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret);
+/* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
+int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
+/* One queue's quota and charge against those of the queues below it; -EBADMSG. */
+int gang_queue_check_quota(const struct gang *g, uint32_t index,
+                           struct mlt_error *err) MLT_MUST_USE;
+/* The next bucket of all that are in a heap, by the rules of order; NULL: none. */
+struct gang_bucket *gang_queue_next(struct gang *g);
+
+/* ---- bucket.c ---- */
+
+/* Where this job waits: a bucket with room for one more. NULL for lack of memory; an empty one goes
+ * by gang_bucket_release(). */
+struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job);
+void gang_bucket_release(struct gang *g, struct gang_bucket *bucket); /* if empty; or NULL */
+void gang_bucket_insert(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
+/* Returns where it waited, to be released by the caller; NULL: it waited nowhere. */
+struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job);
+void gang_bucket_free(struct gang *g, struct gang_bucket *bucket);
+static inline struct gang_job *gang_bucket_head(const struct gang_bucket *b)
+{
+    return b->jobs[b->first + b->cursor];
+}
+void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
+void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
+void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */
 
 /* ---- node.c ---- */
 
@@ -279,6 +437,23 @@ void gang_why_find(struct gang *g, const struct gang_question *question, struct 
 
 /* ---- plan.c ---- */
 
+#define GANG_NO_BLOCKER UINT32_MAX
+
 void gang_plan_forget(struct gang *g);
+/* Who waits for the first schedulable node that this shape could use, of the plan's blockers before
+ * that one; GANG_NO_BLOCKER: nobody. */
+uint32_t gang_plan_blocker(const struct gang *g, const struct gang_shape *shape, uint32_t before);
+enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *bucket);
+/* Puts the plan's placements on the free board, takes them off again. */
+void gang_plan_apply(struct gang *g);
+void gang_plan_unapply(struct gang *g);
+
+/* ---- check_queue.c ---- */
+
+int gang_check_queues(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
+
+/* ---- wait.c ---- */
+
+bool gang_wait_next(struct gang *g, struct gang_decision *ret);
 
 #endif

@@ -325,10 +325,9 @@ uint32_t gang_place_pod(struct gang *g, const struct gang_where *where,
     leave_out(g, c, where, &out);
     if (where->beside)
         slot = pick_beside(g, c, where, where->within_level);
-    if (slot == GANG_NO_SLOT &&
-        ((where->together > 1 &&
-          gang_pick(g, c, where, where->within_level, scope, where->together)) ||
-         gang_pick(g, c, where, where->within_level, scope, 1)))
+    if (slot == GANG_NO_SLOT && ((where->together > 1 && gang_pick(g, c, where, where->within_level,
+                                                                   scope, where->together)) ||
+                                 gang_pick(g, c, where, where->within_level, scope, 1)))
         slot = g->fits.picks[0].slot;
     put_back(g, c, &out);
     return slot == GANG_NO_SLOT ? GANG_NO_NODE : g->fits_topology.node_of[slot];
