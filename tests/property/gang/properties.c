@@ -5,7 +5,7 @@
 
 const struct property_row property_rows[PROPERTIES] = {
 #define XX(name, text, words) [PROPERTY_##name] = {text, words, PROPERTY_OFF_##name},
-#define PROPERTY_OFF_LEVELS OFF_YET
+#define PROPERTY_OFF_LEVELS NULL
 #define PROPERTY_OFF_QUOTA OFF_YET
 #define PROPERTY_OFF_LIMITS OFF_YET
 #define PROPERTY_OFF_FAIR OFF_YET
@@ -20,7 +20,9 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_ACTS_FIRST OFF_YET
 #define PROPERTY_OFF_ESTIMATED_END OFF_YET
 #define PROPERTY_OFF_RANKS NULL
-#define PROPERTY_OFF_BEST_FIT OFF_YET
+#define PROPERTY_OFF_NEAR "the neighbour's own node is passed over"
+#define PROPERTY_OFF_MEMBER_DOMAIN "nodes of other domains are kept for it, too"
+#define PROPERTY_OFF_BEST_FIT NULL
     PROPERTY_MAP(XX)
 #undef XX
 };

@@ -214,22 +214,24 @@ struct world {
 };
 
 /* Everything that may be switched on in histories or looked at by the oracle. */
-#define PROPERTY_MAP(XX)                                                              \
-    XX(LEVELS, "levels", "required and preferred levels, and best fit at the lowest") \
-    XX(QUOTA, "quota", "queue trees with nominal quota, borrowing and lending")       \
-    XX(LIMITS, "queue-limits", "running jobs and time limits of queues")              \
-    XX(FAIR, "fair-share", "queues in the order of their shares")                     \
-    XX(RESERVE, "reservations", "reserved starts and backfill")                       \
-    XX(PREEMPT, "preemption", "preemption, reclaim, time slices, revoked jobs")       \
-    XX(STOPPING, "stopping", "the host asks jobs to leave by itself; saves")          \
-    XX(REBUILD, "rebuild", "a gang rebuilt from facts plans the same")                \
-    XX(RELABEL, "relabel", "other numbers in the same order give the same plan")      \
-    XX(EMPTY_NODE, "empty-node", "an empty node more never hurts the first in order") \
-    XX(RELEASE, "release", "released after placed: all counters are as before")       \
-    XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")   \
-    XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")        \
-    XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit") \
-    XX(RANKS, "ranks", "neighbours in rank are neighbours in the network")            \
+#define PROPERTY_MAP(XX)                                                               \
+    XX(LEVELS, "levels", "required and preferred levels, and best fit at the lowest")  \
+    XX(QUOTA, "quota", "queue trees with nominal quota, borrowing and lending")        \
+    XX(LIMITS, "queue-limits", "running jobs and time limits of queues")               \
+    XX(FAIR, "fair-share", "queues in the order of their shares")                      \
+    XX(RESERVE, "reservations", "reserved starts and backfill")                        \
+    XX(PREEMPT, "preemption", "preemption, reclaim, time slices, revoked jobs")        \
+    XX(STOPPING, "stopping", "the host asks jobs to leave by itself; saves")           \
+    XX(REBUILD, "rebuild", "a gang rebuilt from facts plans the same")                 \
+    XX(RELABEL, "relabel", "other numbers in the same order give the same plan")       \
+    XX(EMPTY_NODE, "empty-node", "an empty node more never hurts the first in order")  \
+    XX(RELEASE, "release", "released after placed: all counters are as before")        \
+    XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")    \
+    XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")         \
+    XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit")  \
+    XX(RANKS, "ranks", "neighbours in rank are neighbours in the network")             \
+    XX(NEAR, "near", "a lost member is placed near its neighbour in rank")             \
+    XX(MEMBER_DOMAIN, "member-domain", "a lost member keeps nodes of its domain only") \
     XX(BEST_FIT, "best-fit", "least left over at the lowest possible level")
 enum property {
 #define XX(name, text, words) PROPERTY_##name,
@@ -297,6 +299,10 @@ bool comes_before(const struct job *a, const struct job *b);
 void check_best_fit(struct world *w, const struct job *job, const uint32_t *nodes,
                     gang_amounts *boards, uint64_t mask);
 
+uint32_t anchor_of(const struct world *w, const struct job *job, uint32_t pod, uint32_t *ret_other);
+uint64_t member_mask(const struct world *w, const struct job *job, uint32_t anchor);
+void check_near(struct world *w, const struct job *job, uint32_t pod, uint32_t node,
+                gang_amounts *boards, uint32_t anchor);
 void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes);
 
 /* rules.c, quota.c, leave.c: one function per group of rules, over w->decisions */

@@ -168,105 +168,154 @@ bool comes_before(const struct job *a, const struct job *b)
     return a->id < b->id;
 }
 
-/* ---- best fit ---- */
+/* ---- where exactly: gang/README.md, Placement, for one role ---- */
 
-/* All domains of a level, and nodes as a level below the last: the pods that each has room for. */
+/* How many pods of the first role have room on these nodes. */
 static int64_t room_of(const struct world *w, const struct job *job, gang_amounts *boards,
                        uint64_t mask)
 {
+    const struct gang_role *role = &job->request.roles[0];
     int64_t sum = 0;
-    for (uint32_t n = 0; n < w->nodes_count; n++)
-        if (mask >> n & 1 && role_allows(&job->request.roles[0], &w->nodes[n])) {
-            int64_t count = INT32_MAX;
-            for (uint32_t r = 0; r < RESOURCES; r++)
-                if (job->request.roles[0].request[r] > 0) {
-                    int64_t there = boards[n][r];
-                    int64_t fit = there < 0 ? 0 : there / job->request.roles[0].request[r];
-                    count = fit < count ? fit : count;
-                }
-            sum += count;
-        }
+    for (uint32_t n = 0; n < w->nodes_count; n++) {
+        if (!(mask >> n & 1) || !role_allows(role, &w->nodes[n]))
+            continue;
+        int64_t count = INT32_MAX;
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            if (role->request[r] > 0) {
+                int64_t fit = boards[n][r] < 0 ? 0 : boards[n][r] / role->request[r];
+                count = fit < count ? fit : count;
+            }
+        sum += count;
+    }
     return sum;
 }
 
-/* The nodes of the domain of a level that node n lies in; level levels + 1 is the node itself, and
- * 0 all nodes. Nothing when it lies in none. */
+static uint32_t narrowest(const struct world *w)
+{
+    return (uint32_t)w->config.f[C_LEVELS] + 1; /* a node */
+}
+
+static uint32_t domain_of(const struct world *w, uint32_t level, uint32_t n)
+{
+    return level == 0 ? 0 : level == narrowest(w) ? n : w->nodes[n].domains[level - 1];
+}
+
+/* The nodes that are in the same domain as node n, or in none as it is. */
 static uint64_t part_of(const struct world *w, uint32_t level, uint32_t n)
 {
-    if (level == (uint32_t)w->config.f[C_LEVELS] + 1)
+    if (level == narrowest(w))
         return UINT64_C(1) << n;
-    if (level && w->nodes[n].domains[level - 1] == GANG_NO_DOMAIN)
-        return 0;
-    return domain_mask(w, level, level ? w->nodes[n].domains[level - 1] : 0);
+    return domain_mask(w, level, domain_of(w, level, n));
 }
 
-/* Of the parts of the next level in `part` (whose nodes all lie in one) no more are used than the
- * largest ones that together have room. */
-static void check_fewest(struct world *w, const struct job *job, gang_amounts *boards,
-                         uint64_t mask, uint64_t taken, uint64_t part, uint32_t level)
+/* Nodes by the number of their domain of the widest level, then of the next, then their own; who is
+ * in none comes last. */
+static bool before_in_domain_order(const struct world *w, uint32_t a, uint32_t b)
 {
-    int64_t rooms[NODES] = {0}, sum = 0;
-    uint32_t count = 0, used = 0, least = 0;
-    uint64_t seen = 0;
+    for (uint32_t level = 1; level <= narrowest(w); level++)
+        if (domain_of(w, level, a) != domain_of(w, level, b))
+            return domain_of(w, level, a) < domain_of(w, level, b);
+    return false;
+}
+
+static void in_domain_order(const struct world *w, uint32_t *order)
+{
     for (uint32_t n = 0; n < w->nodes_count; n++) {
-        if (!(part >> n & 1) || seen >> n & 1)
-            continue;
-        uint64_t child = part_of(w, level + 1, n) & part;
+        uint32_t at = n;
+        for (; at > 0 && before_in_domain_order(w, n, order[at - 1]); at--)
+            order[at] = order[at - 1];
+        order[at] = n;
+    }
+}
+
+struct placing {
+    const struct world *w;
+    const struct job *job;
+    gang_amounts *boards;
+    uint64_t mask;
+    uint32_t order[NODES];
+    int64_t counts[NODES];
+};
+
+/* Fills `pods` into a part of a level, whose nodes have room for them. */
+static void fill(struct placing *p, uint64_t part, uint32_t level, int64_t pods)
+{
+    uint64_t done = 0;
+    if (level == narrowest(p->w)) {
+        for (uint32_t n = 0; n < p->w->nodes_count; n++)
+            if (part >> n & 1)
+                p->counts[n] += pods;
+        return;
+    }
+    while (pods > 0) {
+        uint64_t most = 0, tight = 0;
+        int64_t most_room = 0, tight_room = INT64_MAX;
+        for (uint32_t i = 0; i < p->w->nodes_count; i++) {
+            uint32_t n = p->order[i];
+            if (!(part >> n & 1) || done >> n & 1)
+                continue;
+            uint64_t child = part_of(p->w, level + 1, n) & part;
+            int64_t room = room_of(p->w, p->job, p->boards, child & p->mask);
+            if (room > most_room) {
+                most = child;
+                most_room = room;
+            }
+            if (room >= pods && room < tight_room) {
+                tight = child;
+                tight_room = room;
+            }
+        }
+        uint64_t child = tight ? tight : most;
+        int64_t share = tight ? pods : most_room;
         if (!child)
             return;
-        seen |= child;
-        used += (taken & child) != 0;
-        int64_t room = room_of(w, job, boards, child & mask);
-        uint32_t at = count++;
-        for (; at > 0 && rooms[at - 1] < room; at--)
-            rooms[at] = rooms[at - 1];
-        rooms[at] = room;
+        fill(p, child, level + 1, share);
+        done |= child;
+        pods -= share;
     }
-    while (least < count && sum < (int64_t)job->pods)
-        sum += rooms[least++];
-    if (used > least)
-        fail(w, "job %" PRIu64 ": is spread over %u parts of level %u, where %u would do", job->id,
-             used, level + 1, least);
 }
 
-/* The job of one role is in the narrowest domain that could hold it, and in the one of these with
- * the least left over. */
+/* The best domain of a level, or of no level, that has room for all; 0 for none. */
+static uint64_t best_part(const struct placing *p, uint32_t level)
+{
+    uint64_t best = 0;
+    int64_t least = INT64_MAX;
+    for (uint32_t i = 0; i < p->w->nodes_count; i++) {
+        uint32_t n = p->order[i];
+        if (!p->w->nodes[n].known || domain_of(p->w, level, n) == GANG_NO_DOMAIN)
+            continue;
+        uint64_t part = part_of(p->w, level, n);
+        int64_t room = room_of(p->w, p->job, p->boards, part & p->mask);
+        if (room >= (int64_t)p->job->pods && room < least) {
+            least = room;
+            best = part;
+        }
+    }
+    return best;
+}
+
 void check_best_fit(struct world *w, const struct job *job, const uint32_t *nodes,
                     gang_amounts *boards, uint64_t mask)
 {
-    uint32_t narrowest = (uint32_t)w->config.f[C_LEVELS] + 1;
-    uint64_t taken = 0;
-    for (uint32_t pod = 0; pod < job->pods; pod++)
-        taken |= UINT64_C(1) << nodes[pod];
-    for (uint32_t level = narrowest;; level--) {
-        int64_t least = INT64_MAX, its = -1;
-        uint64_t its_part = 0;
-        for (uint32_t n = 0; n < w->nodes_count; n++) {
-            uint64_t part = w->nodes[n].known ? part_of(w, level, n) : 0;
-            int64_t room = room_of(w, job, boards, part & mask);
-            if (room < (int64_t)job->pods)
-                continue;
-            least = room < least ? room : least;
-            if ((taken & ~part) == 0) {
-                its = room;
-                its_part = part;
-            }
-        }
-        if (least == INT64_MAX && level > 0)
-            continue;
-        w->result.best_fits++;
-        if (its < 0 && least < INT64_MAX)
-            fail(w, "job %" PRIu64 ": there is room in one domain of level %u, but it is spread",
-                 job->id, level);
-        else if (its > least)
-            fail(w,
-                 "job %" PRIu64 ": in its domain of level %u %" PRId64
-                 " of its pods have room, in another one only %" PRId64,
-                 job->id, level, its, least);
-        else if (its_part && level < narrowest)
-            check_fewest(w, job, boards, mask, taken, its_part, level);
-        return;
-    }
+    struct placing p = {.w = w, .job = job, .boards = boards, .mask = mask};
+    uint32_t lowest = level_now(w, job), pod = 0;
+    in_domain_order(w, p.order);
+    for (uint32_t n = 0; n < w->nodes_count; n++)
+        if (!w->nodes[n].known || domain_of(w, lowest, n) == GANG_NO_DOMAIN)
+            p.mask &= ~(UINT64_C(1) << n);
+    uint32_t level = narrowest(w);
+    uint64_t part = 0;
+    for (; !(part = best_part(&p, level)) && level > lowest; level--)
+        ;
+    fill(&p, part, level, job->pods);
+    w->result.best_fits++;
+    for (uint32_t i = 0; i < w->nodes_count; i++)
+        for (int64_t k = 0; k < p.counts[p.order[i]]; k++, pod++)
+            if (pod < job->pods && nodes[pod] != p.order[i])
+                return fail(w,
+                            "job %" PRIu64 " pod %u is on node %u; by the rules of placement it "
+                            "belongs on node %u (in one domain of level %u)",
+                            job->id, pod, nodes[pod], p.order[i], level);
 }
 
 /* Neighbours in rank are neighbours in the network: the pods of a role on one node, and in one
@@ -279,7 +328,7 @@ void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes)
         for (uint32_t level = 1; level <= (uint32_t)w->config.f[C_LEVELS] + 1; level++)
             for (uint32_t pod = first + 1; pod < end; pod++) {
                 uint64_t part = part_of(w, level, nodes[pod]);
-                if (!part || part >> nodes[pod - 1] & 1)
+                if (domain_of(w, level, nodes[pod]) == GANG_NO_DOMAIN || part >> nodes[pod - 1] & 1)
                     continue;
                 for (uint32_t before = first; before + 1 < pod && !failed(w); before++)
                     if (part >> nodes[before] & 1)
@@ -289,5 +338,60 @@ void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes)
                              job->id, before, pod, level);
             }
         first = end;
+    }
+}
+
+/* ---- a lost member ---- */
+
+/* The member nearest in rank that stands on a known node: such a node, and whether there is another
+ * one as near (then it may be either). */
+uint32_t anchor_of(const struct world *w, const struct job *job, uint32_t pod, uint32_t *ret_other)
+{
+    *ret_other = GANG_NO_NODE;
+    for (uint32_t far = 1; far < job->pods; far++) {
+        uint32_t below = pod >= far ? job->nodes[pod - far] : GANG_NO_NODE;
+        uint32_t above = pod + far < job->pods ? job->nodes[pod + far] : GANG_NO_NODE;
+        bool has_below = below != GANG_NO_NODE && w->nodes[below].known;
+        bool has_above = above != GANG_NO_NODE && w->nodes[above].known;
+        if (has_below && has_above)
+            *ret_other = above;
+        if (has_below || has_above)
+            return has_below ? below : above;
+    }
+    return GANG_NO_NODE;
+}
+
+/* Where a member may stand whose gang must share a domain; all nodes when it need not, or when its
+ * neighbour stands in none (as the host may have found it). */
+uint64_t member_mask(const struct world *w, const struct job *job, uint32_t anchor)
+{
+    uint32_t level = job->request.required_level;
+    return level && anchor != GANG_NO_NODE && domain_of(w, level, anchor) != GANG_NO_DOMAIN
+               ? part_of(w, level, anchor)
+               : UINT64_MAX;
+}
+
+/* In the narrowest domain around the anchor that has room. */
+void check_near(struct world *w, const struct job *job, uint32_t pod, uint32_t node,
+                gang_amounts *boards, uint32_t anchor)
+{
+    const struct gang_role *role = role_of(job, pod);
+    for (uint32_t level = narrowest(w); level > 0; level--) {
+        if (domain_of(w, level, anchor) == GANG_NO_DOMAIN)
+            continue;
+        uint64_t part = part_of(w, level, anchor);
+        bool has_room = false;
+        for (uint32_t n = 0; n < w->nodes_count; n++)
+            has_room = has_room || (part >> n & 1 && w->nodes[n].schedulable &&
+                                    role_allows(role, &w->nodes[n]) && !job_avoids(w, job, n) &&
+                                    pods_that_fit(boards[n], role) > 0);
+        if (!has_room)
+            continue;
+        if (!(part >> node & 1))
+            fail(w,
+                 "job %" PRIu64 " pod %u is put on node %u, though there is room in the domain of "
+                 "level %u of its neighbour on node %u",
+                 job->id, pod, node, level, anchor);
+        return;
     }
 }

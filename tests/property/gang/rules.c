@@ -10,7 +10,8 @@ struct progress {
     struct queue_sums used[QUEUES];
     uint64_t kept;       /* strict order: nodes that somebody before waits for */
     bool somebody_waits; /* a job before, for room */
-    bool member_waits;
+    bool member_waits, members_placed;
+    bool unclear;                      /* what a member keeps is not said by any rule */
     struct decision *order[DECISIONS]; /* whole jobs, in the order of the queue */
     uint32_t count;
 };
@@ -76,24 +77,19 @@ static void check_member(struct world *w, struct progress *p, struct decision *d
         return;
     }
     if (d->d.kind == GANG_REPLACE) {
-        uint32_t nodes[PODS];
         if (jobs_began)
             fail(w, "job %" PRIu64 ": a member is replaced after waiting jobs", job->id);
         if (d->d.nodes_count != 1)
             fail(w, "job %" PRIu64 ": a member on %u nodes", job->id, d->d.nodes_count);
+        uint32_t other, anchor = anchor_of(w, job, d->d.pod, &other);
+        if (d->nodes[0] < w->nodes_count && !(member_mask(w, job, anchor) >> d->nodes[0] & 1) &&
+            !(other != GANG_NO_NODE && member_mask(w, job, other) >> d->nodes[0] & 1))
+            fail(w, "job %" PRIu64 " pod %u leaves the one domain of its gang", job->id, d->d.pod);
+        if (on(PROPERTY_NEAR) && anchor != GANG_NO_NODE && other == GANG_NO_NODE &&
+            !p->member_waits && !p->members_placed && d->nodes[0] < w->nodes_count)
+            check_near(w, job, d->d.pod, d->nodes[0], p->boards, anchor);
         check_pod(w, p, job, d->d.pod, d->nodes[0]);
-        memcpy(nodes, job->nodes, sizeof nodes);
-        nodes[d->d.pod] = d->nodes[0];
-        /* The others may stand wherever the host has found them. */
-        uint32_t level = job->request.required_level;
-        for (uint32_t pod = 0; level && pod < job->pods; pod++)
-            for (uint32_t before = 0; before < pod; before++)
-                if (job->nodes[pod] != GANG_NO_NODE && job->nodes[before] != GANG_NO_NODE &&
-                    w->nodes[job->nodes[pod]].domains[level - 1] !=
-                        w->nodes[job->nodes[before]].domains[level - 1])
-                    level = 0;
-        if (!failed(w) && level)
-            check_domain(w, job, nodes, level);
+        p->members_placed = true;
     } else {
         p->member_waits = true;
     }
@@ -256,8 +252,13 @@ static void keep_for_members(struct world *w, struct progress *p)
         boards_take(job, job->nodes, boards, 1);
         boards_take(job, job->nodes, empty, 1);
         uint64_t could = 0, hopes = 0;
+        uint32_t other, anchor = anchor_of(w, job, d->d.pod, &other);
+        uint64_t may = member_mask(w, job, anchor);
+        if ((other != GANG_NO_NODE && member_mask(w, job, other) != may) ||
+            (job->request.required_level && (may == UINT64_MAX || !on(PROPERTY_MEMBER_DOMAIN))))
+            p->unclear = true;
         for (uint32_t n = 0; n < w->nodes_count; n++) {
-            bool allowed = role_allows(role, &w->nodes[n]);
+            bool allowed = may >> n & 1 && role_allows(role, &w->nodes[n]);
             could |= (uint64_t)(allowed && pods_that_fit(empty[n], role) > 0) << n;
             hopes |= (uint64_t)(allowed && pods_that_fit(boards[n], role) > 0) << n;
         }
@@ -284,6 +285,8 @@ static void check_blocker(struct world *w, const struct decision *d)
 static void check_strict(struct world *w, struct progress *p)
 {
     keep_for_members(w, p);
+    if (p->unclear)
+        return;
     for (uint32_t i = 0; i < p->count && !failed(w); i++) {
         struct decision *d = p->order[i];
         if (d->d.kind == GANG_PLACE) {
