@@ -17,7 +17,7 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_EMPTY_NODE NULL
 #define PROPERTY_OFF_RELEASE NULL
 #define PROPERTY_OFF_QUEUE_VIEWS OFF_YET
-#define PROPERTY_OFF_ACTS_FIRST OFF_YET
+#define PROPERTY_OFF_ACTS_FIRST NULL
 #define PROPERTY_OFF_ESTIMATED_END OFF_YET
 #define PROPERTY_OFF_RANKS NULL
 #define PROPERTY_OFF_NEAR "the neighbour's own node is passed over"
