@@ -119,10 +119,10 @@ static void queue_changes(struct sim *sim, uint32_t job, int64_t devices, int64_
 {
     struct sim_queue_state *q = &sim->queue[sim->trace->jobs[job].queue];
     int64_t ms = sim->now_ms - q->last_ms;
-    q->served_ms += q->devices * ms;
+    sim_add_product(&q->served_ms, q->devices, ms);
     if (q->waiting > 0) {
         q->backlog_ms += ms;
-        q->backlog_held_ms += q->devices * ms;
+        sim_add_product(&q->backlog_held_ms, q->devices, ms);
     }
     q->last_ms = sim->now_ms;
     q->devices += devices;
@@ -224,8 +224,8 @@ int sim_ask_to_leave(struct sim *sim, uint32_t job, struct mlt_error *err)
     s->end_ms = sim->now_ms + sim->options->leave_ms;
     heap_put(sim, s->end_ms, KIND_LEFT, job);
     int64_t devices = sim_shape_of(sim, job)->devices;
-    sim->counts.useful_ms += devices * kept;
-    sim->counts.lost_ms += devices * (s->end_ms - s->start_ms - kept);
+    sim_add_product(&sim->counts.useful_ms, devices, kept);
+    sim_add_product(&sim->counts.lost_ms, devices, (s->end_ms - s->start_ms - kept));
     return 0;
 }
 
@@ -253,8 +253,8 @@ static int ends(struct sim *sim, uint32_t job, struct mlt_error *err)
     struct sim_state *s = &sim->state[job];
     int64_t devices = sim_shape_of(sim, job)->devices;
     int64_t work = sim->trace->jobs[job].run_ms - s->done_ms;
-    sim->counts.useful_ms += devices * work;
-    sim->counts.lost_ms += devices * (sim->now_ms - s->start_ms - work);
+    sim_add_product(&sim->counts.useful_ms, devices, work);
+    sim_add_product(&sim->counts.lost_ms, devices, (sim->now_ms - s->start_ms - work));
     s->done_ms += work;
     gives_back(sim, job);
     s->phase = SIM_ENDED;
@@ -330,6 +330,8 @@ int sim_run(struct sim *sim, struct mlt_error *err)
         if (now_ms == SIM_NEVER)
             return mlt_fail(err, EDEADLK, "%zu jobs wait for ever, though nothing else happens",
                             sim->unfinished);
+        if (now_ms > SIM_CLOCK_MAX)
+            return mlt_fail(err, ERANGE, "the jobs run for more than 30,000 years");
         int rc = step(sim, now_ms, err);
         if (rc < 0)
             return mlt_fail_in(err, "policy %s, second %" PRId64, sim->policy->name, now_ms / 1000);

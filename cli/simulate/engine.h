@@ -16,6 +16,7 @@
 #include "lib/base/error.h"
 
 #define SIM_NEVER INT64_MAX
+#define SIM_CLOCK_MAX INT64_C(1000000000000000) /* ms of simulated time */
 #define SIM_NO_JOB UINT32_MAX
 #define SIM_RESERVATIONS_MAX 32 /* as GANG_RESERVATIONS_MAX */
 

@@ -163,7 +163,8 @@ static const char job_text[] =
     "metadata:\n  name: llama\n  creationTimestamp: 2026-01-01T00:00:10Z\n"
     "  annotations: {mltrain.io/simulate-seconds: \"90\", mltrain.io/simulate-priority: \"5\"}\n"
     "spec:\n  queue: research\n  activeDeadlineSeconds: 3600\n  workers:\n    replicas: 3\n"
-    "    template:\n      spec:\n        containers:\n        - name: trainer\n          image: x\n          command: [python3]\n"
+    "    template:\n      spec:\n        containers:\n        - name: trainer\n          image: x\n"
+    "          command: [python3]\n"
     "          resources: {limits: {nvidia.com/gpu: 4, cpu: 500m}}\n";
 
 static void test_a_manifest_says_when_how_long_and_what(void **state)
@@ -181,7 +182,8 @@ static void test_a_manifest_says_when_how_long_and_what(void **state)
     assert_int_equal(shape->role[0].cpu_milli, 500);
     sim_trace_release(&t);
     assert_refused("apiVersion: mltrain.io/v1alpha1\nkind: TrainingJob\nmetadata: {name: a}\n"
-                   "spec: {workers: {replicas: 1, template: {spec: {containers: [{name: c, command: [a], image: "
+                   "spec: {workers: {replicas: 1, template: {spec: {containers: [{name: c, "
+                   "command: [a], image: "
                    "x}]}}}}\n",
                    "document 1: TrainingJob a: neither the annotation");
     assert_refused("kind: TrainingJob\nmetadata: {name: a}\nspec: {nonsense: 1}\n",
