@@ -135,8 +135,10 @@ static const struct gang_job_request *request_of(struct policy *p, uint32_t job)
                                            : 0;
     r->grace_ms = o->leave_ms;
     r->attained_ms = s->done_ms;
-    r->required_level = o->rack_required ? LEVEL_RACK : GANG_NO_LEVEL;
-    r->preferred_level = o->rack_preferred ? LEVEL_RACK : GANG_NO_LEVEL;
+    if (p->sim->nodes->racks > 0) {
+        r->required_level = o->rack_required ? LEVEL_RACK : GANG_NO_LEVEL;
+        r->preferred_level = o->rack_preferred ? LEVEL_RACK : GANG_NO_LEVEL;
+    }
     r->since_ms = s->attempts > 0 ? p->sim->now_ms : j->submit_ms;
     r->was_preempted = s->asked > 0;
     r->saves = o->save_every_ms > 0;
