@@ -26,6 +26,7 @@ void generator_begin(struct generator *gen, uint64_t seed)
     *gen = (struct generator){0};
     mlt_random_init(&gen->random, seed);
     gen->levels = on(PROPERTY_LEVELS) && chance(gen, 50);
+    gen->tree = chance(gen, 50);
     gen->quota = on(PROPERTY_QUOTA) && chance(gen, 40);
     gen->limits = on(PROPERTY_LIMITS) && chance(gen, 20);
     gen->fair = on(PROPERTY_FAIR) && chance(gen, 30);
@@ -109,7 +110,7 @@ static void make_queue(struct generator *gen, uint32_t q, struct op *op)
 {
     op->kind = OP_QUEUE;
     op->f[Q_QUEUE] = q;
-    bool tree = gen->quota || gen->fair;
+    bool tree = gen->tree || gen->quota || gen->fair;
     if (tree && q > 0)
         op->f[Q_PARENT] = 1 + (q < 3 || chance(gen, 40) ? 0 : between(gen, 1, 2));
     op->f[Q_WEIGHT] = 1 << below(gen, 3);

@@ -101,7 +101,7 @@ static bool would_start(const struct world *w, struct what_if *f, const struct j
 {
     return gang_fits(w, job, f->boards, schedulable_mask(w) & allowed_mask(w, job, false),
                      level_now(w, job)) &&
-           quota_allows(w, f->sums, job) && jobs_allowed(w, f->sums, job);
+           !quota_short(w, f->sums, job) && jobs_allowed(w, f->sums, job);
 }
 
 static bool is_victim_of(const struct world *w, const struct job *job, uint64_t other)

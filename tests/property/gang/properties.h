@@ -316,7 +316,9 @@ struct queue_sums {
 void queue_use(const struct world *w, struct queue_sums *sums);
 void queue_add(const struct world *w, uint32_t queue, const struct job *job, int sign,
                struct queue_sums *sums);
-bool quota_allows(const struct world *w, const struct queue_sums *sums, const struct job *job);
+/* A bit for each resource that its quota has too little of. */
+uint32_t quota_short(const struct world *w, const struct queue_sums *sums, const struct job *job);
+uint32_t needs_of(const struct job *job);
 bool jobs_allowed(const struct world *w, const struct queue_sums *sums, const struct job *job);
 bool within_nominal(const struct world *w, const struct queue_sums *sums, uint32_t queue,
                     const gang_amounts more);
@@ -339,7 +341,7 @@ void play_fair(const struct library *lib, uint64_t seed, char *failure, size_t s
 struct generator {
     struct mlt_random random;
     uint32_t step, plan_next;
-    bool levels, quota, limits, fair, reserve, preempt, stopping;
+    bool levels, tree, quota, limits, fair, reserve, preempt, stopping;
     uint32_t jobs;
 };
 void generator_begin(struct generator *gen, uint64_t seed);

@@ -110,16 +110,27 @@ static int64_t available(const struct tree *t, uint32_t q)
     return (own > used ? own - used : 0) + above;
 }
 
-bool quota_allows(const struct world *w, const struct queue_sums *sums, const struct job *job)
+uint32_t quota_short(const struct world *w, const struct queue_sums *sums, const struct job *job)
 {
     gang_amounts more;
+    uint32_t missing = 0;
     job_amounts(job, more);
     for (uint32_t r = 0; r < RESOURCES; r++) {
         const struct tree t = {w, sums, r};
         if (more[r] > 0 && available(&t, job->request.queue) < more[r])
-            return false;
+            missing |= 1u << r;
     }
-    return true;
+    return missing;
+}
+
+uint32_t needs_of(const struct job *job)
+{
+    gang_amounts all;
+    uint32_t needs = 0;
+    job_amounts(job, all);
+    for (uint32_t r = 0; r < RESOURCES; r++)
+        needs |= (uint32_t)(all[r] > 0) << r;
+    return needs;
 }
 
 bool jobs_allowed(const struct world *w, const struct queue_sums *sums, const struct job *job)

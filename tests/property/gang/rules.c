@@ -8,8 +8,9 @@
 struct progress {
     gang_amounts boards[NODES]; /* free now, beside what the plan has placed */
     struct queue_sums used[QUEUES];
-    uint64_t kept;       /* strict order: nodes that somebody before waits for */
-    bool somebody_waits; /* a job before, for room */
+    uint32_t short_of[QUEUES]; /* resources that somebody of it waits for to have quota */
+    uint64_t kept;             /* strict order: nodes that somebody before waits for */
+    bool somebody_waits;       /* a job before, for room */
     bool member_waits, members_placed;
     bool unclear;                      /* what a member keeps is not said by any rule */
     struct decision *order[DECISIONS]; /* whole jobs, in the order of the queue */
@@ -22,7 +23,7 @@ bool strict_order(const struct world *w)
     for (uint32_t q = 0; q < QUEUES; q++)
         if (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE)
             return false;
-    return !w->config.f[C_RESERVATIONS] && !w->config.f[C_PREEMPT] && !quota_is_used(w);
+    return !w->config.f[C_RESERVATIONS] && !w->config.f[C_PREEMPT];
 }
 
 static bool for_whole_job(const struct decision *d)
@@ -178,7 +179,7 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
         check_domain(w, job, d->nodes, level_now(w, job));
     if (!failed(w) && on(PROPERTY_RANKS))
         check_ranks(w, job, d->nodes);
-    if (!failed(w) && !quota_allows(w, p->used, job))
+    if (!failed(w) && quota_short(w, p->used, job))
         fail(w, "job %" PRIu64 " is placed beyond its quota", job->id);
     if (!failed(w) && !jobs_allowed(w, p->used, job))
         fail(w, "job %" PRIu64 " is placed beyond the jobs that its queue may run", job->id);
@@ -281,6 +282,29 @@ static void check_blocker(struct world *w, const struct decision *d)
          d->why.blocked_by);
 }
 
+/* R4: who waits for quota holds nothing, and holds up those behind it in its own queue that need
+ * what its queue is short of. */
+static bool waits_for_quota(struct world *w, struct progress *p, const struct decision *d)
+{
+    const struct job *job = d->job;
+    uint32_t missing = quota_short(w, p->used, job), queue = job->request.queue;
+    bool behind = (p->short_of[queue] & needs_of(job)) != 0;
+    if (d->d.kind == GANG_WAIT)
+        p->short_of[queue] |= missing;
+    if (d->d.kind == GANG_NEVER && d->why.kind == GANG_WHY_QUOTA) {
+        struct queue_sums none[QUEUES] = {{{0}, 0}};
+        if (!quota_short(w, none, job))
+            fail(w, "job %" PRIu64 " has room in its quota when nobody uses it, but never starts",
+                 job->id);
+        return true;
+    }
+    bool waits = missing || behind || !jobs_allowed(w, p->used, job);
+    if (d->d.kind == GANG_WAIT && !waits &&
+        (d->why.kind == GANG_WHY_QUOTA || d->why.kind == GANG_WHY_QUEUE))
+        fail(w, "job %" PRIu64 " waits for quota, but has it", job->id);
+    return waits;
+}
+
 /* R1, exactly: who has room on nodes that nobody before waits for is placed, and nobody else. */
 static void check_strict(struct world *w, struct progress *p)
 {
@@ -290,19 +314,23 @@ static void check_strict(struct world *w, struct progress *p)
     for (uint32_t i = 0; i < p->count && !failed(w); i++) {
         struct decision *d = p->order[i];
         if (d->d.kind == GANG_PLACE) {
+            if (p->short_of[d->job->request.queue] & needs_of(d->job))
+                fail(w, "job %" PRIu64 " overtakes one of its queue that waits for quota",
+                     d->job->id);
             check_placed(w, p, d, true);
             continue;
         }
         uint64_t mask = schedulable_mask(w) & allowed_mask(w, d->job, false) & ~p->kept;
         check_never(w, d);
+        check_blocker(w, d);
+        if (limit_too_long(w, d->job) || waits_for_quota(w, p, d))
+            continue;
         if (d->job->request.roles_count > 1) {
             keep_heuristic(w, p, d);
             continue;
         }
-        if (!limit_too_long(w, d->job) &&
-            gang_fits(w, d->job, p->boards, mask, level_now(w, d->job)))
+        if (gang_fits(w, d->job, p->boards, mask, level_now(w, d->job)))
             fail(w, "job %" PRIu64 " waits though it fits", d->job->id);
-        check_blocker(w, d);
         if (d->d.kind == GANG_WAIT)
             keep(w, p, d->job);
     }
@@ -368,17 +396,6 @@ static void check_promise(struct world *w, const struct decision *d, bool first)
         job->promise_ms = start;
 }
 
-static bool shares_resource(const struct job *a, const struct job *b)
-{
-    gang_amounts one, other;
-    job_amounts(a, one);
-    job_amounts(b, other);
-    for (uint32_t r = 0; r < RESOURCES; r++)
-        if (r != GANG_PODS && one[r] > 0 && other[r] > 0)
-            return true;
-    return false;
-}
-
 /* Whether somebody before it in its own queue waits for quota, and needs what it needs. */
 static bool behind_quota(const struct progress *p, const struct job *job)
 {
@@ -386,7 +403,7 @@ static bool behind_quota(const struct progress *p, const struct job *job)
         const struct decision *d = p->order[i];
         if (d->d.kind == GANG_WAIT && d->why.kind == GANG_WHY_QUOTA && d->job != job &&
             d->job->request.queue == job->request.queue && comes_before(d->job, job) &&
-            shares_resource(d->job, job))
+            (needs_of(d->job) & needs_of(job)))
             return true;
     }
     return false;
@@ -396,7 +413,7 @@ static bool behind_quota(const struct progress *p, const struct job *job)
  */
 static bool held_by_quota(struct world *w, struct progress *p, const struct decision *d)
 {
-    bool allowed = quota_allows(w, p->used, d->job), jobs = jobs_allowed(w, p->used, d->job);
+    bool allowed = !quota_short(w, p->used, d->job), jobs = jobs_allowed(w, p->used, d->job);
     bool behind = behind_quota(p, d->job);
     if (d->why.kind == GANG_WHY_QUOTA && allowed && !behind)
         fail(w, "job %" PRIu64 " waits for quota, but has it", d->job->id);
@@ -434,6 +451,14 @@ static void check_reason(struct world *w, struct progress *p, const struct decis
              job->id, end_ms, reserved_ms);
 }
 
+static bool is_first(const struct progress *p, const struct job *job)
+{
+    for (uint32_t i = 0; i < p->count; i++)
+        if (comes_before(p->order[i]->job, job))
+            return false;
+    return true;
+}
+
 static void check_general(struct world *w, struct progress *p)
 {
     int64_t reserved_ms = first_reserved_start(w);
@@ -444,7 +469,7 @@ static void check_general(struct world *w, struct progress *p)
     bool first = !fair && !p->member_waits;
     for (uint32_t i = 0; i < p->count && !failed(w); i++)
         if (p->order[i]->d.kind == GANG_PLACE)
-            check_placed(w, p, p->order[i], first && i == 0);
+            check_placed(w, p, p->order[i], first && i == 0 && is_first(p, p->order[i]->job));
     for (uint32_t i = 0; i < p->count && !failed(w); i++) {
         struct decision *d = p->order[i];
         if (d->d.kind == GANG_PLACE)
