@@ -305,9 +305,11 @@ void check_near(struct world *w, const struct job *job, uint32_t pod, uint32_t n
                 gang_amounts *boards, uint32_t anchor);
 void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes);
 
-/* rules.c, quota.c, leave.c: one function per group of rules, over w->decisions */
+/* rules.c, reserve.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);
 bool strict_order(const struct world *w);
+bool waits_for_room(const struct decision *d);
+void check_promise(struct world *w, const struct decision *d, bool first);
 struct queue_sums {
     gang_amounts used;
     uint32_t jobs;

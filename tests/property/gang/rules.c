@@ -186,8 +186,8 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
     if (!failed(w) && limit_too_long(w, job))
         fail(w, "job %" PRIu64 " is placed, but its queue lets no job be so long", job->id);
     queue_add(w, job->request.queue, job, 1, p->used);
-    if (d->d.revocable && (!w->config.f[C_PREEMPT] || job->request.time_limit_ms))
-        fail(w, "job %" PRIu64 " is revocable, with a limit or where nobody is preempted", job->id);
+    if (d->d.revocable && !w->config.f[C_PREEMPT])
+        fail(w, "job %" PRIu64 " is revocable where nobody is preempted", job->id);
     if (on(PROPERTY_ESTIMATED_END) && job->request.time_limit_ms &&
         d->d.estimated_end_ms != w->now_ms + job->request.time_limit_ms)
         fail(w, "job %" PRIu64 ": its end is estimated at %" PRId64 ", by its limit it is %" PRId64,
@@ -338,7 +338,7 @@ static void check_strict(struct world *w, struct progress *p)
 
 /* ---- reservations ---- */
 
-static bool waits_for_room(const struct decision *d)
+bool waits_for_room(const struct decision *d)
 {
     return d->d.kind == GANG_WAIT &&
            (d->why.kind == GANG_WHY_NO_ROOM || d->why.kind == GANG_WHY_TOPOLOGY ||
@@ -371,29 +371,6 @@ static bool somebody_stops(const struct world *w)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
             return true;
     return false;
-}
-
-/* The reserved start of the first in order becomes no later, unless something happened that excuses
- * it, and it is kept. */
-static void check_promise(struct world *w, const struct decision *d, bool first)
-{
-    struct job *job = d->job;
-    int64_t start = d->d.estimated_start_ms;
-    if (!first || !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
-        job->promise_ms = NEVER_MS;
-        return;
-    }
-    if (job->promise_ms != NEVER_MS) {
-        w->result.promises++;
-        if (job->promise_ms < w->now_ms)
-            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", and still waits at %" PRId64,
-                 job->id, job->promise_ms, w->now_ms);
-        if (!start || start > job->promise_ms)
-            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", now only at %" PRId64, job->id,
-                 job->promise_ms, start);
-    }
-    if (start && start < job->promise_ms)
-        job->promise_ms = start;
 }
 
 /* Whether somebody before it in its own queue waits for quota, and needs what it needs. */
