@@ -145,8 +145,7 @@ static void show(const struct arguments *a, const struct library *lib, uint64_t 
     char failure[1024];
     history_of(lib, seed, a->events, &h);
     size_t before = h.count;
-    if (a->shrink)
-        shrink(lib, &h, TRIES);
+    shrink(lib, &h, TRIES);
     play_apart(lib, &h, failure, sizeof failure);
     printf("# %s\n# seed %" PRIu64 ", %zu of %zu events\n", failure, seed, h.count, before);
     history_write(&h, stdout);
@@ -225,7 +224,8 @@ static int play(const struct arguments *a)
            r.best_fits, r.complete, r.promises, r.probes, r.rebuilds);
     if (seed) {
         printf("seed %" PRIu64 " VIOLATED: %s\n", seed, r.failure);
-        show(a, &library_real, seed);
+        if (a->shrink)
+            show(a, &library_real, seed);
         return 1;
     }
     return on(PROPERTY_FAIR) ? play_all_fair(&library_real) : 0;
@@ -292,9 +292,10 @@ enum { WITH = 256, WITHOUT, ONLY };
 
 static const struct argp_option options[] = {
     {"seeds", 's', "A..B", 0, "the histories of these seeds (1..1000)", 0},
+    {"seed", 's', "N", OPTION_ALIAS, NULL, 0},
     {"events", 'e', "N", 0, "events of each (1000)", 0},
     {"jobs", 'j', "N", 0, "processes (1)", 0},
-    {"shrink", 'k', NULL, 0, "shrink what fails", 0},
+    {"shrink", 'k', NULL, 0, "shrink what fails, and print it", 0},
     {"mutants", 'm', NULL, 0, "play deliberate bugs: each must be caught", 0},
     {"mutant", 'o', "NAME", 0, "play this one", 0},
     {"with", WITH, "PROPERTY", 0, "look at this, too, though it is switched off", 0},
