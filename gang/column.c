@@ -64,10 +64,12 @@ void gang_column_set(struct gang *g, struct gang_column *c, uint32_t slot, uint3
     uint32_t old = c->fit[slot], cell = t->cell_of[slot];
     if (old == fit)
         return;
+    uint64_t bucket = UINT64_C(1) << bucket_of(fit);
     c->fit[slot] = (uint16_t)fit;
     c->holding += (fit > 0);
     c->holding -= (old > 0);
-    c->stale[slot / 4096] |= UINT64_C(1) << (slot / 64 % 64);
+    c->blocks[slot / 64] |= bucket;
+    c->groups[slot / 4096] |= bucket;
     for (uint32_t l = t->levels;; l--) {
         c->sums[t->level[l].first + cell] += fit - old;
         if (l == 0)
@@ -75,6 +77,8 @@ void gang_column_set(struct gang *g, struct gang_column *c, uint32_t slot, uint3
         cell = t->level[l].cells[cell].parent;
     }
 }
+
+/* ---- the index ---- */
 
 static void index_block(const struct gang *g, struct gang_column *c, uint32_t block)
 {
@@ -85,18 +89,10 @@ static void index_block(const struct gang *g, struct gang_column *c, uint32_t bl
     c->blocks[block] = values;
 }
 
-void gang_column_index(const struct gang *g, struct gang_column *c)
+static void index_group(const struct gang *g, struct gang_column *c, uint32_t group)
 {
-    uint32_t blocks = (g->nodes + 63) / 64;
-    for (uint32_t group = 0; group * 64 < blocks; group++) {
-        if (!c->stale[group])
-            continue;
-        for (uint64_t left = c->stale[group]; left; left &= left - 1)
-            index_block(g, c, group * 64 + (uint32_t)__builtin_ctzll(left));
-        c->stale[group] = 0;
-        uint32_t count = blocks - group * 64 < 64 ? blocks - group * 64 : 64;
-        c->groups[group] = gang_scan_or(c->blocks + group * 64, count);
-    }
+    uint32_t blocks = (g->nodes + 63) / 64 - group * 64;
+    c->groups[group] = gang_scan_or(c->blocks + group * 64, blocks < 64 ? blocks : 64);
 }
 
 static void rebuild(struct gang *g, struct gang_column *c)
@@ -116,7 +112,9 @@ static void rebuild(struct gang *g, struct gang_column *c)
             c->sums[t->level[l - 1].first + t->level[l].cells[i].parent] +=
                 c->sums[t->level[l].first + i];
     for (uint32_t block = 0; block * 64 < g->nodes; block++)
-        c->stale[block / 64] |= UINT64_C(1) << (block % 64);
+        index_block(g, c, block);
+    for (uint32_t group = 0; group * 4096 < g->nodes; group++)
+        index_group(g, c, group);
     c->topology = t->version;
 }
 
@@ -129,6 +127,9 @@ static uint32_t log_of(enum gang_view view)
 
 static void log_add(struct gang_log *log, uint32_t node)
 {
+    if (log->added[node] == log->turn)
+        return;
+    log->added[node] = log->turn;
     log->nodes[log->end++ & (log->capacity - 1)] = node;
 }
 
@@ -139,6 +140,17 @@ void gang_fits_changed(struct gang *g, bool free_board, uint32_t node)
         log_add(&g->fits.log[1], node);
 }
 
+/* A column has read all there is. */
+static void was_read(struct gang *g, struct gang_column *c)
+{
+    struct gang_log *log = &g->fits.log[log_of(c->view)];
+    c->position = log->end;
+    if (++log->turn != 0)
+        return;
+    memset(log->added, 0, g->nodes * sizeof *log->added); /* once in 2^32 turns */
+    log->turn = 1;
+}
+
 static void repair(struct gang *g, struct gang_column *c)
 {
     const struct gang_log *log = &g->fits.log[log_of(c->view)];
@@ -146,6 +158,8 @@ static void repair(struct gang *g, struct gang_column *c)
     if (c->topology != g->fits_topology.version || behind > log->capacity ||
         behind > g->nodes / 2) {
         rebuild(g, c);
+    } else if (behind == 0) {
+        return;
     } else {
         for (; c->position != log->end; c->position++) {
             uint32_t node = log->nodes[c->position & (log->capacity - 1)];
@@ -153,13 +167,28 @@ static void repair(struct gang *g, struct gang_column *c)
                             gang_column_count(g, c->kind, c->view, node));
         }
     }
-    c->position = log->end;
-    gang_column_index(g, c);
+    was_read(g, c);
+}
+
+#define SETTLE_AFTER 16 /* changes; fewer are read when somebody asks */
+#define IN_USE 256      /* a column is, that was used in so many of the last uses of columns */
+
+void gang_fits_settle(struct gang *g)
+{
+    struct gang_log *log = &g->fits.log[0];
+    if (log->end - log->settled < SETTLE_AFTER)
+        return;
+    log->settled = log->end;
+    for (uint32_t i = 0; !g->fits_topology.stale && i < g->fits.columns_count[0]; i++) {
+        struct gang_column *c = &g->fits.columns[i];
+        if (c->kind && c->used + IN_USE > g->fits.clock)
+            repair(g, c);
+    }
 }
 
 void gang_column_is_current(struct gang *g, struct gang_column *c)
 {
-    c->position = g->fits.log[log_of(c->view)].end;
+    was_read(g, c);
 }
 
 /* ---- the cache ---- */
@@ -213,8 +242,7 @@ static int reserve_column(struct gang *g, struct gang_column *c, size_t nodes)
         gang_reserve(g, &c->sums, &c->sums_capacity, g->fits_topology.cells_bound,
                      sizeof *c->sums) < 0 ||
         gang_reserve(g, &c->blocks, &c->blocks_capacity, blocks, sizeof *c->blocks) < 0 ||
-        gang_reserve(g, &c->groups, &c->groups_capacity, groups, sizeof *c->groups) < 0 ||
-        gang_reserve(g, &c->stale, &c->stale_capacity, groups, sizeof *c->stale) < 0)
+        gang_reserve(g, &c->groups, &c->groups_capacity, groups, sizeof *c->groups) < 0)
         return -ENOMEM;
     return 0;
 }
@@ -227,6 +255,8 @@ static int reserve_logs(struct gang *g, size_t nodes)
         wanted *= 2;
     for (int i = 0; i < 2; i++) {
         struct gang_log *log = &g->fits.log[i];
+        if (gang_reserve(g, &log->added, &log->added_capacity, nodes, sizeof *log->added) < 0)
+            return -ENOMEM;
         if (log->capacity >= wanted)
             continue;
         if (gang_reserve(g, &log->nodes, &log->capacity, wanted, sizeof *log->nodes) < 0)
@@ -272,7 +302,7 @@ void gang_columns_free(struct gang *g)
 {
     for (size_t i = 0; i < sizeof g->fits.columns / sizeof g->fits.columns[0]; i++) {
         struct gang_column *c = &g->fits.columns[i];
-        void *arrays[] = {c->fit, c->sums, c->blocks, c->groups, c->stale};
+        void *arrays[] = {c->fit, c->sums, c->blocks, c->groups};
         for (size_t k = 0; k < sizeof arrays / sizeof arrays[0]; k++)
             gang_release(g, arrays[k]);
     }
@@ -287,21 +317,38 @@ static uint32_t scan(const struct gang_column *c, uint32_t begin, uint32_t end, 
     return at == UINT32_MAX ? GANG_NO_SLOT : begin + at;
 }
 
-uint32_t gang_column_find(const struct gang_column *c, uint32_t begin, uint32_t end, uint32_t low,
-                          uint32_t high)
+/* Within one group. Blocks that were looked through in vain are indexed again. */
+static uint32_t find_in_group(const struct gang *g, struct gang_column *c, uint32_t begin,
+                              uint32_t end, uint32_t low, uint32_t high)
 {
     uint64_t wanted = buckets(low, high);
     while (begin < end) {
-        if (begin % 4096 == 0 && end - begin >= 4096 && !(c->groups[begin / 4096] & wanted)) {
-            begin += 4096;
-            continue;
+        uint32_t block = begin / 64, next = block * 64 + 64 < end ? block * 64 + 64 : end;
+        if (c->blocks[block] & wanted) {
+            uint32_t slot = scan(c, begin, next, low, high);
+            if (slot != GANG_NO_SLOT)
+                return slot;
+            index_block(g, c, block);
         }
-        uint32_t next = (begin / 64 + 1) * 64;
-        next = next < end ? next : end;
-        uint32_t slot =
-            c->blocks[begin / 64] & wanted ? scan(c, begin, next, low, high) : GANG_NO_SLOT;
-        if (slot != GANG_NO_SLOT)
-            return slot;
+        begin = next;
+    }
+    return GANG_NO_SLOT;
+}
+
+uint32_t gang_column_find(const struct gang *g, struct gang_column *c, uint32_t begin, uint32_t end,
+                          uint32_t low, uint32_t high)
+{
+    uint64_t wanted = buckets(low, high);
+    if (end - begin <= LINEAR)
+        return scan(c, begin, end, low, high);
+    while (begin < end) {
+        uint32_t group = begin / 4096, next = group * 4096 + 4096 < end ? group * 4096 + 4096 : end;
+        if (c->groups[group] & wanted) {
+            uint32_t slot = find_in_group(g, c, begin, next, low, high);
+            if (slot != GANG_NO_SLOT)
+                return slot;
+            index_group(g, c, group);
+        }
         begin = next;
     }
     return GANG_NO_SLOT;
@@ -325,12 +372,12 @@ static uint64_t present(const struct gang_column *c, uint32_t begin, uint32_t en
 
 /* The first slot with the least (or, from above, the largest) value from `low` to `high`, which all
  * lie in one bucket. */
-static uint32_t best_in_bucket(const struct gang_column *c, uint32_t begin, uint32_t end,
-                               uint32_t low, uint32_t high, bool largest)
+static uint32_t best_in_bucket(const struct gang *g, struct gang_column *c, uint32_t begin,
+                               uint32_t end, uint32_t low, uint32_t high, bool largest)
 {
     uint32_t best = GANG_NO_SLOT;
     while (low <= high) {
-        uint32_t slot = gang_column_find(c, begin, end, low, high);
+        uint32_t slot = gang_column_find(g, c, begin, end, low, high);
         if (slot == GANG_NO_SLOT)
             break;
         best = slot;
@@ -343,7 +390,8 @@ static uint32_t best_in_bucket(const struct gang_column *c, uint32_t begin, uint
     return best;
 }
 
-uint32_t gang_column_least(const struct gang_column *c, uint32_t begin, uint32_t end, uint32_t fit)
+uint32_t gang_column_least(const struct gang *g, struct gang_column *c, uint32_t begin,
+                           uint32_t end, uint32_t fit)
 {
     if (fit > GANG_FIT_MAX)
         return GANG_NO_SLOT;
@@ -355,15 +403,15 @@ uint32_t gang_column_least(const struct gang_column *c, uint32_t begin, uint32_t
     for (; left; left &= left - 1) {
         uint32_t bucket = (uint32_t)__builtin_ctzll(left), low = bucket_low(bucket);
         uint32_t slot =
-            best_in_bucket(c, begin, end, low > fit ? low : fit, bucket_high(bucket), false);
+            best_in_bucket(g, c, begin, end, low > fit ? low : fit, bucket_high(bucket), false);
         if (slot != GANG_NO_SLOT)
             return slot;
     }
     return GANG_NO_SLOT;
 }
 
-uint32_t gang_column_most_below(const struct gang_column *c, uint32_t begin, uint32_t end,
-                                uint32_t bound)
+uint32_t gang_column_most_below(const struct gang *g, struct gang_column *c, uint32_t begin,
+                                uint32_t end, uint32_t bound)
 {
     if (end - begin <= LINEAR)
         return gang_scan_most_below16(c->fit + begin, end - begin, bound);
@@ -372,7 +420,7 @@ uint32_t gang_column_most_below(const struct gang_column *c, uint32_t begin, uin
     uint64_t left = present(c, begin, end) & buckets(1, bound - 1);
     while (left) {
         uint32_t bucket = 63 - (uint32_t)__builtin_clzll(left), high = bucket_high(bucket);
-        uint32_t slot = best_in_bucket(c, begin, end, bucket_low(bucket),
+        uint32_t slot = best_in_bucket(g, c, begin, end, bucket_low(bucket),
                                        high < bound ? high : bound - 1, true);
         if (slot != GANG_NO_SLOT)
             return c->fit[slot];
@@ -417,8 +465,7 @@ static int check_column(const struct gang *g, const struct gang_column *c, struc
         if (c->fit[s] != fit && !is_pending(g, c, node))
             return mlt_fail(err, EBADMSG, "node %u: %u pods of a kind fit, counted %u", node, fit,
                             c->fit[s]);
-        if (!(c->stale[s / 4096] >> (s / 64 % 64) & 1) &&
-            !(c->blocks[s / 64] >> bucket_of(c->fit[s]) & 1 &&
+        if (!(c->blocks[s / 64] >> bucket_of(c->fit[s]) & 1 &&
               c->groups[s / 4096] >> bucket_of(c->fit[s]) & 1))
             return mlt_fail(err, EBADMSG, "node %u: the index does not find it", node);
     }

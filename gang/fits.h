@@ -82,15 +82,19 @@ struct gang_column {
     uint16_t *fit;     /* by slot */
     uint32_t *sums;    /* by cell of each level */
     /* Which values the fits have, as a set of 64 buckets: for each block of 64 slots, and each
-     * group of 64 blocks. A block in `stale` has to be looked at again. */
-    uint64_t *blocks, *groups, *stale;
-    uint32_t fit_capacity, sums_capacity, blocks_capacity, groups_capacity, stale_capacity;
+     * group of 64 blocks. A value that has gone may stay in the set until somebody looks for it. */
+    uint64_t *blocks, *groups;
+    uint32_t fit_capacity, sums_capacity, blocks_capacity, groups_capacity;
 };
 
 struct gang_log {
     uint32_t *nodes; /* a ring of node numbers */
     uint32_t capacity;
     uint64_t end;
+    /* A node that is in the ring already, and that no column has read since, need not be added. */
+    uint32_t *added; /* by node: the turn in which it was added last */
+    uint32_t added_capacity, turn;
+    uint64_t settled; /* where gang_fits_settle() was last */
 };
 
 struct gang_pick {
@@ -145,11 +149,12 @@ void gang_columns_forget(struct gang *g, struct gang_kind *kind);
 void gang_columns_free(struct gang *g);
 /* Something about this node has changed on that board (FREE, or any other). */
 void gang_fits_changed(struct gang *g, bool free_board, uint32_t node);
+/* After an event that has changed many nodes: columns in use are repaired now, while the nodes are
+ * in the processor's cache, and not when somebody waits for a decision. */
+void gang_fits_settle(struct gang *g);
 /* Up to date. Valid until the next call with another kind or view. */
 struct gang_column *gang_column_get(struct gang *g, struct gang_kind *kind, enum gang_view view);
 void gang_column_set(struct gang *g, struct gang_column *c, uint32_t slot, uint32_t fit);
-/* Makes the index right after gang_column_set(); gang_column_get() has done so. */
-void gang_column_index(const struct gang *g, struct gang_column *c);
 /* So many pods fit one slot now, from its node. */
 uint32_t gang_column_count(const struct gang *g, const struct gang_kind *kind, enum gang_view view,
                            uint32_t node);
@@ -159,13 +164,14 @@ int gang_columns_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE
 
 /* The slot in [begin, end) with the least fit of at least `fit`, the first of those; GANG_NO_SLOT.
  */
-uint32_t gang_column_least(const struct gang_column *c, uint32_t begin, uint32_t end, uint32_t fit);
+uint32_t gang_column_least(const struct gang *g, struct gang_column *c, uint32_t begin,
+                           uint32_t end, uint32_t fit);
 /* The largest fit below `bound`; 0: none. */
-uint32_t gang_column_most_below(const struct gang_column *c, uint32_t begin, uint32_t end,
-                                uint32_t bound);
+uint32_t gang_column_most_below(const struct gang *g, struct gang_column *c, uint32_t begin,
+                                uint32_t end, uint32_t bound);
 /* The first slot with a fit from `low` to `high`; GANG_NO_SLOT. */
-uint32_t gang_column_find(const struct gang_column *c, uint32_t begin, uint32_t end, uint32_t low,
-                          uint32_t high);
+uint32_t gang_column_find(const struct gang *g, struct gang_column *c, uint32_t begin, uint32_t end,
+                          uint32_t low, uint32_t high);
 
 /* ---- scan.c ---- Loops over arrays that compilers make vectors of. */
 

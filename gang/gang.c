@@ -71,6 +71,7 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
         return NULL;
     }
     g->fits_topology.stale = true;
+    g->fits.log[0].turn = g->fits.log[1].turn = 1;
     return g;
 }
 
@@ -204,7 +205,9 @@ static void describe(struct gang_job *job, struct gang_shape *shape,
     job->since_ms = request->since_ms;
     job->required_level = request->required_level;
     job->preferred_level = request->preferred_level;
-    job->preferred_until_ms = request->since_ms + request->preferred_wait_ms;
+    if (__builtin_add_overflow(request->since_ms, request->preferred_wait_ms,
+                               &job->preferred_until_ms))
+        job->preferred_until_ms = request->preferred_wait_ms > 0 ? INT64_MAX : INT64_MIN;
     job->never_preempted = request->never_preempted;
     job->was_preempted = request->was_preempted;
     job->saves = request->saves;
@@ -540,7 +543,9 @@ int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms,
     if ((unsigned)event->kind >= sizeof handlers / sizeof handlers[0])
         return mlt_fail(err, EINVAL, "event kind %d is not known", (int)event->kind);
     int rc = handlers[event->kind](g, event, now_ms, err);
-    if (rc == 0)
+    if (rc == 0) {
         gang_plan_forget(g);
+        gang_fits_settle(g);
+    }
     return rc;
 }

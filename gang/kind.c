@@ -218,9 +218,10 @@ void gang_fits_free(struct gang *g)
         gang_release(g, t->level[l].cells);
         gang_release(g, t->level[l].domains);
     }
-    void *arrays[] = {f->kinds,       f->log[0].nodes, f->log[1].nodes, f->picks,
-                      f->picks_other, f->asked,        t->domains,      t->slot_of,
-                      t->node_of,     t->cell_of,      t->sorting,      t->counts};
+    void *arrays[] = {f->kinds,        f->log[0].nodes, f->log[1].nodes, f->log[0].added,
+                      f->log[1].added, f->picks,        f->picks_other,  f->asked,
+                      t->domains,      t->slot_of,      t->node_of,      t->cell_of,
+                      t->sorting,      t->counts};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         gang_release(g, arrays[i]);
 }

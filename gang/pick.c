@@ -5,7 +5,7 @@
 
 struct picker {
     struct gang *g;
-    const struct gang_column *c;
+    struct gang_column *c;
     const struct gang_topology *t;
     uint32_t count;
 };
@@ -31,7 +31,7 @@ static void pick_everything(struct picker *p, uint32_t begin, uint32_t end)
         return;
     }
     for (uint32_t s = begin; s < end; s++) {
-        s = gang_column_find(p->c, s, end, 1, GANG_FIT_MAX);
+        s = gang_column_find(p->g, p->c, s, end, 1, GANG_FIT_MAX);
         if (s == GANG_NO_SLOT)
             return;
         pick(p, s, p->c->fit[s]);
@@ -43,10 +43,11 @@ static void pick_slots(struct picker *p, uint32_t begin, uint32_t end, uint32_t 
 {
     uint32_t value = GANG_FIT_MAX + 1, at = end;
     for (;;) {
-        uint32_t next = at < end ? gang_column_find(p->c, at + 1, end, value, value) : GANG_NO_SLOT;
+        uint32_t next =
+            at < end ? gang_column_find(p->g, p->c, at + 1, end, value, value) : GANG_NO_SLOT;
         if (next == GANG_NO_SLOT) {
-            value = gang_column_most_below(p->c, begin, end, value);
-            next = gang_column_find(p->c, begin, end, value, value);
+            value = gang_column_most_below(p->g, p->c, begin, end, value);
+            next = gang_column_find(p->g, p->c, begin, end, value, value);
         }
         at = next;
         if (value >= pods)
@@ -55,7 +56,7 @@ static void pick_slots(struct picker *p, uint32_t begin, uint32_t end, uint32_t 
         pods -= value;
     }
     /* None of those that hold less than `value` is taken yet. */
-    uint32_t tight = gang_column_least(p->c, begin, end, pods);
+    uint32_t tight = gang_column_least(p->g, p->c, begin, end, pods);
     pick(p, p->c->fit[tight] == value ? at : tight, pods);
 }
 
@@ -124,14 +125,14 @@ static uint32_t least_slot(const struct picker *p, const struct gang_where *wher
 {
     const struct gang_cell *inside = &p->t->level[scope_level].cells[scope];
     if (where->level <= scope_level || !p->t->level[where->level].loose)
-        return gang_column_least(p->c, inside->begin, inside->end, pods);
+        return gang_column_least(p->g, p->c, inside->begin, inside->end, pods);
     uint32_t best = GANG_NO_SLOT, begin, end;
     const struct gang_cell *cells = p->t->level[where->level].cells;
     gang_topology_within(p->g, scope_level, scope, where->level, &begin, &end);
     for (uint32_t i = begin; i < end; i++) {
         uint32_t slot = cells[i].number == GANG_NO_DOMAIN
                             ? GANG_NO_SLOT
-                            : gang_column_least(p->c, cells[i].begin, cells[i].end, pods);
+                            : gang_column_least(p->g, p->c, cells[i].begin, cells[i].end, pods);
         if (slot != GANG_NO_SLOT && (best == GANG_NO_SLOT || p->c->fit[slot] < p->c->fit[best]))
             best = slot;
     }

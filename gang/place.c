@@ -48,12 +48,12 @@ struct gang_where gang_where_member(const struct gang *g, const struct gang_job 
         where.together = job->missing;
         return where;
     }
+    if (where.level != GANG_NO_LEVEL) {
+        where.within_domain = gang_topology_domain(g, beside, where.level);
+        if (where.within_domain != GANG_NO_DOMAIN)
+            where.within_level = where.level;
+    }
     where.beside = beside + 1;
-    if (where.level == GANG_NO_LEVEL ||
-        gang_topology_domain(g, beside, where.level) == GANG_NO_DOMAIN)
-        return where;
-    where.within_level = where.level;
-    where.within_domain = gang_topology_domain(g, beside, where.level);
     return where;
 }
 
@@ -101,16 +101,12 @@ static void leave_out(struct gang *g, struct gang_column *c, const struct gang_w
         out->slots[out->count++].fit = c->fit[slot];
         gang_column_set(g, c, slot, 0);
     }
-    if (out->count)
-        gang_column_index(g, c);
 }
 
 static void put_back(struct gang *g, struct gang_column *c, const struct left_out *out)
 {
     for (uint32_t i = 0; i < out->count; i++)
         gang_column_set(g, c, out->slots[i].slot, out->slots[i].fit);
-    if (out->count)
-        gang_column_index(g, c);
 }
 
 /* ---- one role ---- */
@@ -130,7 +126,6 @@ static void take(struct gang *g, struct gang_column *c, enum gang_board board, u
             *nodes++ = node;
     }
     gang_column_is_current(g, c);
-    gang_column_index(g, c);
 }
 
 /* All pods of a role in one cell; nodes may be NULL: only asked. */
@@ -298,14 +293,18 @@ void gang_place_undo(struct gang *g, enum gang_board board, const struct gang_sh
     }
 }
 
-/* In the narrowest cell around its neighbour that has room. */
+/* On its neighbour's node, or in the narrowest cell around that which has room. */
 static uint32_t pick_beside(struct gang *g, struct gang_column *c, const struct gang_where *where,
                             uint32_t scope_level)
 {
     const struct gang_topology *t = &g->fits_topology;
     struct gang_where inside = *where;
     inside.level = GANG_NO_LEVEL;
-    uint32_t cell = t->cell_of[t->slot_of[where->beside - 1]];
+    uint32_t slot = t->slot_of[where->beside - 1], cell = t->cell_of[slot];
+    if (c->fit[slot] &&
+        (where->within_level == GANG_NO_LEVEL ||
+         gang_topology_domain(g, where->beside - 1, where->within_level) == where->within_domain))
+        return slot;
     for (uint32_t level = t->levels; level > scope_level && level >= where->level; level--) {
         if (gang_pick(g, c, &inside, level, cell, 1))
             return g->fits.picks[0].slot;

@@ -1,35 +1,38 @@
 /* Loops over arrays of numbers, in a form that compilers turn into vector instructions: no exit
- * inside, no calls. On x86-64 with gcc and glibc each exists for AVX-512, AVX2 and the baseline,
- * and the loader takes the best; elsewhere (arm64: NEON is baseline) the plain one is as good. */
+ * inside, no calls. On x86-64 with gcc and glibc each exists for AVX-512, for AVX2 and for the
+ * baseline, and the loader takes the best; elsewhere (arm64: NEON is baseline) the plain one is as
+ * good. */
 #include "gang/fits.h"
 
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR __attribute__((target_clones("arch=skylake-avx512", "avx2", "default")))
+#define VECTOR __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define VECTOR
 #endif
 
 #define CHUNK 64 /* a search looks at so many at once, then for the one among them */
 
+/* What is left over above `least`, as an unsigned number: those below wrap around and are larger
+ * than all that count. So the least of the differences is all that has to be found. */
 VECTOR uint32_t gang_scan_least(const uint32_t *values, uint32_t count, uint32_t least)
 {
     uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t value = values[i] >= least ? values[i] : UINT32_MAX;
-        best = value < best ? value : best;
+        uint32_t over = values[i] - least;
+        best = over < best ? over : best;
     }
-    return best;
+    return best + least < least ? UINT32_MAX : best + least;
 }
 
 VECTOR uint32_t gang_scan_most_below(const uint32_t *values, uint32_t count, uint32_t bound)
 {
-    uint32_t best = 0;
+    uint32_t best = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t value = values[i] < bound ? values[i] : 0;
-        best = value > best ? value : best;
+        uint32_t under = bound - 1 - values[i];
+        best = under < best ? under : best;
     }
-    return best;
+    return best < bound ? bound - 1 - best : 0;
 }
 
 VECTOR uint32_t gang_scan_find(const uint32_t *values, uint32_t count, uint32_t value)
@@ -50,22 +53,22 @@ VECTOR uint32_t gang_scan_find(const uint32_t *values, uint32_t count, uint32_t 
 
 VECTOR uint32_t gang_scan_least16(const uint16_t *values, uint32_t count, uint32_t least)
 {
-    uint16_t best = UINT16_MAX, bound = (uint16_t)least;
+    uint16_t best = UINT16_MAX, from = (uint16_t)least;
     for (uint32_t i = 0; i < count; i++) {
-        uint16_t value = values[i] >= bound ? values[i] : UINT16_MAX;
-        best = value < best ? value : best;
+        uint16_t over = (uint16_t)(values[i] - from);
+        best = over < best ? over : best;
     }
-    return best == UINT16_MAX ? UINT32_MAX : best;
+    return (uint16_t)(best + from) < from ? UINT32_MAX : (uint16_t)(best + from);
 }
 
 VECTOR uint32_t gang_scan_most_below16(const uint16_t *values, uint32_t count, uint32_t bound)
 {
-    uint16_t best = 0, limit = (uint16_t)bound;
+    uint16_t best = UINT16_MAX, from = (uint16_t)(bound - 1);
     for (uint32_t i = 0; i < count; i++) {
-        uint16_t value = values[i] < limit ? values[i] : 0;
-        best = value > best ? value : best;
+        uint16_t under = (uint16_t)(from - values[i]);
+        best = under < best ? under : best;
     }
-    return best;
+    return best < bound ? bound - 1 - best : 0;
 }
 
 VECTOR uint32_t gang_scan_find16(const uint16_t *values, uint32_t count, uint32_t low,
@@ -74,10 +77,12 @@ VECTOR uint32_t gang_scan_find16(const uint16_t *values, uint32_t count, uint32_
     uint16_t from = (uint16_t)low, span = (uint16_t)(high - low);
     uint32_t begin = 0;
     for (; begin + CHUNK <= count; begin += CHUNK) {
-        uint16_t any = 0;
-        for (uint32_t i = 0; i < CHUNK; i++)
-            any |= (uint16_t)(values[begin + i] - from) <= span;
-        if (any)
+        uint16_t best = UINT16_MAX;
+        for (uint32_t i = 0; i < CHUNK; i++) {
+            uint16_t over = (uint16_t)(values[begin + i] - from);
+            best = over < best ? over : best;
+        }
+        if (best <= span)
             break;
     }
     for (uint32_t i = begin; i < count; i++)
