@@ -97,12 +97,13 @@ struct gang_bucket_key {
 
 /* What the last plan found out about the first job of a bucket that it did not place. */
 enum gang_outcome {
-    GANG_OUTCOME_OPEN,  /* it was not asked */
-    GANG_OUTCOME_ROOM,  /* no room: it waits for gangs, and something is kept for it */
-    GANG_OUTCOME_IDLE,  /* no room that gangs could make */
-    GANG_OUTCOME_QUOTA, /* `blocked_queue` may use no more of `blocked_resource` */
-    GANG_OUTCOME_QUEUE, /* `blocked_queue` runs as many jobs as it may */
-    GANG_OUTCOME_LIMIT, /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_OPEN,   /* it was not asked */
+    GANG_OUTCOME_ROOM,   /* no room: it waits for gangs, and something is kept for it */
+    GANG_OUTCOME_IDLE,   /* no room that gangs could make */
+    GANG_OUTCOME_QUOTA,  /* `blocked_queue` may use no more of `blocked_resource` */
+    GANG_OUTCOME_QUEUE,  /* `blocked_queue` runs as many jobs as it may */
+    GANG_OUTCOME_LIMIT,  /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_BEHIND, /* one before it in its queue may use no more of what it needs */
 };
 
 /* Equal waiting jobs of one queue. */
@@ -144,8 +145,7 @@ struct gang_queue {
     uint32_t position; /* of that pass over those that wait: so many came before */
     /* Of the plan with this number. */
     uint64_t plan;
-    uint32_t blocked_resources;
-    bool blocked; /* no more jobs of it may run */
+    uint32_t blocked_resources, blocker; /* nobody behind that one gets those */
 };
 
 struct gang_entry {
@@ -299,9 +299,15 @@ int64_t gang_share(const struct gang *g, const int64_t *used);
 void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret);
 /* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
+/* Whether quota or a limit of its queues keeps the next job of a bucket from starting: OPEN, or
+ * QUOTA, QUEUE or LIMIT with blocked_queue and blocked_resource set. */
+enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *bucket);
+uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); /* a bit each */
 /* One queue's quota and charge against those of the queues below it; -EBADMSG. */
 int gang_queue_check_quota(const struct gang *g, uint32_t index,
                            struct mlt_error *err) MLT_MUST_USE;
+/* Whether jobs wait whose order changes with time alone. */
+bool gang_queue_order_moves(const struct gang *g);
 /* The next bucket of all that are in a heap, by the rules of order; NULL: none. */
 struct gang_bucket *gang_queue_next(struct gang *g);
 

@@ -199,6 +199,37 @@ static void take_turn(struct gang *g, struct gang_bucket *b, struct gang_job *jo
     }
 }
 
+/* It may not start now, wherever there is room. Who needs a resource that a job before it in a FIFO
+ * queue may use no more of, waits behind that one. */
+static bool held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_job *job)
+{
+    struct gang_queue *q = gang_queue_of(g, b->key.queue);
+    if (q->plan != g->plan.number)
+        q->blocked_resources = 0;
+    q->plan = g->plan.number;
+    b->outcome = gang_queue_gate(g, b);
+    if (b->outcome != GANG_OUTCOME_OPEN && gang_plan_judge(g, b) == GANG_VERDICT_NEVER) {
+        b->outcome = GANG_OUTCOME_IDLE;
+        return true;
+    }
+    if (b->outcome == GANG_OUTCOME_OPEN) {
+        if (!(q->blocked_resources & gang_shape_asks(g, job->shape)))
+            return false;
+        b->outcome = GANG_OUTCOME_BEHIND;
+        b->blocker = q->blocker;
+        return true;
+    }
+    b->blocker = g->plan.blockers_count;
+    g->plan.blockers[g->plan.blockers_count++] =
+        (struct gang_blocker){.job = job, .bucket = b, .pod = GANG_NO_POD};
+    if (b->outcome == GANG_OUTCOME_QUOTA && q->config.order == GANG_ORDER_FIFO) {
+        if (!q->blocked_resources)
+            q->blocker = b->blocker;
+        q->blocked_resources |= UINT32_C(1) << b->blocked_resource;
+    }
+    return true;
+}
+
 static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
 {
     struct gang_job *job = gang_bucket_head(b);
@@ -206,6 +237,10 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     touch(g, b);
     if (plan_reserve(g, pods) < 0)
         return -ENOMEM;
+    if (held_by_quota(g, b, job)) {
+        park(g, b);
+        return 0;
+    }
     const struct gang_where where = gang_where_now(job, now_ms);
     if (anything_open(g) &&
         gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &b->role)) {
@@ -250,6 +285,7 @@ void gang_plan_apply(struct gang *g)
         const uint32_t *nodes = g->plan.nodes + e->first_node;
         if (e->kind == GANG_PLACE) {
             gang_room_take_gang(g, e->job->shape, nodes);
+            gang_queue_charge(g, e->job->queue, e->job->shape, 1);
             e->job->planned = e->first_node;
         } else if (e->kind == GANG_REPLACE) {
             gang_room_take(g, nodes[0],
@@ -263,11 +299,13 @@ void gang_plan_unapply(struct gang *g)
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
         const uint32_t *nodes = g->plan.nodes + e->first_node;
-        if (e->kind == GANG_PLACE)
+        if (e->kind == GANG_PLACE) {
             gang_place_undo(g, GANG_FREE, e->job->shape, nodes);
-        else if (e->kind == GANG_REPLACE)
+            gang_queue_charge(g, e->job->queue, e->job->shape, -1);
+        } else if (e->kind == GANG_REPLACE) {
             gang_room_give(g, nodes[0],
                            e->job->shape->roles[gang_job_role(e->job, e->pod)].request);
+        }
         e->job->planned = GANG_NOT_PLANNED;
     }
 }
@@ -277,9 +315,6 @@ static void plan_end(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
     gang_plan_unapply(g);
-    for (uint32_t i = 0; i < p->count; i++)
-        if (p->entries[i].kind == GANG_PLACE)
-            gang_queue_charge(g, p->entries[i].job->queue, p->entries[i].job->shape, -1);
     for (uint32_t i = 0; i < p->parked_count; i++) {
         p->parked[i]->cursor = 0;
         gang_heap_push(g, p->parked[i]);
@@ -324,7 +359,7 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
         return gang_no_memory(err);
     }
     p->made = true;
-    p->wake_ms = gang_next_wake_ms(g, now_ms);
+    p->wake_ms = gang_queue_order_moves(g) ? now_ms + 1 : gang_next_wake_ms(g, now_ms);
     return 0;
 }
 

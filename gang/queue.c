@@ -23,7 +23,7 @@ bool gang_queue_known(const struct gang *g, uint32_t queue)
 
 static int64_t add_limited(int64_t a, int64_t b)
 {
-    return a > GANG_UNLIMITED - b ? GANG_UNLIMITED : a + b;
+    return b > 0 && a > GANG_UNLIMITED - b ? GANG_UNLIMITED : a + b; /* b may be overdrawn: < 0 */
 }
 
 /* What it never lends. */
@@ -93,6 +93,53 @@ static int64_t available(const struct gang *g, uint32_t index, uint32_t r)
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource)
 {
     return available(g, queue + 1, resource);
+}
+
+uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < shape->roles_count; i++)
+        for (uint32_t r = 0; r < g->resources; r++)
+            bits |= (uint32_t)(shape->roles[i].request[r] > 0) << r;
+    return bits;
+}
+
+/* The queue nearest to the root that has not enough left. */
+static bool quota_ends(const struct gang *g, struct gang_bucket *b, uint32_t r, int64_t asked)
+{
+    bool ends = false;
+    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent)
+        if (available(g, i, r) < asked) {
+            b->blocked_queue = i - 1;
+            b->blocked_resource = r;
+            ends = true;
+        }
+    return ends && available(g, b->key.queue + 1, r) < asked;
+}
+
+enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
+{
+    bool full = false;
+    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent) {
+        const struct gang_queue *q = &g->queues[i];
+        int64_t longest = q->config.time_limit_max_ms;
+        if (longest && (b->key.time_limit_ms <= 0 || b->key.time_limit_ms > longest)) {
+            b->blocked_queue = i - 1;
+            return GANG_OUTCOME_LIMIT;
+        }
+        if (q->config.running_jobs_max && q->running >= q->config.running_jobs_max) {
+            b->blocked_queue = i - 1;
+            full = true;
+        }
+    }
+    if (full)
+        return GANG_OUTCOME_QUEUE;
+    gang_amounts sum;
+    gang_shape_sum(g, b->key.shape, sum);
+    for (uint32_t r = g->resources; r-- > 0;) /* devices first */
+        if (sum[r] > 0 && quota_ends(g, b, r, sum[r]))
+            return GANG_OUTCOME_QUOTA;
+    return GANG_OUTCOME_OPEN;
 }
 
 /* Its own nominal quota and what the queues below it lend; then what counts against that, and so up
@@ -328,6 +375,16 @@ static struct gang_bucket *find_best(struct gang *g, uint32_t index)
     }
     q->best_known = true;
     return q->best;
+}
+
+bool gang_queue_order_moves(const struct gang *g)
+{
+    for (uint32_t i = 1; i < g->queues_count; i++) {
+        const struct gang_queue *q = &g->queues[i];
+        if (q->known && q->config.order == GANG_ORDER_FAIR_SHARE && q->children && q->waiting)
+            return true;
+    }
+    return false;
 }
 
 struct gang_bucket *gang_queue_next(struct gang *g)

@@ -114,6 +114,55 @@ static const struct gang_why *why_of_bucket(struct gang *g, struct gang_bucket *
     return why;
 }
 
+/* By a limit of its queue, as if the plan were committed. */
+static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b,
+                                           enum gang_outcome outcome)
+{
+    const struct gang_queue *q = gang_queue_of(g, b->blocked_queue);
+    bool known;
+    struct gang_why *why = remember(&g->plan, b, &known);
+    if (known)
+        return why;
+    *why =
+        (struct gang_why){.kind = outcome == GANG_OUTCOME_QUOTA ? GANG_WHY_QUOTA : GANG_WHY_QUEUE,
+                          .pod = GANG_NO_POD,
+                          .queue = b->blocked_queue};
+    gang_plan_apply(g);
+    if (outcome == GANG_OUTCOME_QUOTA) {
+        gang_amounts sum;
+        uint32_t r = b->blocked_resource;
+        int64_t left = gang_queue_available(g, b->blocked_queue, r);
+        gang_shape_sum(g, b->key.shape, sum);
+        why->resource = r;
+        why->asked_in_all = sum[r];
+        why->used = q->used[r];
+        why->limit = q->used[r] + left;
+    } else if (outcome == GANG_OUTCOME_QUEUE) {
+        why->used = q->running;
+        why->limit = q->config.running_jobs_max;
+    } else {
+        why->asked_in_all = b->key.time_limit_ms;
+        why->time_limit_max_ms = q->config.time_limit_max_ms;
+    }
+    gang_plan_unapply(g);
+    return why;
+}
+
+/* What the plan found out; a limit of its queue holds whether it was asked or not. */
+static enum gang_outcome outcome_of(struct gang *g, struct gang_bucket *b)
+{
+    enum gang_outcome outcome = b->plan == g->plan.number ? b->outcome : GANG_OUTCOME_OPEN;
+    if (outcome == GANG_OUTCOME_OPEN && gang_queue_gate(g, b) == GANG_OUTCOME_LIMIT)
+        return GANG_OUTCOME_LIMIT;
+    return outcome;
+}
+
+static bool held_by_queue(enum gang_outcome outcome)
+{
+    return outcome == GANG_OUTCOME_QUOTA || outcome == GANG_OUTCOME_QUEUE ||
+           outcome == GANG_OUTCOME_LIMIT;
+}
+
 static uint32_t own_blocker(const struct gang *g, const struct gang_bucket *b)
 {
     bool blocked = b->plan == g->plan.number && b->outcome == GANG_OUTCOME_ROOM;
@@ -137,6 +186,8 @@ static const struct gang_why *behind(struct gang *g, uint32_t index)
     const struct gang_why *why = NULL;
     if (!blocker->bucket)
         why = why_of_member(g, blocker->job, blocker->pod, blocker->role);
+    else if (held_by_queue(blocker->bucket->outcome))
+        why = why_of_queue(g, blocker->bucket, blocker->bucket->outcome);
     else if (blocker_of(g, blocker->bucket, taken_of(g, blocker->bucket)) == GANG_NO_BLOCKER)
         why = why_of_bucket(g, blocker->bucket);
     p->behind = (struct gang_why){
@@ -201,13 +252,21 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
         sift_down(p, 0);
     *ret = (struct gang_decision){
         .kind = GANG_NEVER, .job = job->id, .pod = GANG_NO_POD, .for_job = GANG_NO_JOB};
-    if (gang_plan_judge(g, w.bucket) != GANG_VERDICT_NEVER) {
+    enum gang_outcome outcome = outcome_of(g, w.bucket);
+    if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, w.bucket) != GANG_VERDICT_NEVER) {
         ret->kind = GANG_WAIT;
         ret->position = next_position(g, job->queue);
         if (!p->first_waits)
             p->first_waits = job;
     }
-    uint32_t blocker = blocker_of(g, w.bucket, w.index);
-    ret->why = blocker == GANG_NO_BLOCKER ? why_of_bucket(g, w.bucket) : behind(g, blocker);
+    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
+        ret->why = behind(g, w.bucket->blocker);
+    } else if (held_by_queue(outcome) &&
+               (ret->kind == GANG_WAIT || outcome == GANG_OUTCOME_LIMIT)) {
+        ret->why = why_of_queue(g, w.bucket, outcome);
+    } else {
+        uint32_t blocker = blocker_of(g, w.bucket, w.index);
+        ret->why = blocker == GANG_NO_BLOCKER ? why_of_bucket(g, w.bucket) : behind(g, blocker);
+    }
     return true;
 }

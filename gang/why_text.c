@@ -213,17 +213,68 @@ static void say_too_large(struct sentence *s, const struct gang *g, const struct
     }
 }
 
+static void say_quota(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    say(s, "queue %u uses ", why->queue);
+    say_number(s, why->resource, why->used);
+    say(s, " of ");
+    say_amount(s, g, why->resource, why->limit);
+    say(s, " that it may use now; needs ");
+    say_number(s, why->resource, why->asked_in_all);
+}
+
+static void say_queue(struct sentence *s, const struct gang_why *why)
+{
+    if (why->time_limit_max_ms)
+        say(s, "queue %u lets no job run longer than %" PRId64 " s; ", why->queue,
+            why->time_limit_max_ms / 1000);
+    else
+        say(s, "queue %u runs %" PRId64 " of at most %" PRId64 " jobs", why->queue, why->used,
+            why->limit);
+    if (why->time_limit_max_ms && why->asked_in_all)
+        say(s, "its limit is %" PRId64 " s", why->asked_in_all / 1000);
+    else if (why->time_limit_max_ms)
+        say(s, "it has no limit");
+}
+
+static void say_any(struct sentence *s, const struct gang *g, const struct gang_why *why,
+                    gang_job_name_f *name, void *arg)
+{
+    switch (why->kind) {
+    case GANG_WHY_TOO_LARGE:
+        say_too_large(s, g, why);
+        break;
+    case GANG_WHY_QUOTA:
+        say_quota(s, g, why);
+        break;
+    case GANG_WHY_QUEUE:
+        say_queue(s, why);
+        break;
+    case GANG_WHY_RESERVED:
+        say(s, "there is room, but the start of ");
+        say_name(s, why->blocked_by, name, arg);
+        say(s, " is reserved there, and would become later");
+        break;
+    case GANG_WHY_STOPPING:
+        say(s, "%" PRIu64 " job%s asked to leave for it %s not left yet", why->pods_fit,
+            plural(why->pods_fit), why->pods_fit == 1 ? "has" : "have");
+        break;
+    case GANG_WHY_BEHIND:
+    case GANG_WHY_NO_ROOM:
+    case GANG_WHY_OTHERS:
+    case GANG_WHY_TOPOLOGY:
+        say_no_room(s, g, why, name, arg);
+        break;
+    }
+}
+
 void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
                     void *arg, char *text)
 {
     struct sentence s = {.text = text};
     text[0] = '\0';
-    if (why->kind == GANG_WHY_TOO_LARGE) {
-        say_too_large(&s, g, why);
-        return;
-    }
     if (why->kind != GANG_WHY_BEHIND) {
-        say_no_room(&s, g, why, name, arg);
+        say_any(&s, g, why, name, arg);
         return;
     }
     say(&s, "waits behind ");
@@ -231,6 +282,6 @@ void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_n
     say(&s, why->first_in_order ? " (first in order)" : " (before it in order)");
     if (why->blocker) {
         say(&s, ", which ");
-        say_no_room(&s, g, why->blocker, name, arg);
+        say_any(&s, g, why->blocker, name, arg);
     }
 }

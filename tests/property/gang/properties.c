@@ -6,9 +6,9 @@
 const struct property_row property_rows[PROPERTIES] = {
 #define XX(name, text, words) [PROPERTY_##name] = {text, words, PROPERTY_OFF_##name},
 #define PROPERTY_OFF_LEVELS NULL
-#define PROPERTY_OFF_QUOTA OFF_YET
-#define PROPERTY_OFF_LIMITS OFF_YET
-#define PROPERTY_OFF_FAIR OFF_YET
+#define PROPERTY_OFF_QUOTA NULL
+#define PROPERTY_OFF_LIMITS NULL
+#define PROPERTY_OFF_FAIR NULL
 #define PROPERTY_OFF_RESERVE OFF_YET
 #define PROPERTY_OFF_PREEMPT OFF_YET
 #define PROPERTY_OFF_STOPPING NULL
@@ -16,9 +16,9 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_RELABEL NULL
 #define PROPERTY_OFF_EMPTY_NODE NULL
 #define PROPERTY_OFF_RELEASE NULL
-#define PROPERTY_OFF_QUEUE_VIEWS OFF_YET
+#define PROPERTY_OFF_QUEUE_VIEWS NULL
 #define PROPERTY_OFF_ACTS_FIRST NULL
-#define PROPERTY_OFF_ESTIMATED_END OFF_YET
+#define PROPERTY_OFF_ESTIMATED_END NULL
 #define PROPERTY_OFF_RANKS NULL
 #define PROPERTY_OFF_NEAR "a neighbour's node may be kept for a member before it"
 #define PROPERTY_OFF_MEMBER_DOMAIN "nodes of other domains are kept for it, too"

@@ -11,8 +11,6 @@
 #include "gang/gang.h"
 #include "lib/base/random.h"
 
-#pragma weak gang_queue /* until the library has it */
-
 #define NODES 8
 #define JOBS 12
 #define PODS 8
