@@ -281,10 +281,10 @@ struct gang_why {
         int64_t until_ms; /* its estimated end; 0: nobody knows */
     } holders[GANG_HOLDERS_MAX];
     /* TOPOLOGY: `level`, and the pods that the domain with the most room holds (of the role,
-     * `largest_domain` its number). QUOTA: `queue` (the one whose quota ends), `resource`, `used`,
-     * `limit` (nominal and what it may borrow now) and `asked_in_all`. QUEUE: `queue`, `used` jobs
-     * of `limit`; or, of a job that is NEVER for that, its time_limit_max_ms. RESERVED: blocked_by
-     * and `reserved_start_ms`. */
+     * `largest_domain` its number; GANG_NO_DOMAIN: none holds any). QUOTA: `queue` (the one whose
+     * quota ends), `resource`, `used`, `limit` (nominal and what it may borrow now) and
+     * `asked_in_all`. QUEUE: `queue`, `used` jobs of `limit`; or, of a job that is NEVER for that,
+     * its time_limit_max_ms. RESERVED: blocked_by and `reserved_start_ms`. */
     uint32_t level, largest_domain, queue;
     uint64_t largest_domain_pods;
     int64_t used, limit, asked_in_all, reserved_start_ms, time_limit_max_ms;
@@ -326,6 +326,16 @@ bool gang_decision_next(struct gang *g, struct gang_decision *ret);
 typedef const char *gang_job_name_f(void *arg, uint64_t job);
 void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
                     void *arg, char *text);
+/* The same with names for all that the host numbers; each of them, and what it returns, may be NULL
+ * ("job 7", "rack 7", "queue 7"). */
+struct gang_names {
+    void *arg;
+    gang_job_name_f *job;
+    const char *(*domain)(void *arg, uint32_t level, uint32_t domain);
+    const char *(*queue)(void *arg, uint32_t queue);
+};
+void gang_why_write_named(const struct gang *g, const struct gang_why *why,
+                          const struct gang_names *names, char *text);
 
 /* The earliest time after now_ms at which a plan may differ without an event (the end of a
  * JOB_AVOID); INT64_MAX: never. */

@@ -419,7 +419,8 @@ uint32_t gang_place_pod(struct gang *g, const struct gang_where *where,
  * another lost member, or GANG_NO_NODE. */
 struct gang_where gang_where_member(const struct gang *g, const struct gang_job *job, uint32_t pod,
                                     uint32_t also, int64_t now_ms);
-/* The domain of where->level with the most room for a role, and how many of its pods it holds. */
+/* The domain of where->level with the most room for a role, and how many of its pods it holds;
+ * GANG_NO_DOMAIN and 0 when none holds any. */
 uint64_t gang_place_largest(struct gang *g, const struct gang_where *where,
                             const struct gang_shape *shape, uint32_t role, uint32_t *ret_domain);
 /* How many pods of a role would fit now, one by one, on nodes not hidden: in the whole cluster

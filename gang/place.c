@@ -360,8 +360,7 @@ uint64_t gang_place_largest(struct gang *g, const struct gang_where *where,
     *ret_domain = GANG_NO_DOMAIN;
     leave_out(g, c, where, &out);
     for (uint32_t i = 0; i < level->count; i++)
-        if (level->cells[i].number != GANG_NO_DOMAIN &&
-            (c->sums[level->first + i] > most || *ret_domain == GANG_NO_DOMAIN)) {
+        if (level->cells[i].number != GANG_NO_DOMAIN && c->sums[level->first + i] > most) {
             most = c->sums[level->first + i];
             *ret_domain = level->cells[i].number;
         }

@@ -10,6 +10,7 @@
 struct sentence {
     char *text;
     size_t length;
+    const struct gang_names *names;
 };
 
 static void say(struct sentence *s, const char *format, ...) MLT_PRINTF(2, 3);
@@ -137,13 +138,19 @@ static void say_nodes(struct sentence *s, const struct gang_why *why)
 /* ", in one rack: rack 7 has the most room, for 3 such pods" */
 static void say_domain(struct sentence *s, const struct gang *g, const struct gang_why *why)
 {
-    const char *level = g->fits_topology.level[why->level].name;
+    const char *level = g->fits_topology.level[why->level].name, *name = NULL;
     say(s, "; all pods have to be in one %s", level);
-    if (why->largest_domain == GANG_NO_DOMAIN)
-        say(s, ", and no node is in any");
+    if (why->largest_domain == GANG_NO_DOMAIN) {
+        say(s, ", and none has room for one of them");
+        return;
+    }
+    if (s->names->domain)
+        name = s->names->domain(s->names->arg, why->level, why->largest_domain);
+    if (name)
+        say(s, ", and %s %s", level, name);
     else
-        say(s, ", and %s %u, which has the most room, holds %" PRIu64 " of them", level,
-            why->largest_domain, why->largest_domain_pods);
+        say(s, ", and %s %u", level, why->largest_domain);
+    say(s, ", which has the most room, holds %" PRIu64 " of them", why->largest_domain_pods);
 }
 
 static void say_no_room(struct sentence *s, const struct gang *g, const struct gang_why *why,
@@ -213,9 +220,19 @@ static void say_too_large(struct sentence *s, const struct gang *g, const struct
     }
 }
 
+static void say_queue_name(struct sentence *s, const struct gang_why *why)
+{
+    const char *name = s->names->queue ? s->names->queue(s->names->arg, why->queue) : NULL;
+    if (name)
+        say(s, "queue %s", name);
+    else
+        say(s, "queue %u", why->queue);
+}
+
 static void say_quota(struct sentence *s, const struct gang *g, const struct gang_why *why)
 {
-    say(s, "queue %u uses ", why->queue);
+    say_queue_name(s, why);
+    say(s, " uses ");
     say_number(s, why->resource, why->used);
     say(s, " of ");
     say_amount(s, g, why->resource, why->limit);
@@ -225,12 +242,11 @@ static void say_quota(struct sentence *s, const struct gang *g, const struct gan
 
 static void say_queue(struct sentence *s, const struct gang_why *why)
 {
+    say_queue_name(s, why);
     if (why->time_limit_max_ms)
-        say(s, "queue %u lets no job run longer than %" PRId64 " s; ", why->queue,
-            why->time_limit_max_ms / 1000);
+        say(s, " lets no job run longer than %" PRId64 " s; ", why->time_limit_max_ms / 1000);
     else
-        say(s, "queue %u runs %" PRId64 " of at most %" PRId64 " jobs", why->queue, why->used,
-            why->limit);
+        say(s, " runs %" PRId64 " of at most %" PRId64 " jobs", why->used, why->limit);
     if (why->time_limit_max_ms && why->asked_in_all)
         say(s, "its limit is %" PRId64 " s", why->asked_in_all / 1000);
     else if (why->time_limit_max_ms)
@@ -268,20 +284,26 @@ static void say_any(struct sentence *s, const struct gang *g, const struct gang_
     }
 }
 
-void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
-                    void *arg, char *text)
+void gang_why_write_named(const struct gang *g, const struct gang_why *why,
+                          const struct gang_names *names, char *text)
 {
-    struct sentence s = {.text = text};
+    struct sentence s = {.text = text, .names = names};
     text[0] = '\0';
     if (why->kind != GANG_WHY_BEHIND) {
-        say_any(&s, g, why, name, arg);
+        say_any(&s, g, why, names->job, names->arg);
         return;
     }
     say(&s, "waits behind ");
-    say_name(&s, why->blocked_by, name, arg);
+    say_name(&s, why->blocked_by, names->job, names->arg);
     say(&s, why->first_in_order ? " (first in order)" : " (before it in order)");
     if (why->blocker) {
         say(&s, ", which ");
-        say_any(&s, g, why->blocker, name, arg);
+        say_any(&s, g, why->blocker, names->job, names->arg);
     }
+}
+
+void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
+                    void *arg, char *text)
+{
+    gang_why_write_named(g, why, &(struct gang_names){.arg = arg, .job = name}, text);
 }
