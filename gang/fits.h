@@ -133,6 +133,9 @@ uint32_t gang_topology_domain(const struct gang *g, uint32_t node, uint32_t leve
 void gang_topology_within(const struct gang *g, uint32_t wider, uint32_t cell, uint32_t level,
                           uint32_t *ret_begin, uint32_t *ret_end);
 
+/* A cell is a domain, and lies in a domain of a wider, required level (or GANG_NO_LEVEL). */
+bool gang_topology_lies_in(const struct gang *g, uint32_t level, uint32_t cell, uint32_t required);
+
 /* ---- kind.c ---- */
 
 /* Gives a shape its kinds, and sees to the memory that placing it will take; undone by _unbind. */

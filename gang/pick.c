@@ -102,19 +102,18 @@ static void pick_cell(struct picker *p, uint32_t level, uint32_t cell, uint32_t 
 /* ---- which cell ---- */
 
 static uint32_t least_cell(const struct picker *p, uint32_t level, uint32_t begin, uint32_t end,
-                           uint32_t pods)
+                           uint32_t required, uint32_t pods)
 {
     const uint32_t *sums = sums_of(p, level);
-    const struct gang_cell *cells = p->t->level[level].cells;
-    if (!p->t->level[level].loose) {
+    if (!p->t->level[level].loose && !p->t->level[required].loose) {
         uint32_t value = gang_scan_least(sums + begin, end - begin, pods);
         return value == UINT32_MAX ? GANG_NO_CELL
                                    : begin + gang_scan_find(sums + begin, end - begin, value);
     }
     uint32_t best = GANG_NO_CELL;
     for (uint32_t i = begin; i < end; i++)
-        if (cells[i].number != GANG_NO_DOMAIN && sums[i] >= pods &&
-            (best == GANG_NO_CELL || sums[i] < sums[best]))
+        if (sums[i] >= pods && (best == GANG_NO_CELL || sums[i] < sums[best]) &&
+            gang_topology_lies_in(p->g, level, i, required))
             best = i;
     return best;
 }
@@ -153,7 +152,7 @@ static bool pick_narrowest(struct picker *p, const struct gang_where *where, uin
     for (uint32_t level = p->t->levels; level >= widest; level--) {
         uint32_t begin, end;
         gang_topology_within(p->g, scope_level, scope, level, &begin, &end);
-        uint32_t cell = least_cell(p, level, begin, end, pods);
+        uint32_t cell = least_cell(p, level, begin, end, where->level, pods);
         if (cell == GANG_NO_CELL)
             continue;
         pick_cell(p, level, cell, pods);

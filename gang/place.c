@@ -220,7 +220,6 @@ static bool has_room_for_each(struct gang *g, const struct gang_where *where, st
 static bool place_in_level(struct gang *g, const struct gang_where *where, struct roles *roles,
                            uint32_t level, uint32_t begin, uint32_t end)
 {
-    const struct gang_cell *cells = g->fits_topology.level[level].cells;
     uint32_t lead = roles->order[0], value = roles->shape->roles[lead].pods, at = begin, tried = 0;
     for (uint32_t looked = 0; looked < CELLS_LOOKED_AT && tried < CELLS_TRIED; looked++) {
         const uint32_t *sums =
@@ -236,7 +235,7 @@ static bool place_in_level(struct gang *g, const struct gang_where *where, struc
         }
         uint32_t cell = at + next;
         at = cell + 1;
-        if (cells[cell].number == GANG_NO_DOMAIN ||
+        if (!gang_topology_lies_in(g, level, cell, where->level) ||
             !has_room_for_each(g, where, roles, level, cell))
             continue;
         tried++;

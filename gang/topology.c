@@ -278,3 +278,13 @@ void gang_topology_within(const struct gang *g, uint32_t wider, uint32_t cell, u
     *ret_begin = begin;
     *ret_end = end;
 }
+
+bool gang_topology_lies_in(const struct gang *g, uint32_t level, uint32_t cell, uint32_t required)
+{
+    const struct gang_topology *t = &g->fits_topology;
+    if (t->level[level].cells[cell].number == GANG_NO_DOMAIN)
+        return false;
+    for (; required && level > required; level--)
+        cell = t->level[level].cells[cell].parent;
+    return t->level[level].cells[cell].number != GANG_NO_DOMAIN || !required;
+}
