@@ -116,7 +116,7 @@ static void make_queue(struct generator *gen, uint32_t q, struct op *op)
     op->f[Q_WEIGHT] = 1 << below(gen, 3);
     op->f[Q_FAIR] = gen->fair && (q == 0 || chance(gen, 50));
     op->f[Q_NOMINAL] = op->f[Q_BORROW] = op->f[Q_LEND] = op->f[Q_NOMINAL_CPU] = -1;
-    if (gen->quota) {
+    if (gen->quota && ((q != 0 && q < 3) || chance(gen, 85))) {
         op->f[Q_NOMINAL] = between(gen, 0, q ? 6 : 4);
         op->f[Q_BORROW] = chance(gen, 50) ? -1 : between(gen, 0, 4);
         op->f[Q_LEND] = chance(gen, 50) ? -1 : between(gen, 0, 4);

@@ -83,6 +83,28 @@ static void commit(struct world *w, struct decision *d)
     }
 }
 
+bool verbose;
+
+static void print_decision(const struct world *w, const struct decision *d)
+{
+    static const char *const kinds[] = {
+#define XX(name) #name,
+        GANG_DECISION_MAP(XX)
+#undef XX
+    };
+    printf("%" PRId64 ": %s job %" PRIu64, w->now_ms, kinds[d->d.kind], d->d.job);
+    if (d->d.pod != GANG_NO_POD)
+        printf(" pod %u", d->d.pod);
+    for (uint32_t i = 0; i < d->d.nodes_count; i++)
+        printf("%s%u", i ? "," : " on ", d->nodes[i]);
+    if (d->d.kind == GANG_PREEMPT)
+        printf(" for job %" PRIu64 ", cause %d", d->d.for_job, (int)d->d.cause);
+    printf("%s", d->d.revocable ? " revocable" : "");
+    if (d->d.estimated_start_ms)
+        printf(" (at %" PRId64 ")", d->d.estimated_start_ms);
+    printf("%s%s\n", d->has_why ? ": " : "", d->text);
+}
+
 /* Bit i of `refused`: the i-th thing to be done is not (the host was too late, or died). */
 void host_plan(struct world *w, uint64_t refused)
 {
@@ -97,6 +119,8 @@ void host_plan(struct world *w, uint64_t refused)
         if (!d->job)
             fail(w, "a decision about job %" PRIu64 ", which does not exist", d->d.job);
         digest_decision(w, d);
+        if (verbose)
+            print_decision(w, d);
     }
     if (!failed(w) && gang_hash(w->g) != before)
         fail(w, "a plan changes the state");

@@ -296,6 +296,7 @@ static const struct argp_option options[] = {
     {"events", 'e', "N", 0, "events of each (1000)", 0},
     {"jobs", 'j', "N", 0, "processes (1)", 0},
     {"shrink", 'k', NULL, 0, "shrink what fails, and print it", 0},
+    {"verbose", 'v', NULL, 0, "print each decision", 0},
     {"mutants", 'm', NULL, 0, "play deliberate bugs: each must be caught", 0},
     {"mutant", 'o', "NAME", 0, "play this one", 0},
     {"with", WITH, "PROPERTY", 0, "look at this, too, though it is switched off", 0},
@@ -333,6 +334,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'j':
         a->jobs = atoi(arg) < 1 ? 1 : atoi(arg);
+        return 0;
+    case 'v':
+        verbose = true;
         return 0;
     case 'k':
         a->shrink = true;

@@ -20,7 +20,7 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_ACTS_FIRST NULL
 #define PROPERTY_OFF_ESTIMATED_END NULL
 #define PROPERTY_OFF_RANKS NULL
-#define PROPERTY_OFF_NEAR "a neighbour's node may be kept for a member before it"
+#define PROPERTY_OFF_NEAR NULL
 #define PROPERTY_OFF_MEMBER_DOMAIN "nodes of other domains are kept for it, too"
 #define PROPERTY_OFF_BEST_FIT NULL
     PROPERTY_MAP(XX)

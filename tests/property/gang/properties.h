@@ -270,6 +270,7 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
 void move_pod(struct world *w, struct job *job, uint32_t pod, uint32_t node);
 
 /* host.c: plans, checks and commits */
+extern bool verbose; /* prints decisions */
 void host_plan(struct world *w, uint64_t refused);
 void take_decisions(struct world *w, struct gang *g, struct decision *decisions,
                     uint32_t *ret_count);
@@ -302,6 +303,10 @@ uint64_t member_mask(const struct world *w, const struct job *job, uint32_t anch
 void check_near(struct world *w, const struct job *job, uint32_t pod, uint32_t node,
                 gang_amounts *boards, uint32_t anchor);
 void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes);
+
+/* order.c */
+void sort_in_order(const struct world *w, struct decision **order, uint32_t count);
+bool fair_is_used(const struct world *w);
 
 /* rules.c, reserve.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);

@@ -70,7 +70,9 @@ static int64_t guaranteed(const struct tree *t, uint32_t q);
 /* All that a queue and those below it have together. */
 static int64_t subtree(const struct tree *t, uint32_t q)
 {
-    int64_t sum = limit(t->w->queues[q].config.nominal[t->r]);
+    int64_t sum = t->w->queues[q].config.nominal[t->r];
+    if (sum == GANG_UNLIMITED) /* sets no limit and lends nothing: what is above decides */
+        return 0;
     for (uint32_t c = 0; c < QUEUES; c++)
         if (t->w->queues[c].known && t->w->queues[c].config.parent == q)
             sum += subtree(t, c) - guaranteed(t, c);
@@ -101,6 +103,8 @@ static int64_t available(const struct tree *t, uint32_t q)
 {
     const struct gang_queue_config *c = &t->w->queues[q].config;
     int64_t all = subtree(t, q), used = usage(t, q), own = guaranteed(t, q);
+    if (c->nominal[t->r] == GANG_UNLIMITED)
+        return c->parent == GANG_NO_QUEUE ? BIG : available(t, c->parent);
     if (c->parent == GANG_NO_QUEUE)
         return all - used;
     int64_t above = available(t, c->parent);

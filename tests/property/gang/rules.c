@@ -17,12 +17,9 @@ struct progress {
     uint32_t count;
 };
 
-/* R1: nothing is configured that lets a later one pass, and one line for all queues. */
+/* R1: nothing is configured that lets a later one pass. */
 bool strict_order(const struct world *w)
 {
-    for (uint32_t q = 0; q < QUEUES; q++)
-        if (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE)
-            return false;
     return !w->config.f[C_RESERVATIONS] && !w->config.f[C_PREEMPT];
 }
 
@@ -91,13 +88,14 @@ static void check_member(struct world *w, struct progress *p, struct decision *d
             check_near(w, job, d->d.pod, d->nodes[0], p->boards, anchor);
         check_pod(w, p, job, d->d.pod, d->nodes[0]);
         p->members_placed = true;
-    } else {
-        p->member_waits = true;
     }
 }
 
 static void check_each(struct world *w, struct progress *p)
 {
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        p->member_waits = p->member_waits || (w->decisions[i].d.kind == GANG_WAIT &&
+                                              w->decisions[i].d.pod != GANG_NO_POD);
     bool jobs_began = false, waits_began = false;
     uint32_t positions[QUEUES] = {0};
     for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
@@ -289,7 +287,7 @@ static bool waits_for_quota(struct world *w, struct progress *p, const struct de
     const struct job *job = d->job;
     uint32_t missing = quota_short(w, p->used, job), queue = job->request.queue;
     bool behind = (p->short_of[queue] & needs_of(job)) != 0;
-    if (d->d.kind == GANG_WAIT)
+    if (d->d.kind == GANG_WAIT && w->queues[queue].config.order == GANG_ORDER_FIFO)
         p->short_of[queue] |= missing;
     if (d->d.kind == GANG_NEVER && d->why.kind == GANG_WHY_QUOTA) {
         struct queue_sums none[QUEUES] = {{{0}, 0}};
@@ -440,10 +438,7 @@ static void check_general(struct world *w, struct progress *p)
 {
     int64_t reserved_ms = first_reserved_start(w);
     /* Placements come in the order in which they were decided: all of them first. */
-    bool fair = false;
-    for (uint32_t q = 0; q < QUEUES; q++)
-        fair = fair || (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE);
-    bool first = !fair && !p->member_waits;
+    bool first = !fair_is_used(w) && !p->member_waits;
     for (uint32_t i = 0; i < p->count && !failed(w); i++)
         if (p->order[i]->d.kind == GANG_PLACE)
             check_placed(w, p, p->order[i], first && i == 0 && is_first(p, p->order[i]->job));
@@ -461,16 +456,6 @@ static void check_general(struct world *w, struct progress *p)
     }
 }
 
-static void sort_in_order(struct progress *p)
-{
-    for (uint32_t i = 1; i < p->count; i++)
-        for (uint32_t k = i; k > 0 && comes_before(p->order[k]->job, p->order[k - 1]->job); k--) {
-            struct decision *d = p->order[k];
-            p->order[k] = p->order[k - 1];
-            p->order[k - 1] = d;
-        }
-}
-
 void check_rules(struct world *w)
 {
     struct progress p = {.count = 0};
@@ -481,7 +466,7 @@ void check_rules(struct world *w)
     if (failed(w))
         return;
     if (strict_order(w)) {
-        sort_in_order(&p);
+        sort_in_order(w, p.order, p.count);
         check_strict(w, &p);
     } else {
         check_general(w, &p);
