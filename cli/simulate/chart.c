@@ -7,7 +7,7 @@
 #include "cli/simulate/report.h"
 #include "lib/base/cleanup.h"
 
-#define TICKS 5
+#define TICKS 5 /* at most one more; twice as many along the time */
 
 void sim_escape(const char *text, struct mlt_text *out)
 {
@@ -79,7 +79,8 @@ static bool tick(const struct sim_axis *axis, size_t number, double *ret_value, 
         (void)snprintf(text, 32, "%s", times[number].words);
         return true;
     }
-    double step = sim_round_up((axis->max - axis->min) / (TICKS + 1));
+    double ticks = axis->kind == SIM_AXIS_DAYS ? 2 * TICKS : TICKS + 1;
+    double step = sim_round_up((axis->max - axis->min) / ticks);
     *ret_value = axis->min + step * (double)number;
     if (*ret_value > axis->max * 1.0001)
         return false;

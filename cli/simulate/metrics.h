@@ -11,7 +11,7 @@
 #include "cli/simulate/engine.h"
 
 #define SIM_SIZES 5         /* buckets by devices of a job */
-#define SIM_SERIES_MAX 120u /* points of waits over time */
+#define SIM_SERIES_MAX 90u /* points of waits over time */
 #define SIM_CDF_POINTS 200u
 #define SIM_QUEUES_SHOWN 20
 

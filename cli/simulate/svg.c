@@ -8,7 +8,7 @@
 #define WIDTH 1000.0
 #define LEFT 76.0
 #define RIGHT 24.0
-#define HEAD 84.0   /* above the first plot's title */
+#define HEAD 96.0   /* above the first plot's title */
 #define PLOT 190.0  /* height of a plot */
 #define PITCH 270.0 /* from one plot to the next */
 #define PLOTS 4
@@ -225,7 +225,7 @@ void sim_report_svg(const struct sim_report *report, struct mlt_text *ret_svg)
                     "</style>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n",
                     WIDTH, HEAD + PITCH * PLOTS, WIDTH, HEAD + PITCH * PLOTS);
     mlt_text_printf(ret_svg,
-                    "<text x=\"%.0f\" y=\"34\" font-size=\"19\" font-weight=\"600\" "
+                    "<text x=\"%.0f\" y=\"34\" font-size=\"20\" font-weight=\"600\" "
                     "fill=\"#111827\">",
                     LEFT);
     const char *slash = strrchr(report->trace_file, '/');
