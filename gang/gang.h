@@ -319,6 +319,9 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err) MLT_MUST_US
  * then the jobs that wait, in order. Those are worked out as they are taken: a host that only acts
  * stops at the first WAIT and pays nothing for the others. */
 bool gang_decision_next(struct gang *g, struct gang_decision *ret);
+/* The same, and false as soon as only jobs that wait are left: for a host that only acts. Even the
+ * first of those costs a look at all nodes, for its reason. */
+bool gang_action_next(struct gang *g, struct gang_decision *ret);
 
 /* One sentence for `why`, with numbers and the host's names for jobs:
  * "needs 4 pods x 8 nvidia.com/gpu; 12 of 32 free, at most 1 such pod fits now; 20 held by 2 jobs

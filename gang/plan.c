@@ -368,7 +368,7 @@ static bool acts(const struct gang_entry *e)
     return e->kind == GANG_PLACE || e->kind == GANG_REPLACE || e->kind == GANG_PREEMPT;
 }
 
-bool gang_decision_next(struct gang *g, struct gang_decision *ret)
+bool gang_action_next(struct gang *g, struct gang_decision *ret)
 {
     struct gang_plan *p = &g->plan;
     if (!p->made)
@@ -376,7 +376,7 @@ bool gang_decision_next(struct gang *g, struct gang_decision *ret)
     while (p->next < p->count && !acts(&p->entries[p->next]))
         p->next++;
     if (p->next == p->count)
-        return gang_wait_next(g, ret);
+        return false;
     const struct gang_entry *e = &p->entries[p->next++];
     *ret = (struct gang_decision){
         .kind = e->kind,
@@ -391,6 +391,11 @@ bool gang_decision_next(struct gang *g, struct gang_decision *ret)
     if (e->kind == GANG_PLACE && e->job->time_limit_ms > 0)
         ret->estimated_end_ms = p->now_ms + e->job->time_limit_ms;
     return true;
+}
+
+bool gang_decision_next(struct gang *g, struct gang_decision *ret)
+{
+    return gang_action_next(g, ret) || (g->plan.made && gang_wait_next(g, ret));
 }
 
 static int ask(struct gang *g, const struct gang_job_request *request,

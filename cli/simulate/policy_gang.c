@@ -208,6 +208,8 @@ static int carry_out(struct policy *p, const struct decided *d, struct mlt_error
         rc = sim_ask_to_leave(p->sim, d->job, err);
         return rc < 0 ? rc : say(p, &event, err);
     }
+    if (d->kind != GANG_PLACE)
+        return mlt_fail(err, EBADMSG, "a decision that nobody here can carry out");
     event.kind = GANG_JOB_PLACED;
     event.nodes = &p->nodes[d->nodes];
     event.nodes_count = sim_shape_of(p->sim, d->job)->pods;
@@ -223,9 +225,7 @@ static int decide(void *self, struct mlt_error *err)
     struct gang_decision d;
     int rc = gang_plan(p->gang, p->sim->now_ms, err);
     p->decided_count = p->nodes_count = 0;
-    /* Whoever waits comes last, and nothing is done about it. */
-    while (rc == 0 && gang_decision_next(p->gang, &d) &&
-           (d.kind == GANG_PLACE || d.kind == GANG_PREEMPT))
+    while (rc == 0 && gang_action_next(p->gang, &d))
         note(p, &d);
     for (size_t i = 0; rc == 0 && i < p->decided_count; i++)
         rc = carry_out(p, &p->decided[i], err);
