@@ -236,13 +236,14 @@ static void measure_mixed(const char *name)
 
 static void measure_nothing_fits(const char *name)
 {
+    struct gang_decision d;
     int n = 200;
     for (int i = 0; i < n; i++) {
         int64_t begin = now_ns();
         submit(load.g, 1, load.nodes / 2, GPUS_PER_NODE);
-        bool placed = plan(load.g);
+        int rc = gang_plan(load.g, 0, NULL);
         times[i] = now_ns() - begin;
-        if (placed)
+        if (rc < 0 || (gang_decision_next(load.g, &d) && d.kind != GANG_WAIT))
             exit(1);
         remove_job(load.g, 1);
     }

@@ -41,8 +41,8 @@ static uint64_t buckets(uint32_t low, uint32_t high)
 
 /* ---- what is in a column ---- */
 
-uint32_t gang_column_count(const struct gang *g, const struct gang_kind *kind, enum gang_view view,
-                           uint32_t node)
+static inline uint32_t count_pods(const struct gang *g, const struct gang_kind *kind,
+                                  enum gang_view view, uint32_t node)
 {
     static const enum gang_board boards[GANG_VIEWS] = {
         [GANG_VIEW_FREE] = GANG_FREE,
@@ -58,24 +58,42 @@ uint32_t gang_column_count(const struct gang *g, const struct gang_kind *kind, e
     return gang_kind_count(kind, gang_at(g, boards[view], node));
 }
 
-void gang_column_set(struct gang *g, struct gang_column *c, uint32_t slot, uint32_t fit)
+uint32_t gang_column_count(const struct gang *g, const struct gang_kind *kind, enum gang_view view,
+                           uint32_t node)
+{
+    return count_pods(g, kind, view, node);
+}
+
+/* Adds to the sum of a cell and of all around it. */
+static void add_to_sums(const struct gang *g, struct gang_column *c, uint32_t cell, uint32_t more)
 {
     const struct gang_topology *t = &g->fits_topology;
-    uint32_t old = c->fit[slot], cell = t->cell_of[slot];
-    if (old == fit)
-        return;
-    uint64_t bucket = UINT64_C(1) << bucket_of(fit);
-    c->fit[slot] = (uint16_t)fit;
-    c->holding += (fit > 0);
-    c->holding -= (old > 0);
-    c->blocks[slot / 64] |= bucket;
-    c->groups[slot / 4096] |= bucket;
     for (uint32_t l = t->levels;; l--) {
-        c->sums[t->level[l].first + cell] += fit - old;
+        c->sums[t->level[l].first + cell] += more;
         if (l == 0)
             return;
         cell = t->level[l].cells[cell].parent;
     }
+}
+
+/* All but the sums. */
+static void set_fit(struct gang_column *c, uint32_t slot, uint32_t fit)
+{
+    uint64_t bucket = UINT64_C(1) << bucket_of(fit);
+    c->holding += (fit > 0);
+    c->holding -= (c->fit[slot] > 0);
+    c->fit[slot] = (uint16_t)fit;
+    c->blocks[slot / 64] |= bucket;
+    c->groups[slot / 4096] |= bucket;
+}
+
+void gang_column_set(struct gang *g, struct gang_column *c, uint32_t slot, uint32_t fit)
+{
+    uint32_t old = c->fit[slot];
+    if (old == fit)
+        return;
+    set_fit(c, slot, fit);
+    add_to_sums(g, c, g->fits_topology.cell_of[slot], fit - old);
 }
 
 /* ---- the index ---- */
@@ -102,7 +120,7 @@ static void rebuild(struct gang *g, struct gang_column *c)
     memset(c->sums, 0, ((size_t)last->first + last->count) * sizeof *c->sums);
     c->holding = 0;
     for (uint32_t s = 0; s < g->nodes; s++) {
-        uint32_t fit = gang_column_count(g, c->kind, c->view, t->node_of[s]);
+        uint32_t fit = count_pods(g, c->kind, c->view, t->node_of[s]);
         c->fit[s] = (uint16_t)fit;
         c->holding += fit > 0;
         c->sums[last->first + t->cell_of[s]] += fit;
@@ -151,22 +169,39 @@ static void was_read(struct gang *g, struct gang_column *c)
     log->turn = 1;
 }
 
+/* Nodes that follow each other in the log mostly lie in one cell: its sums are changed once. */
+static void read_log(struct gang *g, struct gang_column *c, const struct gang_log *log)
+{
+    const struct gang_topology *t = &g->fits_topology;
+    uint32_t cell = GANG_NO_CELL, more = 0, mask = log->capacity - 1;
+    for (uint64_t at = c->position; at != log->end; at++) {
+        uint32_t node = log->nodes[at & mask], slot = t->slot_of[node];
+        uint32_t fit = count_pods(g, c->kind, c->view, node), old = c->fit[slot];
+        if (fit == old)
+            continue;
+        set_fit(c, slot, fit);
+        if (t->cell_of[slot] != cell) {
+            if (more)
+                add_to_sums(g, c, cell, more);
+            cell = t->cell_of[slot];
+            more = 0;
+        }
+        more += fit - old;
+    }
+    if (more)
+        add_to_sums(g, c, cell, more);
+}
+
 static void repair(struct gang *g, struct gang_column *c)
 {
     const struct gang_log *log = &g->fits.log[log_of(c->view)];
     uint64_t behind = log->end - c->position;
-    if (c->topology != g->fits_topology.version || behind > log->capacity ||
-        behind > g->nodes / 2) {
+    if (c->topology != g->fits_topology.version || behind > log->capacity || behind > g->nodes / 2)
         rebuild(g, c);
-    } else if (behind == 0) {
+    else if (behind == 0)
         return;
-    } else {
-        for (; c->position != log->end; c->position++) {
-            uint32_t node = log->nodes[c->position & (log->capacity - 1)];
-            gang_column_set(g, c, g->fits_topology.slot_of[node],
-                            gang_column_count(g, c->kind, c->view, node));
-        }
-    }
+    else
+        read_log(g, c, log);
     was_read(g, c);
 }
 
@@ -238,7 +273,7 @@ void gang_columns_forget(struct gang *g, struct gang_kind *kind)
 static int reserve_column(struct gang *g, struct gang_column *c, size_t nodes)
 {
     size_t blocks = (nodes + 63) / 64, groups = (blocks + 63) / 64;
-    if (gang_reserve(g, &c->fit, &c->fit_capacity, nodes, sizeof *c->fit) < 0 ||
+    if (gang_reserve(g, &c->fit, &c->fit_capacity, blocks * 64, sizeof *c->fit) < 0 ||
         gang_reserve(g, &c->sums, &c->sums_capacity, g->fits_topology.cells_bound,
                      sizeof *c->sums) < 0 ||
         gang_reserve(g, &c->blocks, &c->blocks_capacity, blocks, sizeof *c->blocks) < 0 ||
@@ -310,48 +345,90 @@ void gang_columns_free(struct gang *g)
 
 /* ---- looking for slots ---- */
 
-static uint32_t scan(const struct gang_column *c, uint32_t begin, uint32_t end, uint32_t low,
-                     uint32_t high)
+/* Those slots of a block that lie in [begin, end). */
+static uint64_t part_of_block(uint32_t block, uint32_t begin, uint32_t end)
 {
-    uint32_t at = gang_scan_find16(c->fit + begin, end - begin, low, high);
-    return at == UINT32_MAX ? GANG_NO_SLOT : begin + at;
+    uint64_t bits = ~UINT64_C(0);
+    if (begin > block * 64)
+        bits <<= begin - block * 64;
+    if (end < block * 64 + 64)
+        bits &= ~UINT64_C(0) >> (block * 64 + 64 - end);
+    return bits;
 }
 
-/* Within one group. Blocks that were looked through in vain are indexed again. */
-static uint32_t find_in_group(const struct gang *g, struct gang_column *c, uint32_t begin,
-                              uint32_t end, uint32_t low, uint32_t high)
+/* The matches in a block, as its set says; a block that was looked at in vain is indexed again. */
+static uint64_t match_block(const struct gang *g, struct gang_column *c, uint32_t block,
+                            uint32_t low, uint32_t high)
 {
-    uint64_t wanted = buckets(low, high);
-    while (begin < end) {
-        uint32_t block = begin / 64, next = block * 64 + 64 < end ? block * 64 + 64 : end;
-        if (c->blocks[block] & wanted) {
-            uint32_t slot = scan(c, begin, next, low, high);
-            if (slot != GANG_NO_SLOT)
-                return slot;
-            index_block(g, c, block);
+    if (!(c->blocks[block] & buckets(low, high)))
+        return 0;
+    uint32_t left = g->nodes - block * 64;
+    uint64_t all = left < 64 ? ~UINT64_C(0) >> (64 - left) : ~UINT64_C(0);
+    uint64_t found = gang_scan_match16(c->fit + (size_t)block * 64, low, high) & all;
+    if (!found)
+        index_block(g, c, block);
+    return found;
+}
+
+/* The first block from `block` on with one of these values, perhaps; `last` if there is none. */
+static uint32_t next_block(const struct gang *g, struct gang_column *c, uint32_t block,
+                           uint32_t last, uint64_t wanted)
+{
+    while (block < last) {
+        uint32_t group = block / 64, end = group * 64 + 64 < last ? group * 64 + 64 : last;
+        if (!(c->groups[group] & wanted)) {
+            block = end;
+            continue;
         }
-        begin = next;
+        bool whole = block % 64 == 0;
+        for (; block < end; block++)
+            if (c->blocks[block] & wanted)
+                return block;
+        if (whole)
+            index_group(g, c, group);
     }
-    return GANG_NO_SLOT;
+    return last;
 }
 
 uint32_t gang_column_find(const struct gang *g, struct gang_column *c, uint32_t begin, uint32_t end,
                           uint32_t low, uint32_t high)
 {
     uint64_t wanted = buckets(low, high);
-    if (end - begin <= LINEAR)
-        return scan(c, begin, end, low, high);
-    while (begin < end) {
-        uint32_t group = begin / 4096, next = group * 4096 + 4096 < end ? group * 4096 + 4096 : end;
-        if (c->groups[group] & wanted) {
-            uint32_t slot = find_in_group(g, c, begin, next, low, high);
-            if (slot != GANG_NO_SLOT)
-                return slot;
-            index_group(g, c, group);
-        }
-        begin = next;
+    if (begin >= end)
+        return GANG_NO_SLOT;
+    for (uint32_t block = begin / 64, last = (end + 63) / 64;; block++) {
+        block = next_block(g, c, block, last, wanted);
+        if (block >= last)
+            return GANG_NO_SLOT;
+        uint64_t found = match_block(g, c, block, low, high) & part_of_block(block, begin, end);
+        if (found)
+            return block * 64 + (uint32_t)__builtin_ctzll(found);
     }
-    return GANG_NO_SLOT;
+}
+
+struct gang_walk gang_column_walk(const struct gang_column *c, uint32_t begin, uint32_t end,
+                                  uint32_t fit)
+{
+    struct gang_walk walk = {.block = begin / 64, .end = end, .fit = fit};
+    if (begin < end)
+        walk.found = gang_scan_match16(c->fit + (size_t)walk.block * 64, fit, fit) &
+                     part_of_block(walk.block, begin, end);
+    return walk;
+}
+
+uint32_t gang_column_walk_next(const struct gang *g, struct gang_column *c, struct gang_walk *walk)
+{
+    uint32_t last = (walk->end + 63) / 64;
+    while (!walk->found) {
+        walk->block = next_block(g, c, walk->block + 1, last, buckets(walk->fit, walk->fit));
+        if (walk->block >= last)
+            return GANG_NO_SLOT;
+        walk->found = match_block(g, c, walk->block, walk->fit, walk->fit) &
+                      part_of_block(walk->block, 0, walk->end);
+    }
+    uint32_t slot = walk->block * 64 + (uint32_t)__builtin_ctzll(walk->found);
+    walk->found &= walk->found - 1;
+    return slot;
 }
 
 /* The buckets of all values in a range, and perhaps some of its neighbours'. */
@@ -397,7 +474,8 @@ uint32_t gang_column_least(const struct gang *g, struct gang_column *c, uint32_t
         return GANG_NO_SLOT;
     if (end - begin <= LINEAR) {
         uint32_t value = gang_scan_least16(c->fit + begin, end - begin, fit);
-        return value == UINT32_MAX ? GANG_NO_SLOT : scan(c, begin, end, value, value);
+        return value == UINT32_MAX ? GANG_NO_SLOT
+                                   : gang_column_find(g, c, begin, end, value, value);
     }
     uint64_t left = present(c, begin, end) & buckets(fit, GANG_FIT_MAX);
     for (; left; left &= left - 1) {

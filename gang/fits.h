@@ -79,7 +79,7 @@ struct gang_column {
     uint64_t used;     /* when, for the choice of the one to be given up */
     uint64_t topology; /* for this version of the slots */
     uint32_t holding;  /* slots with room */
-    uint16_t *fit;     /* by slot */
+    uint16_t *fit;     /* by slot; whole blocks of 64 */
     uint32_t *sums;    /* by cell of each level */
     /* Which values the fits have, as a set of 64 buckets: for each block of 64 slots, and each
      * group of 64 blocks. A value that has gone may stay in the set until somebody looks for it. */
@@ -142,7 +142,30 @@ bool gang_topology_lies_in(const struct gang *g, uint32_t level, uint32_t cell, 
 int gang_shape_bind(struct gang *g, struct gang_shape *shape) MLT_MUST_USE;
 void gang_shape_unbind(struct gang *g, struct gang_shape *shape);
 void gang_fits_free(struct gang *g); /* all of fits and topology */
-uint32_t gang_kind_count(const struct gang_kind *kind, const int64_t *there);
+
+/* value / request by a multiplication: the product with floor((2^64 - 1) / request) is at most one
+ * too small, which the remainder shows. */
+static inline uint64_t gang_divide(uint64_t value, uint64_t request, uint64_t inverse)
+{
+    __extension__ typedef unsigned __int128 wide;
+    uint64_t count = (uint64_t)((wide)value * inverse >> 64);
+    return count + (value - count * request >= request);
+}
+
+/* So many pods fit what is `there` on a node, at most GANG_FIT_MAX. */
+static inline uint32_t gang_kind_count(const struct gang_kind *kind, const int64_t *there)
+{
+    uint64_t fit = GANG_FIT_MAX;
+    for (uint32_t i = 0; i < kind->asked_count; i++) {
+        uint32_t r = kind->asked[i];
+        if (there[r] < kind->request[r])
+            return 0;
+        uint64_t count =
+            gang_divide((uint64_t)there[r], (uint64_t)kind->request[r], kind->inverse[r]);
+        fit = count < fit ? count : fit;
+    }
+    return (uint32_t)fit;
+}
 
 /* ---- column.c ---- */
 
@@ -176,6 +199,16 @@ uint32_t gang_column_most_below(const struct gang *g, struct gang_column *c, uin
 uint32_t gang_column_find(const struct gang *g, struct gang_column *c, uint32_t begin, uint32_t end,
                           uint32_t low, uint32_t high);
 
+/* All slots of [begin, end) with that fit, one after the other; GANG_NO_SLOT at the end. The column
+ * must not change in between. */
+struct gang_walk {
+    uint32_t block, end, fit;
+    uint64_t found; /* in `block`, yet to be given */
+};
+struct gang_walk gang_column_walk(const struct gang_column *c, uint32_t begin, uint32_t end,
+                                  uint32_t fit);
+uint32_t gang_column_walk_next(const struct gang *g, struct gang_column *c, struct gang_walk *walk);
+
 /* ---- scan.c ---- Loops over arrays that compilers make vectors of. */
 
 uint32_t gang_scan_least(const uint32_t *values, uint32_t count,
@@ -186,7 +219,8 @@ uint32_t gang_scan_find(const uint32_t *values, uint32_t count,
                         uint32_t value); /* index; UINT32_MAX */
 uint32_t gang_scan_least16(const uint16_t *values, uint32_t count, uint32_t least);
 uint32_t gang_scan_most_below16(const uint16_t *values, uint32_t count, uint32_t bound);
-uint32_t gang_scan_find16(const uint16_t *values, uint32_t count, uint32_t low, uint32_t high);
+/* Bit i: values[i] is from `low` to `high`. Reads 64 values. */
+uint64_t gang_scan_match16(const uint16_t *values, uint32_t low, uint32_t high);
 uint64_t gang_scan_or(const uint64_t *words, uint32_t count);
 
 /* ---- pick.c ---- */

@@ -5,30 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- how many fit ---- */
-
-/* value / request by a multiplication: the product with floor((2^64 - 1) / request) is at most one
- * too small, which the remainder shows. */
-static uint64_t divide(uint64_t value, uint64_t request, uint64_t inverse)
-{
-    __extension__ typedef unsigned __int128 wide;
-    uint64_t count = (uint64_t)((wide)value * inverse >> 64);
-    return count + (value - count * request >= request);
-}
-
-uint32_t gang_kind_count(const struct gang_kind *kind, const int64_t *there)
-{
-    uint64_t fit = GANG_FIT_MAX;
-    for (uint32_t i = 0; i < kind->asked_count; i++) {
-        uint32_t r = kind->asked[i];
-        if (there[r] < kind->request[r])
-            return 0;
-        uint64_t count = divide((uint64_t)there[r], (uint64_t)kind->request[r], kind->inverse[r]);
-        fit = count < fit ? count : fit;
-    }
-    return (uint32_t)fit;
-}
-
 /* ---- the table ---- */
 
 /* One step of a hash: splitmix64's finaliser (https://prng.di.unimi.it/splitmix64.c). */

@@ -41,23 +41,21 @@ static void pick_everything(struct picker *p, uint32_t begin, uint32_t end)
 /* Slots by what they hold, the most first, then as they come. */
 static void pick_slots(struct picker *p, uint32_t begin, uint32_t end, uint32_t pods)
 {
-    uint32_t value = GANG_FIT_MAX + 1, at = end;
-    for (;;) {
-        uint32_t next =
-            at < end ? gang_column_find(p->g, p->c, at + 1, end, value, value) : GANG_NO_SLOT;
-        if (next == GANG_NO_SLOT) {
+    uint32_t value = GANG_FIT_MAX + 1, slot = GANG_NO_SLOT;
+    struct gang_walk walk = {.end = 0};
+    while (pods > value || slot == GANG_NO_SLOT) {
+        if (slot != GANG_NO_SLOT) {
+            pick(p, slot, value);
+            pods -= value;
+        } else {
             value = gang_column_most_below(p->g, p->c, begin, end, value);
-            next = gang_column_find(p->g, p->c, begin, end, value, value);
+            walk = gang_column_walk(p->c, begin, end, value);
         }
-        at = next;
-        if (value >= pods)
-            break;
-        pick(p, at, value);
-        pods -= value;
+        slot = gang_column_walk_next(p->g, p->c, &walk);
     }
     /* None of those that hold less than `value` is taken yet. */
     uint32_t tight = gang_column_least(p->g, p->c, begin, end, pods);
-    pick(p, p->c->fit[tight] == value ? at : tight, pods);
+    pick(p, p->c->fit[tight] == value ? slot : tight, pods);
 }
 
 static void pick_cell(struct picker *p, uint32_t level, uint32_t cell, uint32_t pods);

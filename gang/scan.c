@@ -71,24 +71,21 @@ VECTOR uint32_t gang_scan_most_below16(const uint16_t *values, uint32_t count, u
     return best < bound ? bound - 1 - best : 0;
 }
 
-VECTOR uint32_t gang_scan_find16(const uint16_t *values, uint32_t count, uint32_t low,
-                                 uint32_t high)
+/* Bytes of 0 and 1 become bits: the product moves the eight of a word into its highest byte. */
+VECTOR uint64_t gang_scan_match16(const uint16_t *values, uint32_t low, uint32_t high)
 {
     uint16_t from = (uint16_t)low, span = (uint16_t)(high - low);
-    uint32_t begin = 0;
-    for (; begin + CHUNK <= count; begin += CHUNK) {
-        uint16_t best = UINT16_MAX;
-        for (uint32_t i = 0; i < CHUNK; i++) {
-            uint16_t over = (uint16_t)(values[begin + i] - from);
-            best = over < best ? over : best;
-        }
-        if (best <= span)
-            break;
+    uint8_t hits[64];
+    uint64_t bits = 0;
+    for (uint32_t i = 0; i < 64; i++)
+        hits[i] = (uint16_t)(values[i] - from) <= span;
+    for (uint32_t i = 0; i < 8; i++) {
+        uint64_t eight = 0;
+        for (uint32_t k = 0; k < 8; k++)
+            eight |= (uint64_t)hits[i * 8 + k] << (k * 8);
+        bits |= (eight * UINT64_C(0x0102040810204080) >> 56) << (i * 8);
     }
-    for (uint32_t i = begin; i < count; i++)
-        if ((uint16_t)(values[i] - from) <= span)
-            return i;
-    return UINT32_MAX;
+    return bits;
 }
 
 VECTOR uint64_t gang_scan_or(const uint64_t *words, uint32_t count)
