@@ -145,11 +145,50 @@ static int reserve_bucket(struct gang *g, struct gang_queue *q)
     if (table_reserve(g) < 0 ||
         gang_reserve(g, &g->buckets, &g->buckets_capacity, count, one) < 0 ||
         gang_reserve(g, &q->heap, &q->heap_capacity, (size_t)q->heap_count + 1, one) < 0 ||
+        gang_reserve(g, &g->by_work, &g->by_work_capacity, count, one) < 0 ||
         gang_reserve(g, &p->parked, &p->parked_capacity, count, one) < 0 ||
         gang_reserve(g, &p->touched, &p->touched_capacity, count, one) < 0 ||
         gang_reserve(g, &p->waits, &p->waits_capacity, count, sizeof *p->waits) < 0)
         return -ENOMEM;
     return 0;
+}
+
+/* ---- by work ---- */
+
+/* Expected time x the devices asked for in all, or the CPUs of a job without devices. */
+static int64_t work_of(const struct gang *g, const struct gang_bucket_key *key)
+{
+    gang_amounts sum;
+    int64_t amount = 0, time = key->expected_ms > 0 ? key->expected_ms : key->time_limit_ms;
+    gang_shape_sum(g, key->shape, sum);
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+        amount = sum[r] > amount ? sum[r] : amount;
+    if (!amount)
+        amount = sum[GANG_CPU_MILLI] / 1000;
+    amount = amount > 0 ? amount : 1;
+    return time <= 0 || time > INT64_MAX / amount ? INT64_MAX : time * amount;
+}
+
+static uint32_t place_by_work(const struct gang *g, const struct gang_bucket *b)
+{
+    uint32_t low = 0, high = g->buckets_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct gang_bucket *x = g->by_work[middle];
+        if (x->work < b->work || (x->work == b->work && x->serial < b->serial))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void insert_by_work(struct gang *g, struct gang_bucket *b)
+{
+    b->serial = ++g->bucket_serial;
+    uint32_t at = place_by_work(g, b);
+    memmove(g->by_work + at + 1, g->by_work + at, (g->buckets_count - at) * sizeof *g->by_work);
+    g->by_work[at] = b;
 }
 
 static struct gang_bucket *bucket_new(struct gang *g, const struct gang_bucket_key *key,
@@ -171,6 +210,8 @@ static struct gang_bucket *bucket_new(struct gang *g, const struct gang_bucket_k
     bucket->next = *slot;
     *slot = bucket;
     bucket->at = g->buckets_count;
+    bucket->work = work_of(g, key);
+    insert_by_work(g, bucket);
     g->buckets[g->buckets_count++] = bucket;
     return bucket;
 }
@@ -220,6 +261,9 @@ void gang_bucket_release(struct gang *g, struct gang_bucket *bucket)
     while (*at != bucket)
         at = &(*at)->next;
     *at = bucket->next;
+    uint32_t by_work = place_by_work(g, bucket);
+    memmove(g->by_work + by_work, g->by_work + by_work + 1,
+            (g->buckets_count - by_work - 1) * sizeof *g->by_work);
     g->buckets[bucket->at] = g->buckets[--g->buckets_count];
     g->buckets[bucket->at]->at = bucket->at;
     gang_bucket_free(g, bucket);
@@ -257,6 +301,7 @@ void gang_bucket_insert(struct gang *g, struct gang_bucket *b, struct gang_job *
     b->jobs[at] = job;
     b->count++;
     job->bucket = b;
+    gang_timed_joined(g, job);
     count_waiting(g, job, 1);
     if (b->heap_at == NO_PLACE)
         gang_heap_push(g, b);

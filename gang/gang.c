@@ -64,6 +64,7 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     g->config = *config;
     g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
+    g->gains = 1;
     g->fits_topology.levels = config->levels;
     if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
         copy_names(g, config) < 0) {
@@ -86,10 +87,16 @@ void gang_free(struct gang *g)
         gang_bucket_free(g, g->buckets[i]);
     for (uint32_t i = 0; i < g->queues_count; i++)
         gang_release(g, g->queues[i].heap);
-    void *arrays[] = {g->classes,    g->open,          g->hidden,       g->marks,
-                      g->queues,     g->shapes,        g->bucket_table, g->buckets,
-                      g->table,      g->wounded.jobs,  g->trials,       g->plan.entries,
-                      g->plan.nodes, g->plan.blockers, g->plan.parked,  g->plan.touched,
+    for (uint32_t i = 0; i < GANG_RESERVATION_SLOTS; i++) {
+        gang_release(g, g->reservations[i].claims);
+        gang_release(g, g->reservations[i].short_of);
+    }
+    gang_ends_free(g);
+    void *arrays[] = {g->classes,    g->open,          g->hidden,        g->marks,
+                      g->queues,     g->shapes,        g->bucket_table,  g->buckets,
+                      g->table,      g->wounded.jobs,  g->trials,        g->plan.entries,
+                      g->plan.nodes, g->plan.blockers, g->plan.parked,   g->plan.touched,
+                      g->odd_ends,   g->given,         g->reserve_nodes, g->by_work,
                       g->plan.waits};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
@@ -143,6 +150,9 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
     total_node(g, e->node, -1);
     gang_node_set(g, e);
     total_node(g, e->node, 1);
+    g->gains++;
+    g->impatient_ms = 0; /* who is wide may be another */
+    gang_reserve_node_changed(g, e->node);
     gang_queue_settle_all(g, now_ms);
     return 0;
 }
@@ -154,6 +164,9 @@ static int on_node_removed(struct gang *g, const struct gang_event *e, int64_t n
         return mlt_fail(err, EINVAL, "node %u is not known", e->node);
     total_node(g, e->node, -1);
     gang_node_remove(g, e->node);
+    g->gains++;
+    g->impatient_ms = 0; /* who is wide may be another */
+    gang_reserve_node_changed(g, e->node);
     gang_queue_settle_all(g, now_ms);
     return 0;
 }
@@ -164,6 +177,7 @@ static int on_queue_set(struct gang *g, const struct gang_event *e, int64_t now_
     if (e->queue >= GANG_QUEUES_MAX)
         return mlt_fail(err, EINVAL, "queue %u: numbers go up to %d", e->queue,
                         GANG_QUEUES_MAX - 1);
+    g->gains++;
     return gang_queue_set(g, e->queue, e->queue_config, now_ms, err);
 }
 
@@ -233,6 +247,15 @@ static struct gang_job *find_job(const struct gang *g, uint64_t id, struct mlt_e
     return job;
 }
 
+static void forget_reservation(struct gang *g, const struct gang_job *job)
+{
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    if (!r)
+        return;
+    gang_reservation_drop(g, r);
+    g->gains++;
+}
+
 static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t now_ms,
                             struct mlt_error *err)
 {
@@ -261,6 +284,7 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
         return gang_no_memory(err);
     }
     struct gang_bucket *old = gang_bucket_remove(g, job);
+    forget_reservation(g, job);
     adopt_request(g, job, shape, e->request);
     gang_bucket_insert(g, bucket, job);
     if (old != bucket)
@@ -284,7 +308,11 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
     if (!job->nodes)
         return;
+    g->gains++;
+    gang_ends_remove(g, job);
+    g->odd_jobs -= job->revocable || job->stopping;
     gang_room_give_gang(g, job->shape, job->nodes);
+    gang_reserve_job_left(g, job);
     gang_queue_charge(g, job->queue, job->shape, -1);
     gang_queue_settle(g, job->queue, now_ms);
     gang_list_remove(&g->wounded, job);
@@ -299,8 +327,17 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 
 static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
 {
+    struct gang_reservation *own = gang_reservation_of(g, job);
+    if (own)
+        gang_reservation_drop(g, own);
     job->nodes = nodes;
+    job->end_ms = job->time_limit_ms > 0 && job->time_limit_ms < INT64_MAX - job->started_ms
+                      ? job->started_ms + job->time_limit_ms
+                      : INT64_MAX;
+    gang_ends_insert(g, job);
+    g->odd_jobs += job->revocable;
     gang_room_take_gang(g, job->shape, nodes);
+    gang_reserve_job_came(g, job, now_ms);
     gang_queue_charge(g, job->queue, job->shape, 1);
     gang_queue_settle(g, job->queue, now_ms);
     for (uint32_t pod = 0; pod < job->shape->pods; pod++)
@@ -350,7 +387,7 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
         return rc;
     struct gang_shape *shape = NULL;
     uint32_t *nodes = gang_alloc(g, e->nodes_count * sizeof *nodes);
-    if (!nodes || reserve_nodes_of(g, e) < 0)
+    if (!nodes || reserve_nodes_of(g, e) < 0 || gang_ends_reserve(g) < 0)
         goto no_memory;
     memcpy(nodes, e->nodes, e->nodes_count * sizeof *nodes);
     if (e->request) {
@@ -397,6 +434,10 @@ static struct gang_job *find_member(const struct gang *g, const struct gang_even
 static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t node)
 {
     uint32_t before = job->missing;
+    g->gains++;
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (job->relied >> i & 1)
+            g->reservations[i].broken = true;
     discharge(g, job, pod);
     job->missing -= job->nodes[pod] == GANG_NO_NODE;
     job->missing += node == GANG_NO_NODE;
@@ -458,6 +499,7 @@ static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t no
     if (!job)
         return -EINVAL;
     leave_place(g, job, now_ms);
+    forget_reservation(g, job);
     gang_bucket_release(g, gang_bucket_remove(g, job));
     gang_queue_of(g, job->queue)->jobs--;
     gang_job_drop(g, job);
@@ -487,6 +529,8 @@ static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t n
         return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
     if (!job->stopping)
         job->stopping_ms = now_ms;
+    g->odd_jobs += !job->stopping && !job->revocable;
+    g->gains++;
     job->stopping = true;
     job->for_job = e->for_job;
     return 0;

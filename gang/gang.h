@@ -66,6 +66,11 @@ struct gang_config {
      * start if no reserved start becomes later. 0: strict order, everything that a blocked job
      * could use is kept. */
     uint32_t reservations;
+    /* 0: blocked jobs get reservations in order, at once, and those behind them that may start go
+     * by least expected work. Else all jobs go by that, and a job gets a reservation when it has
+     * waited so long (since_ms); one that asks for an eighth of all there is, a quarter of it. The
+     * wider comes first then, of equal ones the older. */
+    int64_t patience_ms;
     /* The host understands GANG_PREEMPT: jobs may be asked to leave for others. Else only jobs with
      * a time limit backfill, and nobody is preempted. */
     bool may_preempt;
@@ -317,7 +322,7 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err) MLT_MUST_US
 /* False when all were taken. Pointers are valid until the next call. What is to be done comes
  * first: replacements, then placements and preemptions in the order in which they were decided;
  * then the jobs that wait, in order. Those are worked out as they are taken: a host that only acts
- * stops at the first WAIT and pays nothing for the others. */
+ * pays nothing for them. */
 bool gang_decision_next(struct gang *g, struct gang_decision *ret);
 /* The same, and false as soon as only jobs that wait are left: for a host that only acts. Even the
  * first of those costs a look at all nodes, for its reason. */

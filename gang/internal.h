@@ -97,19 +97,23 @@ struct gang_bucket_key {
 
 /* What the last plan found out about the first job of a bucket that it did not place. */
 enum gang_outcome {
-    GANG_OUTCOME_OPEN,   /* it was not asked */
-    GANG_OUTCOME_ROOM,   /* no room: it waits for gangs, and something is kept for it */
-    GANG_OUTCOME_IDLE,   /* no room that gangs could make */
-    GANG_OUTCOME_QUOTA,  /* `blocked_queue` may use no more of `blocked_resource` */
-    GANG_OUTCOME_QUEUE,  /* `blocked_queue` runs as many jobs as it may */
-    GANG_OUTCOME_LIMIT,  /* `blocked_queue` lets no job be so long */
-    GANG_OUTCOME_BEHIND, /* one before it in its queue may use no more of what it needs */
+    GANG_OUTCOME_OPEN,     /* it was not asked */
+    GANG_OUTCOME_ROOM,     /* no room: it waits for gangs, and something is kept for it */
+    GANG_OUTCOME_IDLE,     /* no room that gangs could make */
+    GANG_OUTCOME_QUOTA,    /* `blocked_queue` may use no more of `blocked_resource` */
+    GANG_OUTCOME_QUEUE,    /* `blocked_queue` runs as many jobs as it may */
+    GANG_OUTCOME_LIMIT,    /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_RESERVED, /* no room beside the claim of a reserved job, `blocker` */
+    GANG_OUTCOME_BEHIND,   /* one before it in its queue may use no more of what it needs */
 };
 
 /* Equal waiting jobs of one queue. */
 struct gang_bucket {
     struct gang_bucket_key key;
     uint64_t hash;
+    int64_t work;             /* expected time x amount; INT64_MAX: unknown */
+    uint64_t serial;          /* of the order in which buckets came to be */
+    uint64_t refused;         /* it did not fit when so many gains had been */
     struct gang_bucket *next; /* in its slot of the table */
     struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
     uint32_t first, count, capacity;
@@ -146,6 +150,48 @@ struct gang_queue {
     /* Of the plan with this number. */
     uint64_t plan;
     uint32_t blocked_resources, blocker; /* nobody behind that one gets those */
+};
+
+struct gang_ends_piece;
+/* Placed jobs by end_ms, then id. */
+struct gang_ends {
+    struct gang_ends_piece **pieces, *spare;
+    uint32_t count, capacity;
+};
+struct gang_ends_at {
+    uint32_t piece, index;
+};
+
+/* An end that is not the one by which a job stands in g->ends; or, without a job, that of the job
+ * of a reservation. */
+struct gang_end {
+    struct gang_job *job;
+    uint32_t reservation;
+    int64_t end_ms;
+};
+
+#define GANG_RESERVATION_SLOTS 64
+
+/* What a blocked job will have on one node, and what of that comes from jobs that end before. */
+struct gang_claim {
+    uint32_t node;
+    gang_amounts claim, ending;
+};
+
+struct gang_reservation {
+    struct gang_job *job; /* NULL: nobody's */
+    int64_t start_ms;
+    struct gang_claim *claims; /* by node */
+    uint32_t claims_count, claims_capacity;
+    uint32_t *short_of; /* the claims of which something is withheld, unless stale */
+    uint32_t short_of_count, short_of_capacity;
+    bool short_of_stale;
+    uint64_t freed;   /* pods that left anywhere since it was looked at */
+    bool provisional; /* it relies on what is only planned: the next plan makes it anew */
+    bool broken;      /* what it withholds is not there any more */
+    bool active;      /* of the plan being made: those behind heed it */
+    bool withheld;    /* from the free board, now */
+    bool occupied;    /* while another one is made */
 };
 
 struct gang_entry {
@@ -235,6 +281,23 @@ struct gang {
     uint32_t table_size, jobs, placed, waiting;
     struct gang_list wounded; /* has room for all jobs */
     uint32_t avoids;          /* entries of all jobs */
+
+    struct gang_ends ends;
+    uint32_t odd_jobs; /* placed ones that are revocable or stopping */
+    struct gang_reservation reservations[GANG_RESERVATION_SLOTS];
+    uint32_t reservations_used; /* slots from there on are empty */
+    bool reserve_verify;        /* this plan may have broken one */
+    struct gang_end *odd_ends;  /* scratch of reserve.c */
+    uint32_t odd_ends_count, odd_ends_capacity;
+    struct gang_job **given;
+    uint32_t given_count, given_capacity;
+    uint32_t *reserve_nodes;
+    uint32_t reserve_nodes_capacity;
+    struct gang_bucket **by_work; /* all buckets: least expected work first */
+    uint32_t by_work_capacity;
+    uint64_t bucket_serial;
+    int64_t impatient_ms; /* before then no job has waited too long */
+    uint64_t gains;       /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
     uint32_t trials_count, trials_capacity;
@@ -454,6 +517,46 @@ enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *bucket);
 /* Puts the plan's placements on the free board, takes them off again. */
 void gang_plan_apply(struct gang *g);
 void gang_plan_unapply(struct gang *g);
+
+void gang_plan_touch(struct gang *g, struct gang_bucket *bucket);
+void gang_plan_park(struct gang *g, struct gang_bucket *bucket);
+/* The next job of the bucket is placed on the nodes at the end of plan.nodes. */
+struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *bucket);
+int gang_plan_reserve(struct gang *g, uint32_t nodes) MLT_MUST_USE;
+bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
+void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
+                    const struct gang_role *roles, uint32_t roles_count);
+
+/* ---- timed.c ---- (plans with reservations) */
+
+int gang_timed_plan(struct gang *g, int64_t now_ms) MLT_MUST_USE;
+void gang_timed_joined(struct gang *g, const struct gang_job *job); /* it waits from now on */
+int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms);
+void gang_timed_end(struct gang *g); /* nothing is withheld any more */
+
+/* ---- ends.c ---- */
+
+int gang_ends_reserve(struct gang *g) MLT_MUST_USE; /* room for one more */
+void gang_ends_free(struct gang *g);
+void gang_ends_insert(struct gang *g, struct gang_job *job);
+void gang_ends_remove(struct gang *g, const struct gang_job *job);
+struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at); /* NULL: no more */
+
+/* ---- reserve.c ---- */
+
+/* When it will probably leave, seen from now. */
+int64_t gang_end_of(const struct gang_job *job, int64_t now_ms);
+/* Finds the earliest start of this blocked job, heeding the active reservations, and has it
+ * reserved unless it has an earlier one that stands. *ret: NULL when no start is known. */
+int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
+                       struct gang_reservation **ret) MLT_MUST_USE;
+bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms);
+struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job);
+void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold);
+void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
+void gang_reserve_job_left(struct gang *g, struct gang_job *job);
+void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
+void gang_reserve_node_changed(struct gang *g, uint32_t node);
 
 /* ---- check_queue.c ---- */
 

@@ -24,7 +24,7 @@ void gang_plan_forget(struct gang *g)
 
 /* Room for one more decision with `nodes` nodes and one more that waits, so that what follows
  * cannot fail. */
-static int plan_reserve(struct gang *g, uint32_t nodes)
+int gang_plan_reserve(struct gang *g, uint32_t nodes)
 {
     struct gang_plan *p = &g->plan;
     uint32_t nodes_capacity = (uint32_t)p->nodes_capacity;
@@ -60,8 +60,8 @@ static bool could_use(const struct gang *g, const struct gang_role *roles, uint3
 }
 
 /* Keeps for this blocked one every node that could hold one of its pods were it empty. */
-static void mark(struct gang *g, const struct gang_blocker *blocker, const struct gang_role *roles,
-                 uint32_t roles_count)
+void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
+                    const struct gang_role *roles, uint32_t roles_count)
 {
     uint32_t open = 0, index = g->plan.blockers_count;
     g->plan.blockers[g->plan.blockers_count++] = *blocker;
@@ -115,7 +115,7 @@ static void keep_for_member(struct gang *g, struct gang_job *job, uint32_t pod, 
     where.avoiding = NULL;
     own_pods(g, job, gang_board_take);
     if (gang_place_pod(g, &where, job->shape, role) != GANG_NO_NODE)
-        mark(g, &blocker, &job->shape->roles[role], 1);
+        gang_plan_mark(g, &blocker, &job->shape->roles[role], 1);
     own_pods(g, job, gang_board_give);
 }
 
@@ -123,7 +123,7 @@ static void keep_for_member(struct gang *g, struct gang_job *job, uint32_t pod, 
 static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t *also,
                          int64_t now_ms)
 {
-    if (plan_reserve(g, 1) < 0)
+    if (gang_plan_reserve(g, 1) < 0)
         return -ENOMEM;
     uint32_t role = gang_job_role(job, pod);
     const struct gang_where where = gang_where_member(g, job, pod, *also, now_ms);
@@ -166,7 +166,7 @@ enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *b)
 }
 
 /* Of this plan, whatever an older one knew. */
-static void touch(struct gang *g, struct gang_bucket *b)
+void gang_plan_touch(struct gang *g, struct gang_bucket *b)
 {
     if (b->plan == g->plan.number)
         return;
@@ -177,31 +177,34 @@ static void touch(struct gang *g, struct gang_bucket *b)
 }
 
 /* No more of this bucket in this plan. */
-static void park(struct gang *g, struct gang_bucket *b)
+void gang_plan_park(struct gang *g, struct gang_bucket *b)
 {
     gang_heap_take(g, b);
     g->plan.parked[g->plan.parked_count++] = b;
 }
 
-static void take_turn(struct gang *g, struct gang_bucket *b, struct gang_job *job)
+struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *b)
 {
+    struct gang_job *job = gang_bucket_head(b);
     struct gang_entry *e = plan_add(g, GANG_PLACE, job, GANG_NO_POD);
     e->nodes_count = job->shape->pods;
+    job->planned = e->first_node;
     g->plan.nodes_count += job->shape->pods;
     gang_queue_charge(g, job->queue, job->shape, 1);
     b->taken++;
     if (b->cursor + 1 == b->count) {
-        park(g, b); /* while it still has a head to be found by */
+        gang_plan_park(g, b); /* while it still has a head to be found by */
         b->cursor++;
     } else {
         b->cursor++;
         gang_heap_moved(g, b);
     }
+    return e;
 }
 
 /* It may not start now, wherever there is room. Who needs a resource that a job before it in a FIFO
  * queue may use no more of, waits behind that one. */
-static bool held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_job *job)
+bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_job *job)
 {
     struct gang_queue *q = gang_queue_of(g, b->key.queue);
     if (q->plan != g->plan.number)
@@ -234,20 +237,20 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
 {
     struct gang_job *job = gang_bucket_head(b);
     uint32_t pods = job->shape->pods;
-    touch(g, b);
-    if (plan_reserve(g, pods) < 0)
+    gang_plan_touch(g, b);
+    if (gang_plan_reserve(g, pods) < 0)
         return -ENOMEM;
-    if (held_by_quota(g, b, job)) {
-        park(g, b);
+    if (gang_plan_held_by_quota(g, b, job)) {
+        gang_plan_park(g, b);
         return 0;
     }
     const struct gang_where where = gang_where_now(job, now_ms);
     if (anything_open(g) &&
         gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &b->role)) {
-        take_turn(g, b, job);
+        (void)gang_plan_take_turn(g, b);
         return 0;
     }
-    park(g, b);
+    gang_plan_park(g, b);
     b->outcome = GANG_OUTCOME_IDLE;
     if (gang_plan_judge(g, b) != GANG_VERDICT_FITS)
         return 0;
@@ -255,7 +258,7 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     b->blocker = g->plan.blockers_count;
     const struct gang_blocker blocker = {
         .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
-    mark(g, &blocker, job->shape->roles, job->shape->roles_count);
+    gang_plan_mark(g, &blocker, job->shape->roles, job->shape->roles_count);
     return 0;
 }
 
@@ -265,6 +268,7 @@ static void plan_begin(struct gang *g, int64_t now_ms)
 {
     struct gang_plan *p = &g->plan;
     gang_plan_forget(g);
+    g->gains += p->marked; /* what was kept may not be kept any more */
     for (uint32_t n = 0; p->marked && n < g->nodes; n++)
         if (g->marks[n]) {
             g->marks[n] = 0;
@@ -314,6 +318,7 @@ void gang_plan_unapply(struct gang *g)
 static void plan_end(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
+    gang_timed_end(g);
     gang_plan_unapply(g);
     for (uint32_t i = 0; i < p->parked_count; i++) {
         p->parked[i]->cursor = 0;
@@ -335,6 +340,8 @@ static int plan_all(struct gang *g, int64_t now_ms)
             if (job->nodes[pod] == GANG_NO_NODE && decide_member(g, job, pod, &also, now_ms) < 0)
                 return -ENOMEM;
     }
+    if (g->config.reservations)
+        return gang_timed_plan(g, now_ms);
     struct gang_bucket *b = NULL;
     while (anything_open(g) && (b = gang_queue_next(g)) != NULL)
         if (decide_bucket(g, b, now_ms) < 0)
@@ -351,6 +358,8 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
         p->waits_begun = false;
         return 0;
     }
+    if (now_ms < p->now_ms || now_ms >= p->wake_ms)
+        g->gains++; /* time alone may let somebody in */
     plan_begin(g, now_ms);
     int rc = plan_all(g, now_ms);
     plan_end(g);

@@ -62,10 +62,38 @@ static struct gang_why *remember(struct gang_plan *p, const void *of, bool *ret_
     return &p->whys[slot].why;
 }
 
+/* Somebody else's claim is all that is in its way. */
+static bool only_reserved(struct gang *g, const struct gang_job *job, struct gang_why *ret)
+{
+    struct gang_where where = gang_where_now(job, g->plan.now_ms);
+    where.hidden_too = true;
+    const struct gang_reservation *first = NULL;
+    uint32_t role;
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->job != job && (!first || r->start_ms < first->start_ms))
+            first = r;
+    }
+    if (!first || !gang_place(g, &where, job->shape, NULL, &role))
+        return false;
+    *ret = (struct gang_why){.kind = GANG_WHY_RESERVED,
+                             .pod = GANG_NO_POD,
+                             .blocked_by = first->job->id,
+                             .reserved_start_ms = first->start_ms};
+    return true;
+}
+
 static void find(struct gang *g, const struct gang_question *question, struct gang_why *ret)
 {
     gang_plan_apply(g);
-    gang_why_find(g, question, ret);
+    if (question->kind != GANG_WHY_NO_ROOM || question->pod != GANG_NO_POD ||
+        !only_reserved(g, question->job, ret))
+        gang_why_find(g, question, ret);
+    for (uint32_t i = 0; i < ret->holders_count && i < GANG_HOLDERS_MAX; i++) {
+        const struct gang_job *holder = gang_job_find(g, ret->holders[i].job);
+        int64_t end_ms = holder && holder->nodes ? gang_end_of(holder, g->plan.now_ms) : 0;
+        ret->holders[i].until_ms = end_ms == INT64_MAX ? 0 : end_ms;
+    }
     gang_plan_unapply(g);
 }
 
@@ -253,6 +281,8 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
     *ret = (struct gang_decision){
         .kind = GANG_NEVER, .job = job->id, .pod = GANG_NO_POD, .for_job = GANG_NO_JOB};
     enum gang_outcome outcome = outcome_of(g, w.bucket);
+    const struct gang_reservation *own = gang_reservation_of(g, job);
+    ret->estimated_start_ms = own ? own->start_ms : 0;
     if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, w.bucket) != GANG_VERDICT_NEVER) {
         ret->kind = GANG_WAIT;
         ret->position = next_position(g, job->queue);
