@@ -8,7 +8,7 @@
 #include "cli/simulate/engine.h"
 #include "cli/simulate/readers.h"
 
-#define SIM_POLICIES 4
+#define SIM_POLICIES 5
 #define SIM_WEIGHTS_MAX 4096 /* bytes of --weights */
 
 struct sim_command {

@@ -135,6 +135,7 @@ const struct sim_shape *sim_shape_of(const struct sim *sim, uint32_t job);
 /* The nodes of a job's pods while it holds a place (and in sim_attempt_f). */
 const uint32_t *sim_pod_nodes(const struct sim *sim, uint32_t job);
 
-extern const struct sim_policy sim_policy_gang, sim_policy_fifo, sim_policy_easy, sim_policy_sjf;
+extern const struct sim_policy sim_policy_ledger, sim_policy_gang, sim_policy_fifo, sim_policy_easy,
+    sim_policy_sjf;
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include "cli/simulate/engine.h"
 
-#define SIM_SIZES 5         /* buckets by devices of a job */
+#define SIM_SIZES 5        /* buckets by devices of a job */
 #define SIM_SERIES_MAX 90u /* points of waits over time */
 #define SIM_CDF_POINTS 200u
 #define SIM_QUEUES_SHOWN 20

@@ -72,6 +72,9 @@ void sim_nodes_release(struct sim_nodes *nodes)
 {
     for (uint32_t i = 0; nodes->name && i < nodes->count; i++)
         free(nodes->name[i]);
+    for (uint32_t i = 0; nodes->object && i < nodes->count; i++)
+        cJSON_Delete(nodes->object[i]);
+    free(nodes->object);
     free(nodes->name);
     free(nodes->node);
     *nodes = (struct sim_nodes){0};
@@ -202,7 +205,13 @@ static int kubernetes_node(const cJSON *object, struct sim_names *models, struct
         rc = sim_names_add(models, model, strlen(model), SIM_MODELS_MAX, &node.model, err);
     if (rc == 0 && *rack)
         rc = sim_names_add(racks, rack, strlen(rack), SIM_NODES_MAX, &node.rack, err);
-    return rc < 0 ? mlt_fail_in(err, "node %s", name) : sim_nodes_add(nodes, &node, name, err);
+    if (rc == 0)
+        rc = sim_nodes_add(nodes, &node, name, err);
+    if (rc < 0)
+        return mlt_fail_in(err, "node %s", name);
+    nodes->object = mlt_realloc(nodes->object, nodes->capacity, sizeof(cJSON *));
+    nodes->object[nodes->count - 1] = json_copy(object);
+    return 0;
 }
 
 static int read_kubernetes(const char *data, size_t length, struct sim_names *models,

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include "cli/simulate/trace.h"
 #include "lib/base/error.h"
+#include "lib/json/json.h"
 
 #define SIM_NODES_MAX 1000000     /* as GANG_NODES_MAX */
 #define SIM_NODE_DEVICES_MAX 4096 /* of one node */
@@ -20,7 +21,8 @@ struct sim_node {
 
 struct sim_nodes {
     struct sim_node *node;
-    char **name; /* NULL: nodes have numbers only */
+    char **name;    /* NULL: nodes have numbers only */
+    cJSON **object; /* Kubernetes Nodes; NULL: they are none */
     uint32_t count, capacity, racks;
     int64_t devices, largest; /* of all; of the largest node */
     uint32_t left_out;        /* nodes without a device, or not schedulable */

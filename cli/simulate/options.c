@@ -52,7 +52,7 @@ static const struct argp_option table[] = {
     {.name = "policy",
      .key = OPTION_POLICY,
      .arg = "LIST",
-     .doc = "gang (the default), fifo, easy, sjf, several with commas, or all"},
+     .doc = "gang (the default), fifo, easy, sjf, several with commas, or all of these; or ledger"},
     {.name = "from",
      .key = OPTION_FROM,
      .arg = "TIME",
@@ -176,12 +176,13 @@ static int64_t point(struct argp_state *state, const char *name, const char *arg
 
 static void add_policy(struct argp_state *state, struct sim_command *c, struct sim_piece name)
 {
-    static const struct sim_policy *const all[] = {&sim_policy_fifo, &sim_policy_easy,
-                                                   &sim_policy_sjf, &sim_policy_gang};
+    static const struct sim_policy *const all[] = {
+        &sim_policy_fifo, &sim_policy_easy, &sim_policy_sjf, &sim_policy_gang, &sim_policy_ledger};
     bool every = sim_piece_is(name, "all"), found = every;
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(all); i++) {
         bool known = false;
-        if (!every && !sim_piece_is(name, all[i]->name))
+        /* The last one plays manifests only. */
+        if (every ? i + 1 == MLT_ARRAY_LENGTH(all) : !sim_piece_is(name, all[i]->name))
             continue;
         found = true;
         for (size_t k = 0; k < c->policies_count; k++)
@@ -190,7 +191,7 @@ static void add_policy(struct argp_state *state, struct sim_command *c, struct s
             c->policies[c->policies_count++] = all[i];
     }
     if (!found)
-        argp_error(state, "--policy: `%.*s`, expected gang, fifo, easy, sjf or all",
+        argp_error(state, "--policy: `%.*s`, expected gang, fifo, easy, sjf, ledger or all",
                    (int)name.length, name.at);
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/simulate/fields.h"
 #include "cli/simulate/readers.h"
+#include "lib/base/alloc.h"
 #include "lib/json/json.h"
 #include "trainingjob/pod_request.h"
 #include "trainingjob/trainingjob.h"
@@ -101,7 +102,12 @@ static int read_job(const cJSON *object, struct sim_trace *trace, struct mlt_err
         sim_trace_leave_out(trace, "no GPU");
         return 0;
     }
-    return sim_trace_add(trace, &ours, job.metadata.name, strlen(job.metadata.name), err);
+    MLT_GROW(trace->manifests, trace->manifests_count, trace->manifests_capacity);
+    trace->manifests[trace->manifests_count++] = job;
+    job = (struct trainingjob){0};
+    ours.manifest = trace->manifests_count;
+    const char *name = trace->manifests[ours.manifest - 1].metadata.name;
+    return sim_trace_add(trace, &ours, name, strlen(name), err);
 }
 
 static int read_document(const cJSON *document, struct sim_trace *trace, struct mlt_error *err)
@@ -113,6 +119,12 @@ static int read_document(const cJSON *document, struct sim_trace *trace, struct 
         return rc < 0 ? mlt_fail_in(err, "TrainingJob %.60s",
                                     json_string(document, "metadata.name", "?"))
                       : 0;
+    }
+    if (strcmp(kind, "PriorityClass") == 0) {
+        if (!trace->priority_classes)
+            trace->priority_classes = cJSON_CreateArray();
+        json_append(trace->priority_classes, json_copy(document));
+        return 0;
     }
     if (!cJSON_IsArray(items)) {
         sim_trace_leave_out(trace, "not a TrainingJob");

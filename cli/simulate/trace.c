@@ -177,6 +177,10 @@ void sim_trace_release(struct sim_trace *t)
     sim_names_release(&t->queues);
     sim_names_release(&t->models);
     mlt_text_release(&t->text);
+    for (uint32_t i = 0; i < t->manifests_count; i++)
+        trainingjob_release(&t->manifests[i]);
+    free(t->manifests);
+    cJSON_Delete(t->priority_classes);
     sim_trace_init(t);
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include "lib/base/error.h"
 #include "lib/base/text.h"
+#include "trainingjob/trainingjob.h"
 
 #define SIM_JOBS_MAX 4000000                 /* as GANG_JOBS_MAX */
 #define SIM_QUEUES_MAX 60000                 /* below GANG_QUEUES_MAX: there is a root above them */
@@ -53,6 +54,7 @@ struct sim_job {
     uint32_t name;            /* offset in sim_trace.text + 1; 0: `number` is its name */
     uint32_t shape, queue;
     int32_t priority;
+    uint32_t manifest; /* in sim_trace.manifests, + 1; 0: none */
 };
 
 struct sim_trace {
@@ -62,7 +64,10 @@ struct sim_trace {
     uint32_t *shape_slot;
     uint32_t shapes_count, shapes_capacity, shape_slots;
     struct sim_names queues, models;
-    struct mlt_text text; /* job names, each with its NUL */
+    struct trainingjob *manifests; /* of jobs that are TrainingJobs; owned */
+    uint32_t manifests_count, manifests_capacity;
+    cJSON *priority_classes; /* an array of such objects, or NULL; owned */
+    struct mlt_text text;    /* job names, each with its NUL */
     int64_t zero_ms; /* time 0 on the clock of the trace: ms since 1970, or since its beginning */
     const char *format;                   /* "Philly CSV" */
     const char *queue_word, *device_word; /* "virtual cluster", "GPU" */
