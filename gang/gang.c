@@ -589,7 +589,10 @@ int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms,
     int rc = handlers[event->kind](g, event, now_ms, err);
     if (rc == 0) {
         gang_plan_forget(g);
-        gang_fits_settle(g);
+        /* What a decision has placed is read by the next ones that need to know; nobody waits for
+         * the end of the other events. */
+        if (event->kind != GANG_JOB_PLACED)
+            gang_fits_settle(g);
     }
     return rc;
 }
