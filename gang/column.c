@@ -165,7 +165,7 @@ static void was_read(struct gang *g, struct gang_column *c)
     c->position = log->end;
     if (++log->turn != 0)
         return;
-    memset(log->added, 0, g->nodes * sizeof *log->added); /* once in 2^32 turns */
+    memset(log->added, 0, g->nodes * sizeof *log->added); /* once in 65,536 turns */
     log->turn = 1;
 }
 

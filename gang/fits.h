@@ -92,8 +92,9 @@ struct gang_log {
     uint32_t capacity;
     uint64_t end;
     /* A node that is in the ring already, and that no column has read since, need not be added. */
-    uint32_t *added; /* by node: the turn in which it was added last */
-    uint32_t added_capacity, turn;
+    uint16_t *added; /* by node: the turn in which it was added last */
+    uint16_t turn;   /* from 1 */
+    uint32_t added_capacity;
     uint64_t settled; /* where gang_fits_settle() was last */
 };
 

@@ -63,6 +63,25 @@ static void test_more_kinds_than_columns_are_counted_right(void **state)
     gang_free(g);
 }
 
+/* Turns are numbered with 16 bits: a node that was added long ago must not seem to be in the log. */
+static void test_counts_are_right_after_many_turns(void **state)
+{
+    (void)state;
+    struct gang *g = many_nodes();
+    small_submit(g, 1, small_request(1, 8, 0, 1));
+    const struct gang_job *job = gang_job_find(g, 1);
+    const int64_t *request = job->shape->roles[0].request;
+    for (uint32_t i = 0; i < 70000; i++) {
+        uint32_t node = i % 32768 == 10 ? 1 : 2 + i % 2;
+        gang_room_take(g, node, request);
+        assert_true(fit(g, job) == NODES - 1);
+        gang_room_give(g, node, request);
+        assert_true(fit(g, job) == NODES);
+    }
+    check(g);
+    gang_free(g);
+}
+
 static void test_a_hidden_node_is_not_used_until_it_is_shown_as_often(void **state)
 {
     (void)state;
@@ -151,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_more_kinds_than_columns_are_counted_right),
+        cmocka_unit_test(test_counts_are_right_after_many_turns),
         cmocka_unit_test(test_a_hidden_node_is_not_used_until_it_is_shown_as_often),
         cmocka_unit_test(test_a_trial_is_undone_to_where_it_began),
         cmocka_unit_test(test_a_wrong_count_is_found),
