@@ -100,7 +100,8 @@ static struct gang *make_cluster(uint32_t nodes)
     static const char *const devices[] = {"nvidia.com/gpu"};
     struct mlt_random random;
     mlt_random_init(&random, 1);
-    struct gang *g = gang_new(devices, 1);
+    const struct gang_config config = {.device_names = devices, .devices = 1};
+    struct gang *g = gang_new(&config);
     if (!g)
         exit(1);
     feed(g, &(struct gang_event){.kind = GANG_QUEUE_SET});

@@ -98,6 +98,7 @@ int cli_cancel(int argc, char **argv);
 int cli_suspend(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_cluster(int argc, char **argv);
+int cli_simulate(int argc, char **argv);
 int cli_completion(int argc, char **argv);
 int cli_version(int argc, char **argv);
 

@@ -24,6 +24,7 @@ struct options {
 enum {
     OPTION_NODES = 0x2001,
     OPTION_GPUS,
+    OPTION_RACKS,
     OPTION_DIR,
     OPTION_READY_FD,
     OPTION_TEMPORARY,
@@ -40,6 +41,11 @@ static const struct argp_option table[] = {
      .key = OPTION_GPUS,
      .arg = "M",
      .doc = "up: pretend M GPUs on each node (default: this machine's own)"},
+    {.name = "racks",
+     .key = OPTION_RACKS,
+     .arg = "K",
+     .doc = "up: label the nodes as standing in K racks, and make them the topology level rack "
+            "(default: 0, none)"},
     {.name = "delete", .key = OPTION_DELETE, .doc = "down: remove the store and the logs too"},
     {.name = "dir", .key = OPTION_DIR, .arg = "DIR", .flags = OPTION_HIDDEN},
     {.name = "ready-fd", .key = OPTION_READY_FD, .arg = "FD", .flags = OPTION_HIDDEN},
@@ -62,6 +68,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_GPUS:
         o->shape.gpus_per_node = (int)cli_number(state, arg, 0, 1024);
+        o->shape_given = true;
+        return 0;
+    case OPTION_RACKS:
+        o->shape.racks = (int)cli_number(state, arg, 0, CLUSTER_NODES_MAX);
         o->shape_given = true;
         return 0;
     case OPTION_DELETE:
@@ -114,12 +124,13 @@ static int up_already(const struct options *o, const char *dir)
     if (cluster_wait_ready(dir, SUPERVISE_READY_MS, &err) < 0 ||
         cluster_shape_read(dir, &shape, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    bool differs = shape.nodes != o->shape.nodes || shape.gpus_per_node != o->shape.gpus_per_node;
+    bool differs = shape.nodes != o->shape.nodes || shape.racks != o->shape.racks ||
+                   shape.gpus_per_node != o->shape.gpus_per_node;
     if (o->shape_given && differs)
         return cli_fail(
             CLI_FAILED,
-            "cluster %s is up with %d node%s; `mltrain cluster down` first, then --nodes and "
-            "--gpus-per-node take effect",
+            "cluster %s is up with %d node%s; `mltrain cluster down` first, then --nodes, "
+            "--gpus-per-node and --racks take effect",
             o->name, shape.nodes, shape.nodes == 1 ? "" : "s");
     printf("cluster %s is up already (%s)\n", o->name, dir);
     return CLI_OK;

@@ -163,13 +163,16 @@ int cluster_shape_read(const char *dir, struct cluster_shape *ret, struct mlt_er
     rc = json_parse(text, strlen(text), &shape, err);
     if (rc < 0)
         return mlt_fail_in(err, "%s", path);
-    int64_t nodes = 1, gpus = -1;
+    int64_t nodes = 1, gpus = -1, racks = 0;
     rc = json_read_integer(shape, "", "nodes", 1, CLUSTER_NODES_MAX, &nodes, err);
     if (rc >= 0)
         rc = json_read_integer(shape, "", "gpusPerNode", -1, 1024, &gpus, err);
+    if (rc >= 0)
+        rc = json_read_integer(shape, "", "racks", 0, CLUSTER_NODES_MAX, &racks, err);
     if (rc < 0)
         return mlt_fail_in(err, "%s", path);
-    *ret = (struct cluster_shape){.nodes = (int)nodes, .gpus_per_node = (int)gpus};
+    *ret = (struct cluster_shape){
+        .nodes = (int)nodes, .gpus_per_node = (int)gpus, .racks = (int)racks};
     return 0;
 }
 
@@ -180,8 +183,8 @@ int cluster_shape_write(const char *dir, const struct cluster_shape *shape, stru
     cleanup_file FILE *file = fopen(next, "we");
     if (!file)
         return mlt_fail(err, errno, "%s: %s", next, strerror(errno));
-    (void)fprintf(file, "{\"nodes\": %d, \"gpusPerNode\": %d}\n", shape->nodes,
-                  shape->gpus_per_node);
+    (void)fprintf(file, "{\"nodes\": %d, \"gpusPerNode\": %d, \"racks\": %d}\n", shape->nodes,
+                  shape->gpus_per_node, shape->racks);
     if (fflush(file) != 0 || rename(next, path) < 0)
         return mlt_fail(err, errno, "%s: %s", path, strerror(errno));
     return 0;

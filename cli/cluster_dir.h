@@ -14,6 +14,7 @@
 struct cluster_shape {
     int nodes;
     int gpus_per_node; /* -1: the machine's own GPUs, found by the agent */
+    int racks;         /* the nodes stand in so many, in order; 0: in none */
 };
 
 /* $MLTRAIN_HOME, else $XDG_STATE_HOME/mltrain, else ~/.local/state/mltrain, then clusters/NAME. The

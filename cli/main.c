@@ -25,6 +25,7 @@ static const struct cli_command commands[] = {
     {"suspend", cli_suspend, "stop a job and free its place; it can be resumed"},
     {"resume", cli_resume, "queue a suspended job again"},
     {"cluster", cli_cluster, "the one-machine cluster: up, down, status, kubeconfig"},
+    {"simulate", cli_simulate, "play a trace of jobs on a cluster that is only simulated"},
     {"completion", cli_completion, "print the script that completes command lines in a shell"},
     {"version", cli_version, "print versions"},
     {"help", help, "help for a command"},

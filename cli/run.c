@@ -243,6 +243,8 @@ static int check_fit(struct run *r, const cJSON *object, struct mlt_error *err)
     if (trainingjob_read(object, &job, err) < 0 ||
         cli_get(&r->cli, "/api/v1/nodes", &nodes, NULL) < 0)
         return 0; /* admission says what is wrong; a user may not be allowed to list nodes */
+    /* Which topology levels there are only the controller knows. */
+    job.spec.scheduling.topology_required = job.spec.scheduling.topology_preferred = NULL;
     struct ledger *ledger =
         ledger_new(&(struct ledger_config){.gpu_resources = gpus, .gpu_resources_count = 2});
     const cJSON *node;

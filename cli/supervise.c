@@ -353,6 +353,10 @@ static void add_programs(struct supervisor *s)
                                       : mlt_asprintf("%d", s->shape.gpus_per_node);
         add_options(agent, (const char *const[]){"agent", "--dir", s->dir, "--node", node, "--gpus",
                                                  gpus, "--ready-fd", "3", NULL});
+        if (s->shape.racks > 0) {
+            cleanup_free char *rack = mlt_asprintf("rack-%d", i * s->shape.racks / s->shape.nodes);
+            add_options(agent, (const char *const[]){"--rack", rack, NULL});
+        }
         free(node);
     }
     cleanup_free char *kubeconfig = cluster_file(s->dir, "kubeconfig"),
@@ -364,6 +368,9 @@ static void add_programs(struct supervisor *s)
                                       "--advertise", "127.0.0.1", "--master-key-file", key,
                                       "--launcher-command", launcher, "--lease-namespace",
                                       "mltrain-system", "--ready-fd", "3", NULL});
+    if (s->shape.racks > 0)
+        add_options(controller,
+                    (const char *const[]){"--topology-level", "rack=mltrain.io/rack", NULL});
 }
 
 static void free_programs(struct supervisor *s)

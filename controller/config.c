@@ -1,5 +1,7 @@
-/* The configuration, copied. */
+/* The configuration, copied, and the ledger that it asks for. */
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include "controller/internal.h"
 #include "lib/base/alloc.h"
 
@@ -27,6 +29,7 @@ void config_copy(struct controller_config *to, const struct controller_config *f
     to->launcher_command = mlt_strdup(from->launcher_command);
     to->version = mlt_strdup(from->version);
     to->gpu_resources = copy_list(from->gpu_resources, from->gpu_resources_count);
+    to->topology_levels = copy_list(from->topology_levels, from->topology_levels_count);
     to->pull_secrets = copy_list(from->pull_secrets, from->pull_secrets_count);
 }
 
@@ -53,5 +56,28 @@ void config_release(struct controller_config *config)
     free_const(config->launcher_command);
     free_const(config->version);
     free_list(config->gpu_resources, config->gpu_resources_count);
+    free_list(config->topology_levels, config->topology_levels_count);
     free_list(config->pull_secrets, config->pull_secrets_count);
+}
+
+struct ledger *config_ledger(const struct controller_config *config)
+{
+    struct ledger_topology_level levels[GANG_LEVELS_MAX] = {0};
+    uint32_t count = config->topology_levels_count;
+    assert(count <= GANG_LEVELS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *text = config->topology_levels[i];
+        size_t length = strcspn(text, "=");
+        levels[i].name = mlt_strndup(text, length);
+        levels[i].label = text[length] ? text + length + 1 : "";
+    }
+    struct ledger *l = ledger_new(&(struct ledger_config){
+        .gpu_resources = config->gpu_resources,
+        .gpu_resources_count = config->gpu_resources_count,
+        .levels = levels,
+        .levels_count = count,
+    });
+    for (uint32_t i = 0; i < count; i++)
+        free_const(levels[i].name);
+    return l;
 }

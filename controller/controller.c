@@ -21,11 +21,7 @@ struct controller *controller_new(const struct controller_config *config)
     event_recorder_init(&c->events);
     c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
     c->jobs_wake_ms = c->plan_at_ms = c->claims_wake_ms = INT64_MAX;
-    struct ledger_config ledger = {
-        .gpu_resources = c->config.gpu_resources,
-        .gpu_resources_count = c->config.gpu_resources_count,
-    };
-    c->ledger = ledger_new(&ledger);
+    c->ledger = config_ledger(&c->config);
     return c;
 }
 

@@ -53,6 +53,8 @@ struct controller_config {
     const char *version; /* of this program */
     const char *const *gpu_resources;
     uint32_t gpu_resources_count;
+    const char *const *topology_levels; /* NAME=LABEL, wide to narrow, at most GANG_LEVELS_MAX */
+    uint32_t topology_levels_count;
     uint64_t seed;     /* of the one generator */
     int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
     int64_t node_loss_ms; /* from the last word of a launcher to the loss of its node, at least

@@ -62,6 +62,7 @@ void controller_log(struct controller *c, enum mlt_log_level level, const char *
 
 /* ---- config.c ---- */
 void config_copy(struct controller_config *to, const struct controller_config *from);
+struct ledger *config_ledger(const struct controller_config *config);
 void config_release(struct controller_config *config);
 
 /* ---- gauges.c ---- */

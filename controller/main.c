@@ -89,6 +89,8 @@ static struct controller_config controller_config(const struct options *a,
         .version = MLTRAIN_VERSION,
         .gpu_resources = a->gpu_resources,
         .gpu_resources_count = a->gpu_resources_count,
+        .topology_levels = a->topology_levels,
+        .topology_levels_count = a->topology_levels_count,
         .seed = seed,
         .node_loss_ms = a->node_loss_ms,
     };
@@ -174,8 +176,6 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     mlt_log_start("mltrain-controller", level);
-    for (uint32_t i = 0; i < a.topology_levels_count; i++)
-        mlt_log(MLT_LOG_WARNING, "topology level is not used yet level=%s", a.topology_levels[i]);
     int r = a.update_crds ? update_crds(&a, &err) : run(&a, &err);
     if (r < 0)
         mlt_log(MLT_LOG_ERROR, "cannot start error=\"%s\"", err.text);

@@ -65,9 +65,8 @@ static const struct argp_option options[] = {
      "amd.com/gpu and nvidia.com/gpu.shared)",
      0},
     {"topology-level", OPTION_TOPOLOGY_LEVEL, "NAME=LABEL", 0,
-     "Level of the network and the node label that tells its domains; from wide to narrow. "
-     "Accepted "
-     "for later: the planner does not look at levels yet",
+     "Level of the network and the node label that tells its domains; may be given several times, "
+     "from wide to narrow",
      0},
     {"lease-namespace", OPTION_LEASE_NAMESPACE, "NAMESPACE", 0,
      "Where the Lease mltrain-controller lives (default mltrain-system)", 0},
@@ -155,6 +154,21 @@ static void check_addresses(const struct options *o, struct argp_state *state)
         argp_error(state, "--channel-service needs --pod-ip");
 }
 
+/* Two levels of one name, or of one label, could not be told apart. */
+static void check_level(const struct options *o, const char *value, struct argp_state *state)
+{
+    size_t length = strcspn(value, "=");
+    if (length == 0 || !value[length] || !value[length + 1])
+        argp_error(state, "--topology-level: `%s` is not NAME=LABEL", value);
+    for (uint32_t i = 0; i < o->topology_levels_count; i++) {
+        const char *other = o->topology_levels[i];
+        if (strncmp(other, value, length + 1) == 0 ||
+            strcmp(strchr(other, '='), value + length) == 0)
+            argp_error(state, "--topology-level: `%s` and `%s` have one name or one label", other,
+                       value);
+    }
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -184,8 +198,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         add(o->gpu_resources, &o->gpu_resources_count, OPTIONS_GPU_RESOURCES_MAX, value, state);
         break;
     case OPTION_TOPOLOGY_LEVEL:
-        if (strcspn(value, "=") == 0 || !strchr(value, '=') || !strchr(value, '=')[1])
-            argp_error(state, "--topology-level: `%s` is not NAME=LABEL", value);
+        check_level(o, value, state);
         add(o->topology_levels, &o->topology_levels_count, OPTIONS_TOPOLOGY_LEVELS_MAX, value,
             state);
         break;

@@ -111,6 +111,8 @@ static void take(struct controller *c, const struct decision *d)
     case GANG_NEVER:
         take_wait(job, d);
         break;
+    case GANG_PREEMPT: /* not without gang_config.may_preempt */
+        break;
     }
 }
 

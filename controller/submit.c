@@ -91,6 +91,7 @@ void submit_enqueue(struct job *job)
         submit_show_refusal(job, "CannotPlan", err.text);
         return;
     }
+    ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
     job->ledger = JOB_LEDGER_WAITS;
     job->leaves_ledger = false;
     plan_tell_avoided(job);

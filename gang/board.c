@@ -13,16 +13,30 @@ bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *
 
 /* Sums wrap around instead of overflowing: facts about placements may add up to anything, and what
  * was added is subtracted again. */
-void gang_board_take(int64_t *there, const int64_t *request)
+void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request)
 {
-    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+    for (uint32_t r = 0; r < g->resources; r++)
         there[r] = (int64_t)((uint64_t)there[r] - (uint64_t)request[r]);
 }
 
-void gang_board_give(int64_t *there, const int64_t *request)
+void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request)
 {
-    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+    for (uint32_t r = 0; r < g->resources; r++)
         there[r] = (int64_t)((uint64_t)there[r] + (uint64_t)request[r]);
+}
+
+void gang_board_take_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods)
+{
+    for (uint32_t r = 0; r < g->resources; r++)
+        there[r] = (int64_t)((uint64_t)there[r] - (uint64_t)request[r] * pods);
+}
+
+void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods)
+{
+    for (uint32_t r = 0; r < g->resources; r++)
+        there[r] = (int64_t)((uint64_t)there[r] + (uint64_t)request[r] * pods);
 }
 
 /* How many such pods fit. */

@@ -15,12 +15,14 @@ static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct m
         if (g->open[n] != GANG_CLASS_NONE && g->open[n] != g->classes[n])
             return mlt_fail(err, EBADMSG, "node %u: open class %u, class %u", n, g->open[n],
                             g->classes[n]);
-        for (uint32_t r = 0; r < g->resources; r++)
-            if (g->own[n][r] - g->free[n][r] != gangs[n][r])
+        for (uint32_t r = 0; r < g->resources; r++) {
+            int64_t used = gang_at(g, GANG_OWN, n)[r] - gang_at(g, GANG_FREE, n)[r];
+            if (used != gangs[n][r])
                 return mlt_fail(err, EBADMSG,
                                 "node %u: resource %u: gangs use %" PRId64
                                 ", their pods sum up to %" PRId64,
-                                n, r, g->own[n][r] - g->free[n][r], gangs[n][r]);
+                                n, r, used, gangs[n][r]);
+        }
     }
     if (known != g->known_nodes)
         return mlt_fail(err, EBADMSG, "%u nodes are known, counted %u", known, g->known_nodes);
@@ -43,9 +45,9 @@ static int check_job(const struct gang *g, const struct gang_job *job, struct ml
     if (missing != job->missing)
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": %u pods hold no node, counted %u", job->id,
                         job->missing, missing);
-    if (list_holds(&g->waiting, job) != !job->nodes)
-        return mlt_fail(err, EBADMSG,
-                        "job %" PRIu64 ": waiting list and place contradict each other", job->id);
+    if (!job->bucket != (job->nodes != NULL))
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": bucket and place contradict each other",
+                        job->id);
     if (list_holds(&g->wounded, job) != (job->missing > 0))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of wounded and %u missing pods",
                         job->id, job->missing);
@@ -58,23 +60,19 @@ static int check_list(const struct gang_list *list, const char *name, struct mlt
 {
     for (uint32_t i = 1; i < list->count; i++) {
         const struct gang_job *a = list->jobs[i - 1], *b = list->jobs[i];
-        bool sorted =
-            a->priority > b->priority ||
-            (a->priority == b->priority &&
-             (a->sequence < b->sequence || (a->sequence == b->sequence && a->id < b->id)));
-        if (!sorted)
+        if (!gang_job_before(a, b))
             return mlt_fail(err, EBADMSG, "%s: job %" PRIu64 " stands before job %" PRIu64, name,
                             a->id, b->id);
     }
     return 0;
 }
 
-static void add_uses(const struct gang_job *job, gang_amounts *gangs)
+static void add_uses(const struct gang *g, const struct gang_job *job, gang_amounts *gangs)
 {
     for (uint32_t role = 0, pod = 0; job->nodes && role < job->shape->roles_count; role++)
         for (uint32_t end = pod + job->shape->roles[role].pods; pod < end; pod++)
             if (job->nodes[pod] != GANG_NO_NODE)
-                gang_board_give(gangs[job->nodes[pod]], job->shape->roles[role].request);
+                gang_board_give(g, gangs[job->nodes[pod]], job->shape->roles[role].request);
 }
 
 static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_error *err)
@@ -87,7 +85,7 @@ static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_erro
         int rc = check_job(g, job, err);
         if (rc < 0)
             return rc;
-        add_uses(job, gangs);
+        add_uses(g, job, gangs);
         jobs++;
         avoids += job->avoid_count;
     }
@@ -110,7 +108,9 @@ int gang_check(const struct gang *g, struct mlt_error *err)
     if (rc == 0)
         rc = check_nodes(g, (const gang_amounts *)gangs, err);
     if (rc == 0)
-        rc = check_list(&g->waiting, "waiting", err);
+        rc = gang_columns_check(g, err);
+    if (rc == 0)
+        rc = gang_check_queues(g, err);
     if (rc == 0)
         rc = check_list(&g->wounded, "wounded", err);
     g->memory.free(g->memory.arg, gangs);
@@ -133,12 +133,14 @@ static uint64_t hash_node(const struct gang *g, uint32_t n)
     uint64_t hash = mix(1, n);
     bool any = g->classes[n] != GANG_CLASS_NONE;
     for (uint32_t r = 0; r < g->resources; r++) {
-        any = any || g->own[n][r] != g->free[n][r];
-        hash = mix(hash, (uint64_t)g->empty[n][r]);
-        hash = mix(hash, (uint64_t)g->own[n][r]);
-        hash = mix(hash, (uint64_t)g->free[n][r]);
+        int64_t own = gang_at(g, GANG_OWN, n)[r], free = gang_at(g, GANG_FREE, n)[r];
+        any = any || own != free;
+        hash = mix(hash, (uint64_t)gang_at(g, GANG_EMPTY, n)[r]);
+        hash = mix(mix(hash, (uint64_t)own), (uint64_t)free);
     }
     hash = mix(mix(hash, g->classes[n]), g->open[n]);
+    for (uint32_t l = 1; g->classes[n] != GANG_CLASS_NONE && l <= g->fits_topology.levels; l++)
+        hash = mix(hash, gang_topology_domain(g, n, l));
     return any ? hash : 0; /* a number that nobody uses is no state */
 }
 
@@ -147,6 +149,16 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     uint64_t hash = mix(2, job->id), avoid = 0;
     hash = mix(mix(hash, job->queue), (uint64_t)(int64_t)job->priority);
     hash = mix(mix(hash, (uint64_t)job->sequence), (uint64_t)job->time_limit_ms);
+    hash = mix(mix(hash, job->required_level), job->preferred_level);
+    hash = mix(mix(hash, (uint64_t)job->preferred_until_ms), (uint64_t)job->expected_ms);
+    hash = mix(mix(hash, (uint64_t)job->grace_ms), (uint64_t)job->attained_ms);
+    hash = mix(mix(hash, (uint64_t)job->since_ms), job->never_preempted);
+    hash = mix(mix(hash, job->was_preempted), job->saves);
+    if (job->nodes) {
+        hash = mix(mix(hash, (uint64_t)job->started_ms), job->revocable);
+        hash = mix(mix(hash, job->saved), (uint64_t)job->saved_ms);
+        hash = mix(mix(hash, job->stopping), job->stopping ? job->for_job : 0);
+    }
     for (uint32_t i = 0; i < job->shape->roles_count; i++) {
         const struct gang_role *role = &job->shape->roles[i];
         hash = mix(mix(hash, role->pods), role->node_classes_words);
@@ -162,14 +174,29 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     return mix(mix(hash, job->nodes != NULL), avoid);
 }
 
+/* Its configuration: past use depends on the moments at which it was summed up. */
+static uint64_t hash_queue(const struct gang *g, uint32_t index)
+{
+    const struct gang_queue_config *c = &g->queues[index].config;
+    uint64_t hash = mix(mix(4, index - 1), c->parent);
+    hash = mix(mix(hash, c->weight), (uint64_t)c->order);
+    for (uint32_t r = 0; r < g->resources; r++) {
+        hash = mix(hash, (uint64_t)c->nominal[r]);
+        hash = mix(mix(hash, (uint64_t)c->borrow_limit[r]), (uint64_t)c->lend_limit[r]);
+    }
+    hash = mix(mix(hash, (uint64_t)c->within_queue), (uint64_t)c->reclaim);
+    hash = mix(mix(hash, (uint64_t)c->time_slice_ms), c->running_jobs_max);
+    return mix(hash, (uint64_t)c->time_limit_max_ms);
+}
+
 /* Nodes, queues and jobs are summed, so that the layout of the table does not show. */
 uint64_t gang_hash(const struct gang *g)
 {
     uint64_t sum = mix(0, g->resources);
     for (uint32_t n = 0; n < g->nodes; n++)
         sum += hash_node(g, n);
-    for (uint32_t q = 0; q < g->queues_capacity; q++)
-        sum += g->queues[q] ? mix(4, q) : 0;
+    for (uint32_t q = 1; q < g->queues_count; q++)
+        sum += g->queues[q].known ? hash_queue(g, q) : 0;
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
             sum += hash_job(g, g->table[i]);

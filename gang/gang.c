@@ -20,16 +20,40 @@ static void host_free(void *arg, void *memory)
     free(memory);
 }
 
-struct gang *gang_new(const char *const *device_names, uint32_t devices)
+struct gang *gang_new(const struct gang_config *config)
 {
     const struct gang_memory memory = {.realloc = host_realloc, .free = host_free};
-    return gang_new_with_memory(&memory, device_names, devices);
+    return gang_new_with_memory(&memory, config);
 }
 
-struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
-                                  uint32_t devices)
+static char *copy_name(struct gang *g, const char *name)
 {
-    if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0)
+    char *copy = gang_alloc(g, strlen(name) + 1);
+    if (copy)
+        memcpy(copy, name, strlen(name) + 1);
+    return copy;
+}
+
+static int copy_names(struct gang *g, const struct gang_config *config)
+{
+    for (uint32_t i = 0; i < config->devices; i++) {
+        g->device_names[i] = copy_name(g, config->device_names[i]);
+        if (!g->device_names[i])
+            return -ENOMEM;
+    }
+    for (uint32_t l = 1; l <= config->levels; l++) {
+        g->fits_topology.level[l].name = copy_name(g, config->level_names[l - 1]);
+        if (!g->fits_topology.level[l].name)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+struct gang *gang_new_with_memory(const struct gang_memory *memory,
+                                  const struct gang_config *config)
+{
+    uint32_t devices = config->devices;
+    if (devices > GANG_RESOURCES_MAX - GANG_DEVICE_0 || config->levels > GANG_LEVELS_MAX)
         return NULL;
     struct gang *g = memory->realloc(memory->arg, NULL, sizeof *g);
     if (!g)
@@ -37,15 +61,18 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *
     memset(g, 0, sizeof *g);
     g->memory = *memory;
     g->resources = GANG_DEVICE_0 + devices;
+    g->config = *config;
+    g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
-    for (uint32_t i = 0; i < devices; i++) {
-        g->device_names[i] = gang_alloc(g, strlen(device_names[i]) + 1);
-        if (!g->device_names[i]) {
-            gang_free(g);
-            return NULL;
-        }
-        memcpy(g->device_names[i], device_names[i], strlen(device_names[i]) + 1);
+    g->gains = 1;
+    g->fits_topology.levels = config->levels;
+    if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
+        copy_names(g, config) < 0) {
+        gang_free(g);
+        return NULL;
     }
+    g->fits_topology.stale = true;
+    g->fits.log[0].turn = g->fits.log[1].turn = 1;
     return g;
 }
 
@@ -56,10 +83,24 @@ void gang_free(struct gang *g)
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
             gang_job_free(g, g->table[i]);
-    void *arrays[] = {g->empty,        g->own,          g->free,          g->classes,
-                      g->open,         g->marks,        g->queues,        g->table,
-                      g->waiting.jobs, g->wounded.jobs, g->scratch,       g->plan.entries,
-                      g->plan.nodes,   g->plan.whys,    g->plan.positions};
+    for (uint32_t i = 0; i < g->buckets_count; i++)
+        gang_bucket_free(g, g->buckets[i]);
+    for (uint32_t i = 0; i < g->queues_count; i++)
+        gang_release(g, g->queues[i].heap);
+    for (uint32_t i = 0; i < GANG_RESERVATION_SLOTS; i++) {
+        gang_release(g, g->reservations[i].claims);
+        gang_release(g, g->reservations[i].short_of);
+    }
+    gang_ends_free(g);
+    void *arrays[] = {g->classes,    g->open,          g->hidden,        g->marks,
+                      g->queues,     g->shapes,        g->bucket_table,  g->buckets,
+                      g->table,      g->wounded.jobs,  g->trials,        g->plan.entries,
+                      g->plan.nodes, g->plan.blockers, g->plan.parked,   g->plan.touched,
+                      g->odd_ends,   g->given,         g->reserve_nodes, g->by_work,
+                      g->plan.waits};
+    for (size_t i = 0; i < GANG_BOARDS; i++)
+        gang_release(g, g->boards[i]);
+    gang_fits_free(g);
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         gang_release(g, arrays[i]);
     for (uint32_t i = 0; i < GANG_RESOURCES_MAX - GANG_DEVICE_0; i++)
@@ -76,10 +117,18 @@ static int check_node_number(uint32_t node, struct mlt_error *err)
     return 0;
 }
 
+/* What all schedulable nodes have, with this one (sign 1) or without it. */
+static void total_node(struct gang *g, uint32_t node, int sign)
+{
+    if (g->open[node] == GANG_CLASS_NONE)
+        return;
+    for (uint32_t r = 0; r < g->resources; r++)
+        g->totals[r] += sign * gang_at(g, GANG_EMPTY, node)[r];
+}
+
 static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
                        struct mlt_error *err)
 {
-    (void)now_ms;
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
@@ -93,48 +142,100 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
                             "node %u: resource %u: %" PRId64 " with %" PRId64
                             " used by others: expected 0 to %" PRId64,
                             e->node, r, e->capacity[r], e->used_by_others[r], GANG_AMOUNT_MAX);
-    if (gang_node_reserve(g, e->node) < 0)
+    rc = gang_topology_check(g, e->node, e->domains, err);
+    if (rc < 0)
+        return rc;
+    if (gang_node_reserve(g, e->node, e->domains) < 0)
         return gang_no_memory(err);
+    total_node(g, e->node, -1);
     gang_node_set(g, e);
+    total_node(g, e->node, 1);
+    g->gains++;
+    g->impatient_ms = 0; /* who is wide may be another */
+    gang_reserve_node_changed(g, e->node);
+    gang_queue_settle_all(g, now_ms);
     return 0;
 }
 
 static int on_node_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    (void)now_ms;
     if (e->node >= g->nodes || g->classes[e->node] == GANG_CLASS_NONE)
         return mlt_fail(err, EINVAL, "node %u is not known", e->node);
+    total_node(g, e->node, -1);
     gang_node_remove(g, e->node);
+    g->gains++;
+    g->impatient_ms = 0; /* who is wide may be another */
+    gang_reserve_node_changed(g, e->node);
+    gang_queue_settle_all(g, now_ms);
     return 0;
 }
 
 static int on_queue_set(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
-    (void)now_ms;
     if (e->queue >= GANG_QUEUES_MAX)
         return mlt_fail(err, EINVAL, "queue %u: numbers go up to %d", e->queue,
                         GANG_QUEUES_MAX - 1);
-    uint32_t positions_capacity = g->queues_capacity, capacity = g->queues_capacity;
-    if (gang_reserve(g, &g->plan.positions, &positions_capacity, (size_t)e->queue + 1,
-                     sizeof *g->plan.positions) < 0 ||
-        gang_reserve(g, &g->queues, &capacity, (size_t)e->queue + 1, sizeof *g->queues) < 0)
-        return gang_no_memory(err);
-    g->queues_capacity = capacity;
-    g->queues[e->queue] = 1;
+    g->gains++;
+    return gang_queue_set(g, e->queue, e->queue_config, now_ms, err);
+}
+
+static int on_queue_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                            struct mlt_error *err)
+{
+    (void)now_ms;
+    return gang_queue_remove(g, e->queue, err);
+}
+
+static int on_queue_usage(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                          struct mlt_error *err)
+{
+    if (!gang_queue_known(g, e->queue))
+        return mlt_fail(err, EINVAL, "queue %u is not known", e->queue);
+    if (e->usage < 0)
+        return mlt_fail(err, EINVAL, "queue %u: a use of %" PRId64 " is below 0", e->queue,
+                        e->usage);
+    struct gang_queue *q = gang_queue_of(g, e->queue);
+    q->usage = e->usage;
+    q->usage_ms = now_ms;
+    gang_queue_changed(g, e->queue + 1);
     return 0;
 }
 
 /* ---- jobs ---- */
 
-static void adopt_request(struct gang_job *job, const struct gang_job_request *request)
+static void describe(struct gang_job *job, struct gang_shape *shape,
+                     const struct gang_job_request *request)
 {
+    job->shape = shape;
     job->queue = request->queue;
     job->priority = request->priority;
     job->sequence = request->sequence;
     job->time_limit_ms = request->time_limit_ms;
-    job->verdict_version = 0;
+    job->expected_ms = request->expected_ms;
+    job->grace_ms = request->grace_ms;
+    job->attained_ms = request->attained_ms;
+    job->since_ms = request->since_ms;
+    job->required_level = request->required_level;
+    job->preferred_level = request->preferred_level;
+    if (__builtin_add_overflow(request->since_ms, request->preferred_wait_ms,
+                               &job->preferred_until_ms))
+        job->preferred_until_ms = request->preferred_wait_ms > 0 ? INT64_MAX : INT64_MIN;
+    job->never_preempted = request->never_preempted;
+    job->was_preempted = request->was_preempted;
+    job->saves = request->saves;
+}
+
+/* Takes `shape`; the one it had is given back. */
+static void adopt_request(struct gang *g, struct gang_job *job, struct gang_shape *shape,
+                          const struct gang_job_request *request)
+{
+    if (job->shape)
+        gang_queue_of(g, job->queue)->jobs--;
+    gang_shape_free(g, job->shape);
+    describe(job, shape, request);
+    gang_queue_of(g, job->queue)->jobs++;
 }
 
 /* NULL with the words set when there is none. */
@@ -144,6 +245,15 @@ static struct gang_job *find_job(const struct gang *g, uint64_t id, struct mlt_e
     if (!job)
         (void)mlt_fail(err, EINVAL, "job %" PRIu64 " is not known", id);
     return job;
+}
+
+static void forget_reservation(struct gang *g, const struct gang_job *job)
+{
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    if (!r)
+        return;
+    gang_reservation_drop(g, r);
+    g->gains++;
 }
 
 static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t now_ms,
@@ -160,56 +270,81 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     struct gang_shape *shape = gang_shape_copy(g, e->request);
     if (!shape)
         return gang_no_memory(err);
-    if (job) {
-        gang_list_remove(&g->waiting, job);
-        gang_release(g, job->shape);
-        job->shape = shape;
-    } else {
-        job = gang_job_add(g, e->job, shape);
-        if (!job) {
-            gang_release(g, shape);
-            return gang_no_memory(err);
-        }
+    /* What it will be, to find the bucket before anything changes. */
+    struct gang_job as = job ? *job : (struct gang_job){.id = e->job};
+    describe(&as, shape, e->request);
+    struct gang_bucket *bucket = gang_bucket_for(g, &as);
+    if (bucket && !job) {
+        job = gang_job_add(g, e->job, NULL);
+        if (!job)
+            gang_bucket_release(g, bucket);
     }
-    adopt_request(job, e->request);
-    gang_list_insert(&g->waiting, job);
+    if (!bucket || !job) {
+        gang_shape_free(g, shape);
+        return gang_no_memory(err);
+    }
+    struct gang_bucket *old = gang_bucket_remove(g, job);
+    forget_reservation(g, job);
+    adopt_request(g, job, shape, e->request);
+    gang_bucket_insert(g, bucket, job);
+    if (old != bucket)
+        gang_bucket_release(g, old);
     return 0;
 }
 
 static void charge(struct gang *g, const struct gang_job *job, uint32_t pod)
 {
     if (job->nodes[pod] != GANG_NO_NODE)
-        gang_board_take(g->free[job->nodes[pod]],
-                        job->shape->roles[gang_job_role(job, pod)].request);
+        gang_room_take(g, job->nodes[pod], job->shape->roles[gang_job_role(job, pod)].request);
 }
 
 static void discharge(struct gang *g, const struct gang_job *job, uint32_t pod)
 {
     if (job->nodes[pod] != GANG_NO_NODE)
-        gang_board_give(g->free[job->nodes[pod]],
-                        job->shape->roles[gang_job_role(job, pod)].request);
+        gang_room_give(g, job->nodes[pod], job->shape->roles[gang_job_role(job, pod)].request);
 }
 
-static void leave_place(struct gang *g, struct gang_job *job)
+static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
-    for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
-        discharge(g, job, pod);
+    if (!job->nodes)
+        return;
+    g->gains++;
+    gang_ends_remove(g, job);
+    g->odd_jobs -= job->revocable || job->stopping;
+    gang_room_give_gang(g, job->shape, job->nodes);
+    gang_reserve_job_left(g, job);
+    gang_queue_charge(g, job->queue, job->shape, -1);
+    gang_queue_settle(g, job->queue, now_ms);
     gang_list_remove(&g->wounded, job);
     gang_release(g, job->nodes);
     job->nodes = NULL;
     job->missing = 0;
+    job->revocable = job->saved = job->stopping = false;
+    job->started_ms = job->saved_ms = 0;
+    job->for_job = GANG_NO_JOB;
+    g->placed--;
 }
 
-static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes)
+static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
 {
-    gang_list_remove(&g->waiting, job);
+    struct gang_reservation *own = gang_reservation_of(g, job);
+    if (own)
+        gang_reservation_drop(g, own);
     job->nodes = nodes;
-    for (uint32_t pod = 0; pod < job->shape->pods; pod++) {
-        charge(g, job, pod);
+    job->end_ms = job->time_limit_ms > 0 && job->time_limit_ms < INT64_MAX - job->started_ms
+                      ? job->started_ms + job->time_limit_ms
+                      : INT64_MAX;
+    gang_ends_insert(g, job);
+    g->odd_jobs += job->revocable;
+    gang_room_take_gang(g, job->shape, nodes);
+    gang_reserve_job_came(g, job, now_ms);
+    gang_queue_charge(g, job->queue, job->shape, 1);
+    gang_queue_settle(g, job->queue, now_ms);
+    for (uint32_t pod = 0; pod < job->shape->pods; pod++)
         job->missing += nodes[pod] == GANG_NO_NODE;
-    }
     if (job->missing)
         gang_list_insert(&g->wounded, job);
+    g->placed++;
 }
 
 static int check_placed(const struct gang *g, const struct gang_event *e,
@@ -240,20 +375,19 @@ static int reserve_nodes_of(struct gang *g, const struct gang_event *e)
     for (uint32_t i = 0; i < e->nodes_count; i++)
         if (e->nodes[i] != GANG_NO_NODE && e->nodes[i] > highest)
             highest = e->nodes[i];
-    return gang_node_reserve(g, highest);
+    return gang_node_reserve(g, highest, NULL);
 }
 
 static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                          struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = gang_job_find(g, e->job);
     int rc = check_placed(g, e, job, err);
     if (rc < 0)
         return rc;
     struct gang_shape *shape = NULL;
     uint32_t *nodes = gang_alloc(g, e->nodes_count * sizeof *nodes);
-    if (!nodes || reserve_nodes_of(g, e) < 0)
+    if (!nodes || reserve_nodes_of(g, e) < 0 || gang_ends_reserve(g) < 0)
         goto no_memory;
     memcpy(nodes, e->nodes, e->nodes_count * sizeof *nodes);
     if (e->request) {
@@ -262,24 +396,21 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
             goto no_memory;
     }
     if (!job) {
-        job = gang_job_add(g, e->job, shape);
+        job = gang_job_add(g, e->job, NULL);
         if (!job)
             goto no_memory;
-    } else {
-        leave_place(g, job);
-        gang_list_remove(&g->waiting, job); /* by its old priority */
-        if (shape) {
-            gang_release(g, job->shape);
-            job->shape = shape;
-        }
     }
+    leave_place(g, job, now_ms);
+    gang_bucket_release(g, gang_bucket_remove(g, job));
     if (e->request)
-        adopt_request(job, e->request);
-    take_place(g, job, nodes);
+        adopt_request(g, job, shape, e->request);
+    job->started_ms = e->started_ms;
+    job->revocable = e->revocable;
+    take_place(g, job, nodes, now_ms);
     return 0;
 no_memory:
     gang_release(g, nodes);
-    gang_release(g, shape);
+    gang_shape_free(g, shape);
     return gang_no_memory(err);
 }
 
@@ -303,6 +434,10 @@ static struct gang_job *find_member(const struct gang *g, const struct gang_even
 static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t node)
 {
     uint32_t before = job->missing;
+    g->gains++;
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (job->relied >> i & 1)
+            g->reservations[i].broken = true;
     discharge(g, job, pod);
     job->missing -= job->nodes[pod] == GANG_NO_NODE;
     job->missing += node == GANG_NO_NODE;
@@ -324,7 +459,7 @@ static int on_pod_moved(struct gang *g, const struct gang_event *e, int64_t now_
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
-    if (gang_node_reserve(g, e->node) < 0)
+    if (gang_node_reserve(g, e->node, NULL) < 0)
         return gang_no_memory(err);
     move_member(g, job, e->pod, e->node);
     return 0;
@@ -344,29 +479,64 @@ static int on_pod_gone(struct gang *g, const struct gang_event *e, int64_t now_m
 static int on_job_released(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = find_job(g, e->job, err);
     if (!job)
         return -EINVAL;
     if (!job->nodes)
         return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
-    leave_place(g, job);
-    gang_list_insert(&g->waiting, job);
+    struct gang_bucket *bucket = gang_bucket_for(g, job);
+    if (!bucket)
+        return gang_no_memory(err);
+    leave_place(g, job, now_ms);
+    gang_bucket_insert(g, bucket, job);
     return 0;
 }
 
 static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t now_ms,
                           struct mlt_error *err)
 {
-    (void)now_ms;
     struct gang_job *job = find_job(g, e->job, err);
     if (!job)
         return -EINVAL;
-    leave_place(g, job);
+    leave_place(g, job, now_ms);
+    forget_reservation(g, job);
+    gang_bucket_release(g, gang_bucket_remove(g, job));
+    gang_queue_of(g, job->queue)->jobs--;
     gang_job_drop(g, job);
     return 0;
 }
 
+static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                        struct mlt_error *err)
+{
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    job->saved = true;
+    job->saved_ms = now_ms;
+    return 0;
+}
+
+static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t now_ms,
+                           struct mlt_error *err)
+{
+    struct gang_job *job = find_job(g, e->job, err);
+    if (!job)
+        return -EINVAL;
+    if (!job->nodes)
+        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
+    if (!job->stopping)
+        job->stopping_ms = now_ms;
+    g->odd_jobs += !job->stopping && !job->revocable;
+    g->gains++;
+    job->stopping = true;
+    job->for_job = e->for_job;
+    return 0;
+}
+
+/* A job that avoids nodes is equal to no other: it waits in a bucket of its own. */
 static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
@@ -376,18 +546,34 @@ static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
-    return gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0 ? gang_no_memory(err) : 0;
+    struct gang_job as = *job;
+    as.avoid_count = 1;
+    struct gang_bucket *bucket = job->bucket ? gang_bucket_for(g, &as) : NULL;
+    if (job->bucket && !bucket)
+        return gang_no_memory(err);
+    if (gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0) {
+        gang_bucket_release(g, bucket);
+        return gang_no_memory(err);
+    }
+    if (bucket && bucket != job->bucket) {
+        struct gang_bucket *old = gang_bucket_remove(g, job);
+        gang_bucket_insert(g, bucket, job);
+        gang_bucket_release(g, old);
+    }
+    return 0;
 }
 
 typedef int event_f(struct gang *g, const struct gang_event *e, int64_t now_ms,
                     struct mlt_error *err);
 
 static event_f *const handlers[] = {
-    [GANG_NODE_SET] = on_node_set,       [GANG_NODE_REMOVED] = on_node_removed,
-    [GANG_QUEUE_SET] = on_queue_set,     [GANG_JOB_SUBMITTED] = on_job_submitted,
-    [GANG_JOB_PLACED] = on_job_placed,   [GANG_POD_MOVED] = on_pod_moved,
-    [GANG_POD_GONE] = on_pod_gone,       [GANG_JOB_RELEASED] = on_job_released,
-    [GANG_JOB_REMOVED] = on_job_removed, [GANG_JOB_AVOID] = on_job_avoid,
+    [GANG_NODE_SET] = on_node_set,         [GANG_NODE_REMOVED] = on_node_removed,
+    [GANG_QUEUE_SET] = on_queue_set,       [GANG_QUEUE_REMOVED] = on_queue_removed,
+    [GANG_QUEUE_USAGE] = on_queue_usage,   [GANG_JOB_SUBMITTED] = on_job_submitted,
+    [GANG_JOB_PLACED] = on_job_placed,     [GANG_JOB_SAVED] = on_job_saved,
+    [GANG_JOB_STOPPING] = on_job_stopping, [GANG_POD_MOVED] = on_pod_moved,
+    [GANG_POD_GONE] = on_pod_gone,         [GANG_JOB_RELEASED] = on_job_released,
+    [GANG_JOB_REMOVED] = on_job_removed,   [GANG_JOB_AVOID] = on_job_avoid,
 };
 
 #define XX(name) +1
@@ -401,7 +587,12 @@ int gang_event(struct gang *g, const struct gang_event *event, int64_t now_ms,
     if ((unsigned)event->kind >= sizeof handlers / sizeof handlers[0])
         return mlt_fail(err, EINVAL, "event kind %d is not known", (int)event->kind);
     int rc = handlers[event->kind](g, event, now_ms, err);
-    if (rc == 0)
+    if (rc == 0) {
         gang_plan_forget(g);
+        /* What a decision has placed is read by the next ones that need to know; nobody waits for
+         * the end of the other events. */
+        if (event->kind != GANG_JOB_PLACED)
+            gang_fits_settle(g);
+    }
     return rc;
 }

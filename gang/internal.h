@@ -4,6 +4,7 @@
 #define GANG_INTERNAL_H
 
 #include <stddef.h>
+#include "gang/fits.h"
 #include "gang/gang.h"
 
 /* Everything that the library asks of its host: memory. */
@@ -13,16 +14,33 @@ struct gang_memory {
     void *arg;
 };
 
-struct gang *gang_new_with_memory(const struct gang_memory *memory, const char *const *device_names,
-                                  uint32_t devices);
+struct gang *gang_new_with_memory(const struct gang_memory *memory,
+                                  const struct gang_config *config);
 
 #define GANG_CLASS_NONE UINT32_MAX /* of a node that is not known, or not open */
 #define GANG_NOT_PLANNED UINT32_MAX
 
-/* A request without its place in the order: the one of a job is a compact copy in one block. */
+/* What a node has left, seen in three ways. Use by others is EMPTY - OWN, and use by gangs OWN -
+ * FREE. */
+#define GANG_BOARD_MAP(XX)                                          \
+    XX(FREE)  /* what gangs leave */                                \
+    XX(OWN)   /* what others leave to gangs: were all gangs gone */ \
+    XX(EMPTY) /* what the node has: were all pods gone, and each node schedulable */
+enum gang_board {
+#define XX(name) GANG_##name,
+    GANG_BOARD_MAP(XX)
+#undef XX
+        GANG_BOARDS
+};
+
+/* A request without its place in the order. Shared: equal ones are one object (shape.c). */
 struct gang_shape {
     uint32_t pods, roles_count;
     const struct gang_role *roles;
+    struct gang_kind **kinds; /* one per role; the array belongs to whoever made the shape */
+    uint32_t references;
+    uint64_t hash;
+    struct gang_shape *next; /* in its slot of the table */
 };
 
 enum gang_verdict {
@@ -40,20 +58,26 @@ struct gang_avoid {
 
 struct gang_job {
     uint64_t id;
+    int64_t sequence;
+    struct gang_shape *shape;
+    struct gang_bucket *bucket; /* where it waits; NULL: it holds a place */
+    uint32_t *nodes;            /* one per pod when it holds a place, else NULL */
+    uint32_t missing;           /* pods of it that hold no node */
     uint32_t queue;
     int32_t priority;
-    int64_t sequence, time_limit_ms;
-    struct gang_shape *shape;
-    uint32_t *nodes;  /* one per pod when it holds a place, else NULL */
-    uint32_t missing; /* pods of it that hold no node */
+    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
+    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
+    uint32_t required_level, preferred_level;
+    int64_t preferred_until_ms; /* from then on any domain will do */
+    bool never_preempted, was_preempted, saves;
+    /* Of a placed one. */
+    bool revocable, saved, stopping;
+    int64_t started_ms, saved_ms, stopping_ms;
+    uint64_t for_job; /* stopping: who gets its place */
+    int64_t end_ms;   /* where it stands in g->ends */
+    uint64_t relied;  /* the reservations that count on its end, a bit for each */
     struct gang_avoid *avoid;
     uint32_t avoid_count, avoid_capacity;
-    /* What the last plan found out, and for which state of the nodes (not part of the state). */
-    uint64_t verdict_version;
-    enum gang_verdict verdict;
-    uint32_t verdict_role; /* OTHERS: the role that found no room beside others */
-    struct gang_why verdict_why;
-    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
 };
 
 /* Jobs in order: priority, then sequence, then id. */
@@ -62,57 +86,221 @@ struct gang_list {
     uint32_t count, capacity;
 };
 
+/* What makes waiting jobs equal: when one of them does not fit, none does. */
+struct gang_bucket_key {
+    const struct gang_shape *shape;
+    uint64_t alone; /* a job that avoids nodes has a bucket of its own: 1 + its id */
+    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, preferred_until_ms;
+    uint32_t queue, required_level, preferred_level;
+    int32_t priority;
+};
+
+/* What the last plan found out about the first job of a bucket that it did not place. */
+enum gang_outcome {
+    GANG_OUTCOME_OPEN,     /* it was not asked */
+    GANG_OUTCOME_ROOM,     /* no room: it waits for gangs, and something is kept for it */
+    GANG_OUTCOME_IDLE,     /* no room that gangs could make */
+    GANG_OUTCOME_QUOTA,    /* `blocked_queue` may use no more of `blocked_resource` */
+    GANG_OUTCOME_QUEUE,    /* `blocked_queue` runs as many jobs as it may */
+    GANG_OUTCOME_LIMIT,    /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_RESERVED, /* no room beside the claim of a reserved job, `blocker` */
+    GANG_OUTCOME_BEHIND,   /* one before it in its queue may use no more of what it needs */
+};
+
+/* Equal waiting jobs of one queue. */
+struct gang_bucket {
+    struct gang_bucket_key key;
+    uint64_t hash;
+    int64_t work;             /* expected time x amount; INT64_MAX: unknown */
+    uint64_t serial;          /* of the order in which buckets came to be */
+    uint64_t refused;         /* it did not fit when so many gains had been */
+    struct gang_bucket *next; /* in its slot of the table */
+    struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
+    uint32_t first, count, capacity;
+    uint32_t at;      /* in g->buckets */
+    uint32_t heap_at; /* in its queue's heap; UINT32_MAX: taken out of it by a plan */
+    uint32_t cursor;  /* while a plan is made: so many of its jobs are placed by it */
+    /* Of the plan with this number; older: nothing is known. */
+    uint64_t plan;
+    uint32_t taken, role, blocker, blocked_queue, blocked_resource;
+    enum gang_outcome outcome;
+    /* What it could hope for, found out for the nodes of this version. */
+    uint64_t verdict_version;
+    enum gang_verdict verdict;
+    uint32_t verdict_role; /* OTHERS and NEVER: the role that found no room */
+};
+
+struct gang_queue {
+    bool known, best_known;
+    uint32_t children, first_child, next_sibling, previous_sibling; /* indices, 0: none */
+    uint32_t parent;                                                /* an index */
+    struct gang_queue_config config;
+    struct gang_bucket **heap; /* the first in order on top */
+    uint32_t heap_count, heap_capacity;
+    struct gang_bucket *best;  /* the next of it and all below it, when best_known */
+    uint32_t jobs;             /* that name it */
+    uint32_t waiting, running; /* with those below */
+    gang_amounts used;         /* by placed jobs, with those below */
+    /* Kueue's arithmetic: `quota` is its own nominal and what those below lend it, `charged` what
+     * counts against that. */
+    gang_amounts quota, charged;
+    int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
+    uint64_t pass;
+    uint32_t position; /* of that pass over those that wait: so many came before */
+    /* Of the plan with this number. */
+    uint64_t plan;
+    uint32_t blocked_resources, blocker; /* nobody behind that one gets those */
+};
+
+struct gang_ends_piece;
+/* Placed jobs by end_ms, then id. */
+struct gang_ends {
+    struct gang_ends_piece **pieces, *spare;
+    uint32_t count, capacity;
+};
+struct gang_ends_at {
+    uint32_t piece, index;
+};
+
+/* An end that is not the one by which a job stands in g->ends; or, without a job, that of the job
+ * of a reservation. */
+struct gang_end {
+    struct gang_job *job;
+    uint32_t reservation;
+    int64_t end_ms;
+};
+
+#define GANG_RESERVATION_SLOTS 64
+
+/* What a blocked job will have on one node, and what of that comes from jobs that end before. */
+struct gang_claim {
+    uint32_t node;
+    gang_amounts claim, ending;
+};
+
+struct gang_reservation {
+    struct gang_job *job; /* NULL: nobody's */
+    int64_t start_ms;
+    struct gang_claim *claims; /* by node */
+    uint32_t claims_count, claims_capacity;
+    uint32_t *short_of; /* the claims of which something is withheld, unless stale */
+    uint32_t short_of_count, short_of_capacity;
+    bool short_of_stale;
+    uint64_t freed;   /* pods that left anywhere since it was looked at */
+    bool provisional; /* it relies on what is only planned: the next plan makes it anew */
+    bool broken;      /* what it withholds is not there any more */
+    bool active;      /* of the plan being made: those behind heed it */
+    bool withheld;    /* from the free board, now */
+    bool occupied;    /* while another one is made */
+};
+
 struct gang_entry {
     enum gang_decision_kind kind;
     struct gang_job *job;
     uint32_t pod;
     uint32_t first_node, nodes_count; /* in plan.nodes */
-    uint32_t position;
-    uint32_t why;        /* in plan.whys, or UINT32_MAX */
-    uint32_t blocked_by; /* an entry, when there is no why */
+    uint32_t role;                    /* WAIT of a member: which found no room */
+    struct gang_job *for_job;         /* PREEMPT */
+    enum gang_cause cause;
+    bool revocable;
 };
 
+/* Where the jobs of a bucket that wait are taken up. */
+struct gang_wait {
+    struct gang_bucket *bucket;
+    uint32_t index;
+};
+
+#define GANG_WHYS_KEPT 8
+
 struct gang_plan {
+    uint64_t number;
+    int64_t now_ms, wake_ms; /* as it stands it holds until wake_ms */
+    bool made;               /* there is one, and nothing has changed since */
     struct gang_entry *entries;
     uint32_t count, capacity, next;
     uint32_t *nodes;
     size_t nodes_count, nodes_capacity;
-    struct gang_why *whys;
-    uint32_t whys_count, whys_capacity;
-    uint32_t *positions; /* per queue */
-    uint32_t first_wait; /* the first entry that waits */
+    /* Those that wait for gangs, in order: what is kept is kept for them. */
+    struct gang_blocker {
+        struct gang_job *job;
+        struct gang_bucket *bucket; /* NULL: a member */
+        uint32_t role, pod;
+    } * blockers;
+    uint32_t blockers_count, blockers_capacity;
+    struct gang_bucket **parked; /* taken out of the heaps; room for all */
+    uint32_t parked_count, parked_capacity;
+    struct gang_bucket **touched; /* with a cursor; room for all */
+    uint32_t touched_count, touched_capacity;
+    struct gang_wait *waits; /* a heap, the first in order on top; room for all buckets */
+    uint32_t waits_count, waits_capacity;
+    bool waits_begun;
+    uint32_t members_next;              /* the entry of the next member that waits */
+    const struct gang_job *first_waits; /* the first of those */
+    uint64_t pass;                      /* of taking up those that wait */
     uint32_t open_nodes; /* schedulable and not marked; exact once something is marked */
     bool marked;
-    bool applied; /* its placements stand on the free board */
-    struct gang_why behind;
+    struct gang_why why, behind;
+    struct {
+        const void *of;
+        struct gang_why why;
+    } whys[GANG_WHYS_KEPT]; /* of this plan, by the object that they are about */
 };
 
 struct gang {
     struct gang_memory memory;
-    uint32_t resources; /* kinds in use: GANG_DEVICE_0 + devices */
+    struct gang_config config; /* its names are copied elsewhere */
+    uint32_t resources;        /* kinds in use: GANG_DEVICE_0 + devices */
     char *device_names[GANG_RESOURCES_MAX - GANG_DEVICE_0];
 
-    /* Nodes, by number. A board holds gang_amounts per node: `empty` what the node has, `own` what
-     * others leave to gangs, `free` what gangs leave. So use by others is empty - own, and use by
-     * gangs own - free. */
+    /* Nodes, by number. A board holds `resources` amounts per node: see gang_at(). */
     uint32_t nodes, nodes_capacity; /* numbers in use are below `nodes` */
-    gang_amounts *empty, *own, *free;
+    int64_t *boards[GANG_BOARDS];
     uint32_t *classes; /* GANG_CLASS_NONE: not known */
     uint32_t *open;    /* the class when also schedulable, else GANG_CLASS_NONE */
+    uint16_t *hidden;  /* how often it was hidden; nothing is placed there now unless 0 */
     uint32_t *marks;   /* plan: 1 + entry of the job that waits for this node; 0: nobody */
     uint32_t known_nodes;
     uint64_t nodes_version;
+    struct gang_topology fits_topology;
+    struct gang_fits fits;
 
-    uint8_t *queues; /* 1: known */
-    uint32_t queues_capacity;
+    gang_amounts totals; /* what all schedulable nodes have */
+
+    struct gang_queue *queues; /* [0] is above all roots; queue q is [q + 1] */
+    uint32_t queues_count, queues_capacity;
+
+    struct gang_shape **shapes; /* chained by hash */
+    uint32_t shapes_size, shapes_count;
+    struct gang_bucket **bucket_table; /* chained by hash */
+    uint32_t bucket_table_size;
+    struct gang_bucket **buckets; /* all of them, in no order */
+    uint32_t buckets_count, buckets_capacity;
 
     struct gang_job **table; /* open addressing by id */
-    uint32_t table_size, jobs;
-    struct gang_list waiting, wounded; /* each has room for all jobs */
-    uint32_t avoids;                   /* entries of all jobs */
+    uint32_t table_size, jobs, placed, waiting;
+    struct gang_list wounded; /* has room for all jobs */
+    uint32_t avoids;          /* entries of all jobs */
 
-    uint32_t *scratch; /* nodes of a placement that is only tried */
-    uint32_t scratch_capacity;
+    struct gang_ends ends;
+    uint32_t odd_jobs; /* placed ones that are revocable or stopping */
+    struct gang_reservation reservations[GANG_RESERVATION_SLOTS];
+    uint32_t reservations_used; /* slots from there on are empty */
+    bool reserve_verify;        /* this plan may have broken one */
+    struct gang_end *odd_ends;  /* scratch of reserve.c */
+    uint32_t odd_ends_count, odd_ends_capacity;
+    struct gang_job **given;
+    uint32_t given_count, given_capacity;
+    uint32_t *reserve_nodes;
+    uint32_t reserve_nodes_capacity;
+    struct gang_bucket **by_work; /* all buckets: least expected work first */
+    uint32_t by_work_capacity;
+    uint64_t bucket_serial;
+    int64_t impatient_ms; /* before then no job has waited too long */
+    uint64_t gains;       /* counts what may let a job in that did not fit before */
+
+    struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
+    uint32_t trials_count, trials_capacity;
     struct gang_plan plan;
 };
 
@@ -130,15 +318,15 @@ int gang_no_memory(struct mlt_error *err);
 struct gang_job *gang_job_find(const struct gang *g, uint64_t id);
 int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
                            struct mlt_error *err) MLT_MUST_USE;
-struct gang_shape *gang_shape_copy(struct gang *g,
-                                   const struct gang_job_request *request); /* NULL */
-/* A waiting job that is in the table but in no list yet; takes `shape`. NULL for lack of memory. */
+/* In the table, and neither waiting nor placed yet; takes `shape`. NULL for lack of memory. */
 struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape);
-void gang_job_drop(struct gang *g, struct gang_job *job); /* out of table and lists, and freed */
+void gang_job_drop(struct gang *g, struct gang_job *job); /* it neither waits nor holds a place */
 void gang_job_free(struct gang *g, struct gang_job *job);
+bool gang_job_before(const struct gang_job *a, const struct gang_job *b);
 void gang_list_insert(struct gang_list *list, struct gang_job *job);       /* has room */
 void gang_list_remove(struct gang_list *list, const struct gang_job *job); /* absent: nothing */
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
+/* -ENOMEM; the caller sees to the job's bucket. */
 int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
                    int64_t now_ms) MLT_MUST_USE;
 bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms);
@@ -146,57 +334,236 @@ bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms);
 int64_t gang_job_avoids_ms(const struct gang_job *job, uint32_t node, int64_t now_ms);
 void gang_avoid_forget_node(struct gang *g, uint32_t node);
 
+/* ---- shape.c ---- */
+
+/* The shape of a request, shared with all equal ones; each is given back by gang_shape_free().
+ * NULL for lack of memory. */
+struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request);
+void gang_shape_free(struct gang *g, struct gang_shape *shape); /* NULL is fine */
+
+/* ---- queue.c ---- (`index`: of g->queues) */
+
+static inline struct gang_queue *gang_queue_of(const struct gang *g, uint32_t queue)
+{
+    return &g->queues[queue + 1];
+}
+bool gang_queue_known(const struct gang *g, uint32_t queue);
+int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_config *config,
+                   int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err) MLT_MUST_USE;
+void gang_queue_changed(struct gang *g, uint32_t index); /* what comes first may be another */
+/* A job of this queue takes its place (sign 1) or leaves it (-1): quota and running jobs. */
+void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign);
+/* The use of the past up to now, with what is charged from now on. */
+void gang_queue_settle(struct gang *g, uint32_t queue, int64_t now_ms);
+void gang_queue_settle_all(struct gang *g, int64_t now_ms);
+int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms);
+int64_t gang_share(const struct gang *g, const int64_t *used);
+void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret);
+/* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
+int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
+/* Whether quota or a limit of its queues keeps the next job of a bucket from starting: OPEN, or
+ * QUOTA, QUEUE or LIMIT with blocked_queue and blocked_resource set. */
+enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *bucket);
+uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); /* a bit each */
+/* One queue's quota and charge against those of the queues below it; -EBADMSG. */
+int gang_queue_check_quota(const struct gang *g, uint32_t index,
+                           struct mlt_error *err) MLT_MUST_USE;
+/* Whether jobs wait whose order changes with time alone. */
+bool gang_queue_order_moves(const struct gang *g);
+/* The next bucket of all that are in a heap, by the rules of order; NULL: none. */
+struct gang_bucket *gang_queue_next(struct gang *g);
+
+/* ---- bucket.c ---- */
+
+/* Where this job waits: a bucket with room for one more. NULL for lack of memory; an empty one goes
+ * by gang_bucket_release(). */
+struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job);
+void gang_bucket_release(struct gang *g, struct gang_bucket *bucket); /* if empty; or NULL */
+void gang_bucket_insert(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
+/* Returns where it waited, to be released by the caller; NULL: it waited nowhere. */
+struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job);
+void gang_bucket_free(struct gang *g, struct gang_bucket *bucket);
+static inline struct gang_job *gang_bucket_head(const struct gang_bucket *b)
+{
+    return b->jobs[b->first + b->cursor];
+}
+void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
+void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
+void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */
+
 /* ---- node.c ---- */
 
-int gang_node_reserve(struct gang *g,
-                      uint32_t node) MLT_MUST_USE; /* makes the number usable; -ENOMEM */
+/* Makes the number usable, with these domains (or NULL). -ENOMEM. */
+int gang_node_reserve(struct gang *g, uint32_t node, const uint32_t *domains) MLT_MUST_USE;
 void gang_node_set(struct gang *g, const struct gang_event *event);
 void gang_node_remove(struct gang *g, uint32_t node);
 
-/* ---- board.c ---- (`there`: what is left on one node of a board) */
+/* ---- board.c ---- (`there`: what is left on one node of a board; g->resources amounts) */
+
+static inline int64_t *gang_at(const struct gang *g, enum gang_board board, uint32_t node)
+{
+    return g->boards[board] + (size_t)node * g->resources;
+}
 
 bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
-void gang_board_take(int64_t *there, const int64_t *request);
-void gang_board_give(int64_t *there, const int64_t *request);
+void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request);
+void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request);
+void gang_board_take_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods);
+void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *request,
+                          uint32_t pods);
 uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request);
+
+/* ---- room.c ---- The free board changes by these calls (and those of node.c) alone, so that what
+ * is derived from it stays right. */
+
+void gang_room_take(struct gang *g, uint32_t node, const int64_t *request);
+void gang_room_give(struct gang *g, uint32_t node, const int64_t *request);
+/* A whole gang; `nodes` has one per pod, GANG_NO_NODE for a pod that holds none. */
+void gang_room_take_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes);
+void gang_room_give_gang(struct gang *g, const struct gang_shape *shape, const uint32_t *nodes);
+/* A hidden node is not used by placements on the free board. Counted: shown as often as hidden. */
+void gang_room_hide(struct gang *g, uint32_t node);
+void gang_room_show(struct gang *g, uint32_t node);
+
+/* What if: gangs taken off the free board or put on it, to be undone. Trials nest; nothing but
+ * trials and placements that were undone may have changed the board in between, and no event may
+ * come. */
+struct gang_trial {
+    const struct gang_shape *shape;
+    const uint32_t *nodes; /* borrowed: they stay as they are until gang_trial_undo() */
+    bool give;
+};
+uint32_t gang_trial_begin(const struct gang *g); /* where to go back to */
+/* As if it had left, as if it stood there. -ENOMEM: nothing has changed. */
+int gang_trial_give(struct gang *g, const struct gang_shape *shape,
+                    const uint32_t *nodes) MLT_MUST_USE;
+int gang_trial_take(struct gang *g, const struct gang_shape *shape,
+                    const uint32_t *nodes) MLT_MUST_USE;
+void gang_trial_undo(struct gang *g, uint32_t begin);
 
 /* ---- place.c ---- */
 
-/* Where to look: one of the boards, with the classes or the open classes of its nodes; what to
- * leave out. */
-struct gang_ground {
-    gang_amounts *board;
-    const uint32_t *classes;
-    const uint32_t *marks;           /* NULL, or nodes that others wait for */
+/* Where a gang may stand. Zeroes: on any node, now. */
+struct gang_where {
+    enum gang_board
+        board;       /* FREE without hidden nodes; OWN: schedulable nodes; EMPTY: known nodes */
+    bool hidden_too; /* FREE: hidden nodes may be used, too (O(nodes)) */
+    uint32_t level;  /* all pods in one domain of this level, or GANG_NO_LEVEL */
+    /* All pods in this very domain; GANG_NO_LEVEL: no matter. */
+    uint32_t within_level, within_domain;
+    uint32_t beside;   /* gang_place_pod(): 1 + the node of a neighbour; 0: no matter */
+    uint32_t together; /* gang_place_pod(): best where there is room for so many */
     const struct gang_job *avoiding; /* NULL, or a job whose avoided nodes are left out */
     int64_t now_ms;
 };
 
+/* Where this job may stand now: its required level, or the preferred one while it waits for that.
+ */
+struct gang_where gang_where_now(const struct gang_job *job, int64_t now_ms);
+/* Where it could ever stand, on another board: its required level, and nothing avoided. */
+struct gang_where gang_where_ever(const struct gang_job *job, enum gang_board board);
+
 bool gang_role_allows(const struct gang_role *role, uint32_t node_class);
-/* First fit of all pods, whole or not at all: fills nodes[shape->pods] and takes the room from the
- * board. False: nothing was taken and *ret_role is the role that found no place. */
-bool gang_place(const struct gang *g, const struct gang_ground *ground,
-                const struct gang_shape *shape, uint32_t *nodes, uint32_t *ret_role);
-void gang_place_undo(gang_amounts *board, const struct gang_shape *shape, const uint32_t *nodes);
-/* First fit of one pod, nothing taken; GANG_NO_NODE when there is none. */
-uint32_t gang_place_pod(const struct gang *g, const struct gang_ground *ground,
-                        const struct gang_role *role);
+/* All pods, whole or not at all, by the rules of README "Placement": fills nodes[shape->pods] and
+ * takes the room from where->board (undone by gang_place_undo()). nodes may be NULL: only asked,
+ * nothing is taken. False: nothing was taken, *ret_role is the role that found no place. The shape
+ * is bound (gang_shape_copy() has done so). */
+bool gang_place(struct gang *g, const struct gang_where *where, const struct gang_shape *shape,
+                uint32_t *nodes, uint32_t *ret_role);
+void gang_place_undo(struct gang *g, enum gang_board board, const struct gang_shape *shape,
+                     const uint32_t *nodes);
+/* The node for one pod of a role, nothing taken; GANG_NO_NODE when there is none. */
+uint32_t gang_place_pod(struct gang *g, const struct gang_where *where,
+                        const struct gang_shape *shape, uint32_t role);
+/* Where a lost member of a placed job may stand: in the domain of the required level that holds its
+ * nearest neighbour in rank, and as near to that as there is room. `also`: the node planned for
+ * another lost member, or GANG_NO_NODE. */
+struct gang_where gang_where_member(const struct gang *g, const struct gang_job *job, uint32_t pod,
+                                    uint32_t also, int64_t now_ms);
+/* The domain of where->level with the most room for a role, and how many of its pods it holds;
+ * GANG_NO_DOMAIN and 0 when none holds any. */
+uint64_t gang_place_largest(struct gang *g, const struct gang_where *where,
+                            const struct gang_shape *shape, uint32_t role, uint32_t *ret_domain);
+/* How many pods of a role would fit now, one by one, on nodes not hidden: in the whole cluster
+ * (GANG_NO_LEVEL), or in one domain. Exact for a role alone; avoided nodes count. */
+uint64_t gang_fit_total(struct gang *g, const struct gang_shape *shape, uint32_t role,
+                        uint32_t level, uint32_t domain);
+/* True: no placement now by that count. False: unknown. */
+bool gang_cannot_fit(struct gang *g, const struct gang_shape *shape);
 
 /* ---- why.c ---- */
 
 struct gang_question {
     const struct gang_shape *shape;
     const struct gang_job *job; /* NULL for a request that is no job */
+    uint32_t level;             /* all pods in one domain of it, or GANG_NO_LEVEL */
     uint32_t role, pod, pods;
     enum gang_why_kind kind;
     int64_t now_ms;
 };
-void gang_why_find(const struct gang *g, const struct gang_question *question,
-                   struct gang_why *ret);
+void gang_why_find(struct gang *g, const struct gang_question *question, struct gang_why *ret);
 
 /* ---- plan.c ---- */
 
+#define GANG_NO_BLOCKER UINT32_MAX
+
 void gang_plan_forget(struct gang *g);
-int gang_scratch_reserve(struct gang *g, uint32_t pods) MLT_MUST_USE;
+/* Who waits for the first schedulable node that this shape could use, of the plan's blockers before
+ * that one; GANG_NO_BLOCKER: nobody. */
+uint32_t gang_plan_blocker(const struct gang *g, const struct gang_shape *shape, uint32_t before);
+enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *bucket);
+/* Puts the plan's placements on the free board, takes them off again. */
+void gang_plan_apply(struct gang *g);
+void gang_plan_unapply(struct gang *g);
+
+void gang_plan_touch(struct gang *g, struct gang_bucket *bucket);
+void gang_plan_park(struct gang *g, struct gang_bucket *bucket);
+/* The next job of the bucket is placed on the nodes at the end of plan.nodes. */
+struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *bucket);
+int gang_plan_reserve(struct gang *g, uint32_t nodes) MLT_MUST_USE;
+bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
+void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
+                    const struct gang_role *roles, uint32_t roles_count);
+
+/* ---- timed.c ---- (plans with reservations) */
+
+int gang_timed_plan(struct gang *g, int64_t now_ms) MLT_MUST_USE;
+void gang_timed_joined(struct gang *g, const struct gang_job *job); /* it waits from now on */
+int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms);
+void gang_timed_end(struct gang *g); /* nothing is withheld any more */
+
+/* ---- ends.c ---- */
+
+int gang_ends_reserve(struct gang *g) MLT_MUST_USE; /* room for one more */
+void gang_ends_free(struct gang *g);
+void gang_ends_insert(struct gang *g, struct gang_job *job);
+void gang_ends_remove(struct gang *g, const struct gang_job *job);
+struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at); /* NULL: no more */
+
+/* ---- reserve.c ---- */
+
+/* When it will probably leave, seen from now. */
+int64_t gang_end_of(const struct gang_job *job, int64_t now_ms);
+/* Finds the earliest start of this blocked job, heeding the active reservations, and has it
+ * reserved unless it has an earlier one that stands. *ret: NULL when no start is known. */
+int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
+                       struct gang_reservation **ret) MLT_MUST_USE;
+bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms);
+struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job);
+void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold);
+void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
+void gang_reserve_job_left(struct gang *g, struct gang_job *job);
+void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
+void gang_reserve_node_changed(struct gang *g, uint32_t node);
+
+/* ---- check_queue.c ---- */
+
+int gang_check_queues(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
+
+/* ---- wait.c ---- */
+
+bool gang_wait_next(struct gang *g, struct gang_decision *ret);
 
 #endif

@@ -1,5 +1,5 @@
-/* Jobs: their requests, the table that finds them by id, the two lists in order, and the nodes that
- * they avoid. */
+/* Jobs: their requests, the table that finds them by id, lists in order, and the nodes that they
+ * avoid. */
 #include "gang/internal.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ int gang_job_request_check(const struct gang *g, const struct gang_job_request *
     if (request->roles_count == 0 || request->roles_count > GANG_ROLES_MAX)
         return mlt_fail(err, EINVAL, "%u roles, expected 1 to %d", request->roles_count,
                         GANG_ROLES_MAX);
-    if (request->queue >= g->queues_capacity || !g->queues[request->queue])
+    if (!gang_queue_known(g, request->queue))
         return mlt_fail(err, EINVAL, "queue %u is not known", request->queue);
     uint64_t pods = 0;
     for (uint32_t i = 0; i < request->roles_count; i++) {
@@ -48,36 +48,16 @@ int gang_job_request_check(const struct gang *g, const struct gang_job_request *
             return rc;
         pods += request->roles[i].pods;
     }
+    uint32_t levels = g->fits_topology.levels;
+    if (request->required_level > levels || request->preferred_level > levels)
+        return mlt_fail(err, EINVAL, "level %u: there are %u levels",
+                        request->required_level > levels ? request->required_level
+                                                         : request->preferred_level,
+                        levels);
     if (pods == 0 || pods > GANG_PODS_PER_JOB_MAX)
         return mlt_fail(err, EINVAL, "%" PRIu64 " pods, expected 1 to %d", pods,
                         GANG_PODS_PER_JOB_MAX);
     return 0;
-}
-
-/* One block: the shape, its roles, then the bitmaps of their node classes. */
-struct gang_shape *gang_shape_copy(struct gang *g, const struct gang_job_request *request)
-{
-    size_t words = 0;
-    for (uint32_t i = 0; i < request->roles_count; i++)
-        words += request->roles[i].node_classes_words;
-    size_t roles_size = request->roles_count * sizeof(struct gang_role);
-    struct gang_shape *shape = gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t));
-    if (!shape)
-        return NULL;
-    struct gang_role *roles = (struct gang_role *)(shape + 1);
-    uint64_t *bitmap = (uint64_t *)(roles + request->roles_count);
-    shape->roles_count = request->roles_count;
-    shape->roles = roles;
-    for (uint32_t i = 0; i < request->roles_count; i++) {
-        roles[i] = request->roles[i];
-        roles[i].node_classes = bitmap;
-        if (roles[i].node_classes_words)
-            memcpy(bitmap, request->roles[i].node_classes,
-                   roles[i].node_classes_words * sizeof *bitmap);
-        bitmap += roles[i].node_classes_words;
-        shape->pods += roles[i].pods;
-    }
-    return shape;
 }
 
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod)
@@ -153,7 +133,7 @@ static void table_take(struct gang *g, const struct gang_job *job)
 
 /* ---- lists in order ---- */
 
-static bool comes_before(const struct gang_job *a, const struct gang_job *b)
+bool gang_job_before(const struct gang_job *a, const struct gang_job *b)
 {
     if (a->priority != b->priority)
         return a->priority > b->priority;
@@ -167,7 +147,7 @@ static uint32_t list_position(const struct gang_list *list, const struct gang_jo
     uint32_t low = 0, high = list->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (comes_before(list->jobs[middle], job))
+        if (gang_job_before(list->jobs[middle], job))
             low = middle + 1;
         else
             high = middle;
@@ -198,8 +178,6 @@ struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *sh
 {
     size_t jobs = (size_t)g->jobs + 1;
     if (jobs > GANG_JOBS_MAX || table_reserve(g) < 0 ||
-        gang_reserve(g, &g->waiting.jobs, &g->waiting.capacity, jobs, sizeof(struct gang_job *)) <
-            0 ||
         gang_reserve(g, &g->wounded.jobs, &g->wounded.capacity, jobs, sizeof(struct gang_job *)) <
             0)
         return NULL;
@@ -216,7 +194,7 @@ struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *sh
 
 void gang_job_free(struct gang *g, struct gang_job *job)
 {
-    gang_release(g, job->shape);
+    gang_shape_free(g, job->shape);
     gang_release(g, job->nodes);
     gang_release(g, job->avoid);
     gang_release(g, job);
@@ -224,8 +202,6 @@ void gang_job_free(struct gang *g, struct gang_job *job)
 
 void gang_job_drop(struct gang *g, struct gang_job *job)
 {
-    gang_list_remove(&g->waiting, job);
-    gang_list_remove(&g->wounded, job);
     table_take(g, job);
     g->jobs--;
     g->avoids -= job->avoid_count;
@@ -302,12 +278,18 @@ void gang_avoid_forget_node(struct gang *g, uint32_t node)
 
 int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
 {
-    int64_t wake = INT64_MAX;
+    int64_t wake = g->config.reservations ? gang_timed_wake_ms(g, now_ms) : INT64_MAX;
     for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
         const struct gang_job *job = g->table[i];
         for (uint32_t k = 0; job && k < job->avoid_count; k++)
             if (job->avoid[k].until_ms > now_ms && job->avoid[k].until_ms < wake)
                 wake = job->avoid[k].until_ms;
+    }
+    for (uint32_t i = 0; g->fits_topology.levels && i < g->buckets_count; i++) {
+        const struct gang_bucket_key *key = &g->buckets[i]->key;
+        if (key->preferred_level > key->required_level && key->preferred_until_ms > now_ms &&
+            key->preferred_until_ms < wake)
+            wake = key->preferred_until_ms;
     }
     return wake;
 }

@@ -11,15 +11,15 @@ struct survey {
 };
 
 struct view {
-    const gang_amounts *board;
+    enum gang_board board;
     const uint32_t *classes;
 };
 
 static struct view view_of(const struct gang *g, enum gang_why_kind kind)
 {
     if (kind == GANG_WHY_TOO_LARGE)
-        return (struct view){.board = (const gang_amounts *)g->empty, .classes = g->classes};
-    return (struct view){.board = (const gang_amounts *)g->free, .classes = g->open};
+        return (struct view){.board = GANG_EMPTY, .classes = g->classes};
+    return (struct view){.board = GANG_FREE, .classes = g->open};
 }
 
 static bool node_counts(const struct gang_question *q, const struct view *view, uint32_t n)
@@ -31,11 +31,13 @@ static bool node_counts(const struct gang_question *q, const struct view *view, 
 static void survey_node(const struct gang *g, const struct view *view, const int64_t *request,
                         uint32_t n, struct survey *s)
 {
+    const int64_t *there = gang_at(g, view->board, n), *empty = gang_at(g, GANG_EMPTY, n),
+                  *own = gang_at(g, GANG_OWN, n);
     for (uint32_t r = 0; r < g->resources; r++) {
-        int64_t free = view->board[n][r] > 0 ? view->board[n][r] : 0;
+        int64_t free = there[r] > 0 ? there[r] : 0;
         s->free[r] += free;
-        s->total[r] += g->empty[n][r];
-        s->others[r] += g->empty[n][r] - g->own[n][r];
+        s->total[r] += empty[r];
+        s->others[r] += empty[r] - own[r];
         s->largest[r] = free > s->largest[r] ? free : s->largest[r];
         s->fit[r] += request[r] > 0 ? (uint64_t)(free / request[r]) : 0;
     }
@@ -117,7 +119,24 @@ static void find_holders(const struct gang *g, const struct gang_question *q,
     }
 }
 
-void gang_why_find(const struct gang *g, const struct gang_question *q, struct gang_why *ret)
+/* There is room for the role, but not in one domain: how much has the best of them? */
+static void find_domain(struct gang *g, const struct gang_question *q, struct gang_why *ret)
+{
+    const struct gang_where where = {
+        .board = q->kind == GANG_WHY_TOO_LARGE ? GANG_EMPTY : GANG_FREE,
+        .hidden_too = true,
+        .level = q->level,
+        .avoiding = q->job,
+        .now_ms = q->now_ms,
+    };
+    ret->level = q->level;
+    ret->largest_domain_pods =
+        gang_place_largest(g, &where, q->shape, q->role, &ret->largest_domain);
+    if (q->kind == GANG_WHY_NO_ROOM && ret->largest_domain_pods < q->pods)
+        ret->kind = GANG_WHY_TOPOLOGY;
+}
+
+void gang_why_find(struct gang *g, const struct gang_question *q, struct gang_why *ret)
 {
     const struct gang_role *role = &q->shape->roles[q->role];
     const struct view view = view_of(g, q->kind);
@@ -130,7 +149,7 @@ void gang_why_find(const struct gang *g, const struct gang_question *q, struct g
         if (!node_counts(q, &view, n))
             continue;
         survey_node(g, &view, role->request, n, &s);
-        ret->pods_fit += gang_board_count(g, view.board[n], role->request);
+        ret->pods_fit += gang_board_count(g, gang_at(g, view.board, n), role->request);
     }
     uint32_t r = scarcest(g, role->request, &s);
     ret->resource = r;
@@ -142,6 +161,8 @@ void gang_why_find(const struct gang *g, const struct gang_question *q, struct g
     ret->with_other_roles = ret->pods_fit >= q->pods;
     ret->together = ret->pods_fit < q->pods && s.fit[r] >= q->pods;
     ret->nodes = g->known_nodes;
+    if (q->level && ret->pods_fit >= q->pods)
+        find_domain(g, q, ret);
     if (q->kind != GANG_WHY_TOO_LARGE)
         find_holders(g, q, &view, ret);
 }

@@ -10,6 +10,7 @@
 struct sentence {
     char *text;
     size_t length;
+    const struct gang_names *names;
 };
 
 static void say(struct sentence *s, const char *format, ...) MLT_PRINTF(2, 3);
@@ -134,6 +135,24 @@ static void say_nodes(struct sentence *s, const struct gang_why *why)
     }
 }
 
+/* ", in one rack: rack 7 has the most room, for 3 such pods" */
+static void say_domain(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    const char *level = g->fits_topology.level[why->level].name, *name = NULL;
+    say(s, "; all pods have to be in one %s", level);
+    if (why->largest_domain == GANG_NO_DOMAIN) {
+        say(s, ", and none has room for one of them");
+        return;
+    }
+    if (s->names->domain)
+        name = s->names->domain(s->names->arg, why->level, why->largest_domain);
+    if (name)
+        say(s, ", and %s %s", level, name);
+    else
+        say(s, ", and %s %u", level, why->largest_domain);
+    say(s, ", which has the most room, holds %" PRIu64 " of them", why->largest_domain_pods);
+}
+
 static void say_no_room(struct sentence *s, const struct gang *g, const struct gang_why *why,
                         gang_job_name_f *name, void *arg)
 {
@@ -156,6 +175,8 @@ static void say_no_room(struct sentence *s, const struct gang *g, const struct g
         say(s, " on one node");
     } else if (why->pods_fit == 0) {
         say(s, ", no such pod fits now");
+    } else if (why->kind == GANG_WHY_TOPOLOGY) {
+        say_domain(s, g, why);
     } else if (!why->with_other_roles) {
         say(s, ", at most %" PRIu64 " such pod%s fit%s now", why->pods_fit, plural(why->pods_fit),
             why->pods_fit == 1 ? "s" : "");
@@ -184,6 +205,10 @@ static void say_too_large(struct sentence *s, const struct gang *g, const struct
     } else if (why->pods_fit == 0) {
         say_whole_request(s, g, why);
         say(s, "; no node has all of it");
+    } else if (why->level && why->largest_domain_pods < why->pods_asked) {
+        say_need(s, g, why);
+        say_domain(s, g, why);
+        say(s, " when it is empty");
     } else if (why->with_other_roles) {
         say_need(s, g, why);
         say(s, "; the empty cluster cannot hold them together with its other roles");
@@ -195,24 +220,90 @@ static void say_too_large(struct sentence *s, const struct gang *g, const struct
     }
 }
 
-void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
-                    void *arg, char *text)
+static void say_queue_name(struct sentence *s, const struct gang_why *why)
 {
-    struct sentence s = {.text = text};
-    text[0] = '\0';
-    if (why->kind == GANG_WHY_TOO_LARGE) {
-        say_too_large(&s, g, why);
-        return;
+    const char *name = s->names->queue ? s->names->queue(s->names->arg, why->queue) : NULL;
+    if (name)
+        say(s, "queue %s", name);
+    else
+        say(s, "queue %u", why->queue);
+}
+
+static void say_quota(struct sentence *s, const struct gang *g, const struct gang_why *why)
+{
+    say_queue_name(s, why);
+    say(s, " uses ");
+    say_number(s, why->resource, why->used);
+    say(s, " of ");
+    say_amount(s, g, why->resource, why->limit);
+    say(s, " that it may use now; needs ");
+    say_number(s, why->resource, why->asked_in_all);
+}
+
+static void say_queue(struct sentence *s, const struct gang_why *why)
+{
+    say_queue_name(s, why);
+    if (why->time_limit_max_ms)
+        say(s, " lets no job run longer than %" PRId64 " s; ", why->time_limit_max_ms / 1000);
+    else
+        say(s, " runs %" PRId64 " of at most %" PRId64 " jobs", why->used, why->limit);
+    if (why->time_limit_max_ms && why->asked_in_all)
+        say(s, "its limit is %" PRId64 " s", why->asked_in_all / 1000);
+    else if (why->time_limit_max_ms)
+        say(s, "it has no limit");
+}
+
+static void say_any(struct sentence *s, const struct gang *g, const struct gang_why *why,
+                    gang_job_name_f *name, void *arg)
+{
+    switch (why->kind) {
+    case GANG_WHY_TOO_LARGE:
+        say_too_large(s, g, why);
+        break;
+    case GANG_WHY_QUOTA:
+        say_quota(s, g, why);
+        break;
+    case GANG_WHY_QUEUE:
+        say_queue(s, why);
+        break;
+    case GANG_WHY_RESERVED:
+        say(s, "there is room, but the start of ");
+        say_name(s, why->blocked_by, name, arg);
+        say(s, " is reserved there, and would become later");
+        break;
+    case GANG_WHY_STOPPING:
+        say(s, "%" PRIu64 " job%s asked to leave for it %s not left yet", why->pods_fit,
+            plural(why->pods_fit), why->pods_fit == 1 ? "has" : "have");
+        break;
+    case GANG_WHY_BEHIND:
+    case GANG_WHY_NO_ROOM:
+    case GANG_WHY_OTHERS:
+    case GANG_WHY_TOPOLOGY:
+        say_no_room(s, g, why, name, arg);
+        break;
     }
+}
+
+void gang_why_write_named(const struct gang *g, const struct gang_why *why,
+                          const struct gang_names *names, char *text)
+{
+    struct sentence s = {.text = text, .names = names};
+    text[0] = '\0';
     if (why->kind != GANG_WHY_BEHIND) {
-        say_no_room(&s, g, why, name, arg);
+        say_any(&s, g, why, names->job, names->arg);
         return;
     }
     say(&s, "waits behind ");
-    say_name(&s, why->blocked_by, name, arg);
+    say_name(&s, why->blocked_by, names->job, names->arg);
     say(&s, why->first_in_order ? " (first in order)" : " (before it in order)");
     if (why->blocker) {
         say(&s, ", which ");
-        say_no_room(&s, g, why->blocker, name, arg);
+        say_any(&s, g, why->blocker, names->job, names->arg);
     }
+}
+
+void gang_why_write(const struct gang *g, const struct gang_why *why, gang_job_name_f *name,
+                    void *arg, char *text)
+{
+    gang_why_write_named(g, why, &(struct gang_names){.arg = arg, .job = name}, text);
 }

@@ -106,6 +106,15 @@ struct ledger_class {
     cJSON *labels, *taints;
 };
 
+/* ---- topology ---- */
+
+struct ledger_level {
+    char *name, *label;
+    char **domains; /* paths, by number */
+    uint32_t domains_count, domains_capacity;
+    struct ledger_map numbers; /* 1 + number, by path */
+};
+
 /* ---- pods ---- */
 
 struct ledger_job;
@@ -141,6 +150,8 @@ struct ledger_request {
     char *queue, *priority_class; /* priority_class: "" when the job names none */
     int32_t priority;
     int64_t sequence, time_limit_ms;
+    uint32_t required_level, preferred_level;
+    int64_t preferred_wait_ms;
     struct ledger_role *roles;
     uint32_t roles_count, pods;
 };
@@ -150,6 +161,7 @@ struct ledger_job {
     uint64_t id;
     enum ledger_job_state state, in_gang;
     struct ledger_request request; /* when not absent */
+    int64_t since_ms;              /* when it began to wait */
     struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
     cJSON *volumes; /* of its workers: an array of nodeSelectorTerms; NULL: none */
     struct ledger_avoided *avoided; /* at most GANG_AVOID_MAX */
@@ -164,6 +176,9 @@ struct ledger_job {
 struct ledger {
     const char *gpu_resources[LEDGER_DEVICES_MAX];
     uint32_t gpu_resources_count;
+    struct ledger_level levels[GANG_LEVELS_MAX]; /* wide to narrow; their domains are derived */
+    const char *level_names[GANG_LEVELS_MAX];
+    uint32_t levels_count;
     struct ledger_map resources; /* interned names */
     struct ledger_map nodes, pods, jobs, jobs_by_id, priorities, constraints;
     char *default_class; /* the PriorityClass with globalDefault; NULL: none */
@@ -227,6 +242,26 @@ uint32_t ledger_class_make(struct ledger *l, const struct ledger_node *node); /*
 void ledger_classes_clear(struct ledger *l);
 void ledger_keys_collect(struct ledger *l);
 
+/* ---- topology.c ---- */
+
+void ledger_topology_init(struct ledger *l, const struct ledger_config *config);
+void ledger_topology_release(struct ledger *l);
+/* A level that is not known here is read as none; ledger_topology_check() refuses it. */
+void ledger_topology_read(const struct ledger *l, const struct trainingjob_scheduling *from,
+                          struct ledger_request *r);
+int ledger_topology_check(const struct ledger *l, const struct trainingjob_scheduling *s,
+                          struct mlt_error *err) MLT_MUST_USE;
+/* All domains of the numbered nodes. -E2BIG. */
+int ledger_topology_number(struct ledger *l, struct mlt_error *err) MLT_MUST_USE;
+/* The node's domain of each level. False when one is new and does not come last. */
+bool ledger_topology_of(struct ledger *l, const struct ledger_node *node,
+                        uint32_t ret[GANG_LEVELS_MAX]);
+/* Adds to a reason that no node has the level's label. */
+void ledger_topology_explain(const struct ledger *l, const struct gang_why *why,
+                             char text[GANG_REASON_MAX]);
+/* "zone-a/rack-3"; NULL for none. */
+const char *ledger_topology_name(const struct ledger *l, uint32_t level, uint32_t domain);
+
 /* ---- constraints.c ---- */
 
 int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
@@ -255,9 +290,9 @@ bool ledger_request_equal(const struct ledger_request *a, const struct ledger_re
 /* -EINVAL when the class is not known. */
 int ledger_request_priority(const struct ledger *l, const struct ledger_request *r, int32_t *ret,
                             struct mlt_error *err) MLT_MUST_USE;
-/* For the gang; node classes are borrowed. */
+/* For the gang; node classes are borrowed. `since_ms`: when the job began to wait. */
 void ledger_request_fill(const struct ledger *l, const struct ledger_request *r, uint32_t queue,
-                         struct gang_job_request *ret);
+                         int64_t since_ms, struct gang_job_request *ret);
 /* The index in the gang of a role's pod; LEDGER_NO_NUMBER when there is none. */
 uint32_t ledger_request_pod(const struct ledger_request *r, const char *role, int64_t index);
 

@@ -68,6 +68,7 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     ledger_request_release(l, &job->request);
     cJSON_Delete(steal_ptr(&job->volumes));
     job->state = LEDGER_ABSENT;
+    job->since_ms = 0;
 }
 
 void ledger_job_release(struct ledger *l, struct ledger_job *job)
@@ -117,7 +118,7 @@ static bool set_state(struct ledger *l, struct ledger_job *job, enum ledger_job_
 }
 
 static int read_request(struct ledger *l, const struct trainingjob *job,
-                        const cJSON *effective_template, bool must_know_priority,
+                        const cJSON *effective_template, bool is_new,
                         struct ledger_request *ret, struct mlt_error *err)
 {
     if (job->metadata.uid[0] == '\0')
@@ -128,7 +129,9 @@ static int read_request(struct ledger *l, const struct trainingjob *job,
     if (rc < 0)
         return rc;
     rc = ledger_request_priority(l, ret, &ret->priority, err);
-    if (rc < 0 && must_know_priority) {
+    if (rc == 0)
+        rc = ledger_topology_check(l, &job->spec.scheduling, err);
+    if (rc < 0 && is_new) {
         ledger_request_release(l, ret);
         return rc;
     }
@@ -150,7 +153,8 @@ int ledger_job_waits(struct ledger *l, const struct trainingjob *from,
     return 0;
 }
 
-/* A place that is held is a fact, so a priority class that has vanished does not matter here. */
+/* A place that is held is a fact, so a priority class or a topology level that has vanished does not
+ * matter here. */
 int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err)
@@ -174,6 +178,15 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
     if (set_state(l, job, LEDGER_HOLDS, &request, placed))
         ledger_job_mark(l, job);
     return 0;
+}
+
+void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms)
+{
+    struct ledger_job *job = ledger_map_find(&l->jobs, uid);
+    if (!job || job->state == LEDGER_ABSENT || job->since_ms == since_ms)
+        return;
+    job->since_ms = since_ms;
+    ledger_job_mark(l, job);
 }
 
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms)

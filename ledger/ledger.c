@@ -23,6 +23,7 @@ struct ledger *ledger_new(const struct ledger_config *config)
     struct ledger *l = mlt_calloc(1, sizeof *l);
     for (uint32_t i = 0; i < config->gpu_resources_count; i++)
         l->gpu_resources[l->gpu_resources_count++] = ledger_intern(l, config->gpu_resources[i]);
+    ledger_topology_init(l, config);
     l->stale = l->changed = true; /* the first sync makes the gang */
     return l;
 }
@@ -47,6 +48,7 @@ void ledger_free(struct ledger *l)
     LEDGER_MAP_EACH(&l->resources, name)
     free(name);
     ledger_classes_clear(l);
+    ledger_topology_release(l);
     struct ledger_map *maps[] = {&l->resources,   &l->nodes,      &l->pods,
                                  &l->jobs,        &l->jobs_by_id, &l->priorities,
                                  &l->constraints, &l->keys,       &l->queues};

@@ -17,10 +17,18 @@
 
 struct ledger;
 
+/* A level of the network: nodes with equal values of `label`, and of those of all wider levels, lie
+ * in one domain. */
+struct ledger_topology_level {
+    const char *name, *label; /* e.g. "rack", "example.com/rack" */
+};
+
 struct ledger_config {
     const char *const *gpu_resources; /* e.g. "nvidia.com/gpu", "amd.com/gpu"; at most
                                          GANG_RESOURCES_MAX - GANG_DEVICE_0 */
     uint32_t gpu_resources_count;
+    const struct ledger_topology_level *levels; /* wide to narrow; at most GANG_LEVELS_MAX */
+    uint32_t levels_count;
 };
 
 struct ledger *
@@ -46,13 +54,17 @@ void ledger_priority_class_gone(struct ledger *l, const char *name);
 /* A job that wants a place (queued), holds one (placement nodes by pod index, NULL entries for
  * members to be replaced) or neither (suspended, finished, deleted). `effective_template` is the
  * pod template as the API server would complete it (dry run), or NULL for the job's own. -EINVAL
- * with words when the job cannot be understood (unknown priority class ...). */
+ * with words when the job cannot be understood (unknown priority class or topology level ...);
+ * what a job that holds a place asks for is not judged. */
 int ledger_job_waits(struct ledger *l, const struct trainingjob *job,
                      const cJSON *effective_template, int64_t now_ms,
                      struct mlt_error *err) MLT_MUST_USE;
 int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
+/* Since when it waits: what the wait for a preferred topology counts from. Kept until the job is
+ * gone; 0 when it was never said. */
+void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms);
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
 /* Where the volumes of a job's workers can be mounted: an array with one array of nodeSelectorTerms
  * (of PersistentVolume's spec.nodeAffinity.required) for each volume that not every node can mount;

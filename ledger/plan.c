@@ -20,6 +20,11 @@ int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms)
         for (uint32_t i = 0; i < job->avoided_count; i++)
             if (job->avoided[i].until_ms > now_ms && job->avoided[i].until_ms < wake)
                 wake = job->avoided[i].until_ms;
+        /* A preferred topology is waited for no longer. */
+        int64_t over = job->since_ms + job->request.preferred_wait_ms;
+        if (job->state == LEDGER_WAITS && job->request.preferred_level != GANG_NO_LEVEL &&
+            over > now_ms && over < wake)
+            wake = over;
     }
     return wake;
 }
@@ -45,6 +50,11 @@ static const char *name_of_job(void *arg, uint64_t id)
     const struct ledger *l = arg;
     const struct ledger_job *job = ledger_map_get(&l->jobs_by_id, &id, sizeof id);
     return job ? job->label : NULL;
+}
+
+static const char *name_of_domain(void *arg, uint32_t level, uint32_t domain)
+{
+    return ledger_topology_name(arg, level, domain);
 }
 
 /* No node of any class may be used: which rule is in the way of how many. */
@@ -82,7 +92,10 @@ static void write_reason(struct ledger *l, const struct ledger_request *request,
     if (why->kind == GANG_WHY_TOO_LARGE && why->nodes > 0 && why->nodes_allowed == 0)
         explain_unsuited(l, request->roles[why->role].constraints, text);
     else
-        gang_why_write(l->gang, why, name_of_job, l, text);
+        gang_why_write_named(
+            l->gang, why,
+            &(struct gang_names){.arg = l, .job = name_of_job, .domain = name_of_domain}, text);
+    ledger_topology_explain(l, why, text);
 }
 
 /* ---- decisions ---- */
@@ -134,7 +147,7 @@ static int could_fit(struct ledger *l, const struct ledger_request *request, str
         rc = ledger_queue_number(l, request->queue, &queue, err);
     if (rc < 0)
         return rc;
-    ledger_request_fill(l, request, queue, &asked);
+    ledger_request_fill(l, request, queue, 0, &asked);
     rc = gang_could_fit(l->gang, &asked, &why, err);
     if (rc != -ENOSPC)
         return rc;
@@ -146,7 +159,9 @@ static int could_fit(struct ledger *l, const struct ledger_request *request, str
 int ledger_could_fit(struct ledger *l, const struct trainingjob *job, struct mlt_error *err)
 {
     struct ledger_request request;
-    int rc = ledger_request_read(l, job, NULL, NULL, &request, err);
+    int rc = ledger_topology_check(l, &job->spec.scheduling, err);
+    if (rc == 0)
+        rc = ledger_request_read(l, job, NULL, NULL, &request, err);
     if (rc < 0)
         return rc;
     l->trial = &request;

@@ -138,6 +138,7 @@ int ledger_request_read(struct ledger *l, const struct trainingjob *job,
         .sequence = job->metadata.creation_ms,
         .time_limit_ms = job->spec.active_deadline_seconds * 1000,
     };
+    ledger_topology_read(l, &job->spec.scheduling, &r);
     int rc = read_roles(l, job, effective_template, volumes, &r, err);
     if (rc < 0) {
         ledger_request_release(l, &r);
@@ -164,7 +165,9 @@ bool ledger_request_equal(const struct ledger_request *a, const struct ledger_re
 {
     if (strcmp(a->queue, b->queue) != 0 || strcmp(a->priority_class, b->priority_class) != 0 ||
         a->priority != b->priority || a->sequence != b->sequence ||
-        a->time_limit_ms != b->time_limit_ms || a->roles_count != b->roles_count)
+        a->time_limit_ms != b->time_limit_ms || a->roles_count != b->roles_count ||
+        a->required_level != b->required_level || a->preferred_level != b->preferred_level ||
+        a->preferred_wait_ms != b->preferred_wait_ms)
         return false;
     for (uint32_t i = 0; i < a->roles_count; i++) {
         const struct ledger_role *x = &a->roles[i], *y = &b->roles[i];
@@ -191,7 +194,7 @@ int ledger_request_priority(const struct ledger *l, const struct ledger_request 
 }
 
 void ledger_request_fill(const struct ledger *l, const struct ledger_request *r, uint32_t queue,
-                         struct gang_job_request *ret)
+                         int64_t since_ms, struct gang_job_request *ret)
 {
     *ret = (struct gang_job_request){
         .queue = queue,
@@ -199,6 +202,10 @@ void ledger_request_fill(const struct ledger *l, const struct ledger_request *r,
         .sequence = r->sequence,
         .roles_count = r->roles_count,
         .time_limit_ms = r->time_limit_ms,
+        .required_level = r->required_level,
+        .preferred_level = r->preferred_level,
+        .preferred_wait_ms = r->preferred_wait_ms,
+        .since_ms = since_ms,
     };
     for (uint32_t i = 0; i < r->roles_count; i++) {
         struct gang_role *role = &ret->roles[i];

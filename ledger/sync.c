@@ -58,6 +58,7 @@ static bool number_nodes_of(struct ledger *l, const struct ledger_job *job)
 
 static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_error *err)
 {
+    uint32_t domains[GANG_LEVELS_MAX];
     int rc = 0;
     if (node->in_gang && node->went) {
         const struct gang_event removed = {.kind = GANG_NODE_REMOVED, .node = node->number};
@@ -66,6 +67,7 @@ static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_erro
     }
     if (rc == 0 && node->known) {
         struct gang_event set = {.kind = GANG_NODE_SET, .node = node->number};
+        set.domains = ledger_topology_of(l, node, domains) ? domains : NULL;
         set.node_class = node->class_;
         set.schedulable = node->schedulable && !node->lost;
         ledger_node_capacity(l, node, set.capacity);
@@ -100,7 +102,7 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
     int rc = ledger_queue_number(l, job->request.queue, &queue, err);
     if (rc < 0)
         return rc;
-    ledger_request_fill(l, &job->request, queue, &request);
+    ledger_request_fill(l, &job->request, queue, job->since_ms, &request);
     if (job->state == LEDGER_HOLDS)
         return tell_place(l, job, &request, err);
     if (job->in_gang == LEDGER_HOLDS) {
@@ -164,8 +166,10 @@ static int catch_up(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     for (uint32_t i = 0; i < l->dirty_nodes_count && !l->stale; i++) {
         struct ledger_node *node = l->dirty_nodes[i];
         if (node->known) {
+            uint32_t domains[GANG_LEVELS_MAX];
             node->class_ = ledger_class_find(l, node);
-            if (node->class_ == LEDGER_NO_NUMBER || !number_node(l, node)) {
+            if (node->class_ == LEDGER_NO_NUMBER || !number_node(l, node) ||
+                !ledger_topology_of(l, node, domains)) {
                 l->stale = true;
                 return 0;
             }
@@ -294,13 +298,19 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     int rc = renumber(l, err);
     if (rc == 0)
         rc = classify(l, err);
+    if (rc == 0)
+        rc = ledger_topology_number(l, err);
     if (rc < 0)
         return rc;
     collect_devices(l);
     ledger_map_release(&l->queues);
     l->queues_count = 0;
     gang_free(l->gang);
-    l->gang = gang_new(l->devices, l->devices_count);
+    const struct gang_config config = {.device_names = l->devices,
+                                       .devices = l->devices_count,
+                                       .level_names = l->level_names,
+                                       .levels = l->levels_count};
+    l->gang = gang_new(&config);
     if (!l->gang)
         return mlt_fail(err, ENOMEM, "gang: out of memory");
     rc = tell_all(l, now_ms, err);

@@ -88,20 +88,17 @@ static const struct field topology_list[] = {
      .kind = FIELD_STRING,
      .min = 1,
      .max = 316,
-     FIELD_AT(struct trainingjob_scheduling, topology_required),
-     .unsupported = true},
+     FIELD_AT(struct trainingjob_scheduling, topology_required)},
     {.name = "preferred",
      .kind = FIELD_STRING,
      .min = 1,
      .max = 316,
-     FIELD_AT(struct trainingjob_scheduling, topology_preferred),
-     .unsupported = true},
+     FIELD_AT(struct trainingjob_scheduling, topology_preferred)},
     {.name = "maxWaitSeconds",
      .kind = FIELD_INTEGER,
      .min = 0,
      .max = TRAININGJOB_SECONDS_MAX,
-     FIELD_AT(struct trainingjob_scheduling, topology_max_wait_seconds),
-     .unsupported = true},
+     FIELD_AT(struct trainingjob_scheduling, topology_max_wait_seconds)},
 };
 static const struct field_table topology_fields =
     FIELD_TABLE(struct trainingjob_scheduling, topology_list);

@@ -20,6 +20,7 @@
 #include "lib/base/number.h"
 #include "localcluster/agent/addresses.h"
 #include "localcluster/agent/internal.h"
+#include "localcluster/agent/node_object.h"
 #include "localcluster/agent/pod_folder.h"
 
 #define EXIT_BAD_ARGUMENTS 64
@@ -31,6 +32,7 @@
 enum option_key {
     OPTION_DIR = 256,
     OPTION_NODE,
+    OPTION_RACK,
     OPTION_GPUS,
     OPTION_CPUS,
     OPTION_MEMORY,
@@ -41,6 +43,7 @@ enum option_key {
 static const struct argp_option option_list[] = {
     {"dir", OPTION_DIR, "DIR", 0, "The cluster's folder (required)", 0},
     {"node", OPTION_NODE, "NAME", 0, "The node's name (required)", 0},
+    {"rack", OPTION_RACK, "NAME", 0, "Label the node " NODE_RACK_LABEL "=NAME (default: not)", 0},
     {"gpus", OPTION_GPUS, "N|auto", 0, "Pretend N GPUs; auto: those of this machine (default)", 0},
     {"cpus", OPTION_CPUS, "MILLI", 0, "Capacity in thousandths of a CPU (default: this machine's)",
      0},
@@ -64,6 +67,8 @@ static void check(struct argp_state *state, const struct agent_options *o)
         argp_error(state, "--dir and --node are required");
     else if (!mlt_is_dns_subdomain(o->node))
         argp_error(state, "--node: `%s` is not a DNS name", o->node);
+    else if (o->rack && !mlt_is_dns_label(o->rack, 63))
+        argp_error(state, "--rack: `%s` is not a DNS label", o->rack);
 }
 
 static error_t parse_option(int key, char *value, struct argp_state *state)
@@ -76,6 +81,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     case OPTION_NODE:
         o->node = value;
+        return 0;
+    case OPTION_RACK:
+        o->rack = value;
         return 0;
     case OPTION_GPUS:
         if (strcmp(value, "auto") != 0)

@@ -92,6 +92,7 @@ struct pod {
 
 struct agent_options {
     const char *dir, *node;
+    const char *rack;          /* the value of the node's label NODE_RACK_LABEL; NULL: none */
     int64_t gpus;              /* -1: find real ones */
     int64_t cpu_milli, memory; /* 0: this machine's */
     int ready_fd;              /* -1: none */

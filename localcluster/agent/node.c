@@ -59,6 +59,7 @@ static void gather(const struct agent *a, struct fact_texts *t, struct node_fact
                              .kernel = t->uts.release,
                              .os_image = t->os_image,
                              .gpu_model = d->count > 0 && !d->pretended ? d->list[0].model : "",
+                             .rack = a->options.rack,
                              .capacity = a->allocatable};
 }
 

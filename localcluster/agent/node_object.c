@@ -23,6 +23,8 @@ static void set_labels(cJSON *object, const struct node_facts *f)
     json_set_string(object, "metadata.labels[kubernetes.io/os]", "linux");
     json_set_string(object, "metadata.labels[kubernetes.io/arch]", ARCHITECTURE);
     json_set_string(object, "metadata.labels[mltrain.io/one-machine]", "true");
+    if (f->rack)
+        json_set_string(object, "metadata.labels[" NODE_RACK_LABEL "]", f->rack);
     if (f->gpu_model[0] == '\0')
         return;
     char label[64]; /* a label value: letters, digits, - _ . */

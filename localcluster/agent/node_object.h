@@ -7,10 +7,13 @@
 #include "localcluster/agent/admission.h"
 
 /* What nodeInfo says; strings are borrowed. */
+#define NODE_RACK_LABEL "mltrain.io/rack"
+
 struct node_facts {
     const char *name, *host_name; /* the machine's */
     const char *machine_id, *boot_id, *kernel, *os_image;
     const char *gpu_model; /* "" without real GPUs */
+    const char *rack;      /* NULL: none */
     const char *lease_namespace;
     struct node_resources capacity;
 };

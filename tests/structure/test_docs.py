@@ -176,7 +176,7 @@ def main():
     names = [os.path.relpath(path, ROOT) for path in glob.glob(os.path.join(ROOT, "**", "*.md"), recursive=True)]
     names = sorted(name for name in names if name.split(os.sep)[0] not in ("build", "shared"))
     pages = "\n".join(read(name) for name in names)
-    sources = [(os.path.relpath(path, ROOT), open(path, encoding="utf-8").read()) for path in sorted(glob.glob(os.path.join(ROOT, "cli", "*.c")))]
+    sources = [(os.path.relpath(path, ROOT), open(path, encoding="utf-8").read()) for path in sorted(glob.glob(os.path.join(ROOT, "cli", "**", "*.c"), recursive=True))]
     exists = lambda name: os.path.exists(os.path.join(ROOT, name))
     wrong = list(missing_fields(read("crds/trainingjobs.yaml"), read("docs/trainingjob.md")))
     wrong += missing_variables(read("launcher/rank_env.c"), read("docs/environment.md"))

@@ -52,9 +52,11 @@ for shell in bash zsh fish; do
   expect "$shell" "default" mltrain cluster down --name d
   expect "$shell" "down" mltrain cluster do
   expect "$shell" "job.yaml" mltrain submit job
+  expect "$shell" "job.yaml" mltrain simulate --trace job
+  expect "$shell" "fifo" mltrain simulate --policy fi
   expect "$shell" "fish" mltrain completion f
   # No option of any command is missing.
-  for command in run submit get describe logs wait cancel suspend resume cluster version; do
+  for command in run submit get describe logs wait cancel suspend resume cluster simulate version; do
     wanted=$(mltrain "$command" --help | grep '^  *-' | grep -oE -- '--[a-z][a-z-]*' | sort -u | tr '\n' ' ')
     [ "$(candidates "$shell" mltrain "$command" --)" = "$wanted" ] || fail "$shell: options of $command"
   done

@@ -1,641 +1,619 @@
-/* The random world and its oracle: see world.h. */
-#include "tests/property/gang/world.h"
+/* The world of a history: events reach the library and the oracle's own books alike. The host that
+ * is played here is a careful one: it submits a job again with what has changed after each
+ * placement, and ends jobs at their limits and stops at the end of the grace. */
+#include "tests/property/gang/properties.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
-const struct world_library world_real = {
-    .new = gang_new,
-    .free = gang_free,
-    .event = gang_event,
-    .plan = gang_plan,
-    .next = gang_decision_next,
-    .write = gang_why_write,
-    .node = gang_node,
-    .hash = gang_hash,
-    .check = gang_check,
-};
-
-#define CLASSES 3
-#define STEP_MS 1000
-
-struct world_node {
-    bool known, schedulable;
-    uint32_t class;
-    gang_amounts capacity, others, used;
-};
-
-enum job_state { NOBODY, WAITING, PLACED };
-
-struct world_job {
-    enum job_state state;
-    uint64_t id;
-    struct gang_job_request request;
-    uint64_t classes[WORLD_ROLES]; /* the bitmaps that request.roles point at */
-    uint32_t pods, nodes[WORLD_PODS];
-    uint32_t decisions; /* of the plan being checked */
-    bool never;         /* by the last plan */
-    struct {
-        uint32_t node;
-        int64_t until_ms;
-    } avoids[8];
-    uint32_t avoids_count;
-};
-
-struct world {
-    const struct world_library *lib;
-    struct gang *g;
-    struct mlt_random random;
-    int64_t now_ms;
-    uint64_t next_id;
-    struct world_node nodes[WORLD_NODES];
-    struct world_job jobs[WORLD_JOBS];
-    const struct world_options *options;
-    struct world_result *result;
-};
-
-/* A decision that outlives the plan. */
-struct decision {
-    struct gang_decision d;
-    uint32_t nodes[WORLD_PODS];
-    enum gang_why_kind why;
-};
-
-static bool failed(const struct world *w)
+bool failed(const struct world *w)
 {
-    return w->result->failure[0] != '\0';
+    return w->result.failure[0] != '\0';
 }
 
-static void fail(struct world *w, const char *format, ...) MLT_PRINTF(2, 3);
-
-static void fail(struct world *w, const char *format, ...)
+void fail(struct world *w, const char *format, ...)
 {
     if (failed(w))
         return;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(w->result->failure, sizeof w->result->failure, format, args);
+    (void)vsnprintf(w->result.failure, sizeof w->result.failure, format, args);
     va_end(args);
 }
 
-static uint32_t below(struct world *w, uint32_t bound)
+void world_digest(struct world *w, uint64_t value)
 {
-    return (uint32_t)mlt_random_below(&w->random, bound);
+    w->result.digest = (w->result.digest ^ value) * 0x100000001b3u; /* FNV-1a, by words */
 }
 
-static bool chance(struct world *w, uint32_t percent)
+struct job *job_by_id(struct world *w, uint64_t id)
 {
-    return below(w, 100) < percent;
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state != NOBODY && w->jobs[j].id == id)
+            return &w->jobs[j];
+    return NULL;
 }
 
-static void digest(struct world *w, uint64_t value)
+/* ---- events to the library ---- */
+
+int feed_to(const struct world *w, struct gang *g, const struct gang_event *e, int64_t now_ms,
+            struct mlt_error *err)
 {
-    w->result->digest = (w->result->digest ^ value) * 0x100000001b3u; /* FNV-1a, by words */
+    return w->lib->event(g, e, now_ms, err);
 }
 
-/* ---- the oracle's own arithmetic ---- */
-
-static const struct gang_role *role_of(const struct world_job *job, uint32_t pod)
+void feed(struct world *w, const struct gang_event *e)
 {
-    uint32_t role = 0;
-    while (pod >= job->request.roles[role].pods)
-        pod -= job->request.roles[role++].pods;
-    return &job->request.roles[role];
-}
-
-static int64_t free_of(const struct world_node *node, uint32_t r)
-{
-    return node->capacity[r] - node->others[r] - node->used[r];
-}
-
-static void use(struct world *w, const struct world_job *job, uint32_t pod, uint32_t node, int sign)
-{
-    if (node == GANG_NO_NODE)
+    struct mlt_error err = {0};
+    if (failed(w))
         return;
-    const struct gang_role *role = role_of(job, pod);
-    for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-        w->nodes[node].used[r] += sign * role->request[r];
+    if (feed_to(w, w->g, e, w->now_ms, &err) < 0)
+        fail(w, "event %d is refused: %s", (int)e->kind, err.text);
+    w->result.events++;
+    w->prompt = false;
 }
 
-static bool allows(const struct gang_role *role, const struct world_node *node)
+void feed_job_event(struct world *w, const struct job *job, enum gang_event_kind kind)
 {
-    return node->known && (role->node_classes[0] >> node->class & 1);
+    feed(w, &(struct gang_event){.kind = kind, .job = job->id, .request = &job->request});
 }
 
-static bool avoids(const struct world *w, const struct world_job *job, uint32_t node)
+void void_promises(struct world *w)
 {
-    for (uint32_t i = 0; i < job->avoids_count; i++)
-        if (job->avoids[i].node == node && job->avoids[i].until_ms > w->now_ms)
+    for (uint32_t j = 0; j < JOBS; j++)
+        w->jobs[j].promise_ms = NEVER_MS;
+}
+
+void void_promises_behind(struct world *w, const struct job *job)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (!comes_before(&w->jobs[j], job))
+            w->jobs[j].promise_ms = NEVER_MS;
+}
+
+/* ---- nodes ---- */
+
+void node_event_of(const struct node *node, uint32_t number, struct gang_event *ret)
+{
+    *ret = (struct gang_event){.kind = GANG_NODE_SET,
+                               .node = number,
+                               .node_class = node->class,
+                               .schedulable = node->schedulable,
+                               .domains = node->domains};
+    memcpy(ret->capacity, node->capacity, sizeof ret->capacity);
+    memcpy(ret->used_by_others, node->others, sizeof ret->used_by_others);
+}
+
+static int64_t clamp(int64_t value, int64_t low, int64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void domains_of(const struct world *w, const struct op *op, uint32_t *ret)
+{
+    /* A domain lies wholly in one domain of each wider level: its number begins with theirs. */
+    uint32_t wider = 0;
+    for (uint32_t level = 0; level < LEVELS; level++) {
+        int64_t own = clamp(op->f[N_DOMAINS + level], -1, 3);
+        bool known = level < (uint32_t)w->config.f[C_LEVELS] && wider != GANG_NO_DOMAIN && own >= 0;
+        ret[level] = wider = known ? wider * 4 + (uint32_t)own : GANG_NO_DOMAIN;
+    }
+}
+
+static void op_node(struct world *w, const struct op *op)
+{
+    if (op->f[N_NODE] < 0 || op->f[N_NODE] >= w->nodes_count)
+        return;
+    struct node *node = &w->nodes[op->f[N_NODE]];
+    node->known = true;
+    node->schedulable = op->f[N_SCHEDULABLE] != 0;
+    node->class = (uint32_t)clamp(op->f[N_CLASS], 0, CLASSES - 1);
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        node->capacity[r] = clamp(op->f[N_CAPACITY + r], 0, 1000000);
+        node->others[r] = clamp(op->f[N_OTHERS + r], 0, 1000000);
+    }
+    domains_of(w, op, node->domains);
+    struct gang_event e;
+    node_event_of(node, (uint32_t)op->f[N_NODE], &e);
+    void_promises(w);
+    feed(w, &e);
+}
+
+static void lose_pod(struct world *w, struct job *job, uint32_t pod);
+
+static void op_node_gone(struct world *w, const struct op *op)
+{
+    if (op->f[0] < 0 || op->f[0] >= w->nodes_count || !w->nodes[op->f[0]].known)
+        return;
+    uint32_t n = (uint32_t)op->f[0];
+    struct node *node = &w->nodes[n];
+    gang_amounts used;
+    memcpy(used, node->used, sizeof used);
+    *node = (struct node){0};
+    memcpy(node->used, used, sizeof used);
+    for (uint32_t j = 0; j < JOBS; j++)
+        for (uint32_t i = 0; i < w->jobs[j].avoids_count; i++)
+            if (w->jobs[j].avoids[i].node == n)
+                w->jobs[j].avoids[i].until_ms = 0;
+    void_promises(w);
+    feed(w, &(struct gang_event){.kind = GANG_NODE_REMOVED, .node = n});
+    for (uint32_t j = 0; op->f[1] && j < JOBS; j++)
+        for (uint32_t pod = 0; w->jobs[j].state == PLACED && pod < w->jobs[j].pods; pod++)
+            if (w->jobs[j].nodes[pod] == n)
+                lose_pod(w, &w->jobs[j], pod);
+}
+
+/* ---- queues ---- */
+
+static int64_t limit_of(int64_t value)
+{
+    return value < 0 ? GANG_UNLIMITED : value;
+}
+
+static bool is_below(const struct world *w, uint32_t queue, uint32_t above)
+{
+    uint32_t depth = 0;
+    for (; queue != GANG_NO_QUEUE && depth < QUEUES; depth++) {
+        if (queue == above)
+            return true;
+        queue = w->queues[queue].config.parent;
+    }
+    return depth == QUEUES;
+}
+
+static bool queue_is_used(const struct world *w, uint32_t queue)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state != NOBODY && w->jobs[j].request.queue == queue)
+            return true;
+    for (uint32_t q = 0; q < QUEUES; q++)
+        if (w->queues[q].known && w->queues[q].config.parent == queue)
             return true;
     return false;
 }
 
-static int64_t pods_that_fit(const struct world_node *node, const struct gang_role *role,
-                             bool empty)
+static void queue_config_of(const struct op *op, struct gang_queue_config *c)
 {
-    int64_t count = WORLD_PODS;
-    for (uint32_t r = 0; r < WORLD_RESOURCES; r++) {
-        if (role->request[r] == 0)
-            continue;
-        int64_t there = empty ? node->capacity[r] : free_of(node, r);
-        int64_t fit = there < 0 ? 0 : there / role->request[r];
-        count = fit < count ? fit : count;
-    }
-    return count;
+    c->weight = (uint32_t)clamp(op->f[Q_WEIGHT], 1, 1000);
+    c->order = op->f[Q_FAIR] ? GANG_ORDER_FAIR_SHARE : GANG_ORDER_FIFO;
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+        c->nominal[r] = c->borrow_limit[r] = c->lend_limit[r] = GANG_UNLIMITED;
+    c->nominal[GANG_DEVICE_0] = limit_of(op->f[Q_NOMINAL]);
+    c->borrow_limit[GANG_DEVICE_0] = limit_of(op->f[Q_BORROW]);
+    c->lend_limit[GANG_DEVICE_0] = limit_of(op->f[Q_LEND]);
+    c->nominal[GANG_CPU_MILLI] = limit_of(op->f[Q_NOMINAL_CPU]);
+    c->within_queue = op->f[Q_WITHIN] ? GANG_PREEMPTION_LOWER_PRIORITY : GANG_PREEMPTION_NEVER;
+    c->reclaim = (enum gang_queue_preemption)clamp(op->f[Q_RECLAIM], 0, 2);
+    c->time_slice_ms = clamp(op->f[Q_SLICE], 0, 1000000000);
+    c->running_jobs_max = (uint32_t)clamp(op->f[Q_RUNNING_MAX], 0, 1000);
+    c->time_limit_max_ms = clamp(op->f[Q_LIMIT_MAX], 0, 1000000000);
 }
 
-/* ---- events ---- */
-
-static void check_state(struct world *w)
+static void op_queue(struct world *w, const struct op *op)
 {
-    struct mlt_error err = {0};
-    if (w->options->only_oversubscription)
+    if (op->f[Q_QUEUE] < 0 || op->f[Q_QUEUE] >= QUEUES || op->f[Q_PARENT] < 0 ||
+        op->f[Q_PARENT] > QUEUES)
         return;
-    if (w->result->events % w->options->full_check_every == 0 && w->lib->check(w->g, &err) < 0)
-        fail(w, "gang_check: %s", err.text);
-    for (uint32_t n = 0; n < WORLD_NODES; n++) {
-        struct gang_node_view view;
-        w->lib->node(w->g, n, &view);
-        for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-            if (view.used_by_gangs[r] != w->nodes[n].used[r])
-                fail(w, "node %u resource %u: gangs use %" PRId64 ", the library says %" PRId64, n,
-                     r, w->nodes[n].used[r], view.used_by_gangs[r]);
+    uint32_t q = (uint32_t)op->f[Q_QUEUE];
+    uint32_t parent = op->f[Q_PARENT] ? (uint32_t)op->f[Q_PARENT] - 1 : GANG_NO_QUEUE;
+    if (parent != GANG_NO_QUEUE && (!w->queues[parent].known || is_below(w, parent, q)))
+        return;
+    /* A queue of jobs stays one: jobs are in leaves. */
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state != NOBODY && w->jobs[j].request.queue == parent)
+            return;
+    struct gang_queue_config *c = &w->queues[q].config;
+    c->parent = parent;
+    queue_config_of(op, c);
+    w->queues[q].known = true;
+    void_promises(w);
+    feed(w, &(struct gang_event){.kind = GANG_QUEUE_SET, .queue = q, .queue_config = c});
+}
+
+static void op_queue_gone(struct world *w, const struct op *op)
+{
+    if (op->f[0] < 0 || op->f[0] >= QUEUES || !w->queues[op->f[0]].known ||
+        queue_is_used(w, (uint32_t)op->f[0]))
+        return;
+    w->queues[op->f[0]] = (struct queue){0};
+    void_promises(w);
+    feed(w, &(struct gang_event){.kind = GANG_QUEUE_REMOVED, .queue = (uint32_t)op->f[0]});
+}
+
+/* ---- jobs ---- */
+
+static void use(struct world *w, const struct job *job, uint32_t pod, int sign)
+{
+    if (job->nodes[pod] == GANG_NO_NODE)
+        return;
+    for (uint32_t r = 0; r < RESOURCES; r++)
+        w->nodes[job->nodes[pod]].used[r] += sign * role_of(job, pod)->request[r];
+}
+
+void leave_place(struct world *w, struct job *job)
+{
+    for (uint32_t pod = 0; job->state == PLACED && pod < job->pods; pod++)
+        use(w, job, pod, -1);
+    job->stopping = job->revocable = job->asked_by_plan = false;
+}
+
+void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool revocable,
+                int64_t started_ms)
+{
+    leave_place(w, job);
+    job->state = PLACED;
+    job->never = job->claims = false;
+    job->revocable = revocable;
+    job->started_ms = started_ms;
+    job->saved_ms = -1;
+    for (uint32_t pod = 0; pod < job->pods; pod++) {
+        job->nodes[pod] = nodes[pod];
+        use(w, job, pod, 1);
     }
+    feed(w, &(struct gang_event){.kind = GANG_JOB_PLACED,
+                                 .job = job->id,
+                                 .nodes = job->nodes,
+                                 .nodes_count = job->pods,
+                                 .started_ms = started_ms,
+                                 .revocable = revocable});
 }
 
-static void feed(struct world *w, const struct gang_event *event)
+static void lose_pod(struct world *w, struct job *job, uint32_t pod)
 {
-    struct mlt_error err = {0};
-    if (w->lib->event(w->g, event, w->now_ms, &err) < 0)
-        fail(w, "event %d: %s", (int)event->kind, err.text);
-    w->result->events++;
-    check_state(w);
-}
-
-static void send_node(struct world *w, uint32_t n)
-{
-    const struct world_node *node = &w->nodes[n];
-    struct gang_event e = {.kind = GANG_NODE_SET,
-                           .node = n,
-                           .node_class = node->class,
-                           .schedulable = node->schedulable};
-    memcpy(e.capacity, node->capacity, sizeof e.capacity);
-    memcpy(e.used_by_others, node->others, sizeof e.used_by_others);
-    feed(w, &e);
-}
-
-static void shape_node(struct world *w, struct world_node *node)
-{
-    static const int64_t devices[] = {0, 4, 8, 8};
-    node->capacity[GANG_CPU_MILLI] = 1000 * mlt_random_between(&w->random, 8, 32);
-    node->capacity[GANG_MEMORY] = mlt_random_between(&w->random, 16, 64) << 30;
-    node->capacity[GANG_PODS] = mlt_random_between(&w->random, 3, 12);
-    node->capacity[GANG_DEVICE_0] = devices[below(w, 4)];
-    node->capacity[GANG_DEVICE_0 + 1] = below(w, 4) == 0 ? 2 : 0;
-}
-
-static void node_appears(struct world *w, uint32_t n)
-{
-    struct world_node *node = &w->nodes[n];
-    shape_node(w, node);
-    memset(node->others, 0, sizeof node->others);
-    node->class = below(w, CLASSES);
-    node->known = true;
-    node->schedulable = chance(w, 90);
-    send_node(w, n);
-}
-
-static void pod_gone(struct world *w, struct world_job *job, uint32_t pod)
-{
-    use(w, job, pod, job->nodes[pod], -1);
+    use(w, job, pod, -1);
     job->nodes[pod] = GANG_NO_NODE;
+    void_promises(w);
     feed(w, &(struct gang_event){.kind = GANG_POD_GONE, .job = job->id, .pod = pod});
 }
 
-static void node_vanishes(struct world *w, uint32_t n, bool with_its_pods)
+static void read_roles(const struct op *op, struct job *job)
 {
-    struct world_node *node = &w->nodes[n];
-    node->known = node->schedulable = false;
-    memset(node->capacity, 0, sizeof node->capacity);
-    memset(node->others, 0, sizeof node->others);
-    for (uint32_t j = 0; j < WORLD_JOBS; j++)
-        for (uint32_t i = 0; i < w->jobs[j].avoids_count; i++)
-            if (w->jobs[j].avoids[i].node == n)
-                w->jobs[j].avoids[i].until_ms = 0;
-    feed(w, &(struct gang_event){.kind = GANG_NODE_REMOVED, .node = n});
-    for (uint32_t j = 0; with_its_pods && j < WORLD_JOBS; j++)
-        for (uint32_t pod = 0; w->jobs[j].state == PLACED && pod < w->jobs[j].pods; pod++)
-            if (w->jobs[j].nodes[pod] == n)
-                pod_gone(w, &w->jobs[j], pod);
-}
-
-static void node_event(struct world *w)
-{
-    uint32_t n = below(w, WORLD_NODES);
-    struct world_node *node = &w->nodes[n];
-    uint32_t what = below(w, 100);
-    if (!node->known) {
-        node_appears(w, n);
-    } else if (what < 10) {
-        node_vanishes(w, n, what < 6);
-    } else if (what < 35) {
-        node->schedulable = !node->schedulable || chance(w, 50);
-        send_node(w, n);
-    } else if (what < 45) {
-        shape_node(w, node);
-        send_node(w, n);
-    } else {
-        for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-            node->others[r] =
-                chance(w, 30) ? mlt_random_between(&w->random, 0, node->capacity[r] / 3) : 0;
-        send_node(w, n);
-    }
-}
-
-static void make_request(struct world *w, struct world_job *job)
-{
-    static const int64_t devices[] = {0, 1, 2, 4, 8, 8};
     struct gang_job_request *q = &job->request;
-    *q = (struct gang_job_request){.queue = below(w, 2), .priority = (int32_t)below(w, 3)};
-    q->sequence = w->now_ms / (5 * STEP_MS); /* several jobs share a number, so that ids decide */
-    q->roles_count = chance(w, 70) ? 1 : 1 + below(w, WORLD_ROLES);
     job->pods = 0;
     for (uint32_t i = 0; i < q->roles_count; i++) {
+        const int64_t *f = &op->f[S_ROLE + i * R_FIELDS];
         struct gang_role *role = &q->roles[i];
-        role->pods = 1 + below(w, WORLD_PODS / q->roles_count);
-        role->request[GANG_CPU_MILLI] = 500 * (int64_t)below(w, 16);
-        role->request[GANG_MEMORY] = (int64_t)below(w, 12) << 30;
+        role->pods = (uint32_t)clamp(f[R_PODS], 1, PODS / q->roles_count);
+        role->request[GANG_CPU_MILLI] = clamp(f[R_CPU], 0, 1000000);
+        role->request[GANG_MEMORY] = clamp(f[R_MEMORY], 0, 1000000);
         role->request[GANG_PODS] = 1;
-        role->request[GANG_DEVICE_0] = devices[below(w, 6)];
-        role->request[GANG_DEVICE_0 + 1] = chance(w, 5);
-        job->classes[i] = chance(w, 60) ? 7 : 1 + below(w, 7);
+        role->request[GANG_DEVICE_0] = clamp(f[R_GPU], 0, 1000);
+        role->request[GANG_DEVICE_0 + 1] = clamp(f[R_NIC], 0, 1000);
+        job->classes[i] = f[R_CLASSES] ? (uint64_t)f[R_CLASSES] & 7 : 7;
         role->node_classes = &job->classes[i];
         role->node_classes_words = 1;
         job->pods += role->pods;
     }
 }
 
-static void submit(struct world *w, struct world_job *job)
+static void read_request(const struct world *w, const struct op *op, struct job *job)
 {
-    make_request(w, job);
-    job->state = WAITING;
-    feed(w, &(struct gang_event){
-                .kind = GANG_JOB_SUBMITTED, .job = job->id, .request = &job->request});
+    int64_t levels = w->config.f[C_LEVELS];
+    struct gang_job_request *q = &job->request;
+    *q = (struct gang_job_request){
+        .queue = (uint32_t)op->f[S_QUEUE],
+        .priority = (int32_t)clamp(op->f[S_PRIORITY], -100, 100),
+        .sequence = op->f[S_SEQUENCE],
+        .roles_count = (uint32_t)clamp(op->f[S_ROLES], 1, ROLES),
+        .time_limit_ms = clamp(op->f[S_LIMIT], 0, 1000000000),
+        .expected_ms = clamp(op->f[S_EXPECTED], 0, 1000000000),
+        .grace_ms = clamp(op->f[S_GRACE], 0, 1000000000),
+        .attained_ms = clamp(op->f[S_ATTAINED], 0, 1000000000),
+        .required_level = (uint32_t)clamp(op->f[S_REQUIRED], 0, levels),
+        .preferred_level = (uint32_t)clamp(op->f[S_PREFERRED], 0, levels),
+        .preferred_wait_ms = clamp(op->f[S_PREFERRED_WAIT], 0, 1000000000),
+        .since_ms = w->now_ms,
+        .never_preempted = op->f[S_NEVER_PREEMPTED] != 0,
+        .was_preempted = op->f[S_WAS_PREEMPTED] != 0,
+        .saves = op->f[S_SAVES] != 0,
+    };
+    read_roles(op, job);
 }
 
-static void leave(struct world *w, struct world_job *job)
+static void op_submit(struct world *w, const struct op *op)
 {
-    for (uint32_t pod = 0; job->state == PLACED && pod < job->pods; pod++)
-        use(w, job, pod, job->nodes[pod], -1);
-}
-
-static void take_place(struct world *w, struct world_job *job, const uint32_t *nodes)
-{
-    leave(w, job);
-    job->never = false;
-    job->state = PLACED;
-    for (uint32_t pod = 0; pod < job->pods; pod++) {
-        job->nodes[pod] = nodes[pod];
-        use(w, job, pod, nodes[pod], 1);
-    }
-    feed(w, &(struct gang_event){
-                .kind = GANG_JOB_PLACED, .job = job->id, .nodes = nodes, .nodes_count = job->pods});
-}
-
-static void avoid(struct world *w, struct world_job *job)
-{
-    if (job->avoids_count == 8)
+    if (op->f[S_JOB] < 0 || op->f[S_JOB] >= JOBS || op->f[S_QUEUE] < 0 ||
+        op->f[S_QUEUE] >= QUEUES || !w->queues[op->f[S_QUEUE]].known)
         return;
-    uint32_t n = below(w, WORLD_NODES), i = 0;
-    while (i < job->avoids_count && job->avoids[i].node != n)
+    for (uint32_t q = 0; q < QUEUES; q++) /* jobs are in leaves */
+        if (w->queues[q].known && w->queues[q].config.parent == (uint32_t)op->f[S_QUEUE])
+            return;
+    struct job *job = &w->jobs[op->f[S_JOB]];
+    if (job->state == PLACED)
+        return;
+    if (job->state == NOBODY)
+        *job = (struct job){.id = w->next_id++, .state = WAITING};
+    else
+        void_promises_behind(w, job);
+    job->never = job->claims = false;
+    job->promise_ms = NEVER_MS;
+    read_request(w, op, job);
+    void_promises_behind(w, job);
+    feed_job_event(w, job, GANG_JOB_SUBMITTED);
+}
+
+static void op_found(struct world *w, struct job *job, const struct op *op)
+{
+    uint32_t nodes[PODS];
+    for (uint32_t pod = 0; pod < job->pods; pod++) {
+        uint64_t n = ((uint64_t)op->f[1] + pod * (uint64_t)op->f[2]) % (w->nodes_count + 1);
+        nodes[pod] = n == w->nodes_count ? GANG_NO_NODE : (uint32_t)n;
+    }
+    void_promises(w);
+    take_place(w, job, nodes, op->f[4] && !job->request.time_limit_ms,
+               w->now_ms - clamp(op->f[3], 0, w->now_ms));
+}
+
+void host_release(struct world *w, struct job *job, bool preempted)
+{
+    leave_place(w, job);
+    feed_job_event(w, job, GANG_JOB_RELEASED);
+    job->state = WAITING;
+    job->request.attained_ms += w->now_ms - job->started_ms;
+    job->request.was_preempted = preempted;
+    job->request.since_ms = w->now_ms;
+    job->promise_ms = NEVER_MS;
+    void_promises_behind(w, job);
+    feed_job_event(w, job, GANG_JOB_SUBMITTED);
+}
+
+static void op_remove(struct world *w, struct job *job)
+{
+    if (job->state == WAITING || job->stopping)
+        void_promises_behind(w, job);
+    leave_place(w, job);
+    job->state = NOBODY;
+    feed_job_event(w, job, GANG_JOB_REMOVED);
+}
+
+static void op_avoid(struct world *w, struct job *job, const struct op *op)
+{
+    if (op->f[1] < 0 || op->f[1] >= w->nodes_count || !w->nodes[op->f[1]].known)
+        return;
+    uint32_t i = 0;
+    while (i < job->avoids_count && job->avoids[i].node != op->f[1])
         i++;
+    if (i == AVOIDS)
+        return;
     job->avoids_count += i == job->avoids_count;
-    job->avoids[i].node = n;
-    job->avoids[i].until_ms = w->now_ms + STEP_MS * (int64_t)below(w, 30);
+    job->avoids[i].node = (uint32_t)op->f[1];
+    job->avoids[i].until_ms = w->now_ms + clamp(op->f[2], 0, 1000000000);
+    void_promises(w);
     feed(w, &(struct gang_event){.kind = GANG_JOB_AVOID,
                                  .job = job->id,
-                                 .node = n,
+                                 .node = job->avoids[i].node,
                                  .until_ms = job->avoids[i].until_ms});
 }
 
-/* A placement as a controller finds it after a restart: anywhere, full or not. */
-static void found_placed(struct world *w, struct world_job *job)
+static void op_stop(struct world *w, struct job *job, const struct op *op)
 {
-    uint32_t nodes[WORLD_PODS];
-    for (uint32_t pod = 0; pod < job->pods; pod++)
-        nodes[pod] = chance(w, 10) ? GANG_NO_NODE : below(w, WORLD_NODES);
-    take_place(w, job, nodes);
-}
-
-static void placed_event(struct world *w, struct world_job *job)
-{
-    uint32_t what = below(w, 100);
-    if (what < 55) {
-        leave(w, job);
-        job->state = NOBODY;
-        feed(w, &(struct gang_event){.kind = GANG_JOB_REMOVED, .job = job->id});
-    } else if (what < 65) {
-        leave(w, job);
-        job->state = WAITING;
-        feed(w, &(struct gang_event){.kind = GANG_JOB_RELEASED, .job = job->id});
-    } else if (what < 90) {
-        pod_gone(w, job, below(w, job->pods));
-    } else if (what < 92) {
-        found_placed(w, job);
-    } else {
-        avoid(w, job);
-    }
-}
-
-static void waiting_event(struct world *w, struct world_job *job)
-{
-    uint32_t what = below(w, 100);
-    if (what < 30) {
-        job->state = NOBODY;
-        feed(w, &(struct gang_event){.kind = GANG_JOB_REMOVED, .job = job->id});
-    } else if (what < 60) {
-        submit(w, job);
-    } else if (what < 62) {
-        found_placed(w, job);
-    } else {
-        avoid(w, job);
-    }
-}
-
-/* Those that wait are mostly patient, unless they heard that they never fit. */
-static void random_event(struct world *w)
-{
-    struct world_job *job = &w->jobs[below(w, WORLD_JOBS)];
-    while (job->state == WAITING && !job->never && !chance(w, 25))
-        job = &w->jobs[below(w, WORLD_JOBS)];
-    if (chance(w, 20)) {
-        node_event(w);
-    } else if (job->state == PLACED) {
-        placed_event(w, job);
-    } else if (job->state == WAITING) {
-        waiting_event(w, job);
-    } else {
-        *job = (struct world_job){.id = w->next_id++};
-        submit(w, job);
-    }
-}
-
-/* ---- plans ---- */
-
-static struct world_job *job_of(struct world *w, uint64_t id)
-{
-    for (uint32_t j = 0; j < WORLD_JOBS; j++)
-        if (w->jobs[j].state != NOBODY && w->jobs[j].id == id)
-            return &w->jobs[j];
-    fail(w, "a decision about job %" PRIu64 ", which does not exist", id);
-    return NULL;
-}
-
-static void count_demand(const struct world_job *job, gang_amounts demand)
-{
-    for (uint32_t pod = 0; job->state != NOBODY && !job->never && pod < job->pods; pod++)
-        if (job->state == WAITING || job->nodes[pod] == GANG_NO_NODE)
-            for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-                demand[r] += role_of(job, pod)->request[r];
-}
-
-/* Whether more is asked for than all schedulable nodes together have left; who never fits does not
- * count. */
-static bool competes(const struct world *w)
-{
-    gang_amounts demand = {0}, left = {0};
-    for (uint32_t j = 0; j < WORLD_JOBS; j++)
-        count_demand(&w->jobs[j], demand);
-    for (uint32_t n = 0; n < WORLD_NODES; n++)
-        for (uint32_t r = 0; w->nodes[n].schedulable && r < WORLD_RESOURCES; r++)
-            left[r] += free_of(&w->nodes[n], r) > 0 ? free_of(&w->nodes[n], r) : 0;
-    for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-        if (demand[r] > left[r])
-            return true;
-    return false;
-}
-
-static uint64_t could_use(const struct world *w, const struct world_job *job)
-{
-    uint64_t mask = 0;
-    for (uint32_t n = 0; n < WORLD_NODES; n++)
-        for (uint32_t i = 0; i < job->request.roles_count; i++)
-            if (allows(&job->request.roles[i], &w->nodes[n]) &&
-                pods_that_fit(&w->nodes[n], &job->request.roles[i], true) > 0)
-                mask |= UINT64_C(1) << n;
-    return mask;
-}
-
-/* One pod of a plan on one node: nothing that it asks for may go below zero, counted with all
- * before it in the plan. */
-static void check_pod(struct world *w, const struct world_job *job, uint32_t pod, uint32_t n)
-{
-    if (n >= WORLD_NODES || !w->nodes[n].schedulable || !allows(role_of(job, pod), &w->nodes[n]) ||
-        avoids(w, job, n)) {
-        fail(w, "job %" PRIu64 " pod %u is put on node %u, which it may not use", job->id, pod, n);
+    uint64_t for_job = GANG_NO_JOB;
+    if (op->f[1] > 0 && op->f[1] <= JOBS && w->jobs[op->f[1] - 1].state == WAITING)
+        for_job = w->jobs[op->f[1] - 1].id;
+    if (job->stopping)
         return;
-    }
-    use(w, job, pod, n, 1);
-    for (uint32_t r = 0; r < WORLD_RESOURCES; r++)
-        if (role_of(job, pod)->request[r] > 0 && free_of(&w->nodes[n], r) < 0)
-            fail(w,
-                 "node %u is oversubscribed: resource %u has %" PRId64 ", others use %" PRId64
-                 ", gangs would use %" PRId64,
-                 n, r, w->nodes[n].capacity[r], w->nodes[n].others[r], w->nodes[n].used[r]);
+    job->stopping = true;
+    job->stop_ms = w->now_ms;
+    job->for_job = for_job;
+    void_promises(w);
+    feed(w, &(struct gang_event){.kind = GANG_JOB_STOPPING, .job = job->id, .for_job = for_job});
 }
 
-/* What the plan has decided so far, seen by the oracle. */
-struct progress {
-    uint64_t kept;     /* nodes that somebody before waits for */
-    bool members_wait; /* then what is kept is not known exactly */
-    bool jobs_began;
-};
-
-/* With one role, first fit is exact: the job is placed if and only if the sum over nodes is large
- * enough. */
-static bool must_fit(const struct world *w, const struct world_job *job, uint64_t kept, bool empty)
+void move_pod(struct world *w, struct job *job, uint32_t pod, uint32_t node)
 {
-    int64_t fit = 0;
-    for (uint32_t n = 0; n < WORLD_NODES; n++)
-        if (allows(&job->request.roles[0], &w->nodes[n]) &&
-            (empty || (w->nodes[n].schedulable && !(kept >> n & 1) && !avoids(w, job, n))))
-            fit += pods_that_fit(&w->nodes[n], &job->request.roles[0], empty);
-    return fit >= (int64_t)job->pods;
+    use(w, job, pod, -1);
+    job->nodes[pod] = node;
+    use(w, job, pod, 1);
+    feed(w, &(struct gang_event){.kind = GANG_POD_MOVED, .job = job->id, .pod = pod, .node = node});
 }
 
-static void check_placed(struct world *w, struct world_job *job, const struct decision *d,
-                         const struct progress *p)
+static void op_moved(struct world *w, struct job *job, const struct op *op)
 {
-    if (job->state != WAITING || d->d.nodes_count != job->pods) {
-        fail(w, "job %" PRIu64 " of %u pods is placed on %u nodes", job->id, job->pods,
-             d->d.nodes_count);
+    if (op->f[1] < 0 || op->f[1] >= job->pods || op->f[2] < 0 || op->f[2] >= w->nodes_count)
         return;
-    }
-    for (uint32_t pod = 0; pod < job->pods && !failed(w); pod++) {
-        check_pod(w, job, pod, d->nodes[pod]);
-        if (!failed(w) && p->kept >> d->nodes[pod] & 1)
-            fail(w, "job %" PRIu64 " takes node %u from a job before it", job->id, d->nodes[pod]);
-    }
-    w->result->placed++;
-    w->result->overtakes += p->kept != 0;
+    void_promises(w);
+    move_pod(w, job, (uint32_t)op->f[1], (uint32_t)op->f[2]);
 }
 
-static void check_waiting(struct world *w, struct world_job *job, const struct decision *d,
-                          struct progress *p)
+static void op_saved(struct world *w, struct job *job)
 {
-    bool single = job->request.roles_count == 1 && !w->options->only_oversubscription;
-    if (single && !p->members_wait && must_fit(w, job, p->kept, false))
-        fail(w, "job %" PRIu64 " waits though it fits", job->id);
-    if (single && (d->d.kind == GANG_NEVER) == must_fit(w, job, 0, true))
-        fail(w, "job %" PRIu64 ": never is said of the wrong job", job->id);
-    if (d->d.kind == GANG_WAIT && d->why != GANG_WHY_OTHERS)
-        p->kept |= could_use(w, job);
-    job->never = d->d.kind == GANG_NEVER;
-    w->result->waits += d->d.kind == GANG_WAIT;
-    w->result->nevers += d->d.kind == GANG_NEVER;
-}
-
-static void check_member(struct world *w, struct world_job *job, const struct decision *d,
-                         struct progress *p)
-{
-    if (p->jobs_began)
-        fail(w, "job %" PRIu64 ": a member is decided after waiting jobs", job->id);
-    if (job->state != PLACED || d->d.pod >= job->pods || job->nodes[d->d.pod] != GANG_NO_NODE) {
-        fail(w, "job %" PRIu64 " pod %u needs no new place", job->id, d->d.pod);
+    if (!job->request.saves)
         return;
-    }
-    if (d->d.kind == GANG_REPLACE) {
-        check_pod(w, job, d->d.pod, d->nodes[0]);
-        w->result->replaced++;
-    }
-    p->members_wait = p->members_wait || d->d.kind == GANG_WAIT;
+    job->saved_ms = w->now_ms;
+    feed_job_event(w, job, GANG_JOB_SAVED);
 }
 
-static void check_decision(struct world *w, const struct decision *d, struct progress *p)
+/* ---- time ---- */
+
+static int64_t due_ms(const struct world *w, const struct job *job)
 {
-    struct world_job *job = job_of(w, d->d.job);
-    if (!job)
+    if (job->state != PLACED)
+        return INT64_MAX;
+    int64_t due = INT64_MAX;
+    if (job->request.time_limit_ms && !w->config.f[C_OVERRUN])
+        due = job->started_ms + job->request.time_limit_ms;
+    if (job->stopping && job->stop_ms + job->request.grace_ms < due)
+        due = job->stop_ms + job->request.grace_ms;
+    return due;
+}
+
+/* Time goes on until something is due: the end of a job, of a grace, or a moment that the library
+ * has asked to be woken at. */
+static void op_time(struct world *w, const struct op *op)
+{
+    int64_t to = w->now_ms + clamp(op->f[0], 0, 1000000000);
+    int64_t wake = gang_next_wake_ms(w->g, w->now_ms);
+    if (wake <= w->now_ms)
+        fail(w, "gang_next_wake_ms: %" PRId64 " is not after %" PRId64, wake, w->now_ms);
+    if (!w->prompt)
+        void_promises(w);
+    to = wake < to ? wake : to;
+    for (uint32_t j = 0; j < JOBS; j++)
+        to = due_ms(w, &w->jobs[j]) < to ? due_ms(w, &w->jobs[j]) : to;
+    w->now_ms = to > w->now_ms ? to : w->now_ms;
+    for (uint32_t j = 0; j < JOBS && !failed(w); j++) {
+        struct job *job = &w->jobs[j];
+        if (due_ms(w, job) > w->now_ms)
+            continue;
+        if (job->stopping && job->stop_ms + job->request.grace_ms <= w->now_ms)
+            host_release(w, job, job->asked_by_plan);
+        else
+            op_remove(w, job);
+    }
+    w->prompt = false;
+}
+
+/* ---- all ---- */
+
+struct gang *world_new_gang(const struct world *w)
+{
+    static const char *const devices[] = {"nvidia.com/gpu", "rdma/nic"};
+    static const char *const levels[] = {"zone", "rack", "nvlink"};
+    const int64_t *f = w->config.f;
+    const struct gang_config config = {
+        .device_names = devices,
+        .devices = DEVICES,
+        .level_names = levels,
+        .levels = (uint32_t)f[C_LEVELS],
+        .reservations = (uint32_t)f[C_RESERVATIONS],
+        .may_preempt = f[C_PREEMPT] != 0,
+        .min_run_ms = f[C_MIN_RUN],
+        .usage_half_life_ms = f[C_HALF_LIFE],
+    };
+    return w->lib->new (&config);
+}
+
+static void op_config(struct world *w, const struct op *op)
+{
+    if (w->result.events)
         return;
-    job->decisions++;
-    if (d->d.pod != GANG_NO_POD) {
-        check_member(w, job, d, p);
+    w->config = *op;
+    int64_t *f = w->config.f;
+    f[C_NODES] = clamp(f[C_NODES], 1, NODES);
+    f[C_LEVELS] = clamp(f[C_LEVELS], 0, LEVELS);
+    f[C_RESERVATIONS] = clamp(f[C_RESERVATIONS], 0, GANG_RESERVATIONS_MAX);
+    w->nodes_count = (uint32_t)f[C_NODES];
+    gang_free(w->g);
+    w->g = world_new_gang(w);
+}
+
+void world_begin(struct world *w, const struct library *lib)
+{
+    *w = (struct world){.lib = lib, .next_id = 1, .now_ms = 1000000};
+    w->result.digest = UINT64_C(14695981039346656037);
+    for (uint32_t j = 0; j < JOBS; j++)
+        w->jobs[j].promise_ms = NEVER_MS;
+    op_config(w, &(struct op){.kind = OP_CONFIG, .f = {[C_NODES] = NODES}});
+}
+
+void world_end(struct world *w)
+{
+    world_digest(w, gang_hash(w->g));
+    gang_free(w->g);
+    w->g = NULL;
+}
+
+static void apply_to_job(struct world *w, struct job *job, const struct op *op)
+{
+    if (job->state == NOBODY)
         return;
-    }
-    p->jobs_began = true;
-    if (d->d.kind == GANG_PLACE)
-        check_placed(w, job, d, p);
-    else
-        check_waiting(w, job, d, p);
+    if (op->kind == OP_REMOVE)
+        op_remove(w, job);
+    else if (op->kind == OP_AVOID)
+        op_avoid(w, job, op);
+    else if (op->kind == OP_FOUND)
+        op_found(w, job, op);
+    if (job->state != PLACED)
+        return;
+    if (op->kind == OP_SAVED)
+        op_saved(w, job);
+    else if (op->kind == OP_STOP)
+        op_stop(w, job, op);
+    else if (op->kind == OP_MOVED)
+        op_moved(w, job, op);
+    else if (op->kind == OP_LOST && op->f[1] >= 0 && op->f[1] < job->pods)
+        lose_pod(w, job, (uint32_t)op->f[1]);
+    else if (op->kind == OP_RELEASE)
+        host_release(w, job, op->f[1] != 0);
 }
 
-static void check_all_decided(struct world *w)
+static void apply_probe(struct world *w, const struct op *op)
 {
-    for (uint32_t j = 0; j < WORLD_JOBS && !failed(w); j++) {
-        struct world_job *job = &w->jobs[j];
-        uint32_t expected = job->state == WAITING;
-        for (uint32_t pod = 0; job->state == PLACED && pod < job->pods; pod++)
-            expected += job->nodes[pod] == GANG_NO_NODE;
-        if (job->state != NOBODY && job->decisions != expected)
-            fail(w, "job %" PRIu64 ": %u decisions, expected %u", job->id, job->decisions,
-                 expected);
-        job->decisions = 0;
+    switch (op->f[0] & 3) {
+    case 0:
+        probe_rebuild(w, false);
+        break;
+    case 1:
+        probe_relabel(w);
+        break;
+    case 2:
+        probe_empty_node(w);
+        break;
+    default:
+        probe_release(w);
+        break;
     }
 }
 
-static void digest_words(struct world *w, const struct gang_why *why)
-{
-    char text[GANG_REASON_MAX];
-    w->lib->write(w->g, why, NULL, NULL, text);
-    for (const char *c = text; *c; c++)
-        digest(w, (uint64_t)*c);
-}
-
-static uint32_t take_plan(struct world *w, struct decision *decisions, uint32_t max)
+static void check_books(struct world *w)
 {
     struct mlt_error err = {0};
-    uint32_t count = 0;
-    if (w->lib->plan(w->g, w->now_ms, &err) < 0)
-        fail(w, "plan: %s", err.text);
-    for (struct gang_decision d; count < max && w->lib->next(w->g, &d); count++) {
-        decisions[count] = (struct decision){.d = d, .why = d.why ? d.why->kind : GANG_WHY_NO_ROOM};
-        digest(w, (uint64_t)d.kind);
-        digest(w, d.job);
-        for (uint32_t i = 0; i < d.nodes_count && i < WORLD_PODS; i++) {
-            decisions[count].nodes[i] = d.nodes[i];
-            digest(w, d.nodes[i]);
-        }
-        if (d.why)
-            digest_words(w, d.why);
+    if (gang_check(w->g, &err) < 0)
+        fail(w, "gang_check: %s", err.text);
+    for (uint32_t n = 0; n < w->nodes_count && !failed(w); n++) {
+        struct gang_node_view view;
+        gang_node(w->g, n, &view);
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            if (view.used_by_gangs[r] != w->nodes[n].used[r])
+                fail(w, "node %u resource %u: gangs use %" PRId64 ", the library says %" PRId64, n,
+                     r, w->nodes[n].used[r], view.used_by_gangs[r]);
     }
-    return count;
+    check_queue_views(w);
 }
 
-static void undo_use(struct world *w, const struct decision *d)
+void world_apply(struct world *w, const struct op *op)
 {
-    struct world_job *job = job_of(w, d->d.job);
-    for (uint32_t i = 0; job && i < d->d.nodes_count; i++)
-        use(w, job, d->d.kind == GANG_REPLACE ? d->d.pod : i, d->nodes[i], -1);
-}
-
-static void commit(struct world *w, const struct decision *d)
-{
-    struct world_job *job = job_of(w, d->d.job);
-    if (job && d->d.kind == GANG_PLACE)
-        take_place(w, job, d->nodes);
-    if (!job || d->d.kind != GANG_REPLACE)
-        return;
-    job->nodes[d->d.pod] = d->nodes[0];
-    use(w, job, d->d.pod, d->nodes[0], 1);
-    feed(w, &(struct gang_event){
-                .kind = GANG_POD_MOVED, .job = job->id, .pod = d->d.pod, .node = d->nodes[0]});
-}
-
-static void plan_and_commit(struct world *w)
-{
-    struct decision decisions[WORLD_JOBS * WORLD_PODS];
-    struct progress progress = {0};
-    w->result->plans++;
-    uint32_t count = take_plan(w, decisions, WORLD_JOBS * WORLD_PODS), checked = 0;
-    for (; checked < count && !failed(w); checked++)
-        check_decision(w, &decisions[checked], &progress);
-    check_all_decided(w);
-    if (failed(w))
-        return;
-    for (uint32_t i = 0; i < checked; i++)
-        undo_use(w, &decisions[i]);
-    w->result->competed += competes(w);
-    check_state(w); /* a plan changes nothing */
-    /* Now and then the host dies in the middle: the rest of the plan is never heard of again. */
-    uint32_t committed = chance(w, 90) ? count : below(w, count + 1);
-    for (uint32_t i = 0; i < committed && !failed(w); i++)
-        commit(w, &decisions[i]);
-}
-
-static void begin(struct world *w)
-{
-    for (uint32_t q = 0; q < 2; q++)
-        feed(w, &(struct gang_event){.kind = GANG_QUEUE_SET, .queue = q});
-    for (uint32_t n = 0; n < WORLD_NODES; n++)
-        node_appears(w, n);
-}
-
-void world_run(const struct world_library *library, const struct world_options *options,
-               struct world_result *ret)
-{
-    static const char *const names[WORLD_DEVICES] = {"nvidia.com/gpu", "amd.com/gpu"};
-    struct world w = {.lib = library, .next_id = 1, .options = options, .result = ret};
-    *ret = (struct world_result){0};
-    w.g = library->new (names, WORLD_DEVICES);
-    mlt_random_init(&w.random, options->seed);
-    begin(&w);
-    while (ret->events < options->events && !failed(&w)) {
-        w.now_ms += STEP_MS;
-        random_event(&w);
-        if (!failed(&w))
-            plan_and_commit(&w);
+    switch (op->kind) {
+    case OP_CONFIG:
+        op_config(w, op);
+        break;
+    case OP_NODE:
+        op_node(w, op);
+        break;
+    case OP_NODE_GONE:
+        op_node_gone(w, op);
+        break;
+    case OP_QUEUE:
+        op_queue(w, op);
+        break;
+    case OP_QUEUE_GONE:
+        op_queue_gone(w, op);
+        break;
+    case OP_SUBMIT:
+        op_submit(w, op);
+        break;
+    case OP_TIME:
+        op_time(w, op);
+        break;
+    case OP_PLAN:
+        host_plan(w, (uint64_t)op->f[0]);
+        break;
+    case OP_REBUILD:
+        probe_rebuild(w, true);
+        break;
+    case OP_PROBE:
+        apply_probe(w, op);
+        break;
+    case OP_WRONG:
+        probe_wrong(w, op);
+        break;
+    default:
+        if (op->f[0] >= 0 && op->f[0] < JOBS)
+            apply_to_job(w, &w->jobs[op->f[0]], op);
     }
-    digest(&w, library->hash(w.g));
-    library->free(w.g);
+    if (!failed(w))
+        check_books(w);
 }

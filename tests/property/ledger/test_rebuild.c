@@ -29,7 +29,9 @@ struct cluster {
     struct {
         enum ledger_job_state state;
         int pods, gpus, sequence, nodes[GANG_MAX]; /* -1: to be replaced */
-        const char *template_spec;
+        const char *template_spec, *topology; /* topology: what is required, or "?" and what is
+                                                 preferred for 0 or 10 ms; NULL: nothing */
+        int64_t since_ms;
         int avoided; /* a node, or -1 */
         int64_t avoided_until_ms;
     } jobs[JOBS];
@@ -91,6 +93,13 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
     }
     cleanup_trainingjob struct trainingjob job = objects_job(
         name, c->jobs[j].pods, c->jobs[j].gpus, c->jobs[j].sequence, c->jobs[j].template_spec);
+    const char *topology = c->jobs[j].topology;
+    if (topology && topology[0] == '?') {
+        job.spec.scheduling.topology_preferred = topology + 1;
+        job.spec.scheduling.topology_max_wait_seconds = c->jobs[j].since_ms % 2;
+    } else {
+        job.spec.scheduling.topology_required = topology;
+    }
     const char *nodes[GANG_MAX];
     for (int i = 0; i < c->jobs[j].pods; i++)
         nodes[i] = c->jobs[j].nodes[i] < 0 ? NULL : node_name(c->jobs[j].nodes[i]);
@@ -100,6 +109,8 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
             : ledger_job_holds(l, &job, NULL, nodes, (uint32_t)c->jobs[j].pods, c->now_ms, &err);
     if (rc < 0)
         fail_msg("%s", err.text);
+    if (c->jobs[j].state == LEDGER_WAITS)
+        ledger_job_since(l, name, c->jobs[j].since_ms);
     if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
         ledger_job_avoids(l, name, node_name(c->jobs[j].avoided), c->jobs[j].avoided_until_ms,
                           c->now_ms);
@@ -126,7 +137,12 @@ static void tell(const struct cluster *c, struct ledger *l, int what)
 
 static int change_node(struct cluster *c)
 {
-    static const char *const labels[] = {"", "pool: red", "pool: blue",
+    static const char *const labels[] = {"",
+                                         "pool: red, zone: a, example.com/rack: r1",
+                                         "pool: blue, zone: b, example.com/rack: r1",
+                                         "pool: red, zone: a, example.com/rack: r2",
+                                         "zone: c",
+                                         "example.com/rack: r1",
                                          "pool: red, nvidia.com/gpu.replicas: '2'"};
     static const char *const specs[] = {"", "", "", "unschedulable: true",
                                         "taints: [{key: t, effect: NoSchedule}]"};
@@ -134,7 +150,7 @@ static int change_node(struct cluster *c)
     bool goes = c->nodes[n].there;
     c->nodes[n].there = below(c, 6) > 0;
     c->nodes[n].gpus = below(c, 3) * 4;
-    c->nodes[n].labels = labels[below(c, 4)];
+    c->nodes[n].labels = labels[below(c, 7)];
     c->nodes[n].spec = specs[below(c, 5)];
     for (int j = 0; goes && !c->nodes[n].there && j < JOBS; j++)
         if (c->jobs[j].avoided == n)
@@ -167,6 +183,7 @@ static int change_job(struct cluster *c)
         "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
         "{nodeSelectorTerms: "
         "[{matchFields: [{key: metadata.name, operator: NotIn, values: [node7]}]}]}}},"};
+    static const char *const topologies[] = {NULL, NULL, "zone", "example.com/rack", "?zone", "?rack"};
     int j = below(c, JOBS);
     int what = below(c, 6);
     if (c->jobs[j].state == LEDGER_ABSENT) {
@@ -175,6 +192,8 @@ static int change_job(struct cluster *c)
         c->jobs[j].gpus = below(c, 5);
         c->jobs[j].sequence = below(c, 100);
         c->jobs[j].template_spec = specs[below(c, 5)];
+        c->jobs[j].topology = topologies[below(c, 6)];
+        c->jobs[j].since_ms = c->now_ms - 990;
         c->jobs[j].avoided = -1;
     } else if (what < 2) {
         c->jobs[j].state = LEDGER_ABSENT;
@@ -186,6 +205,7 @@ static int change_job(struct cluster *c)
         c->jobs[j].avoided_until_ms = c->now_ms + 1 + below(c, 20);
     } else if (c->jobs[j].state == LEDGER_HOLDS && what == 3) {
         c->jobs[j].state = LEDGER_WAITS; /* the gang was undone */
+        c->jobs[j].since_ms = c->now_ms - 990;
     } else if (c->jobs[j].state == LEDGER_HOLDS) {
         c->jobs[j].nodes[below(c, c->jobs[j].pods)] = -1;
     }
@@ -248,7 +268,7 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
 
 static struct ledger *rebuilt(struct cluster *c)
 {
-    struct ledger *l = objects_ledger();
+    struct ledger *l = objects_ledger_with_levels();
     int order[TELLINGS];
     for (int i = 0; i < TELLINGS; i++) {
         int at = below(c, i + 1);
@@ -277,7 +297,7 @@ static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
     int64_t seed = from_environment("MLT_SEED", 3), steps = from_environment("MLT_REBUILDS", 600);
     int decided = 0;
     mlt_random_init(&c.random, (uint64_t)seed);
-    struct ledger *old = objects_ledger();
+    struct ledger *old = objects_ledger_with_levels();
     for (int step = 0; step < steps; step++) {
         c.now_ms++;
         for (int changes = 1 + below(&c, 3); changes > 0; changes--) {

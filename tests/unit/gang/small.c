@@ -7,7 +7,8 @@ static const uint64_t class_0 = 1;
 struct gang *small_new(void)
 {
     static const char *const devices[] = {"nvidia.com/gpu", "amd.com/gpu"};
-    struct gang *g = gang_new(devices, 2);
+    const struct gang_config config = {.device_names = devices, .devices = 2};
+    struct gang *g = gang_new(&config);
     assert_non_null(g);
     small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue = 0});
     small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue = 1});
@@ -81,7 +82,7 @@ void small_plan(struct gang *g, int64_t now_ms)
 
 const char *small_next(struct gang *g)
 {
-    static const char *const kinds[] = {"place", "replace", "wait", "never"};
+    static const char *const kinds[] = {"place", "replace", "preempt", "wait", "never"};
     struct gang_decision d;
     text[0] = reason[0] = '\0';
     if (!gang_decision_next(g, &d))

@@ -34,7 +34,10 @@ static struct gang *metered_new(struct meter *m)
 {
     static const char *const devices[] = {"nvidia.com/gpu"};
     const struct gang_memory memory = {.realloc = metered_realloc, .free = metered_free, .arg = m};
-    return gang_new_with_memory(&memory, devices, 1);
+    static const char *const levels[] = {"zone", "rack"};
+    const struct gang_config config = {
+        .device_names = devices, .devices = 1, .level_names = levels, .levels = 2};
+    return gang_new_with_memory(&memory, &config);
 }
 
 /* Feeds an event; whether it failed. A failed one must have changed nothing, and is fed again. */
@@ -74,7 +77,9 @@ static bool history(struct gang *g, uint64_t *ret_hash)
     struct mlt_error err;
     failed |= feed_failing(g, &(struct gang_event){.kind = GANG_QUEUE_SET, .queue = 1});
     for (uint32_t n = 0; n < 40; n++) {
-        const struct gang_event node = small_node(n, 8);
+        const uint32_t domains[] = {n / 8, n / 2};
+        struct gang_event node = small_node(n, 8);
+        node.domains = domains;
         failed |= feed_failing(g, &node);
     }
     for (uint64_t job = 1; job <= 40; job++) {

@@ -42,6 +42,25 @@ static void test_two_jobs_that_need_most_of_the_cluster_run_one_after_the_other(
     gang_free(g);
 }
 
+static void test_a_host_that_only_acts_is_spared_those_that_wait(void **state)
+{
+    (void)state;
+    struct gang *g = small_new();
+    struct gang_decision d;
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, small_request(1, 8, 0, 1));
+    small_submit(g, 2, small_request(1, 8, 0, 2));
+    small_plan(g, 0);
+    assert_true(gang_action_next(g, &d));
+    assert_int_equal(d.kind, GANG_PLACE);
+    assert_int_equal(d.job, 1);
+    assert_false(gang_action_next(g, &d));
+    assert_false(gang_action_next(g, &d));
+    assert_string_equal(small_next(g), "wait 2 at 1"); /* who asks later is told still */
+    assert_string_equal(small_next(g), "");
+    gang_free(g);
+}
+
 static void test_a_small_job_does_not_pass_a_blocked_big_one(void **state)
 {
     (void)state;
@@ -71,8 +90,8 @@ static void test_a_job_passes_on_nodes_that_the_blocked_one_could_never_use(void
     small_submit(g, 2, small_request(1, 8, 0, 2));
     small_submit(g, 3, small_request(2, 2, 0, 3));
     small_plan(g, 0);
-    assert_string_equal(small_next(g), "wait 2 at 1");
     assert_string_equal(small_next(g), "place 3: 1 1");
+    assert_string_equal(small_next(g), "wait 2 at 1");
     gang_free(g);
 }
 
@@ -84,10 +103,10 @@ static void test_a_job_that_never_fits_blocks_nobody(void **state)
     small_submit(g, 1, small_request(1, 64, 9, 1));
     small_submit(g, 2, small_request(1, 8, 0, 2));
     small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 2: 0");
     assert_string_equal(small_next(g), "never 1");
     assert_string_equal(small_reason(),
                         "needs 64 nvidia.com/gpu on one node; the largest node has 8");
-    assert_string_equal(small_next(g), "place 2: 0");
     gang_free(g);
 }
 
@@ -101,11 +120,11 @@ static void test_a_job_that_waits_for_pods_of_others_blocks_nobody(void **state)
     small_submit(g, 1, small_request(1, 8, 0, 1));
     small_submit(g, 2, small_request(1, 6, 0, 2));
     small_plan(g, 0);
-    assert_string_equal(small_next(g), "wait 1 at 1");
-    assert_string_equal(
-        small_reason(),
-        "needs 1 pod x 8 nvidia.com/gpu; 6 of 8 free, no such pod fits now; 2 used by other pods");
     assert_string_equal(small_next(g), "place 2: 0");
+    assert_string_equal(small_next(g), "wait 1 at 1");
+    assert_string_equal(small_reason(), "needs 1 pod x 8 nvidia.com/gpu; 0 of 8 free, no such pod "
+                                        "fits now; 6 held by 1 job (job 2: 6); 2 used by other "
+                                        "pods"); /* as if the plan were committed */
     gang_free(g);
 }
 
@@ -223,8 +242,8 @@ static void test_a_member_that_could_stand_nowhere_holds_nobody_up(void **state)
     small_feed(g, (struct gang_event){.kind = GANG_POD_GONE, .job = 1, .pod = 1});
     small_submit(g, 2, small_request(1, 2, 0, 2));
     small_plan(g, 0);
-    assert_string_equal(small_next(g), "wait 1.1");
     assert_string_equal(small_next(g), "place 2: 0");
+    assert_string_equal(small_next(g), "wait 1.1");
     gang_free(g);
 }
 
@@ -305,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_gang_of_8_waits_when_7_gpus_are_free),
         cmocka_unit_test(test_two_jobs_that_need_most_of_the_cluster_run_one_after_the_other),
+        cmocka_unit_test(test_a_host_that_only_acts_is_spared_those_that_wait),
         cmocka_unit_test(test_a_small_job_does_not_pass_a_blocked_big_one),
         cmocka_unit_test(test_a_job_passes_on_nodes_that_the_blocked_one_could_never_use),
         cmocka_unit_test(test_a_job_that_never_fits_blocks_nobody),

@@ -12,6 +12,15 @@ struct ledger *objects_ledger(void)
     return ledger_new(&(struct ledger_config){.gpu_resources = gpus, .gpu_resources_count = 2});
 }
 
+struct ledger *objects_ledger_with_levels(void)
+{
+    static const char *const gpus[] = {"nvidia.com/gpu"};
+    static const struct ledger_topology_level levels[] = {{"zone", "zone"},
+                                                          {"rack", "example.com/rack"}};
+    return ledger_new(&(struct ledger_config){
+        .gpu_resources = gpus, .gpu_resources_count = 1, .levels = levels, .levels_count = 2});
+}
+
 cJSON *objects_yaml(const char *format, ...)
 {
     char yaml[8192];
@@ -135,7 +144,7 @@ void objects_plan(struct ledger *l, int64_t now_ms)
 
 const char *objects_next(struct ledger *l)
 {
-    static const char *const kinds[] = {"place", "replace", "wait", "never"};
+    static const char *const kinds[] = {"place", "replace", "preempt", "wait", "never"};
     struct ledger_decision d;
     text[0] = reason[0] = '\0';
     if (!ledger_decision_next(l, &d))

@@ -16,6 +16,8 @@
 #include "lib/json/json.h"
 
 struct ledger *objects_ledger(void);
+/* With the levels zone (label zone) and rack (label example.com/rack). */
+struct ledger *objects_ledger_with_levels(void);
 
 /* From YAML, freed by the caller. */
 cJSON *objects_yaml(const char *format, ...) MLT_PRINTF(1, 2);

@@ -33,6 +33,12 @@ static void test_the_node_has_the_labels_that_selectors_ask_for(void **state)
     expect(node, "metadata.labels[kubernetes.io/os]", "linux");
     expect(node, "metadata.labels[mltrain.io/one-machine]", "true");
     expect(node, "metadata.labels[nvidia.com/gpu.product]", "NVIDIA-H100-80GB-HBM3");
+    expect(node, "metadata.labels[mltrain.io/rack]", "nothing");
+    cJSON_Delete(node);
+    struct node_facts racked = facts;
+    racked.rack = "rack-1";
+    node = node_labels_patch(&racked);
+    expect(node, "metadata.labels[mltrain.io/rack]", "rack-1");
     cJSON_Delete(node);
 }
 

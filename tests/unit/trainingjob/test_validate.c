@@ -86,10 +86,6 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
          "\"a\"]}]}}}]",
          "spec.roles: not supported yet"},
         {"/spec/scheduling/spares", "1", "spec.scheduling.spares: not supported yet"},
-        {"/spec/scheduling/topology", "{\"required\":\"rack\"}",
-         "spec.scheduling.topology.required: not supported yet"},
-        {"/spec/scheduling/topology", "{\"preferred\":\"rack\",\"maxWaitSeconds\":5}",
-         "spec.scheduling.topology.preferred: not supported yet"},
         {"/spec/mpi/wireup", "\"pmix\"", "spec.mpi.wireup: not supported yet"},
     };
     cleanup_json cJSON *full = full_job();

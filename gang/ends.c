@@ -1,0 +1,124 @@
+/* Placed jobs in the order of their estimated ends: a list of short sorted pieces, so that coming
+ * and going cost little however many there are. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define PIECE 64
+
+struct gang_ends_piece {
+    uint32_t count;
+    struct gang_job *jobs[PIECE];
+};
+
+static bool ends_before(const struct gang_job *a, const struct gang_job *b)
+{
+    return a->end_ms != b->end_ms ? a->end_ms < b->end_ms : a->id < b->id;
+}
+
+int gang_ends_reserve(struct gang *g)
+{
+    struct gang_ends *e = &g->ends;
+    if (gang_reserve(g, &e->pieces, &e->capacity, (size_t)e->count + 1, sizeof *e->pieces) < 0)
+        return -ENOMEM;
+    if (!e->spare)
+        e->spare = gang_alloc(g, sizeof *e->spare);
+    return e->spare ? 0 : -ENOMEM;
+}
+
+void gang_ends_free(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->ends.count; i++)
+        gang_release(g, g->ends.pieces[i]);
+    gang_release(g, g->ends.pieces);
+    gang_release(g, g->ends.spare);
+}
+
+/* The last piece that begins before this job, or the first. */
+static uint32_t piece_of(const struct gang_ends *e, const struct gang_job *job)
+{
+    uint32_t low = 0, high = e->count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ends_before(job, e->pieces[middle]->jobs[0]))
+            high = middle;
+        else
+            low = middle;
+    }
+    return low;
+}
+
+static uint32_t position(const struct gang_ends_piece *p, const struct gang_job *job)
+{
+    uint32_t low = 0, high = p->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (ends_before(p->jobs[middle], job))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* A piece for what stands behind `at` pieces; the spare one is used up. */
+static struct gang_ends_piece *open_piece(struct gang_ends *e, uint32_t at)
+{
+    struct gang_ends_piece *p = e->spare;
+    e->spare = NULL;
+    p->count = 0;
+    memmove(e->pieces + at + 1, e->pieces + at, (e->count - at) * sizeof(struct gang_ends_piece *));
+    e->pieces[at] = p;
+    e->count++;
+    return p;
+}
+
+void gang_ends_insert(struct gang *g, struct gang_job *job)
+{
+    struct gang_ends *e = &g->ends;
+    uint32_t i = e->count ? piece_of(e, job) : 0;
+    struct gang_ends_piece *p = e->count ? e->pieces[i] : open_piece(e, 0);
+    if (p->count == PIECE) {
+        struct gang_ends_piece *half = open_piece(e, i + 1);
+        half->count = PIECE / 2;
+        p->count = PIECE - PIECE / 2;
+        memcpy(half->jobs, p->jobs + p->count, half->count * sizeof(struct gang_job *));
+        p = ends_before(job, half->jobs[0]) ? p : half;
+    }
+    uint32_t at = position(p, job);
+    memmove(p->jobs + at + 1, p->jobs + at, (p->count - at) * sizeof(struct gang_job *));
+    p->jobs[at] = job;
+    p->count++;
+}
+
+void gang_ends_remove(struct gang *g, const struct gang_job *job)
+{
+    struct gang_ends *e = &g->ends;
+    uint32_t i = piece_of(e, job);
+    struct gang_ends_piece *p = e->pieces[i];
+    uint32_t at = position(p, job);
+    p->count--;
+    memmove(p->jobs + at, p->jobs + at + 1, (p->count - at) * sizeof(struct gang_job *));
+    if (p->count)
+        return;
+    e->count--;
+    memmove(e->pieces + i, e->pieces + i + 1, (e->count - i) * sizeof(struct gang_ends_piece *));
+    if (e->spare)
+        gang_release(g, p);
+    else
+        e->spare = p;
+}
+
+struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at)
+{
+    const struct gang_ends *e = &g->ends;
+    if (at->piece >= e->count)
+        return NULL;
+    struct gang_job *job = e->pieces[at->piece]->jobs[at->index++];
+    if (at->index == e->pieces[at->piece]->count) {
+        at->piece++;
+        at->index = 0;
+    }
+    return job;
+}

@@ -1,0 +1,393 @@
+/* Queues: a tree with quota, and the order in which the next job is taken from it. Quota is Kueue's
+ * arithmetic for hierarchical cohorts (kueue/pkg/cache/scheduler/resource_node.go): a queue
+ * guarantees itself what it does not lend, lends the rest to its parent, and borrows back what the
+ * parent has. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+__extension__ typedef unsigned __int128 wide;
+
+/* What a placement counts for beside past use, so that several placements of one plan do not all
+ * come from the queue that had used least before it. */
+#define CHARGE_MS 60000
+
+bool gang_queue_known(const struct gang *g, uint32_t queue)
+{
+    return queue < GANG_QUEUES_MAX && queue + 1 < g->queues_count && g->queues[queue + 1].known;
+}
+
+/* ---- quota ---- */
+
+static int64_t add_limited(int64_t a, int64_t b)
+{
+    return b > 0 && a > GANG_UNLIMITED - b ? GANG_UNLIMITED : a + b; /* b may be overdrawn: < 0 */
+}
+
+/* What it never lends. */
+static int64_t guaranteed(const struct gang_queue *q, uint32_t r)
+{
+    if (q->config.lend_limit[r] == GANG_UNLIMITED || q->quota[r] <= q->config.lend_limit[r])
+        return 0;
+    return q->quota[r] - q->config.lend_limit[r];
+}
+
+/* What of its use counts at its parent. */
+static int64_t above(const struct gang_queue *q, uint32_t r)
+{
+    int64_t own = guaranteed(q, r);
+    return q->charged[r] > own ? q->charged[r] - own : 0;
+}
+
+static void charge(struct gang *g, uint32_t index, uint32_t r, int64_t amount)
+{
+    for (uint32_t i = index; i && amount; i = g->queues[i].parent) {
+        struct gang_queue *q = &g->queues[i];
+        int64_t before = above(q, r);
+        q->charged[r] += amount;
+        amount = above(q, r) - before;
+    }
+}
+
+void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret)
+{
+    for (uint32_t r = 0; r < g->resources; r++) {
+        ret[r] = 0;
+        for (uint32_t i = 0; i < shape->roles_count; i++)
+            ret[r] +=
+                shape->roles[i].request[r] * shape->roles[i].pods; /* below 2^50 x 2^16 / 2^3 */
+    }
+}
+
+void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
+{
+    gang_amounts sum;
+    gang_shape_sum(g, shape, sum);
+    for (uint32_t r = 0; r < g->resources; r++)
+        charge(g, queue + 1, r, sign * sum[r]);
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
+        for (uint32_t r = 0; r < g->resources; r++)
+            g->queues[i].used[r] += sign * sum[r];
+        g->queues[i].running += (uint32_t)sign;
+    }
+    gang_queue_changed(g, queue + 1);
+}
+
+static int64_t available(const struct gang *g, uint32_t index, uint32_t r)
+{
+    const struct gang_queue *q = &g->queues[index];
+    bool limited = q->config.nominal[r] != GANG_UNLIMITED;
+    if (!q->parent)
+        return limited ? q->quota[r] - q->charged[r] : GANG_UNLIMITED;
+    int64_t own = guaranteed(q, r), from_above = available(g, q->parent, r);
+    if (limited && q->config.borrow_limit[r] != GANG_UNLIMITED) {
+        int64_t most = add_limited(q->quota[r] - own, q->config.borrow_limit[r]) - above(q, r);
+        from_above = most < from_above ? most : from_above;
+    }
+    int64_t here = own > q->charged[r] ? own - q->charged[r] : 0;
+    return add_limited(here, from_above);
+}
+
+int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource)
+{
+    return available(g, queue + 1, resource);
+}
+
+uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape)
+{
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < shape->roles_count; i++)
+        for (uint32_t r = 0; r < g->resources; r++)
+            bits |= (uint32_t)(shape->roles[i].request[r] > 0) << r;
+    return bits;
+}
+
+/* The queue nearest to the root that has not enough left. */
+static bool quota_ends(const struct gang *g, struct gang_bucket *b, uint32_t r, int64_t asked)
+{
+    bool ends = false;
+    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent)
+        if (available(g, i, r) < asked) {
+            b->blocked_queue = i - 1;
+            b->blocked_resource = r;
+            ends = true;
+        }
+    return ends && available(g, b->key.queue + 1, r) < asked;
+}
+
+enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
+{
+    bool full = false;
+    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent) {
+        const struct gang_queue *q = &g->queues[i];
+        int64_t longest = q->config.time_limit_max_ms;
+        if (longest && (b->key.time_limit_ms <= 0 || b->key.time_limit_ms > longest)) {
+            b->blocked_queue = i - 1;
+            return GANG_OUTCOME_LIMIT;
+        }
+        if (q->config.running_jobs_max && q->running >= q->config.running_jobs_max) {
+            b->blocked_queue = i - 1;
+            full = true;
+        }
+    }
+    if (full)
+        return GANG_OUTCOME_QUEUE;
+    gang_amounts sum;
+    gang_shape_sum(g, b->key.shape, sum);
+    for (uint32_t r = g->resources; r-- > 0;) /* devices first */
+        if (sum[r] > 0 && quota_ends(g, b, r, sum[r]))
+            return GANG_OUTCOME_QUOTA;
+    return GANG_OUTCOME_OPEN;
+}
+
+/* Its own nominal quota and what the queues below it lend; then what counts against that, and so up
+ * to the root. */
+static void sum_up(struct gang *g, uint32_t index)
+{
+    for (uint32_t i = index; i; i = g->queues[i].parent) {
+        struct gang_queue *q = &g->queues[i];
+        for (uint32_t r = 0; r < g->resources; r++) {
+            q->quota[r] = q->config.nominal[r] == GANG_UNLIMITED ? 0 : q->config.nominal[r];
+            q->charged[r] = q->used[r];
+            for (uint32_t c = q->first_child; c; c = g->queues[c].next_sibling) {
+                const struct gang_queue *child = &g->queues[c];
+                q->quota[r] = add_limited(q->quota[r], child->quota[r] - guaranteed(child, r));
+                q->charged[r] += above(child, r) - child->used[r];
+            }
+        }
+    }
+}
+
+int gang_queue_check_quota(const struct gang *g, uint32_t index, struct mlt_error *err)
+{
+    const struct gang_queue *q = &g->queues[index];
+    for (uint32_t r = 0; r < g->resources; r++) {
+        int64_t quota = q->config.nominal[r] == GANG_UNLIMITED ? 0 : q->config.nominal[r];
+        int64_t charged = q->used[r];
+        for (uint32_t c = q->first_child; c; c = g->queues[c].next_sibling) {
+            const struct gang_queue *child = &g->queues[c];
+            quota = add_limited(quota, child->quota[r] - guaranteed(child, r));
+            charged += above(child, r) - child->used[r];
+        }
+        if (quota != q->quota[r] || charged != q->charged[r])
+            return mlt_fail(err, EBADMSG,
+                            "queue %u: resource %u: quota %" PRId64 ", %" PRId64
+                            " charged; counted %" PRId64 " and %" PRId64,
+                            index - 1, r, quota, charged, q->quota[r], q->charged[r]);
+    }
+    return 0;
+}
+
+/* ---- coming, changing, going ---- */
+
+static int check_amounts(const struct gang *g, const int64_t *amounts, const char *what,
+                         struct mlt_error *err)
+{
+    for (uint32_t r = 0; r < g->resources; r++)
+        if (amounts[r] < 0)
+            return mlt_fail(err, EINVAL, "queue: %s of resource %u: %" PRId64 " is below 0", what,
+                            r, amounts[r]);
+    return 0;
+}
+
+static uint32_t depth_below(const struct gang *g, uint32_t index)
+{
+    uint32_t most = 0;
+    for (uint32_t c = g->queues[index].first_child; c; c = g->queues[c].next_sibling) {
+        uint32_t depth = depth_below(g, c);
+        most = depth > most ? depth : most;
+    }
+    return most + 1;
+}
+
+static int check_parent(const struct gang *g, uint32_t queue, uint32_t parent,
+                        struct mlt_error *err)
+{
+    if (parent == GANG_NO_QUEUE)
+        return 0;
+    if (!gang_queue_known(g, parent))
+        return mlt_fail(err, EINVAL, "queue %u: its parent %u is not known", queue, parent);
+    uint32_t depth = gang_queue_known(g, queue) ? depth_below(g, queue + 1) : 1;
+    for (uint32_t i = parent + 1; i; i = g->queues[i].parent, depth++)
+        if (i == queue + 1)
+            return mlt_fail(err, EINVAL, "queue %u would be below itself", queue);
+    if (depth > GANG_QUEUE_DEPTH_MAX)
+        return mlt_fail(err, EINVAL, "queue %u: the tree would be deeper than %d", queue,
+                        GANG_QUEUE_DEPTH_MAX);
+    return 0;
+}
+
+static int check_config(const struct gang *g, uint32_t queue, const struct gang_queue_config *c,
+                        struct mlt_error *err)
+{
+    if (c->weight == 0)
+        return mlt_fail(err, EINVAL, "queue %u: its weight is 0, expected at least 1", queue);
+    if ((unsigned)c->order > GANG_ORDER_FAIR_SHARE ||
+        (unsigned)c->within_queue > GANG_PREEMPTION_ANY ||
+        (unsigned)c->reclaim > GANG_PREEMPTION_ANY)
+        return mlt_fail(err, EINVAL, "queue %u: order or preemption is not known", queue);
+    if (c->time_slice_ms < 0 || c->time_limit_max_ms < 0)
+        return mlt_fail(err, EINVAL, "queue %u: a time is below 0", queue);
+    if (check_amounts(g, c->nominal, "nominal", err) < 0 ||
+        check_amounts(g, c->borrow_limit, "borrow limit", err) < 0 ||
+        check_amounts(g, c->lend_limit, "lend limit", err) < 0)
+        return -EINVAL;
+    return check_parent(g, queue, c->parent, err);
+}
+
+static void link_queue(struct gang *g, uint32_t index, uint32_t parent)
+{
+    struct gang_queue *q = &g->queues[index], *p = &g->queues[parent];
+    q->parent = parent;
+    q->previous_sibling = 0;
+    q->next_sibling = p->first_child;
+    if (p->first_child)
+        g->queues[p->first_child].previous_sibling = index;
+    p->first_child = index;
+    p->children++;
+}
+
+static void unlink_queue(struct gang *g, uint32_t index)
+{
+    struct gang_queue *q = &g->queues[index], *p = &g->queues[q->parent];
+    if (q->previous_sibling)
+        g->queues[q->previous_sibling].next_sibling = q->next_sibling;
+    else
+        p->first_child = q->next_sibling;
+    if (q->next_sibling)
+        g->queues[q->next_sibling].previous_sibling = q->previous_sibling;
+    p->children--;
+}
+
+/* What stands below a queue, put on its ancestors (sign 1) or taken off. */
+static void carry(struct gang *g, uint32_t from, const struct gang_queue *q, int sign)
+{
+    for (uint32_t i = from; i; i = g->queues[i].parent) {
+        for (uint32_t r = 0; r < g->resources; r++)
+            g->queues[i].used[r] += sign * q->used[r];
+        g->queues[i].running += (uint32_t)sign * q->running;
+        g->queues[i].waiting += (uint32_t)sign * q->waiting;
+    }
+}
+
+static struct gang_queue_config all_defaults(void)
+{
+    struct gang_queue_config c = {.parent = GANG_NO_QUEUE, .weight = 1};
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+        c.nominal[r] = c.borrow_limit[r] = c.lend_limit[r] = GANG_UNLIMITED;
+    return c;
+}
+
+int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_config *config,
+                   int64_t now_ms, struct mlt_error *err)
+{
+    const struct gang_queue_config defaults = all_defaults();
+    if (!config)
+        config = &defaults;
+    int rc = check_config(g, queue, config, err);
+    if (rc < 0)
+        return rc;
+    if (gang_reserve(g, &g->queues, &g->queues_capacity, (size_t)queue + 2, sizeof *g->queues) < 0)
+        return gang_no_memory(err);
+    if (g->queues_count < queue + 2)
+        g->queues_count = queue + 2;
+    struct gang_queue *q = gang_queue_of(g, queue);
+    uint32_t parent = config->parent + 1; /* GANG_NO_QUEUE: 0 */
+    gang_queue_settle_all(g, now_ms);
+    if (q->known) {
+        unlink_queue(g, queue + 1);
+        carry(g, q->parent, q, -1);
+        sum_up(g, q->parent);
+    } else {
+        q->known = true;
+        q->usage_ms = now_ms;
+    }
+    q->config = *config;
+    link_queue(g, queue + 1, parent);
+    carry(g, parent, q, 1);
+    sum_up(g, queue + 1);
+    gang_queue_settle_all(g, now_ms);
+    for (uint32_t i = 0; i < g->queues_count; i++)
+        g->queues[i].best_known = false;
+    return 0;
+}
+
+int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err)
+{
+    if (!gang_queue_known(g, queue))
+        return mlt_fail(err, EINVAL, "queue %u is not known", queue);
+    struct gang_queue *q = gang_queue_of(g, queue);
+    if (q->jobs || q->first_child)
+        return mlt_fail(err, EINVAL, "queue %u: %u jobs and %u queues are left in it", queue,
+                        q->jobs, q->children);
+    uint32_t parent = q->parent;
+    unlink_queue(g, queue + 1);
+    gang_release(g, q->heap);
+    *q = (struct gang_queue){0};
+    sum_up(g, parent);
+    gang_queue_changed(g, parent);
+    return 0;
+}
+
+/* ---- order ---- */
+
+/* Up to the root: also what is already unknown may have ancestors that believe to know. */
+void gang_queue_changed(struct gang *g, uint32_t index)
+{
+    for (uint32_t i = index; i; i = g->queues[i].parent)
+        g->queues[i].best_known = false;
+    g->queues[0].best_known = false;
+}
+
+/* Whether the queue at a has used less for its weight than that at b; the lower number on a tie. */
+static bool used_less(const struct gang *g, uint32_t a, uint32_t b, int64_t now_ms)
+{
+    const struct gang_queue *x = &g->queues[a], *y = &g->queues[b];
+    wide of_x = (wide)gang_usage_at(g, x, now_ms) + (wide)gang_share(g, x->used) * CHARGE_MS;
+    wide of_y = (wide)gang_usage_at(g, y, now_ms) + (wide)gang_share(g, y->used) * CHARGE_MS;
+    of_x *= y->config.weight;
+    of_y *= x->config.weight;
+    return of_x < of_y || (of_x == of_y && a < b);
+}
+
+static struct gang_bucket *find_best(struct gang *g, uint32_t index)
+{
+    struct gang_queue *q = &g->queues[index];
+    if (q->best_known)
+        return q->best;
+    uint32_t first = 0;
+    q->best = q->heap_count ? q->heap[0] : NULL;
+    bool fair = index && q->config.order == GANG_ORDER_FAIR_SHARE;
+    for (uint32_t c = q->first_child; c && !(fair && q->heap_count);
+         c = g->queues[c].next_sibling) {
+        struct gang_bucket *b = g->queues[c].waiting ? find_best(g, c) : NULL;
+        if (!b)
+            continue;
+        bool before =
+            !q->best || (fair ? used_less(g, c, first, g->plan.now_ms)
+                              : gang_job_before(gang_bucket_head(b), gang_bucket_head(q->best)));
+        if (before) {
+            q->best = b;
+            first = c;
+        }
+    }
+    q->best_known = true;
+    return q->best;
+}
+
+bool gang_queue_order_moves(const struct gang *g)
+{
+    for (uint32_t i = 1; i < g->queues_count; i++) {
+        const struct gang_queue *q = &g->queues[i];
+        if (q->known && q->config.order == GANG_ORDER_FAIR_SHARE && q->children && q->waiting)
+            return true;
+    }
+    return false;
+}
+
+struct gang_bucket *gang_queue_next(struct gang *g)
+{
+    return g->queues_count ? find_best(g, 0) : NULL;
+}

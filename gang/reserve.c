@@ -1,0 +1,410 @@
+/* Reservations: the earliest time at which a blocked job fits on definite nodes, going by the
+ * estimated ends of placed jobs. A reservation claims amounts on its nodes; of those it withholds
+ * from jobs that would run beyond its start what is not covered by jobs that end before it. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
+{
+    if (job->stopping)
+        return job->stopping_ms + job->grace_ms > now_ms ? job->stopping_ms + job->grace_ms
+                                                         : now_ms + 1;
+    if (job->revocable)
+        return now_ms + job->grace_ms + 1;
+    if (job->end_ms > now_ms)
+        return job->end_ms;
+    int64_t more = (now_ms - job->started_ms) / 5;
+    return now_ms + (more > 0 ? more : 1);
+}
+
+static struct gang_claim *claim_of(const struct gang_reservation *r, uint32_t node)
+{
+    uint32_t low = 0, high = r->claims_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (r->claims[middle].node < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < r->claims_count && r->claims[low].node == node ? &r->claims[low] : NULL;
+}
+
+/* What of a claim must be free now, and stay so. */
+static bool withheld_of(const struct gang *g, const struct gang_claim *c, int64_t *ret)
+{
+    bool any = false;
+    for (uint32_t r = 0; r < g->resources; r++) {
+        ret[r] = c->claim[r] > c->ending[r] ? c->claim[r] - c->ending[r] : 0;
+        any = any || ret[r];
+    }
+    return any;
+}
+
+/* Has room for all of its claims. */
+static void find_short(const struct gang *g, struct gang_reservation *r)
+{
+    gang_amounts amounts;
+    r->short_of_count = 0;
+    r->short_of_stale = false;
+    for (uint32_t i = 0; i < r->claims_count; i++)
+        if (withheld_of(g, &r->claims[i], amounts))
+            r->short_of[r->short_of_count++] = i;
+}
+
+void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold)
+{
+    gang_amounts amounts = {0};
+    if (r->withheld == withhold)
+        return;
+    r->withheld = withhold;
+    if (r->short_of_stale)
+        find_short(g, r);
+    for (uint32_t i = 0; i < r->short_of_count; i++) {
+        const struct gang_claim *c = &r->claims[r->short_of[i]];
+        (void)withheld_of(g, c, amounts);
+        if (withhold)
+            gang_room_take(g, c->node, amounts);
+        else
+            gang_room_give(g, c->node, amounts);
+    }
+}
+
+/* Whether what it withholds is there. Nothing is withheld on the board now. */
+static bool holds(const struct gang *g, const struct gang_reservation *r)
+{
+    gang_amounts amounts = {0};
+    for (uint32_t i = 0; i < r->claims_count; i++) {
+        if (g->open[r->claims[i].node] == GANG_CLASS_NONE)
+            return false;
+        if (withheld_of(g, &r->claims[i], amounts) &&
+            !gang_board_fits(g, gang_at(g, GANG_FREE, r->claims[i].node), amounts))
+            return false;
+    }
+    return true;
+}
+
+bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms)
+{
+    if (!r->broken && g->reserve_verify && !holds(g, r))
+        r->broken = true;
+    return !r->broken && !r->provisional && r->start_ms > now_ms;
+}
+
+void gang_reservation_drop(struct gang *g, struct gang_reservation *r)
+{
+    uint64_t bit = UINT64_C(1) << (r - g->reservations);
+    struct gang_ends_at at = {0};
+    for (struct gang_job *job; r->job && (job = gang_ends_next(g, &at)) != NULL;)
+        job->relied &= ~bit;
+    g->gains += r->job != NULL;
+    r->job = NULL;
+    r->claims_count = 0;
+    r->active = r->broken = r->withheld = r->provisional = false;
+}
+
+struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job == job)
+            return &g->reservations[i];
+    return NULL;
+}
+
+/* ---- what events change ---- */
+
+static void count_ending(struct gang *g, struct gang_reservation *r, const struct gang_job *job,
+                         const uint32_t *nodes, int sign)
+{
+    r->short_of_stale = true;
+    for (uint32_t role = 0, pod = 0; role < job->shape->roles_count; role++)
+        for (uint32_t end = pod + job->shape->roles[role].pods; pod < end; pod++) {
+            struct gang_claim *c = nodes[pod] == GANG_NO_NODE ? NULL : claim_of(r, nodes[pod]);
+            for (uint32_t k = 0; c && k < g->resources; k++)
+                c->ending[k] += sign * job->shape->roles[role].request[k];
+        }
+}
+
+static bool touches(const struct gang_reservation *r, const struct gang_job *job)
+{
+    for (uint32_t pod = 0; pod < job->shape->pods; pod++)
+        if (job->nodes[pod] != GANG_NO_NODE && claim_of(r, job->nodes[pod]))
+            return true;
+    return false;
+}
+
+void gang_reserve_job_left(struct gang *g, struct gang_job *job)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (!r->job)
+            continue;
+        if (job->relied >> i & 1)
+            count_ending(g, r, job, job->nodes, -1);
+        r->freed += job->shape->pods;
+    }
+    job->relied = 0;
+}
+
+void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (!r->job || r->provisional)
+            continue;
+        if (gang_end_of(job, now_ms) <= r->start_ms && job->end_ms > now_ms) {
+            job->relied |= UINT64_C(1) << i;
+            count_ending(g, r, job, job->nodes, 1);
+        } else if (!r->broken && touches(r, job) && !holds(g, r)) {
+            r->broken = true;
+        }
+    }
+}
+
+void gang_reserve_node_changed(struct gang *g, uint32_t node)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job && claim_of(&g->reservations[i], node))
+            g->reservations[i].broken = true;
+}
+
+/* ---- making one ---- */
+
+static int by_end(const void *a, const void *b)
+{
+    const struct gang_end *x = a, *y = b;
+    if (x->end_ms != y->end_ms)
+        return x->end_ms < y->end_ms ? -1 : 1;
+    uint64_t ix = x->job ? x->job->id : x->reservation, iy = y->job ? y->job->id : y->reservation;
+    return (ix > iy) - (ix < iy);
+}
+
+static int add_end(struct gang *g, struct gang_job *job, uint32_t reservation, int64_t end_ms)
+{
+    if (gang_reserve(g, &g->odd_ends, &g->odd_ends_capacity, (size_t)g->odd_ends_count + 1,
+                     sizeof *g->odd_ends) < 0)
+        return -ENOMEM;
+    g->odd_ends[g->odd_ends_count++] =
+        (struct gang_end){.job = job, .reservation = reservation, .end_ms = end_ms};
+    return 0;
+}
+
+/* Those that do not end as they stand in g->ends: overdue, revocable, stopping; and the jobs that
+ * have reservations before this one, which hold their claims until they end themselves; and those
+ * that this plan has placed. */
+static int collect_odd_ends(struct gang *g, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    g->odd_ends_count = 0;
+    for (struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
+        bool overdue = job->end_ms <= now_ms;
+        if (!overdue && !g->odd_jobs)
+            break;
+        if ((overdue || job->revocable || job->stopping) &&
+            add_end(g, job, 0, gang_end_of(job, now_ms)) < 0)
+            return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < g->plan.count; i++) {
+        const struct gang_entry *e = &g->plan.entries[i];
+        int64_t lasts = e->revocable ? e->job->grace_ms + 1 : e->job->time_limit_ms;
+        if (e->kind == GANG_PLACE && lasts > 0 && add_end(g, e->job, 0, now_ms + lasts) < 0)
+            return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->active && r->job->time_limit_ms > 0 &&
+            add_end(g, NULL, i, r->start_ms + r->job->time_limit_ms) < 0)
+            return -ENOMEM;
+    }
+    if (g->odd_ends_count)
+        qsort(g->odd_ends, g->odd_ends_count, sizeof *g->odd_ends, by_end);
+    return 0;
+}
+
+/* A whole claim, as if its job stood there. */
+static void occupy(struct gang *g, const struct gang_reservation *r, bool there)
+{
+    for (uint32_t i = 0; i < r->claims_count; i++)
+        if (there)
+            gang_room_take(g, r->claims[i].node, r->claims[i].claim);
+        else
+            gang_room_give(g, r->claims[i].node, r->claims[i].claim);
+}
+
+struct future {
+    struct gang_ends_at at;
+    struct gang_job *next; /* of g->ends, none of the odd ones */
+    uint32_t odd;
+};
+
+static void skip_odd(struct gang *g, struct future *f, int64_t now_ms)
+{
+    do
+        f->next = gang_ends_next(g, &f->at);
+    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms <= now_ms));
+    if (f->next && f->next->end_ms == INT64_MAX)
+        f->next = NULL;
+}
+
+/* The next end; false: nobody else ends. */
+static bool next_end(struct gang *g, struct future *f, int64_t now_ms, struct gang_end *ret)
+{
+    const struct gang_end *odd = f->odd < g->odd_ends_count ? &g->odd_ends[f->odd] : NULL;
+    if (odd && (!f->next || odd->end_ms <= f->next->end_ms)) {
+        *ret = *odd;
+        f->odd++;
+        return true;
+    }
+    if (!f->next)
+        return false;
+    *ret = (struct gang_end){.job = f->next, .end_ms = f->next->end_ms};
+    skip_odd(g, f, now_ms);
+    return true;
+}
+
+static int by_node(const void *a, const void *b)
+{
+    const struct gang_claim *x = a, *y = b;
+    return (x->node > y->node) - (x->node < y->node);
+}
+
+/* The claims of a gang on these nodes, by node; `claims` has room for all its pods. */
+static uint32_t make_claims(const struct gang *g, const struct gang_shape *shape,
+                            const uint32_t *nodes, struct gang_claim *claims)
+{
+    uint32_t count = 0, merged = 0;
+    for (uint32_t role = 0, pod = 0; role < shape->roles_count; role++)
+        for (uint32_t end = pod + shape->roles[role].pods; pod < end; pod++) {
+            if (!count || claims[count - 1].node != nodes[pod])
+                claims[count++] = (struct gang_claim){.node = nodes[pod]};
+            for (uint32_t r = 0; r < g->resources; r++)
+                claims[count - 1].claim[r] += shape->roles[role].request[r];
+        }
+    qsort(claims, count, sizeof *claims, by_node);
+    for (uint32_t i = 1; i < count; i++) {
+        if (claims[i].node != claims[merged].node) {
+            claims[++merged] = claims[i];
+            continue;
+        }
+        for (uint32_t r = 0; r < g->resources; r++)
+            claims[merged].claim[r] += claims[i].claim[r];
+    }
+    return count ? merged + 1 : 0;
+}
+
+static const uint32_t *nodes_of(const struct gang *g, const struct gang_job *job)
+{
+    return job->nodes ? job->nodes : g->plan.nodes + job->planned;
+}
+
+static int give_end(struct gang *g, struct gang_job *job)
+{
+    if (gang_reserve(g, &g->given, &g->given_capacity, (size_t)g->given_count + 1,
+                     sizeof *g->given) < 0 ||
+        gang_trial_give(g, job->shape, nodes_of(g, job)) < 0)
+        return -ENOMEM;
+    g->given[g->given_count++] = job;
+    return 0;
+}
+
+/* Has jobs end one after the other until this one fits: its nodes, and when. False: it never does.
+ * The board is as before, but for those that were given: they end at g->trials. */
+static int find_start(struct gang *g, struct gang_job *job, int64_t now_ms, int64_t *ret_start)
+{
+    struct future f = {0};
+    uint32_t role;
+    struct gang_where where = gang_where_now(job, now_ms);
+    skip_odd(g, &f, now_ms);
+    *ret_start = 0;
+    g->given_count = 0;
+    for (struct gang_end e; next_end(g, &f, now_ms, &e);) {
+        if (!e.job)
+            occupy(g, &g->reservations[e.reservation], false);
+        else if (give_end(g, e.job) < 0)
+            return -ENOMEM;
+        if (!e.job)
+            g->reservations[e.reservation].occupied = false;
+        bool more_then = (f.next && f.next->end_ms == e.end_ms) ||
+                         (f.odd < g->odd_ends_count && g->odd_ends[f.odd].end_ms == e.end_ms);
+        if (more_then || gang_cannot_fit(g, job->shape) ||
+            !gang_place(g, &where, job->shape, g->reserve_nodes, &role))
+            continue;
+        gang_place_undo(g, GANG_FREE, job->shape, g->reserve_nodes);
+        *ret_start = e.end_ms;
+        return 0;
+    }
+    return 0;
+}
+
+static void occupy_all(struct gang *g, bool there)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (!r->job || !r->active || (there == r->occupied))
+            continue;
+        occupy(g, r, there);
+        r->occupied = there;
+    }
+}
+
+static struct gang_reservation *slot_for(struct gang *g, struct gang_job *job)
+{
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    for (uint32_t i = 0; !r && i < GANG_RESERVATION_SLOTS; i++)
+        if (i >= g->reservations_used || !g->reservations[i].job)
+            r = &g->reservations[i];
+    return r;
+}
+
+int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
+                       struct gang_reservation **ret)
+{
+    struct gang_reservation *r = slot_for(g, job);
+    int64_t start = 0;
+    *ret = NULL;
+    if (!r)
+        return 0;
+    if (gang_reserve(g, &g->reserve_nodes, &g->reserve_nodes_capacity, job->shape->pods,
+                     sizeof *g->reserve_nodes) < 0 ||
+        gang_reserve(g, &r->claims, &r->claims_capacity, job->shape->pods, sizeof *r->claims) < 0 ||
+        gang_reserve(g, &r->short_of, &r->short_of_capacity, job->shape->pods,
+                     sizeof *r->short_of) < 0 ||
+        collect_odd_ends(g, now_ms) < 0)
+        return -ENOMEM;
+    bool keep = r->job == job && gang_reservation_stands(g, r, now_ms);
+    int64_t before = r->start_ms;
+    uint32_t begin = gang_trial_begin(g);
+    occupy_all(g, true);
+    int rc = find_start(g, job, now_ms, &start);
+    occupy_all(g, false);
+    if (rc == 0 && start && (!keep || start < before)) {
+        uint64_t bit = UINT64_C(1) << (r - g->reservations);
+        gang_reservation_drop(g, r);
+        if (r - g->reservations >= g->reservations_used)
+            g->reservations_used = (uint32_t)(r - g->reservations) + 1;
+        r->job = job;
+        r->short_of_stale = true;
+        r->start_ms = start;
+        r->claims_count = make_claims(g, job->shape, g->reserve_nodes, r->claims);
+        for (uint32_t i = 0; i < g->given_count; i++) {
+            if (g->given[i]->nodes)
+                g->given[i]->relied |= bit;
+            else
+                r->provisional = true;
+            count_ending(g, r, g->given[i], nodes_of(g, g->given[i]), 1);
+        }
+        keep = true;
+    }
+    gang_trial_undo(g, begin);
+    if (rc < 0)
+        return rc;
+    r->freed = 0;
+    if (keep)
+        *ret = r;
+    else if (r->job == job)
+        gang_reservation_drop(g, r);
+    return 0;
+}

@@ -1,0 +1,314 @@
+/* Plans with reservations. First those whose turn it is, in order: each is placed, or is blocked
+ * and gets a reservation, until as many as may have one. Then all others by least expected work,
+ * heeding the reserved starts. */
+#include "gang/internal.h"
+
+#include <errno.h>
+
+/* A job as wide as this part of all there is loses patience early, after this part of the time. */
+#define WIDE_PART 8
+#define WIDE_PATIENCE 4
+
+/* What a walk over the buckets remembers of the board. */
+struct walk {
+    int64_t now_ms;
+    uint32_t held;                /* blocked jobs so far that hold something */
+    const struct gang_kind *kind; /* of pods of which `most` would fit, with nothing withheld */
+    uint64_t most;
+};
+
+void gang_timed_end(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (!r->job)
+            continue;
+        gang_reservation_withhold(g, r, false);
+        if (!r->active)
+            gang_reservation_drop(g, r); /* its job is not among the first any more */
+        r->active = false;
+    }
+    g->reserve_verify = false;
+}
+
+static int64_t end_if_placed(const struct gang_job *job, int64_t now_ms)
+{
+    if (job->time_limit_ms <= 0 || job->time_limit_ms > INT64_MAX / 2 - now_ms - job->grace_ms)
+        return INT64_MAX;
+    return now_ms + job->time_limit_ms + job->grace_ms;
+}
+
+/* Withholds on the board what a job that ends then must leave alone. */
+static void heed(struct gang *g, int64_t end_ms)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (r->job && (r->active || r->withheld))
+            gang_reservation_withhold(g, r, r->active && end_ms > r->start_ms);
+    }
+}
+
+/* Nothing is missing of what it must leave alone; more may be withheld. */
+static bool heeds(const struct gang *g, int64_t end_ms)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->active && end_ms > r->start_ms && !r->withheld)
+            return false;
+    }
+    return true;
+}
+
+static struct gang_reservation *first_active(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job && g->reservations[i].active)
+            return &g->reservations[i];
+    return NULL;
+}
+
+static bool try_place(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
+                      bool kept_too)
+{
+    struct gang_where where = gang_where_now(job, now_ms);
+    where.hidden_too = kept_too;
+    if (!kept_too && gang_cannot_fit(g, job->shape)) {
+        b->role = 0;
+        return false;
+    }
+    return gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &b->role);
+}
+
+/* Places the next job of the bucket if that leaves every reserved start as it is; one without a
+ * limit may do so by promising to leave when it is asked. */
+static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job,
+                          int64_t now_ms)
+{
+    int64_t end_ms = end_if_placed(job, now_ms);
+    if (!heeds(g, end_ms) || gang_cannot_fit(g, job->shape))
+        heed(g, end_ms);
+    if (try_place(g, b, job, now_ms, false)) {
+        (void)gang_plan_take_turn(g, b);
+        return true;
+    }
+    bool may_promise = g->config.may_preempt && end_ms == INT64_MAX && !job->never_preempted;
+    if (!may_promise || (!first_active(g) && !g->plan.marked))
+        return false;
+    heed(g, 0);
+    if (!try_place(g, b, job, now_ms, g->plan.marked))
+        return false;
+    gang_plan_take_turn(g, b)->revocable = true;
+    return true;
+}
+
+/* No start is known: then every node that it could use is kept for it. */
+static void keep_all(struct gang *g, struct gang_bucket *b, struct gang_job *job)
+{
+    const struct gang_blocker blocker = {
+        .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
+    gang_plan_mark(g, &blocker, job->shape->roles, job->shape->roles_count);
+}
+
+/* A reservation is looked at again when as many pods have left as it has, or it does not stand. */
+static bool worth_a_look(struct gang *g, struct gang_reservation *r, int64_t now_ms)
+{
+    return !gang_reservation_stands(g, r, now_ms) || r->freed >= r->job->shape->pods;
+}
+
+static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, struct walk *w)
+{
+    b->outcome = GANG_OUTCOME_ROOM;
+    b->blocker = g->plan.blockers_count;
+    w->held++;
+    heed(g, 0);
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    if ((!r || worth_a_look(g, r, w->now_ms)) && gang_reserve_start(g, job, w->now_ms, &r) < 0)
+        return -ENOMEM;
+    if (!r) {
+        keep_all(g, b, job);
+        return 0;
+    }
+    r->active = true;
+    g->plan.blockers[g->plan.blockers_count++] =
+        (struct gang_blocker){.job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
+    return 0;
+}
+
+/* One whose turn it is. */
+static int take_or_block(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    struct gang_job *job = gang_bucket_head(b);
+    gang_plan_touch(g, b);
+    if (gang_plan_reserve(g, job->shape->pods) < 0)
+        return -ENOMEM;
+    if (gang_plan_held_by_quota(g, b, job)) {
+        gang_plan_park(g, b);
+        return 0;
+    }
+    if (place_heeding(g, b, job, w->now_ms)) {
+        g->reserve_verify = true;
+        return 0;
+    }
+    gang_plan_park(g, b);
+    b->outcome = GANG_OUTCOME_IDLE;
+    return gang_plan_judge(g, b) == GANG_VERDICT_FITS ? block(g, b, job, w) : 0;
+}
+
+/* ---- patience ---- */
+
+static bool is_wide(const struct gang *g, const struct gang_shape *shape)
+{
+    gang_amounts sum;
+    gang_shape_sum(g, shape, sum);
+    for (uint32_t r = 0; r < g->resources; r++)
+        if (sum[r] > 0 && sum[r] >= g->totals[r] / WIDE_PART)
+            return true;
+    return false;
+}
+
+static int64_t impatient_from(const struct gang *g, const struct gang_bucket *b)
+{
+    int64_t patience = g->config.patience_ms;
+    if (is_wide(g, b->key.shape))
+        patience /= WIDE_PATIENCE;
+    return gang_bucket_head(b)->since_ms + patience;
+}
+
+void gang_timed_joined(struct gang *g, const struct gang_job *job)
+{
+    int64_t early = job->since_ms + g->config.patience_ms / WIDE_PATIENCE;
+    g->impatient_ms = early < g->impatient_ms ? early : g->impatient_ms;
+}
+
+int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms)
+{
+    int64_t wake = INT64_MAX;
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job && g->reservations[i].start_ms < wake)
+            wake = g->reservations[i].start_ms;
+    if (g->config.patience_ms > 0 && g->waiting && g->impatient_ms < wake)
+        wake = g->impatient_ms;
+    return wake > now_ms ? wake : now_ms + 1;
+}
+
+/* The wider first, then the older, then the order of queues. */
+static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
+                        const struct gang_bucket *b)
+{
+    gang_amounts x, y;
+    gang_shape_sum(g, a->key.shape, x);
+    gang_shape_sum(g, b->key.shape, y);
+    int64_t wide_a = gang_share(g, x), wide_b = gang_share(g, y);
+    if (wide_a != wide_b)
+        return wide_a > wide_b;
+    const struct gang_job *i = gang_bucket_head(a), *k = gang_bucket_head(b);
+    return i->since_ms != k->since_ms ? i->since_ms < k->since_ms : gang_job_before(i, k);
+}
+
+static struct gang_bucket *next_impatient(struct gang *g, int64_t now_ms)
+{
+    struct gang_bucket *best = NULL;
+    int64_t next = INT64_MAX;
+    if (now_ms < g->impatient_ms)
+        return NULL;
+    for (uint32_t i = 0; i < g->buckets_count; i++) {
+        struct gang_bucket *b = g->buckets[i];
+        if (b->heap_at == UINT32_MAX)
+            continue; /* taken out by this plan */
+        int64_t from = impatient_from(g, b);
+        next = from < next ? from : next;
+        if (from <= now_ms && (!best || more_urgent(g, b, best)))
+            best = b;
+    }
+    if (!best)
+        g->impatient_ms = next;
+    return best;
+}
+
+/* ---- the others ---- */
+
+static bool asked_before(const struct gang *g, const struct gang_bucket *b)
+{
+    return b->heap_at == UINT32_MAX || b->refused == g->gains;
+}
+
+/* The first of those with the same expected work, from `at` on, that was not asked. */
+static struct gang_bucket *first_of_run(const struct gang *g, uint32_t at, uint32_t *ret_end)
+{
+    struct gang_bucket *best = NULL;
+    int64_t work = g->by_work[at]->work;
+    for (; at < g->buckets_count && g->by_work[at]->work == work; at++) {
+        struct gang_bucket *b = g->by_work[at];
+        if (!asked_before(g, b) &&
+            (!best || gang_job_before(gang_bucket_head(b), gang_bucket_head(best))))
+            best = b;
+    }
+    *ret_end = at;
+    return best;
+}
+
+/* By the number of pods that fit with nothing withheld: most are told so without a closer look. */
+static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    const struct gang_shape *shape = b->key.shape;
+    if (shape->roles_count > 1)
+        return false;
+    if (w->kind != shape->kinds[0]) {
+        heed(g, 0);
+        w->kind = shape->kinds[0];
+        w->most = gang_fit_total(g, shape, 0, GANG_NO_LEVEL, 0);
+    }
+    return shape->pods > w->most && !(g->plan.marked && g->config.may_preempt);
+}
+
+static int ask(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    struct gang_job *job = gang_bucket_head(b);
+    int64_t now_ms = w->now_ms;
+    if (cannot(g, b, w)) {
+        b->refused = g->gains;
+        return 0;
+    }
+    gang_plan_touch(g, b);
+    if (gang_plan_reserve(g, job->shape->pods) < 0)
+        return -ENOMEM;
+    if (gang_plan_held_by_quota(g, b, job)) {
+        gang_plan_park(g, b);
+        return 0;
+    }
+    if (place_heeding(g, b, job, now_ms)) {
+        w->most -= job->shape->pods <= w->most ? job->shape->pods : w->most;
+        if (!w->kind || job->shape->roles_count > 1 || w->kind != job->shape->kinds[0])
+            w->kind = NULL;
+        return 0;
+    }
+    b->refused = g->gains;
+    b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
+    return 0;
+}
+
+static int by_least_work(struct gang *g, struct walk *w)
+{
+    for (uint32_t at = 0, end = 0; at < g->buckets_count;) {
+        struct gang_bucket *b = first_of_run(g, at, &end);
+        if (!b) {
+            at = end;
+            continue;
+        }
+        if (ask(g, b, w) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+int gang_timed_plan(struct gang *g, int64_t now_ms)
+{
+    struct walk w = {.now_ms = now_ms};
+    struct gang_bucket *b;
+    bool patient = g->config.patience_ms > 0;
+    while (w.held < g->config.reservations &&
+           (b = patient ? next_impatient(g, now_ms) : gang_queue_next(g)) != NULL)
+        if (take_or_block(g, b, &w) < 0)
+            return -ENOMEM;
+    return by_least_work(g, &w);
+}

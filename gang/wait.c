@@ -1,0 +1,302 @@
+/* Who waits and why, worked out as the host takes it: members of running gangs first, then jobs in
+ * order, out of a heap of buckets. A reason is found once for a bucket and kept while others refer
+ * to it. */
+#include "gang/internal.h"
+
+#include <string.h>
+
+/* ---- in order ---- */
+
+static const struct gang_job *first_of(const struct gang_wait *w)
+{
+    return w->bucket->jobs[w->bucket->first + w->index];
+}
+
+static void sift_down(struct gang_plan *p, uint32_t at)
+{
+    struct gang_wait moved = p->waits[at];
+    for (uint32_t child = 2 * at + 1; child < p->waits_count; child = 2 * at + 1) {
+        if (child + 1 < p->waits_count &&
+            gang_job_before(first_of(&p->waits[child + 1]), first_of(&p->waits[child])))
+            child++;
+        if (!gang_job_before(first_of(&p->waits[child]), first_of(&moved)))
+            break;
+        p->waits[at] = p->waits[child];
+        at = child;
+    }
+    p->waits[at] = moved;
+}
+
+static uint32_t taken_of(const struct gang *g, const struct gang_bucket *b)
+{
+    return b->plan == g->plan.number ? b->taken : 0;
+}
+
+static void begin(struct gang *g)
+{
+    struct gang_plan *p = &g->plan;
+    p->waits_begun = true;
+    p->waits_count = 0;
+    p->members_next = 0;
+    p->first_waits = NULL;
+    p->pass++;
+    for (uint32_t i = 0; i < GANG_WHYS_KEPT; i++)
+        p->whys[i].of = NULL;
+    for (uint32_t i = 0; i < g->buckets_count; i++) {
+        uint32_t taken = taken_of(g, g->buckets[i]);
+        if (taken < g->buckets[i]->count)
+            p->waits[p->waits_count++] =
+                (struct gang_wait){.bucket = g->buckets[i], .index = taken};
+    }
+    for (uint32_t i = p->waits_count / 2; i-- > 0;)
+        sift_down(p, i);
+}
+
+/* ---- why ---- */
+
+static struct gang_why *remember(struct gang_plan *p, const void *of, bool *ret_known)
+{
+    size_t slot = ((uintptr_t)of >> 6) % GANG_WHYS_KEPT;
+    *ret_known = p->whys[slot].of == of;
+    p->whys[slot].of = of;
+    return &p->whys[slot].why;
+}
+
+/* Somebody else's claim is all that is in its way. */
+static bool only_reserved(struct gang *g, const struct gang_job *job, struct gang_why *ret)
+{
+    struct gang_where where = gang_where_now(job, g->plan.now_ms);
+    where.hidden_too = true;
+    const struct gang_reservation *first = NULL;
+    uint32_t role;
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->job != job && (!first || r->start_ms < first->start_ms))
+            first = r;
+    }
+    if (!first || !gang_place(g, &where, job->shape, NULL, &role))
+        return false;
+    *ret = (struct gang_why){.kind = GANG_WHY_RESERVED,
+                             .pod = GANG_NO_POD,
+                             .blocked_by = first->job->id,
+                             .reserved_start_ms = first->start_ms};
+    return true;
+}
+
+static void find(struct gang *g, const struct gang_question *question, struct gang_why *ret)
+{
+    gang_plan_apply(g);
+    if (question->kind != GANG_WHY_NO_ROOM || question->pod != GANG_NO_POD ||
+        !only_reserved(g, question->job, ret))
+        gang_why_find(g, question, ret);
+    for (uint32_t i = 0; i < ret->holders_count && i < GANG_HOLDERS_MAX; i++) {
+        const struct gang_job *holder = gang_job_find(g, ret->holders[i].job);
+        int64_t end_ms = holder && holder->nodes ? gang_end_of(holder, g->plan.now_ms) : 0;
+        ret->holders[i].until_ms = end_ms == INT64_MAX ? 0 : end_ms;
+    }
+    gang_plan_unapply(g);
+}
+
+static const struct gang_why *why_of_member(struct gang *g, const struct gang_job *job,
+                                            uint32_t pod, uint32_t role)
+{
+    const struct gang_question question = {
+        .shape = job->shape,
+        .job = job,
+        .role = role,
+        .pod = pod,
+        .pods = 1,
+        .kind = GANG_WHY_NO_ROOM,
+        .now_ms = g->plan.now_ms,
+    };
+    bool known;
+    struct gang_why *why = remember(&g->plan, &job->nodes[pod], &known);
+    if (!known)
+        find(g, &question, why);
+    return why;
+}
+
+/* That of a bucket's first job that waits; the others are behind it, or wait for the same. */
+static const struct gang_why *why_of_bucket(struct gang *g, struct gang_bucket *b)
+{
+    enum gang_verdict verdict = gang_plan_judge(g, b);
+    const struct gang_job *job = b->jobs[b->first];
+    uint32_t role = verdict == GANG_VERDICT_FITS ? b->role : b->verdict_role;
+    struct gang_question question = {
+        .shape = job->shape,
+        .job = verdict == GANG_VERDICT_NEVER ? NULL : job,
+        .level = verdict == GANG_VERDICT_NEVER ? job->required_level
+                                               : gang_where_now(job, g->plan.now_ms).level,
+        .role = role,
+        .pod = GANG_NO_POD,
+        .pods = job->shape->roles[role].pods,
+        .kind = verdict == GANG_VERDICT_FITS     ? GANG_WHY_NO_ROOM
+                : verdict == GANG_VERDICT_OTHERS ? GANG_WHY_OTHERS
+                                                 : GANG_WHY_TOO_LARGE,
+        .now_ms = g->plan.now_ms,
+    };
+    bool known;
+    struct gang_why *why = remember(&g->plan, b, &known);
+    if (!known)
+        find(g, &question, why);
+    return why;
+}
+
+/* By a limit of its queue, as if the plan were committed. */
+static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b,
+                                           enum gang_outcome outcome)
+{
+    const struct gang_queue *q = gang_queue_of(g, b->blocked_queue);
+    bool known;
+    struct gang_why *why = remember(&g->plan, b, &known);
+    if (known)
+        return why;
+    *why =
+        (struct gang_why){.kind = outcome == GANG_OUTCOME_QUOTA ? GANG_WHY_QUOTA : GANG_WHY_QUEUE,
+                          .pod = GANG_NO_POD,
+                          .queue = b->blocked_queue};
+    gang_plan_apply(g);
+    if (outcome == GANG_OUTCOME_QUOTA) {
+        gang_amounts sum;
+        uint32_t r = b->blocked_resource;
+        int64_t left = gang_queue_available(g, b->blocked_queue, r);
+        gang_shape_sum(g, b->key.shape, sum);
+        why->resource = r;
+        why->asked_in_all = sum[r];
+        why->used = q->used[r];
+        why->limit = q->used[r] + left;
+    } else if (outcome == GANG_OUTCOME_QUEUE) {
+        why->used = q->running;
+        why->limit = q->config.running_jobs_max;
+    } else {
+        why->asked_in_all = b->key.time_limit_ms;
+        why->time_limit_max_ms = q->config.time_limit_max_ms;
+    }
+    gang_plan_unapply(g);
+    return why;
+}
+
+/* What the plan found out; a limit of its queue holds whether it was asked or not. */
+static enum gang_outcome outcome_of(struct gang *g, struct gang_bucket *b)
+{
+    enum gang_outcome outcome = b->plan == g->plan.number ? b->outcome : GANG_OUTCOME_OPEN;
+    if (outcome == GANG_OUTCOME_OPEN && gang_queue_gate(g, b) == GANG_OUTCOME_LIMIT)
+        return GANG_OUTCOME_LIMIT;
+    return outcome;
+}
+
+static bool held_by_queue(enum gang_outcome outcome)
+{
+    return outcome == GANG_OUTCOME_QUOTA || outcome == GANG_OUTCOME_QUEUE ||
+           outcome == GANG_OUTCOME_LIMIT;
+}
+
+static uint32_t own_blocker(const struct gang *g, const struct gang_bucket *b)
+{
+    bool blocked = b->plan == g->plan.number && b->outcome == GANG_OUTCOME_ROOM;
+    return blocked ? b->blocker : GANG_NO_BLOCKER;
+}
+
+/* Who of the plan's blockers holds this job up; GANG_NO_BLOCKER: none but the room itself. */
+static uint32_t blocker_of(struct gang *g, struct gang_bucket *b, uint32_t index)
+{
+    if (gang_plan_judge(g, b) != GANG_VERDICT_FITS)
+        return GANG_NO_BLOCKER;
+    uint32_t own = own_blocker(g, b);
+    uint32_t other = gang_plan_blocker(g, b->jobs[b->first]->shape, own);
+    return other == GANG_NO_BLOCKER && index > taken_of(g, b) ? own : other;
+}
+
+static const struct gang_why *behind(struct gang *g, uint32_t index)
+{
+    struct gang_plan *p = &g->plan;
+    const struct gang_blocker *blocker = &p->blockers[index];
+    const struct gang_why *why = NULL;
+    if (!blocker->bucket)
+        why = why_of_member(g, blocker->job, blocker->pod, blocker->role);
+    else if (held_by_queue(blocker->bucket->outcome))
+        why = why_of_queue(g, blocker->bucket, blocker->bucket->outcome);
+    else if (blocker_of(g, blocker->bucket, taken_of(g, blocker->bucket)) == GANG_NO_BLOCKER)
+        why = why_of_bucket(g, blocker->bucket);
+    p->behind = (struct gang_why){
+        .kind = GANG_WHY_BEHIND,
+        .pod = GANG_NO_POD,
+        .blocked_by = blocker->job->id,
+        .first_in_order = blocker->job == p->first_waits,
+        .blocker = why,
+    };
+    return &p->behind;
+}
+
+/* ---- decisions ---- */
+
+static bool member_next(struct gang *g, struct gang_decision *ret)
+{
+    struct gang_plan *p = &g->plan;
+    for (; p->members_next < p->count; p->members_next++) {
+        const struct gang_entry *e = &p->entries[p->members_next];
+        if (e->kind != GANG_WAIT)
+            continue;
+        p->members_next++;
+        if (!p->first_waits)
+            p->first_waits = e->job;
+        *ret = (struct gang_decision){
+            .kind = GANG_WAIT,
+            .job = e->job->id,
+            .pod = e->pod,
+            .for_job = GANG_NO_JOB,
+            .why = why_of_member(g, e->job, e->pod, e->role),
+        };
+        return true;
+    }
+    return false;
+}
+
+static uint32_t next_position(struct gang *g, uint32_t queue)
+{
+    struct gang_queue *q = gang_queue_of(g, queue);
+    if (q->pass != g->plan.pass)
+        q->position = 0;
+    q->pass = g->plan.pass;
+    return ++q->position;
+}
+
+bool gang_wait_next(struct gang *g, struct gang_decision *ret)
+{
+    struct gang_plan *p = &g->plan;
+    if (!p->waits_begun)
+        begin(g);
+    if (member_next(g, ret))
+        return true;
+    if (!p->waits_count)
+        return false;
+    struct gang_wait w = p->waits[0];
+    const struct gang_job *job = first_of(&w);
+    if (w.index + 1 < w.bucket->count)
+        p->waits[0].index++;
+    else
+        p->waits[0] = p->waits[--p->waits_count];
+    if (p->waits_count)
+        sift_down(p, 0);
+    *ret = (struct gang_decision){
+        .kind = GANG_NEVER, .job = job->id, .pod = GANG_NO_POD, .for_job = GANG_NO_JOB};
+    enum gang_outcome outcome = outcome_of(g, w.bucket);
+    const struct gang_reservation *own = gang_reservation_of(g, job);
+    ret->estimated_start_ms = own ? own->start_ms : 0;
+    if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, w.bucket) != GANG_VERDICT_NEVER) {
+        ret->kind = GANG_WAIT;
+        ret->position = next_position(g, job->queue);
+        if (!p->first_waits)
+            p->first_waits = job;
+    }
+    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
+        ret->why = behind(g, w.bucket->blocker);
+    } else if (held_by_queue(outcome) &&
+               (ret->kind == GANG_WAIT || outcome == GANG_OUTCOME_LIMIT)) {
+        ret->why = why_of_queue(g, w.bucket, outcome);
+    } else {
+        uint32_t blocker = blocker_of(g, w.bucket, w.index);
+        ret->why = blocker == GANG_NO_BLOCKER ? why_of_bucket(g, w.bucket) : behind(g, blocker);
+    }
+    return true;
+}

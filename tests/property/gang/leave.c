@@ -1,0 +1,281 @@
+/* Who may be asked to leave, for whom, that it helps, and that nobody is asked in vain. */
+#include "tests/property/gang/properties.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int64_t gpus_of(const struct job *job)
+{
+    gang_amounts all;
+    job_amounts(job, all);
+    return all[GANG_DEVICE_0];
+}
+
+/* A job that was preempted before has its next run to itself for a while. */
+static bool is_protected(const struct world *w, const struct job *job)
+{
+    return job->request.never_preempted ||
+           (job->request.was_preempted && (w->now_ms - job->started_ms < w->config.f[C_MIN_RUN] ||
+                                           (job->request.saves && job->saved_ms < 0)));
+}
+
+static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other)
+{
+    int64_t slice = w->queues[victim->request.queue].config.time_slice_ms;
+    int64_t ran = w->now_ms - victim->started_ms;
+    return slice && victim->request.queue == other->request.queue && ran >= slice &&
+           other->request.priority >= victim->request.priority &&
+           (victim->request.attained_ms + ran) * gpus_of(victim) >=
+               2 * other->request.attained_ms * gpus_of(other);
+}
+
+static bool may_by_priority(const struct world *w, const struct job *victim,
+                            const struct job *other)
+{
+    return victim->request.queue == other->request.queue &&
+           w->queues[other->request.queue].config.within_queue != GANG_PREEMPTION_NEVER &&
+           victim->request.priority < other->request.priority;
+}
+
+/* For what a queue wants back within its own nominal quota: only what has been borrowed. */
+static bool may_by_reclaim(const struct world *w, const struct job *victim, const struct job *other,
+                           const struct queue_sums *sums)
+{
+    enum gang_queue_preemption reclaim = w->queues[other->request.queue].config.reclaim;
+    gang_amounts none = {0};
+    bool borrows = false;
+    (void)none;
+    for (uint32_t q = victim->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            borrows = borrows || (w->queues[q].config.nominal[r] != GANG_UNLIMITED &&
+                                  sums[q].used[r] > w->queues[q].config.nominal[r]);
+    return victim->request.queue != other->request.queue && borrows &&
+           (reclaim == GANG_PREEMPTION_ANY || (reclaim == GANG_PREEMPTION_LOWER_PRIORITY &&
+                                               victim->request.priority < other->request.priority));
+}
+
+static void check_victim(struct world *w, const struct decision *d, const struct job *other,
+                         const struct queue_sums *sums)
+{
+    const struct job *victim = d->job;
+    bool may = false;
+    if (!w->config.f[C_PREEMPT])
+        return fail(w, "job %" PRIu64 " is asked to leave, but nobody may be", victim->id);
+    if (victim->state != PLACED || victim->stopping)
+        return fail(w, "job %" PRIu64 " is asked to leave, but holds no place or leaves already",
+                    victim->id);
+    if (is_protected(w, victim))
+        return fail(w, "job %" PRIu64 " is asked to leave, but is protected", victim->id);
+    switch (d->d.cause) {
+    case GANG_CAUSE_PRIORITY:
+        may = may_by_priority(w, victim, other);
+        break;
+    case GANG_CAUSE_RECLAIM:
+        may = may_by_reclaim(w, victim, other, sums);
+        break;
+    case GANG_CAUSE_TIME_SLICE:
+        may = may_by_slice(w, victim, other);
+        break;
+    case GANG_CAUSE_REVOKED:
+        may = victim->revocable;
+        break;
+    }
+    if (!may)
+        fail(w, "job %" PRIu64 " is asked to leave for job %" PRIu64 ", which the cause %d forbids",
+             victim->id, other->id, (int)d->d.cause);
+}
+
+/* What is free, and what queues use, were some jobs gone. */
+struct what_if {
+    gang_amounts boards[NODES];
+    struct queue_sums sums[QUEUES];
+};
+
+static void what_if_gone(const struct world *w, struct what_if *f, const struct job *job)
+{
+    boards_take(job, job->nodes, f->boards, -1);
+    queue_add(w, job->request.queue, job, -1, f->sums);
+}
+
+static bool would_start(const struct world *w, struct what_if *f, const struct job *job)
+{
+    return gang_fits(w, job, f->boards, schedulable_mask(w) & allowed_mask(w, job, false),
+                     level_now(w, job)) &&
+           !quota_short(w, f->sums, job) && jobs_allowed(w, f->sums, job);
+}
+
+static bool is_victim_of(const struct world *w, const struct job *job, uint64_t other)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
+            w->decisions[i].d.for_job == other)
+            return true;
+    return false;
+}
+
+static bool stops_for(const struct job *job, uint64_t other)
+{
+    return job->state == PLACED && job->stopping && job->for_job == other;
+}
+
+/* With all gone that were asked to leave for it the job starts, and with any of them spared it does
+ * not. The free room is that before the plan: what the plan has placed before is taken off. */
+static void check_enough(struct world *w, const struct job *other, bool minimal)
+{
+    struct what_if gone;
+    boards_of(w, ROOM_NOW, gone.boards);
+    queue_use(w, gone.sums);
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_PREEMPT && d->d.for_job == other->id)
+            break;
+        if (d->d.kind == GANG_PLACE) {
+            boards_take(d->job, d->nodes, gone.boards, 1);
+            queue_add(w, d->job->request.queue, d->job, 1, gone.sums);
+        }
+    }
+    if (minimal && would_start(w, &gone, other))
+        return fail(w, "jobs are asked to leave for job %" PRIu64 ", which has room without that",
+                    other->id);
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (stops_for(&w->jobs[j], other->id) || is_victim_of(w, &w->jobs[j], other->id))
+            what_if_gone(w, &gone, &w->jobs[j]);
+    if (other->request.roles_count > 1)
+        return;
+    if (!would_start(w, &gone, other))
+        return fail(w,
+                    "jobs are asked to leave for job %" PRIu64 ", which does not fit then either",
+                    other->id);
+    for (uint32_t j = 0; minimal && j < JOBS && !failed(w); j++) {
+        if (!is_victim_of(w, &w->jobs[j], other->id))
+            continue;
+        struct what_if spared = gone;
+        boards_take(&w->jobs[j], w->jobs[j].nodes, spared.boards, 1);
+        queue_add(w, w->jobs[j].request.queue, &w->jobs[j], 1, spared.sums);
+        if (would_start(w, &spared, other))
+            fail(w, "job %" PRIu64 " is asked to leave for job %" PRIu64 ", but could be spared",
+                 w->jobs[j].id, other->id);
+    }
+}
+
+static const struct decision *decision_about(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].job == job && w->decisions[i].d.pod == GANG_NO_POD &&
+            w->decisions[i].d.kind != GANG_PREEMPT)
+            return &w->decisions[i];
+    return NULL;
+}
+
+/* Whether nothing else could have a claim on room: it is the first for whom anything is done. */
+static bool is_undisputed(const struct world *w, const struct job *other)
+{
+    for (uint32_t j = 0; j < JOBS; j++) {
+        const struct job *job = &w->jobs[j];
+        if (job->state == PLACED && job->stopping && job->for_job != other->id)
+            return false;
+        if (job->state == WAITING && job != other && comes_before(job, other)) {
+            const struct decision *d = decision_about(w, job);
+            if (!d || (d->d.kind == GANG_WAIT && d->why.kind != GANG_WHY_QUOTA &&
+                       d->why.kind != GANG_WHY_QUEUE && d->why.kind != GANG_WHY_OTHERS))
+                return false;
+        }
+        for (uint32_t pod = 0; job->state == PLACED && pod < job->pods; pod++)
+            if (job->nodes[pod] == GANG_NO_NODE)
+                return false;
+    }
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        if (w->decisions[i].d.kind == GANG_PREEMPT)
+            return w->decisions[i].d.for_job == other->id;
+    }
+    return true;
+}
+
+/* Whether this job could be asked to leave for the other one, by a rule that needs no quota. */
+static bool could_be_asked(const struct world *w, const struct job *job, const struct job *other)
+{
+    return job->state == PLACED && !job->stopping && !is_protected(w, job) &&
+           (job->revocable || may_by_priority(w, job, other));
+}
+
+/* Somebody is asked to leave for the first in order if that can help it at all. */
+static void check_helped(struct world *w, const struct decision *d)
+{
+    const struct job *other = d->job;
+    struct what_if gone;
+    if (other->request.roles_count > 1 || d->d.kind != GANG_WAIT ||
+        d->why.kind == GANG_WHY_OTHERS || d->why.kind == GANG_WHY_QUEUE || !is_undisputed(w, other))
+        return;
+    boards_of(w, ROOM_NOW, gone.boards);
+    queue_use(w, gone.sums);
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PLACE) {
+            boards_take(w->decisions[i].job, w->decisions[i].nodes, gone.boards, 1);
+            queue_add(w, w->decisions[i].job->request.queue, w->decisions[i].job, 1, gone.sums);
+        }
+    for (uint32_t j = 0; j < JOBS; j++) {
+        if (w->jobs[j].state == PLACED &&
+            (w->jobs[j].stopping || is_victim_of(w, &w->jobs[j], other->id)))
+            return;
+        if (could_be_asked(w, &w->jobs[j], other))
+            what_if_gone(w, &gone, &w->jobs[j]);
+    }
+    if (would_start(w, &gone, other))
+        fail(w, "job %" PRIu64 " waits, though those that may be asked to leave for it hold it up",
+             other->id);
+}
+
+/* Those that were asked to leave for it have left, and it has room: then it is not passed over for
+ * somebody behind it. */
+static void check_claim(struct world *w, const struct decision *d)
+{
+    struct what_if now;
+    bool passed = false;
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
+            return;
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PLACE) {
+            if (comes_before(w->decisions[i].job, d->job))
+                return;
+            passed = true;
+        }
+    boards_of(w, ROOM_NOW, now.boards);
+    queue_use(w, now.sums);
+    if (passed && d->job->claims && d->job->request.roles_count == 1 &&
+        would_start(w, &now, d->job))
+        fail(w, "job %" PRIu64 ": others have left for it, but somebody behind it is placed",
+             d->job->id);
+}
+
+void check_preemptions(struct world *w)
+{
+    struct queue_sums sums[QUEUES];
+    uint64_t checked[JOBS] = {0};
+    uint32_t checked_count = 0;
+    queue_use(w, sums);
+    for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind != GANG_PREEMPT)
+            continue;
+        struct job *other = job_by_id(w, d->d.for_job);
+        const struct decision *its = other ? decision_about(w, other) : NULL;
+        if (!other || !its || its->d.kind != GANG_WAIT)
+            return fail(
+                w, "job %" PRIu64 " is asked to leave for job %" PRIu64 ", which does not wait",
+                d->job->id, d->d.for_job);
+        check_victim(w, d, other, sums);
+        bool again = false;
+        for (uint32_t k = 0; k < checked_count; k++)
+            again = again || checked[k] == other->id;
+        if (again || failed(w))
+            continue;
+        checked[checked_count++] = other->id;
+        check_enough(w, other, is_undisputed(w, other));
+    }
+    for (uint32_t i = 0; i < w->decisions_count && !failed(w) && w->config.f[C_PREEMPT]; i++)
+        if (w->decisions[i].d.kind == GANG_WAIT && w->decisions[i].d.pod == GANG_NO_POD) {
+            check_helped(w, &w->decisions[i]);
+            check_claim(w, &w->decisions[i]);
+        }
+}

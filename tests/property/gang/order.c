@@ -1,0 +1,101 @@
+/* The order in which a plan goes through waiting jobs: gang/README.md, Queues. */
+#include "tests/property/gang/properties.h"
+
+#include <string.h>
+
+#define NOW_COUNTS_MS 60000 /* for so long the share of now is counted beside past use */
+
+struct line {
+    const struct world *w;
+    struct decision *const *all;
+    uint32_t count;
+    bool taken[DECISIONS];
+    struct queue_sums sums[QUEUES];
+    gang_amounts total;
+    int64_t usage[QUEUES];
+};
+
+bool fair_is_used(const struct world *w)
+{
+    for (uint32_t q = 0; q < QUEUES; q++)
+        if (w->queues[q].known && w->queues[q].config.order == GANG_ORDER_FAIR_SHARE)
+            return true;
+    return false;
+}
+
+static int64_t share_of(const struct line *l, uint32_t q)
+{
+    int64_t share = 0;
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        int64_t its = l->total[r] ? l->sums[q].used[r] * GANG_SHARE_ONE / l->total[r] : 0;
+        its = its < GANG_SHARE_ONE ? its : GANG_SHARE_ONE; /* a node may have shrunk */
+        share = its > share ? its : share;
+    }
+    return share;
+}
+
+/* Whether queue a has used less for its weight than b. */
+static bool used_less(const struct line *l, uint32_t a, uint32_t b)
+{
+    __int128 one = (__int128)l->usage[a] + share_of(l, a) * NOW_COUNTS_MS;
+    __int128 other = (__int128)l->usage[b] + share_of(l, b) * NOW_COUNTS_MS;
+    one *= l->w->queues[b].config.weight;
+    other *= l->w->queues[a].config.weight;
+    return one < other || (one == other && a < b);
+}
+
+static uint32_t next_of(const struct line *l, uint32_t q);
+
+/* DECISIONS: nobody. */
+static uint32_t next_below(const struct line *l, uint32_t parent, bool fair)
+{
+    uint32_t best = DECISIONS, best_queue = 0;
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        if (!l->w->queues[q].known || l->w->queues[q].config.parent != parent)
+            continue;
+        uint32_t its = next_of(l, q);
+        if (its == DECISIONS)
+            continue;
+        if (best == DECISIONS || (fair ? used_less(l, q, best_queue)
+                                       : comes_before(l->all[its]->job, l->all[best]->job))) {
+            best = its;
+            best_queue = q;
+        }
+    }
+    return best;
+}
+
+static uint32_t next_of(const struct line *l, uint32_t q)
+{
+    uint32_t best = DECISIONS;
+    for (uint32_t i = 0; i < l->count; i++)
+        if (!l->taken[i] && l->all[i]->job->request.queue == q &&
+            (best == DECISIONS || comes_before(l->all[i]->job, l->all[best]->job)))
+            best = i;
+    if (best != DECISIONS)
+        return best;
+    return next_below(l, q, l->w->queues[q].config.order == GANG_ORDER_FAIR_SHARE);
+}
+
+void sort_in_order(const struct world *w, struct decision **order, uint32_t count)
+{
+    struct decision *sorted[DECISIONS];
+    struct line l = {.w = w, .all = order, .count = count};
+    queue_use(w, l.sums);
+    for (uint32_t n = 0; n < w->nodes_count; n++)
+        for (uint32_t r = 0; w->nodes[n].schedulable && r < RESOURCES; r++)
+            l.total[r] += w->nodes[n].capacity[r];
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        struct gang_queue_view view = {.usage = 0};
+        if (w->queues[q].known && gang_queue(w->g, q, w->now_ms, &view))
+            l.usage[q] = view.usage;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t next = next_below(&l, GANG_NO_QUEUE, false);
+        sorted[i] = order[next];
+        l.taken[next] = true;
+        if (order[next]->d.kind == GANG_PLACE)
+            queue_add(w, order[next]->job->request.queue, order[next]->job, 1, l.sums);
+    }
+    memcpy(order, sorted, count * sizeof *order);
+}

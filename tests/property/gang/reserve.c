@@ -1,0 +1,113 @@
+/* Reserved starts: no earlier than can be, and never later because of somebody let in before. */
+#include "tests/property/gang/properties.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* When a placed job is expected to be gone; 0 when it has run over its limit (then nobody knows).
+ */
+static int64_t expected_end_ms(const struct world *w, const struct job *job)
+{
+    int64_t end = INT64_MAX;
+    if (job->request.time_limit_ms)
+        end = job->started_ms + job->request.time_limit_ms;
+    if (job->revocable && w->now_ms + job->request.grace_ms < end)
+        end = w->now_ms + job->request.grace_ms;
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
+            w->now_ms + job->request.grace_ms < end)
+            end = w->now_ms + job->request.grace_ms;
+    if (job->stopping && job->stop_ms + job->request.grace_ms < end)
+        end = job->stop_ms + job->request.grace_ms;
+    return end < w->now_ms ? 0 : end;
+}
+
+static bool fits_at(struct world *w, const struct job *job, gang_amounts *now, int64_t at_ms)
+{
+    gang_amounts boards[NODES];
+    memcpy(boards, now, sizeof boards);
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && expected_end_ms(w, &w->jobs[j]) <= at_ms)
+            boards_take(&w->jobs[j], w->jobs[j].nodes, boards, -1);
+    int64_t now_ms = w->now_ms;
+    w->now_ms = at_ms; /* what it avoids, and the level that it prefers, end some time */
+    bool fits = gang_fits(w, job, boards, schedulable_mask(w) & allowed_mask(w, job, false),
+                          level_now(w, job));
+    w->now_ms = now_ms;
+    return fits;
+}
+
+/* The earliest time at which the job has room, by the expected ends of those placed; INT64_MAX for
+ * never, 0 when nobody knows. */
+static int64_t earliest_ms(struct world *w, const struct job *job)
+{
+    const struct gang_job_request *q = &job->request;
+    int64_t times[JOBS + AVOIDS + 2], earliest = INT64_MAX;
+    uint32_t count = 0;
+    gang_amounts now[NODES];
+    boards_of(w, ROOM_NOW, now);
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PLACE && comes_before(w->decisions[i].job, job))
+            return 0;
+    times[count++] = w->now_ms;
+    times[count++] = q->since_ms + q->preferred_wait_ms;
+    for (uint32_t i = 0; i < job->avoids_count; i++)
+        times[count++] = job->avoids[i].until_ms;
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED) {
+            times[count] = expected_end_ms(w, &w->jobs[j]);
+            if (times[count++] == 0)
+                return 0;
+        }
+    for (uint32_t i = 0; i < count; i++)
+        if (times[i] >= w->now_ms && times[i] < earliest && fits_at(w, job, now, times[i]))
+            earliest = times[i];
+    return earliest;
+}
+
+static void check_earliest(struct world *w, const struct decision *d, bool first)
+{
+    const struct job *job = d->job;
+    int64_t start = d->d.estimated_start_ms;
+    if (job->request.roles_count > 1 || !first)
+        return;
+    int64_t earliest = earliest_ms(w, job);
+    if (earliest == 0)
+        return;
+    if (start && earliest == INT64_MAX)
+        fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but what it needs is never free",
+             job->id, start);
+    else if (start && start < earliest)
+        fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
+             job->id, start, earliest);
+    else if (job->request.since_ms == w->now_ms && earliest != INT64_MAX && start != earliest &&
+             d->why.kind == GANG_WHY_NO_ROOM)
+        fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",
+             job->id, start, earliest);
+    w->result.promises++;
+}
+
+/* The reserved start of the first in order becomes no later, unless something happened that excuses
+ * it, and it is kept. */
+void check_promise(struct world *w, const struct decision *d, bool first)
+{
+    struct job *job = d->job;
+    int64_t start = d->d.estimated_start_ms;
+    if (!first || !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
+        job->promise_ms = NEVER_MS;
+        return;
+    }
+    if (!failed(w))
+        check_earliest(w, d, first);
+    if (job->promise_ms != NEVER_MS) {
+        w->result.promises++;
+        if (job->promise_ms < w->now_ms)
+            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", and still waits at %" PRId64,
+                 job->id, job->promise_ms, w->now_ms);
+        if (!start || start > job->promise_ms)
+            fail(w, "job %" PRIu64 " was to start at %" PRId64 ", now only at %" PRId64, job->id,
+                 job->promise_ms, start);
+    }
+    if (start && start < job->promise_ms)
+        job->promise_ms = start;
+}
