@@ -97,7 +97,7 @@ void gang_free(struct gang *g)
                       g->table,      g->wounded.jobs,  g->trials,        g->plan.entries,
                       g->plan.nodes, g->plan.blockers, g->plan.parked,   g->plan.touched,
                       g->odd_ends,   g->given,         g->reserve_nodes, g->by_work,
-                      g->plan.waits};
+                      g->victims,    g->plan.waits};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);

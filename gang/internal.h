@@ -103,6 +103,7 @@ enum gang_outcome {
     GANG_OUTCOME_QUOTA,    /* `blocked_queue` may use no more of `blocked_resource` */
     GANG_OUTCOME_QUEUE,    /* `blocked_queue` runs as many jobs as it may */
     GANG_OUTCOME_LIMIT,    /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_STOPPING, /* those asked to leave for it have not left yet */
     GANG_OUTCOME_RESERVED, /* no room beside the claim of a reserved job, `blocker` */
     GANG_OUTCOME_BEHIND,   /* one before it in its queue may use no more of what it needs */
 };
@@ -113,6 +114,7 @@ struct gang_bucket {
     uint64_t hash;
     int64_t work;             /* expected time x amount; INT64_MAX: unknown */
     uint64_t serial;          /* of the order in which buckets came to be */
+    uint64_t preempt_refused; /* and nobody could be asked to leave for it */
     uint64_t refused;         /* it did not fit when so many gains had been */
     struct gang_bucket *next; /* in its slot of the table */
     struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
@@ -291,6 +293,12 @@ struct gang {
     uint32_t odd_ends_count, odd_ends_capacity;
     struct gang_job **given;
     uint32_t given_count, given_capacity;
+    struct gang_victim {
+        struct gang_job *job;
+        enum gang_cause cause;
+        bool off; /* the board is as if it had left */
+    } * victims;  /* scratch of preempt.c */
+    uint32_t victims_count, victims_capacity;
     uint32_t *reserve_nodes;
     uint32_t reserve_nodes_capacity;
     struct gang_bucket **by_work; /* all buckets: least expected work first */
@@ -557,6 +565,20 @@ void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
 void gang_reserve_job_left(struct gang *g, struct gang_job *job);
 void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
 void gang_reserve_node_changed(struct gang *g, uint32_t node);
+
+/* This job, which fits now while victims are off the board, holds what it would be placed on until
+ * the next plan. */
+int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms) MLT_MUST_USE;
+
+/* ---- preempt.c ---- */
+
+/* The blocked next job of a bucket: decides whom to ask to leave for it. *ret_stopping: somebody
+ * is, or was asked before and has not left. */
+int gang_preempt(struct gang *g, struct gang_bucket *bucket, struct gang_job *job, int64_t now_ms,
+                 bool *ret_stopping) MLT_MUST_USE;
+uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job); /* for it */
+/* When somebody may be asked who may not be asked now; INT64_MAX: never. */
+int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms);
 
 /* ---- check_queue.c ---- */
 

@@ -279,6 +279,8 @@ void gang_avoid_forget_node(struct gang *g, uint32_t node)
 int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
 {
     int64_t wake = g->config.reservations ? gang_timed_wake_ms(g, now_ms) : INT64_MAX;
+    int64_t preempts = gang_preempt_wake_ms(g, now_ms);
+    wake = preempts < wake ? preempts : wake;
     for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
         const struct gang_job *job = g->table[i];
         for (uint32_t k = 0; job && k < job->avoid_count; k++)

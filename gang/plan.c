@@ -241,7 +241,11 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     if (gang_plan_reserve(g, pods) < 0)
         return -ENOMEM;
     if (gang_plan_held_by_quota(g, b, job)) {
+        bool stopping = false;
         gang_plan_park(g, b);
+        if (b->outcome == GANG_OUTCOME_QUOTA && gang_preempt(g, b, job, now_ms, &stopping) < 0)
+            return -ENOMEM;
+        b->outcome = stopping ? GANG_OUTCOME_STOPPING : b->outcome;
         return 0;
     }
     const struct gang_where where = gang_where_now(job, now_ms);
@@ -254,7 +258,10 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     b->outcome = GANG_OUTCOME_IDLE;
     if (gang_plan_judge(g, b) != GANG_VERDICT_FITS)
         return 0;
-    b->outcome = GANG_OUTCOME_ROOM;
+    bool stopping;
+    if (gang_preempt(g, b, job, now_ms, &stopping) < 0 || gang_plan_reserve(g, 0) < 0)
+        return -ENOMEM;
+    b->outcome = stopping ? GANG_OUTCOME_STOPPING : GANG_OUTCOME_ROOM;
     b->blocker = g->plan.blockers_count;
     const struct gang_blocker blocker = {
         .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};

@@ -359,6 +359,55 @@ static struct gang_reservation *slot_for(struct gang *g, struct gang_job *job)
     return r;
 }
 
+static int reserve_slot(struct gang *g, struct gang_reservation *r, uint32_t pods)
+{
+    if (gang_reserve(g, &g->reserve_nodes, &g->reserve_nodes_capacity, pods,
+                     sizeof *g->reserve_nodes) < 0 ||
+        gang_reserve(g, &r->claims, &r->claims_capacity, pods, sizeof *r->claims) < 0 ||
+        gang_reserve(g, &r->short_of, &r->short_of_capacity, pods, sizeof *r->short_of) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+static void take_slot(struct gang *g, struct gang_reservation *r, struct gang_job *job,
+                      int64_t start_ms)
+{
+    gang_reservation_drop(g, r);
+    if (r - g->reservations >= g->reservations_used)
+        g->reservations_used = (uint32_t)(r - g->reservations) + 1;
+    r->job = job;
+    r->short_of_stale = true;
+    r->start_ms = start_ms;
+    r->claims_count = make_claims(g, job->shape, g->reserve_nodes, r->claims);
+}
+
+int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
+{
+    struct gang_reservation *r = slot_for(g, job);
+    struct gang_where where = gang_where_now(job, now_ms);
+    uint32_t role;
+    int64_t start_ms = now_ms + 1;
+    if (!r || !g->config.reservations)
+        return 0;
+    if (reserve_slot(g, r, job->shape->pods) < 0)
+        return -ENOMEM;
+    if (!gang_place(g, &where, job->shape, g->reserve_nodes, &role))
+        return 0;
+    gang_place_undo(g, GANG_FREE, job->shape, g->reserve_nodes);
+    take_slot(g, r, job, start_ms);
+    r->provisional = true;
+    for (uint32_t i = 0; i < g->victims_count; i++) {
+        const struct gang_job *v = g->victims[i].job;
+        if (!g->victims[i].off)
+            continue;
+        count_ending(g, r, v, v->nodes, 1);
+        if (now_ms + v->grace_ms > r->start_ms)
+            r->start_ms = now_ms + v->grace_ms;
+    }
+    r->active = true;
+    return 0;
+}
+
 int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
                        struct gang_reservation **ret)
 {
@@ -367,12 +416,7 @@ int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
     *ret = NULL;
     if (!r)
         return 0;
-    if (gang_reserve(g, &g->reserve_nodes, &g->reserve_nodes_capacity, job->shape->pods,
-                     sizeof *g->reserve_nodes) < 0 ||
-        gang_reserve(g, &r->claims, &r->claims_capacity, job->shape->pods, sizeof *r->claims) < 0 ||
-        gang_reserve(g, &r->short_of, &r->short_of_capacity, job->shape->pods,
-                     sizeof *r->short_of) < 0 ||
-        collect_odd_ends(g, now_ms) < 0)
+    if (reserve_slot(g, r, job->shape->pods) < 0 || collect_odd_ends(g, now_ms) < 0)
         return -ENOMEM;
     bool keep = r->job == job && gang_reservation_stands(g, r, now_ms);
     int64_t before = r->start_ms;
@@ -382,13 +426,7 @@ int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
     occupy_all(g, false);
     if (rc == 0 && start && (!keep || start < before)) {
         uint64_t bit = UINT64_C(1) << (r - g->reservations);
-        gang_reservation_drop(g, r);
-        if (r - g->reservations >= g->reservations_used)
-            g->reservations_used = (uint32_t)(r - g->reservations) + 1;
-        r->job = job;
-        r->short_of_stale = true;
-        r->start_ms = start;
-        r->claims_count = make_claims(g, job->shape, g->reserve_nodes, r->claims);
+        take_slot(g, r, job, start);
         for (uint32_t i = 0; i < g->given_count; i++) {
             if (g->given[i]->nodes)
                 g->given[i]->relied |= bit;

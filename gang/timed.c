@@ -115,12 +115,29 @@ static bool worth_a_look(struct gang *g, struct gang_reservation *r, int64_t now
     return !gang_reservation_stands(g, r, now_ms) || r->freed >= r->job->shape->pods;
 }
 
+static void name_blocker(struct gang *g, struct gang_bucket *b, struct gang_job *job)
+{
+    b->blocker = g->plan.blockers_count;
+    g->plan.blockers[g->plan.blockers_count++] =
+        (struct gang_blocker){.job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
+}
+
 static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, struct walk *w)
 {
-    b->outcome = GANG_OUTCOME_ROOM;
-    b->blocker = g->plan.blockers_count;
-    w->held++;
+    bool stopping;
+    heed(g, end_if_placed(job, w->now_ms));
+    if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0)
+        return -ENOMEM;
     heed(g, 0);
+    b->outcome = stopping ? GANG_OUTCOME_STOPPING : GANG_OUTCOME_ROOM;
+    b->blocker = g->plan.blockers_count;
+    if (gang_plan_reserve(g, 0) < 0)
+        return -ENOMEM;
+    if (stopping && gang_reservation_of(g, job) && gang_reservation_of(g, job)->active) {
+        name_blocker(g, b, job);
+        return 0;
+    }
+    w->held += !stopping;
     struct gang_reservation *r = gang_reservation_of(g, job);
     if ((!r || worth_a_look(g, r, w->now_ms)) && gang_reserve_start(g, job, w->now_ms, &r) < 0)
         return -ENOMEM;
@@ -129,8 +146,26 @@ static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, st
         return 0;
     }
     r->active = true;
-    g->plan.blockers[g->plan.blockers_count++] =
-        (struct gang_blocker){.job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
+    name_blocker(g, b, job);
+    return 0;
+}
+
+/* Quota that others have borrowed may be wanted back. */
+static int reclaim(struct gang *g, struct gang_bucket *b, struct gang_job *job, struct walk *w)
+{
+    bool stopping;
+    heed(g, end_if_placed(job, w->now_ms));
+    if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0)
+        return -ENOMEM;
+    heed(g, 0);
+    if (!stopping)
+        return 0;
+    b->outcome = GANG_OUTCOME_STOPPING;
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    if ((!r || !r->active) && gang_reserve_start(g, job, w->now_ms, &r) < 0)
+        return -ENOMEM;
+    if (r)
+        r->active = true;
     return 0;
 }
 
@@ -143,7 +178,7 @@ static int take_or_block(struct gang *g, struct gang_bucket *b, struct walk *w)
         return -ENOMEM;
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
-        return 0;
+        return b->outcome == GANG_OUTCOME_QUOTA ? reclaim(g, b, job, w) : 0;
     }
     if (place_heeding(g, b, job, w->now_ms)) {
         g->reserve_verify = true;

@@ -191,9 +191,22 @@ static bool held_by_queue(enum gang_outcome outcome)
            outcome == GANG_OUTCOME_LIMIT;
 }
 
+static const struct gang_why *why_stopping(struct gang *g, struct gang_bucket *b)
+{
+    const struct gang_job *job = b->jobs[b->first + taken_of(g, b)];
+    uint64_t count = gang_preempt_stopping(g, job);
+    for (uint32_t i = 0; i < g->plan.count; i++)
+        count += g->plan.entries[i].kind == GANG_PREEMPT && g->plan.entries[i].for_job == job;
+    bool known;
+    struct gang_why *why = remember(&g->plan, b, &known);
+    *why = (struct gang_why){.kind = GANG_WHY_STOPPING, .pod = GANG_NO_POD, .pods_fit = count};
+    return why;
+}
+
 static uint32_t own_blocker(const struct gang *g, const struct gang_bucket *b)
 {
-    bool blocked = b->plan == g->plan.number && b->outcome == GANG_OUTCOME_ROOM;
+    bool blocked = b->plan == g->plan.number &&
+                   (b->outcome == GANG_OUTCOME_ROOM || b->outcome == GANG_OUTCOME_STOPPING);
     return blocked ? b->blocker : GANG_NO_BLOCKER;
 }
 
@@ -214,6 +227,8 @@ static const struct gang_why *behind(struct gang *g, uint32_t index)
     const struct gang_why *why = NULL;
     if (!blocker->bucket)
         why = why_of_member(g, blocker->job, blocker->pod, blocker->role);
+    else if (blocker->bucket->outcome == GANG_OUTCOME_STOPPING)
+        why = why_stopping(g, blocker->bucket);
     else if (held_by_queue(blocker->bucket->outcome))
         why = why_of_queue(g, blocker->bucket, blocker->bucket->outcome);
     else if (blocker_of(g, blocker->bucket, taken_of(g, blocker->bucket)) == GANG_NO_BLOCKER)
@@ -289,7 +304,10 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
         if (!p->first_waits)
             p->first_waits = job;
     }
-    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
+    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_STOPPING &&
+        w.index == taken_of(g, w.bucket)) {
+        ret->why = why_stopping(g, w.bucket);
+    } else if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
         ret->why = behind(g, w.bucket->blocker);
     } else if (held_by_queue(outcome) &&
                (ret->kind == GANG_WAIT || outcome == GANG_OUTCOME_LIMIT)) {

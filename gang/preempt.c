@@ -1,0 +1,250 @@
+/* Whom to ask to leave so that a blocked job can start. Those that may be asked are taken off the
+ * free board, the cheapest first, until the job fits; then each is tried to be spared, the dearest
+ * first, so that no member of the set could be left out. */
+#include "gang/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static int64_t devices_of(const struct gang *g, const struct gang_shape *shape)
+{
+    gang_amounts sum;
+    int64_t devices = 0;
+    gang_shape_sum(g, shape, sum);
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+        devices += sum[r];
+    return devices > 0 ? devices : 1;
+}
+
+/* Until then a job that was preempted before is left alone; INT64_MAX: until it has saved. */
+static int64_t protected_until(const struct gang *g, const struct gang_job *v)
+{
+    if (!v->was_preempted)
+        return 0;
+    if (v->saves && !v->saved)
+        return INT64_MAX;
+    return v->started_ms + g->config.min_run_ms;
+}
+
+static bool slice_is_over(const struct gang *g, const struct gang_job *v,
+                          const struct gang_job *job, int64_t now_ms)
+{
+    int64_t slice = gang_queue_of(g, job->queue)->config.time_slice_ms;
+    int64_t ran = now_ms - v->started_ms;
+    if (slice <= 0 || ran < slice || v->priority > job->priority)
+        return false;
+    int64_t theirs = (v->attained_ms + ran) / 2, own = job->attained_ms;
+    int64_t many = devices_of(g, v->shape), few = devices_of(g, job->shape);
+    return theirs > 0 && own <= theirs / few * many;
+}
+
+/* Some resource that the job asks for is used beyond this queue's nominal quota. */
+static bool borrows(const struct gang *g, uint32_t queue, const struct gang_job *job)
+{
+    const struct gang_queue *q = gang_queue_of(g, queue);
+    uint32_t asks = gang_shape_asks(g, job->shape);
+    for (uint32_t r = 0; r < g->resources; r++)
+        if ((asks >> r & 1) && q->used[r] > q->config.nominal[r])
+            return true;
+    return false;
+}
+
+/* With this job its queue would use no more than its nominal quota. */
+static bool within_nominal(const struct gang *g, const struct gang_job *job)
+{
+    const struct gang_queue *q = gang_queue_of(g, job->queue);
+    gang_amounts sum;
+    gang_shape_sum(g, job->shape, sum);
+    for (uint32_t r = 0; r < g->resources; r++)
+        if (sum[r] > 0 && q->config.nominal[r] != GANG_UNLIMITED &&
+            q->used[r] + sum[r] > q->config.nominal[r])
+            return false;
+    return true;
+}
+
+static bool may_be_asked(const struct gang *g, const struct gang_job *v, const struct gang_job *job,
+                         bool reclaims, int64_t now_ms, enum gang_cause *ret_cause)
+{
+    const struct gang_queue_config *c = &gang_queue_of(g, job->queue)->config;
+    if (v->never_preempted || v->stopping)
+        return false;
+    *ret_cause = GANG_CAUSE_REVOKED;
+    if (v->revocable)
+        return true;
+    if (protected_until(g, v) > now_ms)
+        return false;
+    if (v->queue == job->queue) {
+        *ret_cause = GANG_CAUSE_PRIORITY;
+        if (c->within_queue != GANG_PREEMPTION_NEVER && v->priority < job->priority)
+            return true;
+        *ret_cause = GANG_CAUSE_TIME_SLICE;
+        return slice_is_over(g, v, job, now_ms);
+    }
+    *ret_cause = GANG_CAUSE_RECLAIM;
+    return reclaims && c->reclaim != GANG_PREEMPTION_NEVER &&
+           (c->reclaim == GANG_PREEMPTION_ANY || v->priority < job->priority) &&
+           borrows(g, v->queue, job);
+}
+
+/* ---- the candidates, cheapest first ---- */
+
+static int cheaper_first(const void *a, const void *b)
+{
+    const struct gang_victim *x = a, *y = b;
+    if ((x->cause == GANG_CAUSE_REVOKED) != (y->cause == GANG_CAUSE_REVOKED))
+        return x->cause == GANG_CAUSE_REVOKED ? -1 : 1;
+    if (x->job->priority != y->job->priority)
+        return x->job->priority < y->job->priority ? -1 : 1;
+    int64_t lost_x = x->job->saved ? x->job->saved_ms : x->job->started_ms;
+    int64_t lost_y = y->job->saved ? y->job->saved_ms : y->job->started_ms;
+    if (lost_x != lost_y)
+        return lost_x > lost_y ? -1 : 1; /* less is lost */
+    if (x->job->started_ms != y->job->started_ms)
+        return x->job->started_ms > y->job->started_ms ? -1 : 1;
+    return (x->job->id > y->job->id) - (x->job->id < y->job->id);
+}
+
+static bool already_asked(const struct gang *g, const struct gang_job *v)
+{
+    for (uint32_t i = 0; i < g->plan.count; i++)
+        if (g->plan.entries[i].kind == GANG_PREEMPT && g->plan.entries[i].job == v)
+            return true;
+    return false;
+}
+
+static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    bool reclaims = within_nominal(g, job);
+    enum gang_cause cause;
+    g->victims_count = 0;
+    for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
+        if (!may_be_asked(g, v, job, reclaims, now_ms, &cause) || already_asked(g, v))
+            continue;
+        if (gang_reserve(g, &g->victims, &g->victims_capacity, (size_t)g->victims_count + 1,
+                         sizeof *g->victims) < 0)
+            return -ENOMEM;
+        g->victims[g->victims_count++] = (struct gang_victim){.job = v, .cause = cause};
+    }
+    if (g->victims_count)
+        qsort(g->victims, g->victims_count, sizeof *g->victims, cheaper_first);
+    return 0;
+}
+
+/* ---- trying ---- */
+
+static void put_off(struct gang *g, struct gang_victim *v, bool off)
+{
+    if (off)
+        gang_room_give_gang(g, v->job->shape, v->job->nodes);
+    else
+        gang_room_take_gang(g, v->job->shape, v->job->nodes);
+    gang_queue_charge(g, v->job->queue, v->job->shape, off ? -1 : 1);
+    v->off = off;
+}
+
+static bool fits_now(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
+{
+    struct gang_where where = gang_where_now(job, now_ms);
+    uint32_t role;
+    enum gang_outcome outcome = b->outcome;
+    uint32_t queue = b->blocked_queue, resource = b->blocked_resource;
+    bool open = gang_queue_gate(g, b) == GANG_OUTCOME_OPEN;
+    b->outcome = outcome;
+    b->blocked_queue = queue;
+    b->blocked_resource = resource;
+    return open && !gang_cannot_fit(g, job->shape) &&
+           gang_place(g, &where, job->shape, NULL, &role);
+}
+
+/* Takes candidates off until the job fits, then spares whom it can. False: not with all of them. */
+static bool choose(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
+{
+    bool fits = false;
+    for (uint32_t i = 0; i < g->victims_count && !fits; i++) {
+        struct gang_victim *v = &g->victims[i];
+        if (v->cause == GANG_CAUSE_RECLAIM && !borrows(g, v->job->queue, job))
+            continue; /* its queue has given back what it had borrowed */
+        put_off(g, v, true);
+        fits = fits_now(g, b, job, now_ms);
+    }
+    for (uint32_t i = g->victims_count; i-- > 0 && fits;) {
+        if (!g->victims[i].off)
+            continue;
+        put_off(g, &g->victims[i], false);
+        if (!fits_now(g, b, job, now_ms))
+            put_off(g, &g->victims[i], true);
+    }
+    return fits;
+}
+
+static int ask_all(struct gang *g, struct gang_job *job)
+{
+    for (uint32_t i = 0; i < g->victims_count; i++) {
+        if (!g->victims[i].off)
+            continue;
+        if (gang_plan_reserve(g, 0) < 0)
+            return -ENOMEM;
+        struct gang_entry *e = &g->plan.entries[g->plan.count++];
+        *e = (struct gang_entry){.kind = GANG_PREEMPT,
+                                 .job = g->victims[i].job,
+                                 .pod = GANG_NO_POD,
+                                 .for_job = job,
+                                 .cause = g->victims[i].cause,
+                                 .first_node = (uint32_t)g->plan.nodes_count};
+    }
+    return 0;
+}
+
+uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
+{
+    struct gang_ends_at at = {0};
+    uint32_t count = 0;
+    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+        count += v->stopping && v->for_job == job->id;
+    return count;
+}
+
+int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
+                 bool *ret_stopping)
+{
+    *ret_stopping = false;
+    if (!g->config.may_preempt)
+        return 0;
+    if (gang_preempt_stopping(g, job)) {
+        *ret_stopping = true;
+        return 0;
+    }
+    if (b->preempt_refused == g->gains && g->plan.count == 0)
+        return 0;
+    if (find_candidates(g, job, now_ms) < 0)
+        return -ENOMEM;
+    bool chosen = choose(g, b, job, now_ms);
+    int rc = chosen ? ask_all(g, job) : 0;
+    if (rc == 0 && chosen)
+        rc = gang_reserve_after(g, job, now_ms);
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        if (g->victims[i].off)
+            put_off(g, &g->victims[i], false);
+    if (!chosen && g->plan.count == 0)
+        b->preempt_refused = g->gains;
+    *ret_stopping = chosen;
+    return rc;
+}
+
+int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    int64_t wake = INT64_MAX;
+    for (const struct gang_job *v;
+         g->config.may_preempt && g->waiting && (v = gang_ends_next(g, &at)) != NULL;) {
+        int64_t times[2] = {protected_until(g, v), INT64_MAX};
+        int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
+        if (slice > 0)
+            times[1] = v->started_ms + slice;
+        for (int i = 0; i < 2; i++)
+            if (times[i] > now_ms && times[i] < wake)
+                wake = times[i];
+    }
+    return wake;
+}
