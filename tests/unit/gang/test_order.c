@@ -1,0 +1,400 @@
+/* Queues, reservations, backfill and who is asked to leave. */
+#include "tests/unit/gang/small.h"
+
+#include <stdlib.h>
+
+#define HOUR INT64_C(3600000)
+
+static const char *const devices[] = {"nvidia.com/gpu", "amd.com/gpu"};
+
+static struct gang *new_gang(uint32_t reservations, bool may_preempt)
+{
+    const struct gang_config config = {.device_names = devices,
+                                       .devices = 2,
+                                       .reservations = reservations,
+                                       .may_preempt = may_preempt,
+                                       .min_run_ms = 600000};
+    struct gang *g = gang_new(&config);
+    assert_non_null(g);
+    small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET});
+    return g;
+}
+
+static struct gang_queue_config open_queue(void)
+{
+    struct gang_queue_config c = {.parent = GANG_NO_QUEUE, .weight = 1};
+    for (int r = 0; r < GANG_RESOURCES_MAX; r++)
+        c.nominal[r] = c.borrow_limit[r] = c.lend_limit[r] = GANG_UNLIMITED;
+    return c;
+}
+
+static void set_queue(struct gang *g, uint32_t queue, const struct gang_queue_config *c)
+{
+    small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue = queue, .queue_config = c});
+}
+
+static void feed_at(struct gang *g, struct gang_event event, int64_t now_ms)
+{
+    struct mlt_error err = {0};
+    if (gang_event(g, &event, now_ms, &err) < 0 || gang_check(g, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void start(struct gang *g, uint64_t job, uint32_t node, int64_t now_ms)
+{
+    feed_at(g,
+            (struct gang_event){.kind = GANG_JOB_PLACED,
+                                .job = job,
+                                .nodes = &node,
+                                .nodes_count = 1,
+                                .started_ms = now_ms},
+            now_ms);
+}
+
+static struct gang_job_request limited(int64_t gpus, int64_t sequence, int64_t limit_ms)
+{
+    struct gang_job_request request = small_request(1, gpus, 0, sequence);
+    request.time_limit_ms = limit_ms;
+    return request;
+}
+
+/* Job 1 has half of the only node for an hour; job 2 needs all of it. */
+static struct gang *half_taken(bool may_preempt)
+{
+    struct gang *g = new_gang(1, may_preempt);
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, limited(4, 1, HOUR));
+    start(g, 1, 0, 0);
+    small_submit(g, 2, limited(8, 2, HOUR));
+    return g;
+}
+
+static void
+test_one_that_ends_before_the_reserved_start_is_let_in_and_a_longer_one_is_not(void **state)
+{
+    (void)state;
+    struct gang *g = half_taken(false);
+    small_submit(g, 3, limited(4, 3, HOUR + 1));
+    small_submit(g, 4, limited(4, 4, HOUR));
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 4: 0");
+    assert_string_equal(small_next(g), "wait 2 at 1");
+    assert_string_equal(small_next(g), "wait 3 at 2");
+    gang_free(g);
+}
+
+static void test_the_reserved_start_is_told_and_does_not_move(void **state)
+{
+    (void)state;
+    struct gang *g = half_taken(false);
+    struct gang_decision d;
+    small_plan(g, 0);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == HOUR);
+    small_submit(g, 4, limited(4, 4, HOUR / 2));
+    small_plan(g, 1000);
+    assert_string_equal(small_next(g), "place 4: 0");
+    start(g, 4, 0, 1000);
+    small_plan(g, 2000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == HOUR);
+    gang_free(g);
+}
+
+static void test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again(void **state)
+{
+    (void)state;
+    struct gang *g = half_taken(false);
+    struct gang_decision d;
+    small_plan(g, 2 * HOUR);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.job == 2 && d.estimated_start_ms == 2 * HOUR + 2 * HOUR / 5);
+    gang_free(g);
+}
+
+static void test_the_least_expected_work_goes_first(void **state)
+{
+    (void)state;
+    struct gang *g = half_taken(false);
+    struct gang_job_request quick = limited(4, 9, HOUR);
+    quick.expected_ms = 1000;
+    small_submit(g, 3, limited(2, 3, HOUR / 2));
+    small_submit(g, 5, quick);
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 5: 0");
+    gang_free(g);
+}
+
+static void test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave(void **state)
+{
+    (void)state;
+    struct gang *g = half_taken(true);
+    struct gang_decision d;
+    small_submit(g, 3, limited(4, 3, 0));
+    small_plan(g, 0);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PLACE && d.job == 3 && d.revocable);
+    uint32_t node = 0;
+    small_feed(g, (struct gang_event){.kind = GANG_JOB_PLACED,
+                                      .job = 3,
+                                      .nodes = &node,
+                                      .nodes_count = 1,
+                                      .revocable = true});
+    small_plan(g, 10);
+    assert_string_equal(small_next(g), "wait 2 at 1"); /* job 1 is in its way, too */
+    small_remove(g, 1);
+    small_plan(g, 20);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 3 && d.for_job == 2 &&
+                d.cause == GANG_CAUSE_REVOKED);
+    small_feed(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 3, .for_job = 2});
+    small_plan(g, 30);
+    assert_string_equal(small_next(g), "wait 2 at 1");
+    assert_string_equal(small_reason(), "1 job asked to leave for it has not left yet");
+    small_feed(g, (struct gang_event){.kind = GANG_JOB_RELEASED, .job = 3});
+    small_plan(g, 40);
+    assert_string_equal(small_next(g), "place 2: 0");
+    gang_free(g);
+}
+
+static void test_lower_priority_leaves_and_nobody_who_could_be_spared(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, true);
+    struct gang_queue_config c = open_queue();
+    struct gang_decision d;
+    c.within_queue = GANG_PREEMPTION_LOWER_PRIORITY;
+    set_queue(g, 0, &c);
+    small_feed(g, small_node(0, 8));
+    static const int64_t gpus[] = {1, 4, 3};
+    for (uint64_t job = 1; job <= 3; job++) {
+        small_submit(g, job, small_request(1, gpus[job - 1], 0, (int64_t)job));
+        start(g, job, 0, (int64_t)(10 - job)); /* job 1 is the youngest: it would go first */
+    }
+    small_submit(g, 4, small_request(1, 4, 5, 4));
+    small_plan(g, 1000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 2 && d.cause == GANG_CAUSE_PRIORITY);
+    assert_string_equal(small_next(g), "wait 4 at 1");
+    gang_free(g);
+}
+
+static void test_borrowed_quota_comes_back(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, true);
+    struct gang_queue_config top = open_queue(), half = open_queue();
+    struct gang_decision d;
+    half.parent = 1;
+    half.nominal[GANG_DEVICE_0] = 4;
+    half.reclaim = GANG_PREEMPTION_ANY;
+    top.nominal[GANG_DEVICE_0] = 0;
+    set_queue(g, 1, &top);
+    set_queue(g, 2, &half);
+    set_queue(g, 3, &half);
+    small_feed(g, small_node(0, 16));
+    struct gang_job_request request = small_request(1, 4, 0, 1);
+    request.queue = 2;
+    for (uint64_t job = 1; job <= 3; job++)
+        small_submit(g, job, request);
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 1: 0");
+    assert_string_equal(small_next(g), "place 2: 0");
+    assert_string_equal(small_next(g), "wait 3 at 1");
+    assert_string_equal(small_reason(), "queue 1 uses 8 of 8 nvidia.com/gpu that it may use now; "
+                                        "needs 4");
+    start(g, 1, 0, 0);
+    start(g, 2, 0, 5);
+    request.queue = 3;
+    small_submit(g, 4, request);
+    small_plan(g, 1000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 2 && d.for_job == 4 &&
+                d.cause == GANG_CAUSE_RECLAIM);
+    gang_free(g);
+}
+
+static void test_a_slice_ends_for_one_that_had_less(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, true);
+    struct gang_queue_config c = open_queue();
+    struct gang_decision d;
+    c.time_slice_ms = HOUR;
+    set_queue(g, 0, &c);
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, small_request(1, 8, 0, 1));
+    start(g, 1, 0, 0);
+    small_submit(g, 2, small_request(1, 8, 0, 2));
+    small_plan(g, HOUR - 1);
+    assert_string_equal(small_next(g), "wait 2 at 1");
+    assert_true(gang_next_wake_ms(g, HOUR - 1) == HOUR);
+    small_plan(g, HOUR);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 1 && d.cause == GANG_CAUSE_TIME_SLICE);
+    gang_free(g);
+}
+
+static void test_quota_blocks_only_its_own_queue(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(0, false);
+    struct gang_queue_config c = open_queue();
+    c.nominal[GANG_DEVICE_0] = 4;
+    c.running_jobs_max = 2;
+    set_queue(g, 1, &c);
+    small_feed(g, small_node(0, 16));
+    struct gang_job_request request = small_request(1, 8, 0, 1);
+    request.queue = 1;
+    small_submit(g, 1, request); /* beyond its quota */
+    request.roles[0].request[GANG_DEVICE_0] = 1;
+    small_submit(g, 2, request); /* behind it, for the same resource */
+    request.roles[0].request[GANG_DEVICE_0] = 0;
+    small_submit(g, 3, request);
+    small_submit(g, 4, request);
+    small_submit(g, 5, request); /* one job too many */
+    small_submit(g, 6, small_request(1, 8, 0, 9));
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 3: 0");
+    assert_string_equal(small_next(g), "place 4: 0");
+    assert_string_equal(small_next(g), "place 6: 0");
+    assert_string_equal(small_next(g), "wait 1 at 1");
+    assert_string_equal(small_next(g), "wait 2 at 2");
+    assert_string_equal(small_next(g), "wait 5 at 3");
+    assert_string_equal(small_reason(), "queue 1 runs 2 of at most 2 jobs");
+    gang_free(g);
+}
+
+static void test_a_queue_lets_no_job_be_too_long(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(0, false);
+    struct gang_queue_config c = open_queue();
+    c.time_limit_max_ms = HOUR;
+    set_queue(g, 0, &c);
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, limited(1, 1, HOUR));
+    small_submit(g, 2, limited(1, 2, HOUR + 1));
+    small_submit(g, 3, limited(1, 3, 0));
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "place 1: 0");
+    assert_string_equal(small_next(g), "never 2");
+    assert_string_equal(small_next(g), "never 3");
+    assert_string_equal(small_reason(),
+                        "queue 0 lets no job run longer than 3600 s; it has no limit");
+    gang_free(g);
+}
+
+/* ---- shares ---- */
+
+#define SLOTS 21
+#define FAIR_JOBS 6000
+
+struct running {
+    uint64_t job;
+    uint32_t queue;
+    int64_t started_ms, end_ms;
+};
+
+/* Takes the first to end. */
+static struct running next_end(struct running *running, uint32_t *count)
+{
+    uint32_t first = 0;
+    for (uint32_t i = 1; i < *count; i++)
+        if (running[i].end_ms < running[first].end_ms)
+            first = i;
+    struct running r = running[first];
+    running[first] = running[--*count];
+    return r;
+}
+
+static void event_at(struct gang *g, struct gang_event event, int64_t now_ms)
+{
+    struct mlt_error err = {0};
+    if (gang_event(g, &event, now_ms, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
+static void start_all(struct gang *g, struct running *running, uint32_t *count, int64_t now_ms)
+{
+    struct mlt_error err = {0};
+    struct gang_decision d;
+    struct running found[SLOTS];
+    uint32_t nodes[SLOTS], placed = 0;
+    assert_int_equal(gang_plan(g, now_ms, &err), 0);
+    while (gang_action_next(g, &d)) {
+        nodes[placed] = d.nodes[0];
+        found[placed++] = (struct running){.job = d.job, .queue = 1 + (uint32_t)(d.job % 3)};
+    }
+    for (uint32_t i = 0; i < placed; i++) {
+        found[i].started_ms = now_ms;
+        found[i].end_ms = now_ms + 100000 + (int64_t)(found[i].job * 7919 % 200000);
+        event_at(g,
+                 (struct gang_event){.kind = GANG_JOB_PLACED,
+                                     .job = found[i].job,
+                                     .nodes = &nodes[i],
+                                     .nodes_count = 1,
+                                     .started_ms = now_ms},
+                 now_ms);
+        running[(*count)++] = found[i];
+    }
+}
+
+static void test_weights_1_2_4_get_gpu_time_1_2_4(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, false);
+    struct gang_queue_config top = open_queue(), below = open_queue();
+    top.order = GANG_ORDER_FAIR_SHARE;
+    set_queue(g, 0, &top);
+    below.parent = 0;
+    for (uint32_t q = 1; q <= 3; q++) {
+        below.weight = 1u << (q - 1);
+        set_queue(g, q, &below);
+    }
+    small_feed(g, small_node(0, SLOTS));
+    struct running running[SLOTS];
+    uint32_t count = 0;
+    int64_t sums[4] = {0}, now_ms = 0;
+    for (uint64_t job = 0; job < 3 * FAIR_JOBS; job++) {
+        struct gang_job_request request = small_request(1, 1, 0, (int64_t)job);
+        request.queue = 1 + (uint32_t)(job % 3);
+        event_at(
+            g, (struct gang_event){.kind = GANG_JOB_SUBMITTED, .job = job, .request = &request}, 0);
+    }
+    start_all(g, running, &count, now_ms);
+    for (int i = 0; i < FAIR_JOBS; i++) { /* so long that no queue runs dry */
+        struct running r = next_end(running, &count);
+        now_ms = r.end_ms;
+        sums[r.queue] += r.end_ms - r.started_ms;
+        event_at(g, (struct gang_event){.kind = GANG_JOB_REMOVED, .job = r.job}, now_ms);
+        start_all(g, running, &count, now_ms);
+    }
+    int64_t all = sums[1] + sums[2] + sums[3];
+    for (int q = 1; q <= 3; q++) {
+        int64_t fair = all * (1 << (q - 1)) / 7;
+        if (llabs(sums[q] - fair) * 100 > fair * 2)
+            fail_msg("queue %d: %" PRId64 " of %" PRId64 " ms, fair are %" PRId64, q, sums[q], all,
+                     fair);
+    }
+    gang_free(g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_one_that_ends_before_the_reserved_start_is_let_in_and_a_longer_one_is_not),
+        cmocka_unit_test(test_the_reserved_start_is_told_and_does_not_move),
+        cmocka_unit_test(test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again),
+        cmocka_unit_test(test_the_least_expected_work_goes_first),
+        cmocka_unit_test(test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave),
+        cmocka_unit_test(test_lower_priority_leaves_and_nobody_who_could_be_spared),
+        cmocka_unit_test(test_borrowed_quota_comes_back),
+        cmocka_unit_test(test_a_slice_ends_for_one_that_had_less),
+        cmocka_unit_test(test_quota_blocks_only_its_own_queue),
+        cmocka_unit_test(test_a_queue_lets_no_job_be_too_long),
+        cmocka_unit_test(test_weights_1_2_4_get_gpu_time_1_2_4),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
