@@ -207,7 +207,8 @@ struct gang_event {
  * released twice ...); -ENOMEM; both leave everything as it was. Details: NODE_SET also changes a
  * node. Its number is the host's and stays with the node: a node may be removed and set again while
  *   gangs hold it (their members stay until POD_GONE), and may be named by JOB_PLACED before it was
- * ever set. JOB_SUBMITTED needs `request`, also when a waiting job changes; a job that holds a
+ * ever set. -EINVAL when one of its domains lies elsewhere for the other known nodes in it.
+ * JOB_SUBMITTED needs `request`, also when a waiting job changes; a job that holds a
  * place is released or removed first. JOB_PLACED needs `request` for an unknown job and may give
  * one for a known one; a second JOB_PLACED replaces the first. It is taken even when it
  * oversubscribes (it is a fact, found after a restart); GANG never plans so. */
