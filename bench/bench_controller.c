@@ -493,7 +493,7 @@ static void serve(struct world *w, const struct wire_effect *f, const char *verb
         serve_post(w, f->id, path, body);
     else if (strcmp(verb, "PATCH") == 0)
         serve_patch(w, f->id, path, body);
-    if (++w->writes % WRITES_PER_JOB == 0 && w->jobs_count < w->jobs_wanted)
+    if (++w->writes % WRITES_PER_JOB == 0 && w->jobs_count && w->jobs_count < w->jobs_wanted)
         create_job(w);
 }
 
