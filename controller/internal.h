@@ -42,7 +42,7 @@ struct controller {
     struct ledger *ledger;
     struct job *jobs; /* hash by uid */
     struct job *touched;
-    struct job *parsed; /* whose trees were asked for in this step */
+    struct job *parsed;        /* whose trees were asked for in this step */
     struct folded_text *texts; /* hash: of all jobs */
     struct channel *channels;
     bool started, exited;

@@ -140,12 +140,12 @@ struct ledger_job {
     char *uid, *label; /* label: namespace/name */
     uint64_t id;
     enum ledger_job_state state, in_gang;
-    struct ledger_request request; /* when not absent */
-    struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
+    struct ledger_request request;  /* when not absent */
+    struct ledger_node **nodes;     /* HOLDS: one per pod, NULL: to be replaced */
     struct ledger_avoided *avoided; /* at most GANG_AVOID_MAX */
     uint32_t avoided_count, avoided_capacity;
-    uint32_t avoided_sent; /* so many are known to the gang */
-    struct ledger_pod **pods;             /* that its label is on */
+    uint32_t avoided_sent;    /* so many are known to the gang */
+    struct ledger_pod **pods; /* that its label is on */
     uint32_t pods_count, pods_capacity;
     bool went; /* since the gang was told of it, be it back or not */
     bool dirty;
