@@ -31,7 +31,7 @@
 #define GPUS 16
 #define PODS 2000
 #define KUBELET_MS 100
-#define JOIN_MS 2 /* between two launchers */
+#define JOIN_MS 2        /* between two launchers */
 #define WRITES_PER_S 800 /* of an API server on two cores */
 #define WRITES_PER_JOB 2 /* of the controller's, between the creations of two jobs */
 #define WALL_START INT64_C(1764273600000)
@@ -42,8 +42,8 @@
 
 struct wire_event {
     struct controller_event e; /* its pointers mean nothing here */
-    bool look;           /* no event: how much memory is it now? */
-    size_t length, more; /* bytes that follow: data or a UID; a frame */
+    bool look;                 /* no event: how much memory is it now? */
+    size_t length, more;       /* bytes that follow: data or a UID; a frame */
 };
 
 struct wire_effect {
@@ -493,7 +493,7 @@ static void serve(struct world *w, const struct wire_effect *f, const char *verb
         serve_post(w, f->id, path, body);
     else if (strcmp(verb, "PATCH") == 0)
         serve_patch(w, f->id, path, body);
-    if (++w->writes % WRITES_PER_JOB == 0 && w->jobs_count < w->jobs_wanted)
+    if (++w->writes % WRITES_PER_JOB == 0 && w->jobs_count && w->jobs_count < w->jobs_wanted)
         create_job(w);
 }
 
@@ -577,8 +577,8 @@ static void hear(struct world *w, struct pod *p, const struct rendezvous_frame *
         say(w, p, &reply);
     } else if (m.type == RENDEZVOUS_START) {
         reply = (struct rendezvous_message){.type = RENDEZVOUS_STARTED, .attempt = m.attempt};
-        reply.started = (struct rendezvous_started){
-            .pids = &pid, .pids_count = 1, .start_to_exec_us = 5000};
+        reply.started =
+            (struct rendezvous_started){.pids = &pid, .pids_count = 1, .start_to_exec_us = 5000};
         p->attempt = m.attempt;
         w->started++;
         say(w, p, &reply);

@@ -59,8 +59,8 @@ struct controller_config {
     int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
     int64_t node_loss_ms; /* from the last word of a launcher to the loss of its node, at least
                              CONTROLLER_NODE_LOSS_MS_MIN; 0: the default */
-    int64_t look_gap_us; /* between two looks at all of a gang while news of single members come,
-                            for each member; 0: the default, CONTROLLER_LOOK_GAP_US */
+    int64_t look_gap_us;  /* between two looks at all of a gang while news of single members come,
+                             for each member; 0: the default, CONTROLLER_LOOK_GAP_US */
     /* Gives a job's pre-shared key (the edge calls channel_derive_key()). */
     void (*derive_key)(void *arg, const char *job_uid, unsigned char ret_key[CONTROLLER_KEY_SIZE]);
     void *derive_arg;

@@ -201,8 +201,7 @@ static void note_notice(struct job *job, const struct coordinator_output *out)
 {
     char words[RENDEZVOUS_REASON_MAX + 1];
     /* What the template says itself was told when the job came: ReservedVariable. */
-    if (strcmp(out->reason, "ReservedEnvironment") == 0 &&
-        pod_build_reserved(job_template(job)))
+    if (strcmp(out->reason, "ReservedEnvironment") == 0 && pod_build_reserved(job_template(job)))
         return;
     (void)snprintf(words, sizeof words, "%s", out->words);
     text_clean(words);

@@ -46,7 +46,7 @@ struct controller {
     struct job *jobs; /* hash by uid */
     struct job *touched;
     TAILQ_HEAD(lazy_writes, job) lazy_writes; /* due, in order of arrival */
-    struct job *parsed; /* whose trees were asked for in this step */
+    struct job *parsed;        /* whose trees were asked for in this step */
     struct folded_text *texts; /* hash: of all jobs */
     struct channel *channels;
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */

@@ -561,8 +561,8 @@ void job_ledger_holds(struct job *job)
     const char **nodes = job_nodes(job);
     volumes_tell_ledger(job);
     (void)job_template(job);
-    if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count, c->now_ms,
-                         &err) < 0)
+    if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count,
+                         c->now_ms, &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;

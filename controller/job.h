@@ -119,8 +119,8 @@ struct job {
     struct folded_text *template_text; /* the workers', as JSON */
     struct folded_text *planned_text;  /* a worker's pod as the API server would complete it, as
                                           JSON; NULL: not known yet */
-    cJSON *template_, *planned; /* the same, in a step that has asked for them: folded.c */
-    bool parsed;                /* on the list of those */
+    cJSON *template_, *planned;        /* the same, in a step that has asked for them: folded.c */
+    bool parsed;                       /* on the list of those */
     struct job *next_parsed;
     int64_t gpus_per_pod;
     int64_t probed_generation;

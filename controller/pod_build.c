@@ -78,18 +78,42 @@ static void empty_sources(cJSON *volume)
 cJSON *pod_build_planned(const cJSON *pod)
 {
     static const char *const lists[] = {"initContainers", "containers"};
-    static const char *const of_container[] = {
-        "env",       "envFrom",       "command",         "args",
-        "lifecycle", "livenessProbe", "readinessProbe",  "startupProbe",
-        "image",     "workingDir",    "imagePullPolicy", "securityContext",
-        "stdin",     "tty",           "stdinOnce",       "terminationMessagePath",
-        "terminationMessagePolicy"};
-    static const char *const of_spec[] = {
-        "dnsPolicy",        "dnsConfig",   "enableServiceLinks", "hostAliases",
-        "hostname",         "subdomain",   "imagePullSecrets",   "preemptionPolicy",
-        "schedulerName",    "priority",    "serviceAccountName", "serviceAccount",
-        "restartPolicy",    "setHostnameAsFQDN", "securityContext", "priorityClassName",
-        "automountServiceAccountToken", "terminationGracePeriodSeconds", "readinessGates"};
+    static const char *const of_container[] = {"env",
+                                               "envFrom",
+                                               "command",
+                                               "args",
+                                               "lifecycle",
+                                               "livenessProbe",
+                                               "readinessProbe",
+                                               "startupProbe",
+                                               "image",
+                                               "workingDir",
+                                               "imagePullPolicy",
+                                               "securityContext",
+                                               "stdin",
+                                               "tty",
+                                               "stdinOnce",
+                                               "terminationMessagePath",
+                                               "terminationMessagePolicy"};
+    static const char *const of_spec[] = {"dnsPolicy",
+                                          "dnsConfig",
+                                          "enableServiceLinks",
+                                          "hostAliases",
+                                          "hostname",
+                                          "subdomain",
+                                          "imagePullSecrets",
+                                          "preemptionPolicy",
+                                          "schedulerName",
+                                          "priority",
+                                          "serviceAccountName",
+                                          "serviceAccount",
+                                          "restartPolicy",
+                                          "setHostnameAsFQDN",
+                                          "securityContext",
+                                          "priorityClassName",
+                                          "automountServiceAccountToken",
+                                          "terminationGracePeriodSeconds",
+                                          "readinessGates"};
     cJSON *planned = cJSON_CreateObject(), *item;
     json_set(planned, "spec", json_copy(json_member(pod, "spec")));
     cJSON *spec = json_member(planned, "spec");
@@ -97,8 +121,7 @@ cJSON *pod_build_planned(const cJSON *pod)
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(lists); i++)
         cJSON_ArrayForEach(item, json_member(spec, lists[i]))
             drop_all(item, of_container, MLT_ARRAY_LENGTH(of_container));
-    cJSON_ArrayForEach(item, json_member(spec, "volumes"))
-        empty_sources(item);
+    cJSON_ArrayForEach(item, json_member(spec, "volumes")) empty_sources(item);
     return planned;
 }
 

@@ -11,7 +11,7 @@
 int64_t suspect_last_step(const struct job *job)
 {
     return job->step_attempt == job->verdict->v.attempt ? job->draft.progress.step
-                                                       : TRAININGJOB_NONE;
+                                                        : TRAININGJOB_NONE;
 }
 
 /* Whether there is another node for the culprit. That it has room is known when it is asked for: if

@@ -157,8 +157,8 @@ struct coordinator {
     bool ending_saves; /* a pod's end was the trigger: that pod's ranks keep the job's grace */
     uint32_t order_grace_ms, order_signal; /* of the STOP that was sent */
     char *order_reason;                    /* owned, NULL for "" */
-    enum failure_class worst; /* class of the best explanation so far */
-    int64_t first_until_ms;   /* the first failure of this class was not later */
+    enum failure_class worst;              /* class of the best explanation so far */
+    int64_t first_until_ms;                /* the first failure of this class was not later */
 
     bool exiting;
     int32_t exit_code;

@@ -137,7 +137,8 @@ static void drop_annotations(cJSON *metadata)
 
 char *trainingjob_slim(struct trainingjob *job)
 {
-    cJSON *spec = json_member(job->object, "spec"), *metadata = json_member(job->object, "metadata");
+    cJSON *spec = json_member(job->object, "spec"),
+          *metadata = json_member(job->object, "metadata");
     cleanup_json cJSON *template_ =
         cJSON_DetachItemFromObjectCaseSensitive(json_member(spec, "workers"), "template");
     job->spec.workers.template_ = NULL;

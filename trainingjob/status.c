@@ -196,8 +196,8 @@ bool trainingjob_set_condition(struct trainingjob_status *status,
     if (!c)
         c = add_condition(status, type);
     bool turned = strcmp(c->status, value) != 0;
-    bool changed = turned || strcmp(c->reason, reason) != 0 ||
-                   strcmp(c->message, message ? message : "") != 0;
+    bool changed =
+        turned || strcmp(c->reason, reason) != 0 || strcmp(c->message, message ? message : "") != 0;
     if (!changed)
         return false;
     if (turned)

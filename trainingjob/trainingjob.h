@@ -234,11 +234,11 @@ int trainingjob_read(const cJSON *object, struct trainingjob *ret_job,
 /* The same without the status, which stays NULL, for a reader who reads that by itself. */
 int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job,
                           struct mlt_error *err) MLT_MUST_USE;
-/* For who keeps thousands of jobs. Takes the workers' template out of the job (spec.workers.template_
- * is NULL then) and returns it as compact JSON, which the caller frees: a tenth of the tree's size.
- * Of `object` only what is still pointed to stays: strings of the spec, names, labels, and of the
- * annotations mltrain's own (kubectl keeps a second copy of the manifest in another). The
- * resource_version is "" then. */
+/* For who keeps thousands of jobs. Takes the workers' template out of the job
+ * (spec.workers.template_ is NULL then) and returns it as compact JSON, which the caller frees: a
+ * tenth of the tree's size. Of `object` only what is still pointed to stays: strings of the spec,
+ * names, labels, and of the annotations mltrain's own (kubectl keeps a second copy of the manifest
+ * in another). The resource_version is "" then. */
 char *trainingjob_slim(struct trainingjob *job);
 void trainingjob_release(struct trainingjob *job); /* twice is fine */
 

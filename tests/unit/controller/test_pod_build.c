@@ -279,7 +279,8 @@ static void test_of_a_completed_pod_only_what_planning_reads_is_kept(void **stat
         "\"resources\":"
         "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\",\"command\":[\"c\"]"
         ","
-        "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"image\":\"i\",\"ports\":[{\"hostPort\":1}],"
+        "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"image\":\"i\",\"ports\":[{\"hostPort\":"
+        "1}],"
         "\"volumeMounts\":[{\"name\":\"v\"}]}],\"hostname\":\"a-worker-0\",\"volumes\":["
         "{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}},{\"name\":\"c\","
         "\"persistentVolumeClaim\":{\"claimName\":\"d\"}}]}}";
