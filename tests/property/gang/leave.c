@@ -244,6 +244,8 @@ static void check_claim(struct world *w, const struct decision *d)
 {
     struct what_if now;
     bool passed = false;
+    if (fair_is_used(w))
+        return;
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
             return;
@@ -261,12 +263,34 @@ static void check_claim(struct world *w, const struct decision *d)
              d->job->id);
 }
 
+/* Who has left for another one does not take the place again while that one waits and could start.
+ */
+static void check_ping_pong(struct world *w)
+{
+    for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
+        const struct decision *d = &w->decisions[i];
+        const struct job *other = d->job->left_for ? job_by_id(w, d->job->left_for) : NULL;
+        const struct decision *its = other ? decision_about(w, other) : NULL;
+        struct what_if now;
+        if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
+            other->request.roles_count > 1)
+            continue;
+        boards_of(w, ROOM_NOW, now.boards);
+        queue_use(w, now.sums);
+        if (would_start(w, &now, other))
+            fail(w, "job %" PRIu64 " has left for job %" PRIu64 ", and is placed again before it",
+                 d->job->id, other->id);
+    }
+}
+
 void check_preemptions(struct world *w)
 {
     struct queue_sums sums[QUEUES];
     uint64_t checked[JOBS] = {0};
     uint32_t checked_count = 0;
     queue_use(w, sums);
+    if (on(PROPERTY_PING_PONG))
+        check_ping_pong(w);
     for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
         const struct decision *d = &w->decisions[i];
         if (d->d.kind != GANG_PREEMPT)

@@ -343,6 +343,8 @@ bool waits_for_room(const struct decision *d)
 static int64_t first_reserved_start(const struct world *w, const struct progress *p)
 {
     int64_t first = INT64_MAX, blocked = 0;
+    if (!w->config.f[C_RESERVATIONS])
+        return 0;
     for (uint32_t i = 0; i < p->count; i++) {
         const struct decision *d = p->order[i];
         if (d->d.kind != GANG_WAIT || d->why.kind == GANG_WHY_QUOTA ||

@@ -253,6 +253,7 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
 {
     leave_place(w, job);
     job->state = PLACED;
+    job->left_for = 0;
     job->never = job->claims = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
@@ -357,6 +358,7 @@ static void op_found(struct world *w, struct job *job, const struct op *op)
 
 void host_release(struct world *w, struct job *job, bool preempted)
 {
+    job->left_for = job->stopping && job->asked_by_plan ? job->for_job : 0;
     leave_place(w, job);
     feed_job_event(w, job, GANG_JOB_RELEASED);
     job->state = WAITING;
