@@ -164,9 +164,10 @@ struct job {
     uint32_t pods, nodes[PODS];
     int64_t started_ms, saved_ms; /* saved_ms: -1 when never in this placement */
     bool revocable, stopping, asked_by_plan;
-    bool told;      /* waiting: a plan has seen it */
-    bool surprised; /* waiting: since then the host has put jobs where no plan had said */
-    bool claims;    /* waiting: others were asked to leave for it */
+    uint64_t left_for; /* waiting: it was asked to leave for that one, and has left; 0: not */
+    bool told;         /* waiting: a plan has seen it */
+    bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
+    bool claims;       /* waiting: others were asked to leave for it */
     uint64_t for_job;
     int64_t stop_ms;
     struct {
