@@ -63,6 +63,7 @@ static void commit(struct world *w, struct decision *d)
         break;
     case GANG_REPLACE:
         move_pod(w, job, d->d.pod, d->nodes[0]);
+        surprise(w);
         w->result.replaced++;
         break;
     case GANG_PREEMPT:
@@ -75,6 +76,7 @@ static void commit(struct world *w, struct decision *d)
                     .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = d->d.for_job});
         break;
     case GANG_WAIT:
+        job->told = true;
         w->result.waits++;
         break;
     case GANG_NEVER:

@@ -11,12 +11,13 @@ static int64_t gpus_of(const struct job *job)
     return all[GANG_DEVICE_0];
 }
 
-/* A job that was preempted before has its next run to itself for a while. */
-static bool is_protected(const struct world *w, const struct job *job)
+/* A job that was preempted before has its next run to itself for a while, unless it runs revocably.
+ */
+static bool is_protected(const struct world *w, const struct job *job, bool revoked)
 {
-    return job->request.never_preempted ||
-           (job->request.was_preempted && (w->now_ms - job->started_ms < w->config.f[C_MIN_RUN] ||
-                                           (job->request.saves && job->saved_ms < 0)));
+    return job->request.never_preempted || (!revoked && job->request.was_preempted &&
+                                            (w->now_ms - job->started_ms < w->config.f[C_MIN_RUN] ||
+                                             (job->request.saves && job->saved_ms < 0)));
 }
 
 static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other)
@@ -37,19 +38,27 @@ static bool may_by_priority(const struct world *w, const struct job *victim,
            victim->request.priority < other->request.priority;
 }
 
-/* For what a queue wants back within its own nominal quota: only what has been borrowed. */
+static bool is_above(const struct world *w, uint32_t above, uint32_t queue)
+{
+    while (queue != GANG_NO_QUEUE && queue != above)
+        queue = w->queues[queue].config.parent;
+    return queue == above;
+}
+
+/* For what a queue wants back within its own nominal quota: only what others have borrowed. */
 static bool may_by_reclaim(const struct world *w, const struct job *victim, const struct job *other,
                            const struct queue_sums *sums)
 {
     enum gang_queue_preemption reclaim = w->queues[other->request.queue].config.reclaim;
-    gang_amounts none = {0};
+    gang_amounts more;
     bool borrows = false;
-    (void)none;
+    job_amounts(other, more);
     for (uint32_t q = victim->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
-        for (uint32_t r = 0; r < RESOURCES; r++)
-            borrows = borrows || (w->queues[q].config.nominal[r] != GANG_UNLIMITED &&
+        for (uint32_t r = 0; !is_above(w, q, other->request.queue) && r < RESOURCES; r++)
+            borrows = borrows || (more[r] > 0 && w->queues[q].config.nominal[r] != GANG_UNLIMITED &&
                                   sums[q].used[r] > w->queues[q].config.nominal[r]);
     return victim->request.queue != other->request.queue && borrows &&
+           within_nominal(w, sums, other->request.queue, more) &&
            (reclaim == GANG_PREEMPTION_ANY || (reclaim == GANG_PREEMPTION_LOWER_PRIORITY &&
                                                victim->request.priority < other->request.priority));
 }
@@ -64,7 +73,7 @@ static void check_victim(struct world *w, const struct decision *d, const struct
     if (victim->state != PLACED || victim->stopping)
         return fail(w, "job %" PRIu64 " is asked to leave, but holds no place or leaves already",
                     victim->id);
-    if (is_protected(w, victim))
+    if (is_protected(w, victim, d->d.cause == GANG_CAUSE_REVOKED))
         return fail(w, "job %" PRIu64 " is asked to leave, but is protected", victim->id);
     switch (d->d.cause) {
     case GANG_CAUSE_PRIORITY:
@@ -194,8 +203,9 @@ static bool is_undisputed(const struct world *w, const struct job *other)
 /* Whether this job could be asked to leave for the other one, by a rule that needs no quota. */
 static bool could_be_asked(const struct world *w, const struct job *job, const struct job *other)
 {
-    return job->state == PLACED && !job->stopping && !is_protected(w, job) &&
-           (job->revocable || may_by_priority(w, job, other));
+    return job->state == PLACED && !job->stopping &&
+           ((job->revocable && !is_protected(w, job, true)) ||
+            (may_by_priority(w, job, other) && !is_protected(w, job, false)));
 }
 
 /* Somebody is asked to leave for the first in order if that can help it at all. */
@@ -204,7 +214,8 @@ static void check_helped(struct world *w, const struct decision *d)
     const struct job *other = d->job;
     struct what_if gone;
     if (other->request.roles_count > 1 || d->d.kind != GANG_WAIT ||
-        d->why.kind == GANG_WHY_OTHERS || d->why.kind == GANG_WHY_QUEUE || !is_undisputed(w, other))
+        d->why.kind == GANG_WHY_OTHERS || d->why.kind == GANG_WHY_QUEUE ||
+        d->why.kind == GANG_WHY_QUOTA || !is_undisputed(w, other))
         return;
     boards_of(w, ROOM_NOW, gone.boards);
     queue_use(w, gone.sums);
@@ -213,6 +224,8 @@ static void check_helped(struct world *w, const struct decision *d)
             boards_take(w->decisions[i].job, w->decisions[i].nodes, gone.boards, 1);
             queue_add(w, w->decisions[i].job->request.queue, w->decisions[i].job, 1, gone.sums);
         }
+    if (would_start(w, &gone, other)) /* looked at elsewhere */
+        return;
     for (uint32_t j = 0; j < JOBS; j++) {
         if (w->jobs[j].state == PLACED &&
             (w->jobs[j].stopping || is_victim_of(w, &w->jobs[j], other->id)))
@@ -231,6 +244,8 @@ static void check_claim(struct world *w, const struct decision *d)
 {
     struct what_if now;
     bool passed = false;
+    if (fair_is_used(w))
+        return;
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
             return;
@@ -248,12 +263,34 @@ static void check_claim(struct world *w, const struct decision *d)
              d->job->id);
 }
 
+/* Who has left for another one does not take the place again while that one waits and could start.
+ */
+static void check_ping_pong(struct world *w)
+{
+    for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
+        const struct decision *d = &w->decisions[i];
+        const struct job *other = d->job->left_for ? job_by_id(w, d->job->left_for) : NULL;
+        const struct decision *its = other ? decision_about(w, other) : NULL;
+        struct what_if now;
+        if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
+            other->request.roles_count > 1)
+            continue;
+        boards_of(w, ROOM_NOW, now.boards);
+        queue_use(w, now.sums);
+        if (would_start(w, &now, other))
+            fail(w, "job %" PRIu64 " has left for job %" PRIu64 ", and is placed again before it",
+                 d->job->id, other->id);
+    }
+}
+
 void check_preemptions(struct world *w)
 {
     struct queue_sums sums[QUEUES];
     uint64_t checked[JOBS] = {0};
     uint32_t checked_count = 0;
     queue_use(w, sums);
+    if (on(PROPERTY_PING_PONG))
+        check_ping_pong(w);
     for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
         const struct decision *d = &w->decisions[i];
         if (d->d.kind != GANG_PREEMPT)

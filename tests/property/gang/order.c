@@ -27,7 +27,9 @@ static int64_t share_of(const struct line *l, uint32_t q)
 {
     int64_t share = 0;
     for (uint32_t r = 0; r < RESOURCES; r++) {
-        int64_t its = l->total[r] ? l->sums[q].used[r] * GANG_SHARE_ONE / l->total[r] : 0;
+        int64_t its = l->total[r]          ? l->sums[q].used[r] * GANG_SHARE_ONE / l->total[r]
+                      : l->sums[q].used[r] ? GANG_SHARE_ONE
+                                           : 0;
         its = its < GANG_SHARE_ONE ? its : GANG_SHARE_ONE; /* a node may have shrunk */
         share = its > share ? its : share;
     }

@@ -9,8 +9,10 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_QUOTA NULL
 #define PROPERTY_OFF_LIMITS NULL
 #define PROPERTY_OFF_FAIR NULL
-#define PROPERTY_OFF_RESERVE OFF_YET
+#define PROPERTY_OFF_RESERVE NULL
+#define PROPERTY_OFF_RESERVE_FOUND "such a job does not make a reservation anew"
 #define PROPERTY_OFF_PREEMPT OFF_YET
+#define PROPERTY_OFF_PING_PONG "a victim of a time slice that is older is placed again"
 #define PROPERTY_OFF_STOPPING NULL
 #define PROPERTY_OFF_REBUILD NULL
 #define PROPERTY_OFF_RELABEL NULL

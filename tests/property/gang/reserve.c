@@ -8,18 +8,21 @@
  */
 static int64_t expected_end_ms(const struct world *w, const struct job *job)
 {
-    int64_t end = INT64_MAX;
+    int64_t end = INT64_MAX, soon = w->now_ms + job->request.grace_ms, leaves = INT64_MAX;
     if (job->request.time_limit_ms)
         end = job->started_ms + job->request.time_limit_ms;
-    if (job->revocable && w->now_ms + job->request.grace_ms < end)
-        end = w->now_ms + job->request.grace_ms;
+    if (job->revocable)
+        leaves = soon;
     for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
-            w->now_ms + job->request.grace_ms < end)
-            end = w->now_ms + job->request.grace_ms;
-    if (job->stopping && job->stop_ms + job->request.grace_ms < end)
-        end = job->stop_ms + job->request.grace_ms;
-    return end < w->now_ms ? 0 : end;
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job)
+            leaves = soon;
+    if (job->stopping)
+        leaves = job->stop_ms + job->request.grace_ms;
+    if (leaves <= w->now_ms)
+        leaves = w->now_ms + 1; /* any moment now */
+    if (leaves == INT64_MAX && end <= w->now_ms)
+        return 0;
+    return leaves < end || end <= w->now_ms ? leaves : end;
 }
 
 static bool fits_at(struct world *w, const struct job *job, gang_amounts *now, int64_t at_ms)
@@ -46,9 +49,16 @@ static int64_t earliest_ms(struct world *w, const struct job *job)
     uint32_t count = 0;
     gang_amounts now[NODES];
     boards_of(w, ROOM_NOW, now);
-    for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PLACE && comes_before(w->decisions[i].job, job))
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if ((d->d.kind == GANG_PLACE && comes_before(d->job, job)) ||
+            (d->d.kind == GANG_WAIT && d->d.pod != GANG_NO_POD))
             return 0;
+        if (d->d.kind == GANG_REPLACE && !on(PROPERTY_RESERVE_FOUND))
+            return 0;
+        for (uint32_t r = 0; d->d.kind == GANG_REPLACE && r < RESOURCES; r++)
+            now[d->nodes[0]][r] -= role_of(d->job, d->d.pod)->request[r];
+    }
     times[count++] = w->now_ms;
     times[count++] = q->since_ms + q->preferred_wait_ms;
     for (uint32_t i = 0; i < job->avoids_count; i++)
@@ -69,7 +79,7 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
 {
     const struct job *job = d->job;
     int64_t start = d->d.estimated_start_ms;
-    if (job->request.roles_count > 1 || !first)
+    if (job->request.roles_count > 1 || !first || (job->surprised && !on(PROPERTY_RESERVE_FOUND)))
         return;
     int64_t earliest = earliest_ms(w, job);
     if (earliest == 0)
@@ -80,8 +90,8 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     else if (start && start < earliest)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
              job->id, start, earliest);
-    else if (job->request.since_ms == w->now_ms && earliest != INT64_MAX && start != earliest &&
-             d->why.kind == GANG_WHY_NO_ROOM)
+    else if (!job->told && !job->avoids_count && level_now(w, job) == job->request.required_level &&
+             earliest != INT64_MAX && start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",
              job->id, start, earliest);
     w->result.promises++;
@@ -93,7 +103,8 @@ void check_promise(struct world *w, const struct decision *d, bool first)
 {
     struct job *job = d->job;
     int64_t start = d->d.estimated_start_ms;
-    if (!first || !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
+    if (!first || w->config.f[C_OVERRUN] || (job->surprised && !on(PROPERTY_RESERVE_FOUND)) ||
+        !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
         job->promise_ms = NEVER_MS;
         return;
     }
@@ -108,6 +119,10 @@ void check_promise(struct world *w, const struct decision *d, bool first)
             fail(w, "job %" PRIu64 " was to start at %" PRId64 ", now only at %" PRId64, job->id,
                  job->promise_ms, start);
     }
+    /* What rests on a placement of this very plan holds only when the host has committed it. */
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PLACE && comes_before(w->decisions[i].job, job))
+            return;
     if (start && start < job->promise_ms)
         job->promise_ms = start;
 }

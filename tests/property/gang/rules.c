@@ -23,11 +23,6 @@ bool strict_order(const struct world *w)
     return !w->config.f[C_RESERVATIONS] && !w->config.f[C_PREEMPT];
 }
 
-static bool for_whole_job(const struct decision *d)
-{
-    return d->d.pod == GANG_NO_POD && d->d.kind != GANG_PREEMPT;
-}
-
 /* ---- each decision by itself ---- */
 
 /* All pods of it lie in one domain of the level that it must share. */
@@ -343,20 +338,21 @@ bool waits_for_room(const struct decision *d)
             d->why.kind == GANG_WHY_STOPPING);
 }
 
-/* Before which a job must have ended to be no harm to any reserved start: 0 when that is not known.
- */
-static int64_t first_reserved_start(const struct world *w)
+/* Before which a job must have ended to be no harm to any reserved start. 0 when one of those that
+ * should have a reservation knows no start: it keeps all that it could use. */
+static int64_t first_reserved_start(const struct world *w, const struct progress *p)
 {
-    int64_t first = INT64_MAX;
-    for (uint32_t i = 0; i < w->decisions_count; i++) {
-        const struct decision *d = &w->decisions[i];
-        if (!for_whole_job(d) || d->d.kind != GANG_WAIT || d->why.kind == GANG_WHY_QUOTA ||
+    int64_t first = INT64_MAX, blocked = 0;
+    if (!w->config.f[C_RESERVATIONS])
+        return 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        const struct decision *d = p->order[i];
+        if (d->d.kind != GANG_WAIT || d->why.kind == GANG_WHY_QUOTA ||
             d->why.kind == GANG_WHY_QUEUE || d->why.kind == GANG_WHY_OTHERS)
             continue;
-        if (!d->d.estimated_start_ms && d->why.kind == GANG_WHY_STOPPING)
+        if (!d->d.estimated_start_ms && blocked < w->config.f[C_RESERVATIONS])
             return 0;
-        if (!d->d.estimated_start_ms && waits_for_room(d))
-            return 0;
+        blocked++;
         if (d->d.estimated_start_ms && d->d.estimated_start_ms < first)
             first = d->d.estimated_start_ms;
     }
@@ -436,7 +432,7 @@ static bool is_first(const struct progress *p, const struct job *job)
 
 static void check_general(struct world *w, struct progress *p)
 {
-    int64_t reserved_ms = first_reserved_start(w);
+    int64_t reserved_ms = first_reserved_start(w, p);
     /* Placements come in the order in which they were decided: all of them first. */
     bool first = !fair_is_used(w) && !p->member_waits;
     for (uint32_t i = 0; i < p->count && !failed(w); i++)

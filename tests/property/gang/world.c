@@ -67,6 +67,14 @@ void void_promises(struct world *w)
         w->jobs[j].promise_ms = NEVER_MS;
 }
 
+/* The host does what no plan has said. */
+void surprise(struct world *w)
+{
+    void_promises(w);
+    for (uint32_t j = 0; j < JOBS; j++)
+        w->jobs[j].surprised = true;
+}
+
 void void_promises_behind(struct world *w, const struct job *job)
 {
     for (uint32_t j = 0; j < JOBS; j++)
@@ -245,6 +253,7 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
 {
     leave_place(w, job);
     job->state = PLACED;
+    job->left_for = 0;
     job->never = job->claims = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
@@ -328,7 +337,7 @@ static void op_submit(struct world *w, const struct op *op)
         *job = (struct job){.id = w->next_id++, .state = WAITING};
     else
         void_promises_behind(w, job);
-    job->never = job->claims = false;
+    job->never = job->claims = job->surprised = job->told = false;
     job->promise_ms = NEVER_MS;
     read_request(w, op, job);
     void_promises_behind(w, job);
@@ -342,19 +351,21 @@ static void op_found(struct world *w, struct job *job, const struct op *op)
         uint64_t n = ((uint64_t)op->f[1] + pod * (uint64_t)op->f[2]) % (w->nodes_count + 1);
         nodes[pod] = n == w->nodes_count ? GANG_NO_NODE : (uint32_t)n;
     }
-    void_promises(w);
+    surprise(w);
     take_place(w, job, nodes, op->f[4] && !job->request.time_limit_ms,
                w->now_ms - clamp(op->f[3], 0, w->now_ms));
 }
 
 void host_release(struct world *w, struct job *job, bool preempted)
 {
+    job->left_for = job->stopping && job->asked_by_plan ? job->for_job : 0;
     leave_place(w, job);
     feed_job_event(w, job, GANG_JOB_RELEASED);
     job->state = WAITING;
     job->request.attained_ms += w->now_ms - job->started_ms;
     job->request.was_preempted = preempted;
     job->request.since_ms = w->now_ms;
+    job->told = job->surprised = job->claims = false;
     job->promise_ms = NEVER_MS;
     void_promises_behind(w, job);
     feed_job_event(w, job, GANG_JOB_SUBMITTED);
@@ -382,6 +393,7 @@ static void op_avoid(struct world *w, struct job *job, const struct op *op)
     job->avoids[i].node = (uint32_t)op->f[1];
     job->avoids[i].until_ms = w->now_ms + clamp(op->f[2], 0, 1000000000);
     void_promises(w);
+    job->surprised = true;
     feed(w, &(struct gang_event){.kind = GANG_JOB_AVOID,
                                  .job = job->id,
                                  .node = job->avoids[i].node,
@@ -414,7 +426,7 @@ static void op_moved(struct world *w, struct job *job, const struct op *op)
 {
     if (op->f[1] < 0 || op->f[1] >= job->pods || op->f[2] < 0 || op->f[2] >= w->nodes_count)
         return;
-    void_promises(w);
+    surprise(w);
     move_pod(w, job, (uint32_t)op->f[1], (uint32_t)op->f[2]);
 }
 
