@@ -359,7 +359,9 @@ static int plan_all(struct gang *g, int64_t now_ms)
 int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
 {
     struct gang_plan *p = &g->plan;
-    if (p->made && now_ms >= p->now_ms && now_ms < p->wake_ms) {
+    bool same_time = p->made && now_ms == p->now_ms;
+    bool acts_on_nothing = p->made && !p->count && now_ms > p->now_ms && now_ms < p->wake_ms;
+    if (same_time || acts_on_nothing) {
         p->now_ms = now_ms;
         p->next = 0;
         p->waits_begun = false;

@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NOBODY UINT32_MAX /* in place of a reservation: only time passes */
+
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
 {
     if (job->stopping)
-        return job->stopping_ms + job->grace_ms > now_ms ? job->stopping_ms + job->grace_ms
-                                                         : now_ms + 1;
+        return job->stopping_ms + job->grace_ms >= now_ms ? job->stopping_ms + job->grace_ms
+                                                          : now_ms + 1;
     if (job->revocable)
-        return now_ms + job->grace_ms + 1;
-    if (job->end_ms > now_ms)
+        return now_ms + job->grace_ms;
+    if (job->end_ms >= now_ms)
         return job->end_ms;
     int64_t more = (now_ms - job->started_ms) / 5;
     return now_ms + (more > 0 ? more : 1);
@@ -91,7 +93,7 @@ bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, i
 {
     if (!r->broken && g->reserve_verify && !holds(g, r))
         r->broken = true;
-    return !r->broken && !r->provisional && r->start_ms > now_ms;
+    return !r->broken && !r->provisional && r->start_ms >= now_ms;
 }
 
 void gang_reservation_drop(struct gang *g, struct gang_reservation *r)
@@ -192,25 +194,40 @@ static int add_end(struct gang *g, struct gang_job *job, uint32_t reservation, i
     return 0;
 }
 
+/* When nobody ends, but the job itself may stand elsewhere: what it avoids or prefers is over. */
+static int add_turning_points(struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    if (job->preferred_level > job->required_level && job->preferred_until_ms > now_ms &&
+        add_end(g, NULL, NOBODY, job->preferred_until_ms) < 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < job->avoid_count; i++)
+        if (job->avoid[i].until_ms > now_ms && add_end(g, NULL, NOBODY, job->avoid[i].until_ms) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
 /* Those that do not end as they stand in g->ends: overdue, revocable, stopping; and the jobs that
  * have reservations before this one, which hold their claims until they end themselves; and those
  * that this plan has placed. */
-static int collect_odd_ends(struct gang *g, int64_t now_ms)
+static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
     g->odd_ends_count = 0;
     for (struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
-        bool overdue = job->end_ms <= now_ms;
+        bool overdue = job->end_ms < now_ms;
         if (!overdue && !g->odd_jobs)
             break;
         if ((overdue || job->revocable || job->stopping) &&
             add_end(g, job, 0, gang_end_of(job, now_ms)) < 0)
             return -ENOMEM;
     }
+    if (add_turning_points(g, job_itself, now_ms) < 0)
+        return -ENOMEM;
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
-        int64_t lasts = e->revocable ? e->job->grace_ms + 1 : e->job->time_limit_ms;
-        if (e->kind == GANG_PLACE && lasts > 0 && add_end(g, e->job, 0, now_ms + lasts) < 0)
+        int64_t lasts = e->revocable ? e->job->grace_ms : e->job->time_limit_ms;
+        if (e->kind == GANG_PLACE && (lasts > 0 || e->revocable) &&
+            add_end(g, e->job, 0, now_ms + lasts) < 0)
             return -ENOMEM;
     }
     for (uint32_t i = 0; i < g->reservations_used; i++) {
@@ -244,7 +261,7 @@ static void skip_odd(struct gang *g, struct future *f, int64_t now_ms)
 {
     do
         f->next = gang_ends_next(g, &f->at);
-    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms <= now_ms));
+    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms < now_ms));
     if (f->next && f->next->end_ms == INT64_MAX)
         f->next = NULL;
 }
@@ -316,19 +333,20 @@ static int find_start(struct gang *g, struct gang_job *job, int64_t now_ms, int6
 {
     struct future f = {0};
     uint32_t role;
-    struct gang_where where = gang_where_now(job, now_ms);
+    struct gang_where where;
     skip_odd(g, &f, now_ms);
     *ret_start = 0;
     g->given_count = 0;
     for (struct gang_end e; next_end(g, &f, now_ms, &e);) {
-        if (!e.job)
-            occupy(g, &g->reservations[e.reservation], false);
-        else if (give_end(g, e.job) < 0)
+        if (e.job && give_end(g, e.job) < 0)
             return -ENOMEM;
-        if (!e.job)
+        if (!e.job && e.reservation != NOBODY) {
+            occupy(g, &g->reservations[e.reservation], false);
             g->reservations[e.reservation].occupied = false;
+        }
         bool more_then = (f.next && f.next->end_ms == e.end_ms) ||
                          (f.odd < g->odd_ends_count && g->odd_ends[f.odd].end_ms == e.end_ms);
+        where = gang_where_now(job, e.end_ms);
         if (more_then || gang_cannot_fit(g, job->shape) ||
             !gang_place(g, &where, job->shape, g->reserve_nodes, &role))
             continue;
@@ -386,7 +404,7 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
     struct gang_reservation *r = slot_for(g, job);
     struct gang_where where = gang_where_now(job, now_ms);
     uint32_t role;
-    int64_t start_ms = now_ms + 1;
+    int64_t start_ms = now_ms;
     if (!r || !g->config.reservations)
         return 0;
     if (reserve_slot(g, r, job->shape->pods) < 0)
@@ -416,7 +434,7 @@ int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
     *ret = NULL;
     if (!r)
         return 0;
-    if (reserve_slot(g, r, job->shape->pods) < 0 || collect_odd_ends(g, now_ms) < 0)
+    if (reserve_slot(g, r, job->shape->pods) < 0 || collect_odd_ends(g, job, now_ms) < 0)
         return -ENOMEM;
     bool keep = r->job == job && gang_reservation_stands(g, r, now_ms);
     int64_t before = r->start_ms;

@@ -142,7 +142,10 @@ static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, st
     if ((!r || worth_a_look(g, r, w->now_ms)) && gang_reserve_start(g, job, w->now_ms, &r) < 0)
         return -ENOMEM;
     if (!r) {
-        keep_all(g, b, job);
+        if (first_active(g))
+            name_blocker(g, b, job); /* its turn to keep something comes when it is first */
+        else
+            keep_all(g, b, job);
         return 0;
     }
     r->active = true;
