@@ -11,15 +11,16 @@
 
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
 {
+    int64_t leaves = INT64_MAX, more = (now_ms - job->started_ms) / 5;
     if (job->stopping)
-        return job->stopping_ms + job->grace_ms >= now_ms ? job->stopping_ms + job->grace_ms
-                                                          : now_ms + 1;
-    if (job->revocable)
-        return now_ms + job->grace_ms;
-    if (job->end_ms >= now_ms)
-        return job->end_ms;
-    int64_t more = (now_ms - job->started_ms) / 5;
-    return now_ms + (more > 0 ? more : 1);
+        leaves = job->stopping_ms + job->grace_ms;
+    else if (job->revocable)
+        leaves = now_ms + job->grace_ms;
+    if (leaves <= now_ms)
+        leaves = now_ms + 1; /* any moment now */
+    if (job->end_ms > now_ms)
+        return leaves < job->end_ms ? leaves : job->end_ms;
+    return leaves < INT64_MAX ? leaves : now_ms + (more > 0 ? more : 1);
 }
 
 static struct gang_claim *claim_of(const struct gang_reservation *r, uint32_t node)
@@ -93,7 +94,7 @@ bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, i
 {
     if (!r->broken && g->reserve_verify && !holds(g, r))
         r->broken = true;
-    return !r->broken && !r->provisional && r->start_ms >= now_ms;
+    return !r->broken && !r->provisional && r->start_ms > now_ms;
 }
 
 void gang_reservation_drop(struct gang *g, struct gang_reservation *r)
@@ -214,7 +215,7 @@ static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, i
     struct gang_ends_at at = {0};
     g->odd_ends_count = 0;
     for (struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
-        bool overdue = job->end_ms < now_ms;
+        bool overdue = job->end_ms <= now_ms;
         if (!overdue && !g->odd_jobs)
             break;
         if ((overdue || job->revocable || job->stopping) &&
@@ -226,8 +227,9 @@ static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, i
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
         int64_t lasts = e->revocable ? e->job->grace_ms : e->job->time_limit_ms;
-        if (e->kind == GANG_PLACE && (lasts > 0 || e->revocable) &&
-            add_end(g, e->job, 0, now_ms + lasts) < 0)
+        if (e->revocable && lasts <= 0)
+            lasts = 1; /* any moment now */
+        if (e->kind == GANG_PLACE && lasts > 0 && add_end(g, e->job, 0, now_ms + lasts) < 0)
             return -ENOMEM;
     }
     for (uint32_t i = 0; i < g->reservations_used; i++) {
@@ -261,7 +263,7 @@ static void skip_odd(struct gang *g, struct future *f, int64_t now_ms)
 {
     do
         f->next = gang_ends_next(g, &f->at);
-    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms < now_ms));
+    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms <= now_ms));
     if (f->next && f->next->end_ms == INT64_MAX)
         f->next = NULL;
 }
@@ -404,7 +406,7 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
     struct gang_reservation *r = slot_for(g, job);
     struct gang_where where = gang_where_now(job, now_ms);
     uint32_t role;
-    int64_t start_ms = now_ms;
+    int64_t start_ms = now_ms + 1;
     if (!r || !g->config.reservations)
         return 0;
     if (reserve_slot(g, r, job->shape->pods) < 0)
