@@ -231,4 +231,8 @@ uint64_t gang_scan_or(const uint64_t *words, uint32_t count);
 uint32_t gang_pick(struct gang *g, struct gang_column *c, const struct gang_where *where,
                    uint32_t scope_level, uint32_t scope, uint32_t pods);
 
+/* Whether gang_pick() would find a place. */
+bool gang_pick_possible(struct gang *g, struct gang_column *c, const struct gang_where *where,
+                        uint32_t scope_level, uint32_t scope, uint32_t pods);
+
 #endif

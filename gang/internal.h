@@ -242,6 +242,7 @@ struct gang_plan {
     uint64_t pass;                      /* of taking up those that wait */
     uint32_t open_nodes; /* schedulable and not marked; exact once something is marked */
     bool marked;
+    uint32_t to_mark; /* 1 + the blocker whose nodes are not marked yet; 0: none */
     struct gang_why why, behind;
     struct {
         const void *of;
@@ -534,6 +535,7 @@ int gang_plan_reserve(struct gang *g, uint32_t nodes) MLT_MUST_USE;
 bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
 void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
                     const struct gang_role *roles, uint32_t roles_count);
+void gang_plan_mark_now(struct gang *g); /* what was put off */
 
 /* ---- timed.c ---- (plans with reservations) */
 

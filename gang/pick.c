@@ -162,6 +162,18 @@ static bool pick_narrowest(struct picker *p, const struct gang_where *where, uin
     return true;
 }
 
+/* A domain of the required level has room if anything inside it has. */
+bool gang_pick_possible(struct gang *g, struct gang_column *c, const struct gang_where *where,
+                        uint32_t scope_level, uint32_t scope, uint32_t pods)
+{
+    const struct picker p = {.g = g, .c = c, .t = &g->fits_topology};
+    uint32_t begin, end;
+    if (where->level <= scope_level)
+        return sums_of(&p, scope_level)[scope] >= pods;
+    gang_topology_within(g, scope_level, scope, where->level, &begin, &end);
+    return least_cell(&p, where->level, begin, end, where->level, pods) != GANG_NO_CELL;
+}
+
 /* ---- in the order of slots ---- */
 
 static uint32_t run_end(const struct gang_pick *picks, uint32_t begin, uint32_t count)

@@ -115,6 +115,8 @@ static void take(struct gang *g, struct gang_column *c, enum gang_board board, u
                  uint32_t *nodes)
 {
     const struct gang_kind *kind = c->kind;
+    if (count == 0)
+        return;
     for (uint32_t i = 0; i < count; i++) {
         const struct gang_pick pick = g->fits.picks[i];
         uint32_t node = g->fits_topology.node_of[pick.slot], fit = c->fit[pick.slot];
@@ -138,11 +140,13 @@ static bool place_role(struct gang *g, const struct gang_where *where,
     if (shape->roles[role].pods == 0)
         return true;
     leave_out(g, c, where, &out);
-    uint32_t count = gang_pick(g, c, where, scope_level, scope, shape->roles[role].pods);
+    uint32_t pods = shape->roles[role].pods, count = 0;
+    bool possible = gang_pick_possible(g, c, where, scope_level, scope, pods);
+    if (possible && nodes)
+        count = gang_pick(g, c, where, scope_level, scope, pods);
     put_back(g, c, &out);
-    if (count && nodes)
-        take(g, c, where->board, count, nodes);
-    return count > 0;
+    take(g, c, where->board, count, nodes);
+    return nodes ? count > 0 : possible;
 }
 
 /* ---- several roles ---- */

@@ -16,7 +16,7 @@ void gang_plan_forget(struct gang *g)
     struct gang_plan *p = &g->plan;
     p->count = p->next = 0;
     p->nodes_count = 0;
-    p->blockers_count = 0;
+    p->blockers_count = p->to_mark = 0;
     p->waits_begun = false;
     p->made = false;
     p->number++;
@@ -59,12 +59,12 @@ static bool could_use(const struct gang *g, const struct gang_role *roles, uint3
     return false;
 }
 
-/* Keeps for this blocked one every node that could hold one of its pods were it empty. */
-void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
-                    const struct gang_role *roles, uint32_t roles_count)
+/* Keeps for the blocker with this number every node that could hold one of its pods were it empty.
+ */
+static void mark_nodes(struct gang *g, uint32_t index, const struct gang_role *roles,
+                       uint32_t roles_count)
 {
-    uint32_t open = 0, index = g->plan.blockers_count;
-    g->plan.blockers[g->plan.blockers_count++] = *blocker;
+    uint32_t open = 0;
     for (uint32_t n = 0; n < g->nodes; n++) {
         if (!g->marks[n] && could_use(g, roles, roles_count, n)) {
             g->marks[n] = index + 1;
@@ -74,6 +74,30 @@ void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
     }
     g->plan.marked = true;
     g->plan.open_nodes = open;
+}
+
+void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
+                    const struct gang_role *roles, uint32_t roles_count)
+{
+    g->plan.blockers[g->plan.blockers_count++] = *blocker;
+    mark_nodes(g, g->plan.blockers_count - 1, roles, roles_count);
+}
+
+/* The nodes are marked when somebody comes who could take them, or asks who waits for them: nobody
+ * may come. */
+static void mark_later(struct gang *g, const struct gang_blocker *blocker)
+{
+    g->plan.blockers[g->plan.blockers_count++] = *blocker;
+    g->plan.to_mark = g->plan.blockers_count;
+}
+
+void gang_plan_mark_now(struct gang *g)
+{
+    if (!g->plan.to_mark)
+        return;
+    const struct gang_shape *shape = g->plan.blockers[g->plan.to_mark - 1].job->shape;
+    mark_nodes(g, g->plan.to_mark - 1, shape->roles, shape->roles_count);
+    g->plan.to_mark = 0;
 }
 
 static bool anything_open(const struct gang *g)
@@ -265,7 +289,7 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     b->blocker = g->plan.blockers_count;
     const struct gang_blocker blocker = {
         .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
-    gang_plan_mark(g, &blocker, job->shape->roles, job->shape->roles_count);
+    mark_later(g, &blocker);
     return 0;
 }
 
@@ -350,9 +374,13 @@ static int plan_all(struct gang *g, int64_t now_ms)
     if (g->config.reservations)
         return gang_timed_plan(g, now_ms);
     struct gang_bucket *b = NULL;
-    while (anything_open(g) && (b = gang_queue_next(g)) != NULL)
+    while ((b = gang_queue_next(g)) != NULL) {
+        gang_plan_mark_now(g);
+        if (!anything_open(g))
+            break;
         if (decide_bucket(g, b, now_ms) < 0)
             return -ENOMEM;
+    }
     return 0;
 }
 

@@ -35,6 +35,7 @@ static uint32_t taken_of(const struct gang *g, const struct gang_bucket *b)
 static void begin(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
+    gang_plan_mark_now(g);
     p->waits_begun = true;
     p->waits_count = 0;
     p->members_next = 0;
