@@ -373,15 +373,16 @@ static int plan_all(struct gang *g, int64_t now_ms)
     }
     if (g->config.reservations)
         return gang_timed_plan(g, now_ms);
-    struct gang_bucket *b = NULL;
-    while ((b = gang_queue_next(g)) != NULL) {
+    for (;;) {
+        struct gang_bucket *b = gang_queue_next(g);
+        if (!b)
+            return 0;
         gang_plan_mark_now(g);
         if (!anything_open(g))
-            break;
+            return 0;
         if (decide_bucket(g, b, now_ms) < 0)
             return -ENOMEM;
     }
-    return 0;
 }
 
 int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
