@@ -183,7 +183,8 @@ static bool is_undisputed(const struct world *w, const struct job *other)
         const struct job *job = &w->jobs[j];
         if (job->state == PLACED && job->stopping && job->for_job != other->id)
             return false;
-        if (job->state == WAITING && job != other && comes_before(job, other)) {
+        if (job->state == WAITING && job != other &&
+            (fair_is_used(w) || comes_before(job, other))) {
             const struct decision *d = decision_about(w, job);
             if (!d || (d->d.kind == GANG_WAIT && d->why.kind != GANG_WHY_QUOTA &&
                        d->why.kind != GANG_WHY_QUEUE && d->why.kind != GANG_WHY_OTHERS))
@@ -244,7 +245,7 @@ static void check_claim(struct world *w, const struct decision *d)
 {
     struct what_if now;
     bool passed = false;
-    if (fair_is_used(w))
+    if (fair_is_used(w) || !on(PROPERTY_CLAIM))
         return;
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
@@ -293,6 +294,8 @@ void check_preemptions(struct world *w)
         check_ping_pong(w);
     for (uint32_t i = 0; i < w->decisions_count && !failed(w); i++) {
         const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_PLACE)
+            queue_add(w, d->job->request.queue, d->job, 1, sums);
         if (d->d.kind != GANG_PREEMPT)
             continue;
         struct job *other = job_by_id(w, d->d.for_job);

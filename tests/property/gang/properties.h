@@ -215,26 +215,28 @@ struct world {
 };
 
 /* Everything that may be switched on in histories or looked at by the oracle. */
-#define PROPERTY_MAP(XX)                                                                     \
-    XX(LEVELS, "levels", "required and preferred levels, and best fit at the lowest")        \
-    XX(QUOTA, "quota", "queue trees with nominal quota, borrowing and lending")              \
-    XX(LIMITS, "queue-limits", "running jobs and time limits of queues")                     \
-    XX(FAIR, "fair-share", "queues in the order of their shares")                            \
-    XX(RESERVE, "reservations", "reserved starts and backfill")                              \
-    XX(RESERVE_FOUND, "reserve-found", "reserved starts heed jobs that no plan has placed")  \
-    XX(PREEMPT, "preemption", "preemption, reclaim, time slices, revoked jobs")              \
-    XX(PING_PONG, "ping-pong", "who has left for another one does not take the place again") \
-    XX(STOPPING, "stopping", "the host asks jobs to leave by itself; saves")                 \
-    XX(REBUILD, "rebuild", "a gang rebuilt from facts plans the same")                       \
-    XX(RELABEL, "relabel", "other numbers in the same order give the same plan")             \
-    XX(EMPTY_NODE, "empty-node", "an empty node more never hurts the first in order")        \
-    XX(RELEASE, "release", "released after placed: all counters are as before")              \
-    XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")          \
-    XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")               \
-    XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit")        \
-    XX(RANKS, "ranks", "neighbours in rank are neighbours in the network")                   \
-    XX(NEAR, "near", "a lost member is placed near its neighbour in rank")                   \
-    XX(MEMBER_DOMAIN, "member-domain", "a lost member keeps nodes of its domain only")       \
+#define PROPERTY_MAP(XX)                                                                         \
+    XX(LEVELS, "levels", "required and preferred levels, and best fit at the lowest")            \
+    XX(QUOTA, "quota", "queue trees with nominal quota, borrowing and lending")                  \
+    XX(LIMITS, "queue-limits", "running jobs and time limits of queues")                         \
+    XX(FAIR, "fair-share", "queues in the order of their shares")                                \
+    XX(RESERVE, "reservations", "reserved starts and backfill")                                  \
+    XX(RESERVE_FOUND, "reserve-found", "reserved starts heed jobs that no plan has placed")      \
+    XX(PREEMPT, "preemption", "preemption, reclaim, time slices, revoked jobs")                  \
+    XX(REVOKE_GRACE, "revoke-grace", "reserved starts do not slip by the grace of revoked jobs") \
+    XX(CLAIM, "claim", "for whom others have left is not passed over")                           \
+    XX(PING_PONG, "ping-pong", "who has left for another one does not take the place again")     \
+    XX(STOPPING, "stopping", "the host asks jobs to leave by itself; saves")                     \
+    XX(REBUILD, "rebuild", "a gang rebuilt from facts plans the same")                           \
+    XX(RELABEL, "relabel", "other numbers in the same order give the same plan")                 \
+    XX(EMPTY_NODE, "empty-node", "an empty node more never hurts the first in order")            \
+    XX(RELEASE, "release", "released after placed: all counters are as before")                  \
+    XX(QUEUE_VIEWS, "queue-views", "what gang_queue() shows is what the books say")              \
+    XX(ACTS_FIRST, "acts-first", "what is to be done comes before what waits")                   \
+    XX(ESTIMATED_END, "estimated-end", "placements say when they end by their limit")            \
+    XX(RANKS, "ranks", "neighbours in rank are neighbours in the network")                       \
+    XX(NEAR, "near", "a lost member is placed near its neighbour in rank")                       \
+    XX(MEMBER_DOMAIN, "member-domain", "a lost member keeps nodes of its domain only")           \
     XX(BEST_FIT, "best-fit", "least left over at the lowest possible level")
 enum property {
 #define XX(name, text, words) PROPERTY_##name,

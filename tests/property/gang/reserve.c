@@ -110,6 +110,10 @@ void check_promise(struct world *w, const struct decision *d, bool first)
     }
     if (!failed(w))
         check_earliest(w, d, first);
+    if (!on(PROPERTY_REVOKE_GRACE) && w->config.f[C_PREEMPT])
+        for (uint32_t j = 0; j < JOBS; j++)
+            if (w->jobs[j].state == PLACED && w->jobs[j].revocable)
+                job->promise_ms = NEVER_MS;
     if (job->promise_ms != NEVER_MS) {
         w->result.promises++;
         if (job->promise_ms < w->now_ms)
