@@ -214,9 +214,7 @@ static void check_helped(struct world *w, const struct decision *d)
 {
     const struct job *other = d->job;
     struct what_if gone;
-    if (other->request.roles_count > 1 || d->d.kind != GANG_WAIT ||
-        d->why.kind == GANG_WHY_OTHERS || d->why.kind == GANG_WHY_QUEUE ||
-        d->why.kind == GANG_WHY_QUOTA || !is_undisputed(w, other))
+    if (other->request.roles_count > 1 || !waits_for_room(d) || !is_undisputed(w, other))
         return;
     boards_of(w, ROOM_NOW, gone.boards);
     queue_use(w, gone.sums);
