@@ -564,6 +564,8 @@ void job_ledger_holds(struct job *job)
     if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count,
                          c->now_ms, &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
+    int64_t ran_ms = job->draft.start_ms ? c->wall_ms - job->draft.start_ms : 0;
+    ledger_job_started(c->ledger, job->uid, c->now_ms - ran_ms);
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;
     free(nodes);

@@ -47,6 +47,7 @@ static void take_place(struct job *job, const struct decision *d)
         job_log(job, MLT_LOG_ERROR, "ledger refused its own place error=\"%s\"", err.text);
         return;
     }
+    ledger_job_started(c->ledger, job->uid, c->now_ms);
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;
     job->placed = true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "controller/queues.h"
 #include "controller/view_pods.h"
 #include "lib/base/alloc.h"
 #include "lib/base/number.h"
@@ -151,7 +152,8 @@ static void on_object(void *arg, const cJSON *object)
     case VIEW_PRIORITIES:
         priority_seen(s, object);
         break;
-    case VIEW_QUEUES: /* only a queue's name is in use now */
+    case VIEW_QUEUES:
+        queue_seen(s, object);
         break;
     case VIEW_PODS:
     case VIEW_OTHER_PODS:
@@ -185,6 +187,7 @@ static void on_deleted(void *arg, const cJSON *object)
             priority_gone(c, priority);
         break;
     case VIEW_QUEUES:
+        queue_deleted(c, name);
         break;
     case VIEW_PODS:
     case VIEW_OTHER_PODS:
@@ -228,6 +231,8 @@ static void on_list_done(void *arg)
             job_gone(c, job);
         break;
     case VIEW_QUEUES:
+        queues_listed(s);
+        break;
     case VIEW_COUNT:
         break;
     }
@@ -271,6 +276,7 @@ void view_release(struct view *v)
         free(priority);
     }
     view_pods_release(v);
+    queues_release(v);
     *v = (struct view){0};
 }
 

@@ -1,6 +1,6 @@
 /* The controller's view of the API server: one reflector for each kind, and what is kept of pods
- * and nodes. TrainingJobs are handed to job.c as they come; nodes, pods and priority classes to the
- * ledger too. */
+ * and nodes. TrainingJobs are handed to job.c as they come, TrainingQueues to queues.c; nodes, pods,
+ * priority classes and queues to the ledger too. */
 #ifndef CONTROLLER_VIEW_H
 #define CONTROLLER_VIEW_H
 
@@ -124,6 +124,7 @@ struct view {
     struct view_node *nodes;
     unsigned nodes_lost;
     struct view_name *priorities;
+    struct queue *queues; /* queues.c */
 };
 
 void view_start(struct controller *c);

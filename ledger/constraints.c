@@ -16,7 +16,15 @@
 
 /* ---- reading ---- */
 
-static cJSON *read_source(const cJSON *template_, const cJSON *volumes, bool whole_gpus)
+/* Last in the source, wherever it comes from: the print is the key. */
+static void set_queue(cJSON *source, const cJSON *selector)
+{
+    if (json_size(selector, "") > 0)
+        json_set(source, "queue.matchLabels", json_copy(selector));
+}
+
+static cJSON *read_source(const cJSON *template_, const cJSON *volumes, bool whole_gpus,
+                          const cJSON *queue_selector)
 {
     cJSON *source = cJSON_CreateObject();
     const cJSON *selector = json_find(template_, "spec.nodeSelector");
@@ -31,6 +39,7 @@ static cJSON *read_source(const cJSON *template_, const cJSON *volumes, bool who
     if (json_size(tolerations, "") > 0)
         json_set(source, "tolerations", json_copy(tolerations));
     json_set_bool(source, "wholeGpus", whole_gpus);
+    set_queue(source, queue_selector);
     return source;
 }
 
@@ -88,12 +97,14 @@ static int read_volumes(struct ledger_constraints *c, struct mlt_error *err)
 static int read_constraints(struct ledger_constraints *c, struct mlt_error *err)
 {
     const cJSON *selector = json_member(c->source, "nodeSelector"),
-                *terms = json_member(c->source, "terms");
+                *queue = json_member(c->source, "queue"), *terms = json_member(c->source, "terms");
     c->whole_gpus = json_bool(c->source, "wholeGpus", false);
     c->tolerations = json_member(c->source, "tolerations");
     c->affinity = terms != NULL;
     if (selector && kube_selector_from_object(selector, &c->selector, err) < 0)
         return mlt_fail_in(err, "nodeSelector");
+    if (queue && kube_selector_from_object(queue, &c->queue, err) < 0)
+        return mlt_fail_in(err, "nodeSelector of its queue");
     if (read_terms(terms, &c->terms, err) < 0)
         return mlt_fail_in(err, "affinity.nodeAffinity");
     return read_volumes(c, err);
@@ -115,6 +126,7 @@ void ledger_constraints_free(struct ledger_constraints *c)
         terms_release(&c->volumes[i]);
     free(c->volumes);
     kube_selector_free(c->selector);
+    kube_selector_free(c->queue);
     cJSON_Delete(c->source);
     free(c->classes);
     free(c->key);
@@ -133,15 +145,16 @@ static bool keys_are_known(const struct ledger *l, const struct ledger_constrain
     return known;
 }
 
-int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
-                           bool whole_gpus, struct ledger_constraints **ret, struct mlt_error *err)
+/* Takes `source`. */
+static int get_from(struct ledger *l, cJSON *source, struct ledger_constraints **ret,
+                    struct mlt_error *err)
 {
-    cleanup_json cJSON *source = read_source(template_, volumes, whole_gpus);
+    cleanup_json cJSON *owned = source;
     cleanup_free char *key = json_print(source);
     struct ledger_constraints *c = ledger_map_find(&l->constraints, key);
     if (!c) {
         c = mlt_calloc(1, sizeof *c);
-        c->source = steal_ptr(&source);
+        c->source = steal_ptr(&owned);
         if (read_constraints(c, err) < 0) {
             ledger_constraints_free(c);
             return -EINVAL;
@@ -156,6 +169,26 @@ int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON
     c->references++;
     *ret = c;
     return 0;
+}
+
+int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
+                           bool whole_gpus, const cJSON *queue_selector,
+                           struct ledger_constraints **ret, struct mlt_error *err)
+{
+    return get_from(l, read_source(template_, volumes, whole_gpus, queue_selector), ret, err);
+}
+
+void ledger_constraints_change_queue(struct ledger *l, struct ledger_constraints **c,
+                                     const cJSON *queue_selector)
+{
+    struct ledger_constraints *changed = NULL;
+    cJSON *source = json_copy((*c)->source);
+    cJSON_DeleteItemFromObjectCaseSensitive(source, "queue");
+    set_queue(source, queue_selector);
+    if (get_from(l, source, &changed, NULL) < 0)
+        return; /* the selector was read before */
+    ledger_constraints_put(l, *c);
+    *c = changed;
 }
 
 void ledger_constraints_put(struct ledger *l, struct ledger_constraints *c)
@@ -192,6 +225,10 @@ bool ledger_constraints_keys(const struct ledger_constraints *c, struct ledger_m
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, json_find(c->source, "nodeSelector.matchLabels"))
+    {
+        note_key(keys, item->string);
+    }
+    cJSON_ArrayForEach(item, json_find(c->source, "queue.matchLabels"))
     {
         note_key(keys, item->string);
     }
@@ -283,6 +320,8 @@ enum ledger_fit ledger_constraints_fit(const struct ledger_constraints *c, const
     for (uint32_t i = 0; i < c->volumes_count; i++)
         if (!terms_match(&c->volumes[i], name, labels))
             return LEDGER_FIT_VOLUMES;
+    if (c->queue && !kube_selector_matches(c->queue, labels))
+        return LEDGER_FIT_QUEUE;
     cJSON_ArrayForEach(taint, taints)
     {
         if (!taint_is_tolerated(c->tolerations, taint))

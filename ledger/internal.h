@@ -11,11 +11,14 @@
 #include "ledger/ledger.h"
 #include "ledger/map.h"
 #include "trainingjob/pod_request.h"
+#include "trainingjob/trainingqueue.h"
 
 #define LEDGER_DEVICES_MAX (GANG_RESOURCES_MAX - GANG_DEVICE_0)
 #define LEDGER_DEFAULT_PODS_PER_NODE 110   /* the kubelet's, for nodes that name no limit */
 #define LEDGER_SIGNATURE_MAX (1024 * 1024) /* bytes: labels and taints of one node */
 #define LEDGER_NO_NUMBER UINT32_MAX
+#define LEDGER_QUOTA_MAX GANG_AMOUNT_MAX /* of one resource: more is no limit that anybody meets \
+                                          */
 /* Not an extended resource, but the kubelet counts it: planned like a device when a job asks for
  * it. */
 #define LEDGER_STORAGE "ephemeral-storage"
@@ -56,12 +59,13 @@ struct ledger_node {
 
 /* ---- constraints: which nodes a role's pods may use ---- */
 
-#define LEDGER_FIT_MAP(XX)                            \
-    XX(SUITS, "nothing")                              \
-    XX(SELECTOR, "nodeSelector")                      \
-    XX(AFFINITY, "required node affinity")            \
-    XX(TAINT, "taints that its pods do not tolerate") \
-    XX(VOLUMES, "volumes that only other nodes can mount")    \
+#define LEDGER_FIT_MAP(XX)                                 \
+    XX(SUITS, "nothing")                                   \
+    XX(SELECTOR, "nodeSelector")                           \
+    XX(AFFINITY, "required node affinity")                 \
+    XX(TAINT, "taints that its pods do not tolerate")      \
+    XX(VOLUMES, "volumes that only other nodes can mount") \
+    XX(QUEUE, "nodeSelector of its queue")                 \
     XX(TIME_SLICED, "time-sliced GPUs, since it asks for whole ones")
 
 enum ledger_fit {
@@ -85,9 +89,10 @@ struct ledger_terms {
 };
 
 struct ledger_constraints {
-    char *key;                      /* the printed source; equal keys are one object */
-    cJSON *source;                  /* {nodeSelector, terms, volumes, tolerations, wholeGpus} */
+    char *key;     /* the printed source; equal keys are one object */
+    cJSON *source; /* {nodeSelector, terms, volumes, tolerations, wholeGpus, queue} */
     struct kube_selector *selector; /* NULL: none */
+    struct kube_selector *queue;    /* nodeSelector of the job's queue; NULL: none */
     struct ledger_terms terms;      /* when affinity */
     struct ledger_terms *volumes;   /* all of them; one for each volume */
     uint32_t volumes_count;
@@ -104,6 +109,19 @@ struct ledger_class {
     char *name; /* of its first node; it has only that one when names matter */
     bool time_sliced;
     cJSON *labels, *taints;
+};
+
+/* ---- queues ---- */
+
+struct ledger_queue {
+    char *name;
+    cJSON *source; /* its spec; NULL: none */
+    struct trainingqueue spec;
+    struct kube_selector *namespaces; /* NULL: all */
+    char *refusal;                    /* why it cannot be used; NULL: it can */
+    int64_t usage;                    /* its past use when it is told to the gang the next time */
+    uint32_t number;
+    bool in_gang;
 };
 
 /* ---- topology ---- */
@@ -160,13 +178,13 @@ struct ledger_job {
     char *uid, *label; /* label: namespace/name */
     uint64_t id;
     enum ledger_job_state state, in_gang;
-    struct ledger_request request; /* when not absent */
-    int64_t since_ms;              /* when it began to wait */
-    struct ledger_node **nodes;    /* HOLDS: one per pod, NULL: to be replaced */
-    cJSON *volumes; /* of its workers: an array of nodeSelectorTerms; NULL: none */
+    struct ledger_request request;  /* when not absent */
+    int64_t since_ms, started_ms;   /* when it began to wait, and to run */
+    struct ledger_node **nodes;     /* HOLDS: one per pod, NULL: to be replaced */
+    cJSON *volumes;                 /* of its workers: an array of nodeSelectorTerms; NULL: none */
     struct ledger_avoided *avoided; /* at most GANG_AVOID_MAX */
     uint32_t avoided_count, avoided_capacity;
-    uint32_t avoided_sent; /* so many are known to the gang */
+    uint32_t avoided_sent;    /* so many are known to the gang */
     struct ledger_pod **pods; /* that are said to be its */
     uint32_t pods_count, pods_capacity;
     bool went; /* since the gang was told of it, be it back or not */
@@ -181,7 +199,8 @@ struct ledger {
     uint32_t levels_count;
     struct ledger_map resources; /* interned names */
     struct ledger_map nodes, pods, jobs, jobs_by_id, priorities, constraints;
-    char *default_class; /* the PriorityClass with globalDefault; NULL: none */
+    struct ledger_map known_queues; /* TrainingQueues by name */
+    char *default_class;            /* the PriorityClass with globalDefault; NULL: none */
     int32_t default_priority;
 
     /* Derived, as of the last rebuild. */
@@ -195,12 +214,15 @@ struct ledger {
     struct ledger_map class_by_signature; /* 1 + number */
     struct ledger_map keys;               /* labels that constraints ask about */
     bool names_matter;                    /* constraints ask for node names */
-    struct ledger_map queues;             /* 1 + number */
+    struct ledger_map queues;             /* 1 + number; first those of known_queues */
     uint32_t queues_count;
+    struct ledger_job **refused; /* by their queue, in this plan: handed out last */
+    uint32_t refused_count, refused_capacity, refused_next;
 
-    bool stale;   /* numbers or classes are not right any more: build anew */
-    bool changed; /* something since the last plan */
-    bool planned; /* there are decisions to hand out */
+    int64_t now_ms; /* of the last ledger_sync(): it never goes back */
+    bool stale;     /* numbers or classes are not right any more: build anew */
+    bool changed;   /* something since the last plan */
+    bool planned;   /* there are decisions to hand out */
     struct ledger_node **dirty_nodes;
     uint32_t dirty_nodes_count, dirty_nodes_capacity;
     struct ledger_job **dirty_jobs;
@@ -264,9 +286,13 @@ const char *ledger_topology_name(const struct ledger *l, uint32_t level, uint32_
 
 /* ---- constraints.c ---- */
 
+/* `queue_selector`: the nodeSelector of the job's queue, or NULL. */
 int ledger_constraints_get(struct ledger *l, const cJSON *template_, const cJSON *volumes,
-                           bool whole_gpus, struct ledger_constraints **ret,
-                           struct mlt_error *err) MLT_MUST_USE;
+                           bool whole_gpus, const cJSON *queue_selector,
+                           struct ledger_constraints **ret, struct mlt_error *err) MLT_MUST_USE;
+/* Exchanges *c for the same with another nodeSelector of the queue. */
+void ledger_constraints_change_queue(struct ledger *l, struct ledger_constraints **c,
+                                     const cJSON *queue_selector);
 void ledger_constraints_put(struct ledger *l, struct ledger_constraints *c); /* NULL is fine */
 void ledger_constraints_free(struct ledger_constraints *c);
 void ledger_constraints_classify(const struct ledger *l, struct ledger_constraints *c);
@@ -274,6 +300,17 @@ void ledger_constraints_classify(const struct ledger *l, struct ledger_constrain
 bool ledger_constraints_keys(const struct ledger_constraints *c, struct ledger_map *keys);
 enum ledger_fit ledger_constraints_fit(const struct ledger_constraints *c, const char *name,
                                        const cJSON *labels, const cJSON *taints, bool time_sliced);
+
+/* ---- queue.c ---- */
+
+void ledger_queue_release(struct ledger_queue *q);
+const cJSON *ledger_queue_node_selector(const struct ledger *l, const char *name); /* NULL: none */
+/* Whether a job that waits may not use the queue that it names, and why. */
+bool ledger_queue_refuses(const struct ledger *l, const struct ledger_job *job,
+                          char text[GANG_REASON_MAX]);
+/* Before the gang goes, and after the next one has come. */
+void ledger_queues_keep_usage(struct ledger *l, int64_t now_ms);
+int ledger_queues_tell(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- pod.c ---- */
 

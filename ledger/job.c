@@ -68,7 +68,7 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     ledger_request_release(l, &job->request);
     cJSON_Delete(steal_ptr(&job->volumes));
     job->state = LEDGER_ABSENT;
-    job->since_ms = 0;
+    job->since_ms = job->started_ms = 0;
 }
 
 void ledger_job_release(struct ledger *l, struct ledger_job *job)
@@ -187,6 +187,13 @@ void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms)
         return;
     job->since_ms = since_ms;
     ledger_job_mark(l, job);
+}
+
+void ledger_job_started(struct ledger *l, const char *uid, int64_t started_ms)
+{
+    struct ledger_job *job = ledger_map_find(&l->jobs, uid);
+    if (job && job->state == LEDGER_HOLDS)
+        job->started_ms = started_ms; /* told with the place */
 }
 
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms)

@@ -47,11 +47,15 @@ void ledger_free(struct ledger *l)
     free(priority);
     LEDGER_MAP_EACH(&l->resources, name)
     free(name);
+    struct ledger_queue *queue;
+    LEDGER_MAP_EACH(&l->known_queues, queue)
+    ledger_queue_release(queue);
     ledger_classes_clear(l);
     ledger_topology_release(l);
     struct ledger_map *maps[] = {&l->resources,   &l->nodes,      &l->pods,
                                  &l->jobs,        &l->jobs_by_id, &l->priorities,
-                                 &l->constraints, &l->keys,       &l->queues};
+                                 &l->constraints, &l->keys,       &l->queues,
+                                 &l->known_queues};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
         ledger_map_release(maps[i]);
     gang_free(l->gang);
@@ -60,6 +64,7 @@ void ledger_free(struct ledger *l)
     free(l->classes);
     free(l->dirty_nodes);
     free(l->dirty_jobs);
+    free(l->refused);
     free(l->names);
     free(l);
 }

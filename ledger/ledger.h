@@ -51,6 +51,15 @@ void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name,
 void ledger_priority_class(struct ledger *l, const cJSON *priority_class);
 void ledger_priority_class_gone(struct ledger *l, const char *name);
 
+/* A TrainingQueue. As long as there is none but `default`, names of queues are only names: queues
+ * without limits, with a line of their own. As soon as there is one, a job that waits in a queue that
+ * is not there (`default` always is), that cannot be used (its parent is not there, its spec is not
+ * understood) or that is not for its namespace gets GANG_NEVER with words. What jobs hold stays. */
+void ledger_queue(struct ledger *l, const cJSON *training_queue);
+void ledger_queue_gone(struct ledger *l, const char *name);
+/* What gang_queue_view.usage said of a queue, as of now. */
+void ledger_queue_usage(struct ledger *l, const char *name, int64_t usage);
+
 /* A job that wants a place (queued), holds one (placement nodes by pod index, NULL entries for
  * members to be replaced) or neither (suspended, finished, deleted). `effective_template` is the
  * pod template as the API server would complete it (dry run), or NULL for the job's own. -EINVAL
@@ -65,6 +74,8 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
 /* Since when it waits: what the wait for a preferred topology counts from. Kept until the job is
  * gone; 0 when it was never said. */
 void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms);
+/* When it began to run: what its time limit counts from. Right after ledger_job_holds(). */
+void ledger_job_started(struct ledger *l, const char *uid, int64_t started_ms);
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
 /* Where the volumes of a job's workers can be mounted: an array with one array of nodeSelectorTerms
  * (of PersistentVolume's spec.nodeAffinity.required) for each volume that not every node can mount;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 
@@ -29,6 +30,29 @@ int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms)
     return wake;
 }
 
+static int by_id(const void *a, const void *b)
+{
+    const struct ledger_job *const *x = a, *const *y = b;
+    return (*x)->id < (*y)->id ? -1 : (*x)->id > (*y)->id;
+}
+
+/* Jobs that the gang has not been told of. */
+static void collect_refused(struct ledger *l)
+{
+    struct ledger_job *job;
+    l->refused_count = l->refused_next = 0;
+    if (!l->known_queues.count)
+        return;
+    LEDGER_MAP_EACH(&l->jobs, job)
+    {
+        if (job->state != LEDGER_WAITS || !ledger_queue_refuses(l, job, l->reason))
+            continue;
+        MLT_GROW(l->refused, l->refused_count, l->refused_capacity);
+        l->refused[l->refused_count++] = job;
+    }
+    qsort(l->refused, l->refused_count, sizeof(struct ledger_job *), by_id);
+}
+
 int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err)
 {
     int rc = ledger_sync(l, now_ms, err);
@@ -38,6 +62,7 @@ int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err)
         l->changed = true;
         return rc;
     }
+    collect_refused(l);
     l->planned = true;
     l->changed = false;
     return 0;
@@ -109,6 +134,19 @@ static void name_nodes(struct ledger *l, const struct gang_decision *d)
     }
 }
 
+static bool next_refused(struct ledger *l, struct ledger_decision *ret)
+{
+    while (l->planned && l->refused_next < l->refused_count) {
+        const struct ledger_job *job = l->refused[l->refused_next++];
+        if (job->state != LEDGER_WAITS || !ledger_queue_refuses(l, job, l->reason))
+            continue;
+        *ret = (struct ledger_decision){
+            .kind = GANG_NEVER, .job_uid = job->uid, .pod = GANG_NO_POD, .reason = l->reason};
+        return true;
+    }
+    return false;
+}
+
 bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
 {
     struct gang_decision d;
@@ -132,7 +170,7 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
         };
         return true;
     }
-    return false;
+    return next_refused(l, ret);
 }
 
 /* ---- could it ever fit ---- */

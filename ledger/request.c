@@ -24,7 +24,8 @@ static int check_amounts(const struct ledger_use *use, struct mlt_error *err)
 }
 
 static int read_role(struct ledger *l, const struct trainingjob_role *from, const cJSON *template_,
-                     const cJSON *volumes, struct ledger_role *ret, struct mlt_error *err)
+                     const cJSON *volumes, const cJSON *queue_selector, struct ledger_role *ret,
+                     struct mlt_error *err)
 {
     struct pod_request request;
     int rc = pod_request_read(template_, &request, err);
@@ -37,7 +38,8 @@ static int read_role(struct ledger *l, const struct trainingjob_role *from, cons
     if (rc < 0)
         return mlt_fail_in(err, "%s", from->name);
     bool whole_gpus = ledger_use_of(&ret->use, ledger_intern(l, LEDGER_WHOLE_GPU)) > 0;
-    rc = ledger_constraints_get(l, template_, volumes, whole_gpus, &ret->constraints, err);
+    rc = ledger_constraints_get(l, template_, volumes, whole_gpus, queue_selector,
+                                &ret->constraints, err);
     return rc < 0 ? mlt_fail_in(err, "%s: template: spec", from->name) : 0;
 }
 
@@ -105,6 +107,7 @@ static int read_roles(struct ledger *l, const struct trainingjob *job,
                       struct ledger_request *r, struct mlt_error *err)
 {
     const struct trainingjob_spec *spec = &job->spec;
+    const cJSON *queue_selector = ledger_queue_node_selector(l, r->queue);
     r->roles = mlt_calloc(spec->roles_count + 1, sizeof *r->roles);
     if (spec->roles_count + 1 > GANG_ROLES_MAX)
         return mlt_fail(err, EINVAL, "spec.roles: %zu roles, expected at most %d",
@@ -114,8 +117,8 @@ static int read_roles(struct ledger *l, const struct trainingjob *job,
         const struct trainingjob_role *from = i == 0 ? &spec->workers : &spec->roles[i - 1];
         const cJSON *template_ =
             i == 0 && effective_template ? effective_template : from->template_;
-        int rc = read_role(l, from, template_, i == 0 ? volumes : NULL, &r->roles[r->roles_count++],
-                           err);
+        int rc = read_role(l, from, template_, i == 0 ? volumes : NULL, queue_selector,
+                           &r->roles[r->roles_count++], err);
         if (rc < 0)
             return rc;
         pods += r->roles[r->roles_count - 1].pods;

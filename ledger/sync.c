@@ -17,7 +17,7 @@ int ledger_queue_number(struct ledger *l, const char *name, uint32_t *ret, struc
     }
     if (!found) {
         const struct gang_event event = {.kind = GANG_QUEUE_SET, .queue = l->queues_count};
-        int rc = gang_event(l->gang, &event, 0, err);
+        int rc = gang_event(l->gang, &event, l->now_ms, err);
         if (rc < 0)
             return rc;
         found = ++l->queues_count;
@@ -62,7 +62,7 @@ static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_erro
     int rc = 0;
     if (node->in_gang && node->went) {
         const struct gang_event removed = {.kind = GANG_NODE_REMOVED, .node = node->number};
-        rc = gang_event(l->gang, &removed, 0, err);
+        rc = gang_event(l->gang, &removed, l->now_ms, err);
         node->in_gang = rc < 0;
     }
     if (rc == 0 && node->known) {
@@ -72,7 +72,7 @@ static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_erro
         set.schedulable = node->schedulable && !node->lost;
         ledger_node_capacity(l, node, set.capacity);
         ledger_node_others(l, node, set.used_by_others);
-        rc = gang_event(l->gang, &set, 0, err);
+        rc = gang_event(l->gang, &set, l->now_ms, err);
         node->in_gang = rc == 0;
     }
     node->went = false;
@@ -91,8 +91,9 @@ static int tell_place(struct ledger *l, const struct ledger_job *job,
         .request = request,
         .nodes = numbers,
         .nodes_count = job->request.pods,
+        .started_ms = job->started_ms,
     };
-    return gang_event(l->gang, &event, 0, err);
+    return gang_event(l->gang, &event, l->now_ms, err);
 }
 
 static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error *err)
@@ -107,21 +108,21 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
         return tell_place(l, job, &request, err);
     if (job->in_gang == LEDGER_HOLDS) {
         const struct gang_event released = {.kind = GANG_JOB_RELEASED, .job = job->id};
-        rc = gang_event(l->gang, &released, 0, err);
+        rc = gang_event(l->gang, &released, l->now_ms, err);
         if (rc < 0)
             return rc;
         job->in_gang = LEDGER_WAITS;
     }
     const struct gang_event submitted = {
         .kind = GANG_JOB_SUBMITTED, .job = job->id, .request = &request};
-    return gang_event(l->gang, &submitted, 0, err);
+    return gang_event(l->gang, &submitted, l->now_ms, err);
 }
 
 static int tell_gone(struct ledger *l, struct ledger_job *job, struct mlt_error *err)
 {
     if (job->in_gang != LEDGER_ABSENT && job->went) {
         const struct gang_event removed = {.kind = GANG_JOB_REMOVED, .job = job->id};
-        int rc = gang_event(l->gang, &removed, 0, err);
+        int rc = gang_event(l->gang, &removed, l->now_ms, err);
         if (rc < 0)
             return rc;
         job->in_gang = LEDGER_ABSENT;
@@ -149,8 +150,11 @@ static int tell_avoided(struct ledger *l, struct ledger_job *job, int64_t now_ms
 
 static int tell_job(struct ledger *l, struct ledger_job *job, int64_t now_ms, struct mlt_error *err)
 {
+    char text[GANG_REASON_MAX];
+    bool refused = job->state == LEDGER_WAITS && ledger_queue_refuses(l, job, text);
+    job->went = job->went || refused;
     int rc = tell_gone(l, job, err);
-    if (rc < 0 || job->state == LEDGER_ABSENT)
+    if (rc < 0 || refused || job->state == LEDGER_ABSENT)
         return rc;
     rc = tell_state(l, job, err);
     if (rc < 0)
@@ -305,6 +309,7 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     collect_devices(l);
     ledger_map_release(&l->queues);
     l->queues_count = 0;
+    ledger_queues_keep_usage(l, now_ms);
     gang_free(l->gang);
     const struct gang_config config = {.device_names = l->devices,
                                        .devices = l->devices_count,
@@ -313,7 +318,9 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     l->gang = gang_new(&config);
     if (!l->gang)
         return mlt_fail(err, ENOMEM, "gang: out of memory");
-    rc = tell_all(l, now_ms, err);
+    rc = ledger_queues_tell(l, now_ms, err);
+    if (rc == 0)
+        rc = tell_all(l, now_ms, err);
     if (rc == 0)
         l->stale = false;
     return rc;
@@ -336,6 +343,7 @@ static void clear_dirty(struct ledger *l)
 int ledger_sync(struct ledger *l, int64_t now_ms, struct mlt_error *err)
 {
     l->planned = false;
+    l->now_ms = now_ms > l->now_ms ? now_ms : l->now_ms;
     for (uint32_t i = 0; i < l->dirty_jobs_count; i++)
         ledger_job_cover(l, l->dirty_jobs[i]);
     int rc = 0;

@@ -35,19 +35,22 @@ static const struct field quota_list[] = {
 };
 static const struct field_table quota_fields = FIELD_TABLE(struct trainingqueue_quota, quota_list);
 
+/* Within a queue jobs of one priority are asked to leave for nobody. */
+static const uint32_t within_queue_supported =
+    1u << TRAININGQUEUE_PREEMPTION_NEVER | 1u << TRAININGQUEUE_PREEMPTION_LOWER_PRIORITY;
+
 static const struct field preemption_list[] = {
     {.name = "withinQueue",
      .kind = FIELD_ENUM,
      FIELD_AT(struct trainingqueue, preemption_within),
      .names = preemption_names,
-     .has_default = true,
-     .unsupported = true},
+     .supported = &within_queue_supported,
+     .has_default = true},
     {.name = "reclaim",
      .kind = FIELD_ENUM,
      FIELD_AT(struct trainingqueue, preemption_reclaim),
      .names = preemption_names,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
 };
 static const struct field_table preemption_fields =
     FIELD_TABLE(struct trainingqueue, preemption_list);
@@ -57,50 +60,42 @@ static const struct field queue_list[] = {
      .kind = FIELD_STRING,
      FIELD_AT(struct trainingqueue, parent),
      .min = 1,
-     .max = TRAININGJOB_QUEUE_NAME_MAX,
-     .unsupported = true},
+     .max = TRAININGJOB_QUEUE_NAME_MAX},
     {.name = "weight",
      .kind = FIELD_INTEGER,
      FIELD_AT(struct trainingqueue, weight),
-     .min = 0,
+     .min = 1,
      .max = TRAININGQUEUE_WEIGHT_MAX,
      .absent = 1,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
     {.name = "quota",
      .kind = FIELD_LIST,
      FIELD_AT(struct trainingqueue, quota),
      FIELD_COUNT_AT(struct trainingqueue, quota_count),
      .max = TRAININGQUEUE_QUOTA_MAX,
-     .table = &quota_fields,
-     .unsupported = true},
+     .table = &quota_fields},
     {.name = "order",
      .kind = FIELD_ENUM,
      FIELD_AT(struct trainingqueue, order),
      .names = order_names,
-     .has_default = true,
-     .unsupported = true},
+     .has_default = true},
     {.name = "preemption", .kind = FIELD_OBJECT, .table = &preemption_fields},
     {.name = "namespaceSelector",
      .kind = FIELD_TREE,
-     FIELD_AT(struct trainingqueue, namespace_selector),
-     .unsupported = true},
+     FIELD_AT(struct trainingqueue, namespace_selector)},
     {.name = "maxRunningJobs",
      .kind = FIELD_INTEGER,
      FIELD_AT(struct trainingqueue, max_running_jobs),
      .min = 1,
-     .max = TRAININGQUEUE_JOBS_MAX,
-     .unsupported = true},
+     .max = TRAININGQUEUE_JOBS_MAX},
     {.name = "maxTimeSeconds",
      .kind = FIELD_INTEGER,
      FIELD_AT(struct trainingqueue, max_time_seconds),
      .min = 1,
-     .max = TRAININGJOB_SECONDS_MAX,
-     .unsupported = true},
+     .max = TRAININGJOB_SECONDS_MAX},
     {.name = "nodeSelector",
      .kind = FIELD_TREE,
-     FIELD_AT(struct trainingqueue, node_selector),
-     .unsupported = true},
+     FIELD_AT(struct trainingqueue, node_selector)},
 };
 const struct field_table trainingqueue_fields = FIELD_TABLE(struct trainingqueue, queue_list);
 
@@ -141,6 +136,38 @@ void trainingqueue_default(cJSON *object)
     fields_default(&trainingqueue_fields, json_member(object, "spec"));
 }
 
+/* No labels of namespaces are known here, but their names, which this label repeats. */
+static int check_namespaces(const cJSON *selector, struct mlt_error *err)
+{
+    static const char where[] = "spec.namespaceSelector", only[] = TRAININGQUEUE_NAMESPACE_LABEL;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json_member(selector, "matchLabels"))
+    {
+        const char *key = item->string ? item->string : ""; /* none in a list */
+        if (strcmp(key, only) != 0)
+            return mlt_fail(err, EINVAL, "%s.matchLabels: `%.80s`: only %s is supported yet", where,
+                            key, only);
+    }
+    cJSON_ArrayForEach(item, json_member(selector, "matchExpressions"))
+    {
+        if (strcmp(json_string(item, "key", ""), only) != 0)
+            return mlt_fail(err, EINVAL,
+                            "%s.matchExpressions: key `%.80s`: only %s is supported yet", where,
+                            json_string(item, "key", ""), only);
+    }
+    return 0;
+}
+
+static int check_quota(const struct trainingqueue *queue, struct mlt_error *err)
+{
+    for (size_t i = 0; i < queue->quota_count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(queue->quota[i].resource, queue->quota[k].resource) == 0)
+                return mlt_fail(err, EINVAL, "spec.quota[%zu].resource: `%.80s` stands twice", i,
+                                queue->quota[i].resource);
+    return 0;
+}
+
 int trainingqueue_validate(const cJSON *object, struct mlt_error *err)
 {
     struct trainingqueue queue = {0};
@@ -154,6 +181,12 @@ int trainingqueue_validate(const cJSON *object, struct mlt_error *err)
     if (rc == 0 && queue.parent && !mlt_is_dns_label(queue.parent, TRAININGJOB_QUEUE_NAME_MAX))
         rc = mlt_fail(err, EINVAL, "spec.parent: expected the name of a TrainingQueue, got `%s`",
                       queue.parent);
+    if (rc == 0 && queue.parent && strcmp(queue.parent, queue.name) == 0)
+        rc = mlt_fail(err, EINVAL, "spec.parent: a TrainingQueue cannot be its own parent");
+    if (rc == 0)
+        rc = check_quota(&queue, err);
+    if (rc == 0)
+        rc = check_namespaces(queue.namespace_selector, err);
     if (rc == 0)
         rc = fields_refuse_unsupported(&trainingqueue_fields, spec, "spec", err);
     trainingqueue_release(&queue);

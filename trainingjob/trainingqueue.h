@@ -1,6 +1,5 @@
-/* A TrainingQueue as plain C data. In use now: its name; fields with another value than their
- * default are refused as "not supported yet". Pure; the rules are those of
- * crds/trainingqueues.yaml. */
+/* A TrainingQueue as plain C data. Pure; the rules are those of crds/trainingqueues.yaml, and of
+ * spec.namespaceSelector only TRAININGQUEUE_NAMESPACE_LABEL is supported yet. */
 #ifndef TRAININGJOB_TRAININGQUEUE_H
 #define TRAININGJOB_TRAININGQUEUE_H
 
@@ -11,6 +10,7 @@
 
 #define TRAININGQUEUE_KIND "TrainingQueue"
 #define TRAININGQUEUE_QUOTA_MAX 32
+#define TRAININGQUEUE_NAMESPACE_LABEL "kubernetes.io/metadata.name" /* every namespace has it */
 #define TRAININGQUEUE_WEIGHT_MAX 1000000
 #define TRAININGQUEUE_JOBS_MAX 1000000
 

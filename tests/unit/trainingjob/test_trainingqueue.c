@@ -75,22 +75,26 @@ static void test_wrong_and_unsupported_fields_are_named(void **state)
         {"/metadata/name", "\"A\"", "metadata.name: the name of a TrainingQueue has"},
         {"/spec/colour", "1", "spec.colour: unknown field"},
         {"/spec/parent", "\"A!\"", "spec.parent: expected the name of a TrainingQueue"},
-        {"/spec/parent", "\"root\"", "spec.parent: not supported yet"},
-        {"/spec/weight", "-1", "spec.weight: expected a whole number from 0 to 1000000, got -1"},
-        {"/spec/weight", "2", "spec.weight: not supported yet"},
+        {"/spec/parent", "\"a\"", "spec.parent: a TrainingQueue cannot be its own parent"},
+        {"/spec/weight", "0", "spec.weight: expected a whole number from 1 to 1000000, got 0"},
         {"/spec/quota", "[{\"nominal\":1}]", "spec.quota[0].resource: is required"},
         {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":true}]",
          "spec.quota[0].nominal: expected a quantity"},
         {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":\"x\"}]", "spec.quota[0].nominal: "},
-        {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":1}]", "spec.quota: not supported yet"},
+        {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":1},{\"resource\":\"cpu\",\"nominal\":2}]",
+         "spec.quota[1].resource: `cpu` stands twice"},
         {"/spec/order", "\"LIFO\"", "spec.order: expected one of FIFO, FairShare, got `LIFO`"},
-        {"/spec/order", "\"FairShare\"", "spec.order: not supported yet"},
-        {"/spec/preemption", "{\"reclaim\":\"Any\"}", "spec.preemption.reclaim: not supported yet"},
+        {"/spec/preemption", "{\"withinQueue\":\"Any\"}",
+         "spec.preemption.withinQueue: `Any` is not supported yet"},
         {"/spec/preemption", "{\"withinQueue\":\"x\"}",
          "spec.preemption.withinQueue: expected one of"},
-        {"/spec/namespaceSelector", "{\"matchLabels\":{}}",
-         "spec.namespaceSelector: not supported yet"},
-        {"/spec/maxRunningJobs", "1", "spec.maxRunningJobs: not supported yet"},
+        {"/spec/namespaceSelector", "{\"matchLabels\":{\"team\":\"a\"}}",
+         "spec.namespaceSelector.matchLabels: `team`: only kubernetes.io/metadata.name is supported "
+         "yet"},
+        {"/spec/namespaceSelector",
+         "{\"matchExpressions\":[{\"key\":\"team\",\"operator\":\"Exists\"}]}",
+         "spec.namespaceSelector.matchExpressions: key `team`: only kubernetes.io/metadata.name is "
+         "supported yet"},
         {"/spec/maxTimeSeconds", "0", "spec.maxTimeSeconds: expected a whole number from 1"},
         {"/spec/nodeSelector", "5", "spec.nodeSelector: expected an object, got 5"},
     };
@@ -105,12 +109,24 @@ static void test_wrong_and_unsupported_fields_are_named(void **state)
     }
 }
 
+static void test_what_the_scheduler_knows_is_accepted(void **state)
+{
+    (void)state;
+    struct mlt_error err = {0};
+    cleanup_json cJSON *object = full_queue();
+    json_set(object, "spec.namespaceSelector",
+             parse_json("{\"matchLabels\":{\"kubernetes.io/metadata.name\":\"team\"}}"));
+    if (trainingqueue_validate(object, &err) < 0)
+        fail_msg("%s", err.text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_field_of_a_queue_is_read),
         cmocka_unit_test(test_a_queue_needs_only_a_name),
         cmocka_unit_test(test_wrong_and_unsupported_fields_are_named),
+        cmocka_unit_test(test_what_the_scheduler_knows_is_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
