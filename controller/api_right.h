@@ -28,6 +28,8 @@ enum api_scope {
        "blockOwnerDeletion in the owner reference of pods and Secrets")                            \
     XX(ANYWHERE, "mltrain.io", "trainingqueues", "list", false, "which queues there are")          \
     XX(ANYWHERE, "mltrain.io", "trainingqueues", "watch", false, "which queues come and go")       \
+    XX(ANYWHERE, "mltrain.io", "trainingqueues/status", "patch", false,                            \
+       "what a queue uses, and has used: the next controller goes on from it")                     \
     XX(ANYWHERE, "scheduling.k8s.io", "priorityclasses", "list", false, "the order of the queue")  \
     XX(ANYWHERE, "scheduling.k8s.io", "priorityclasses", "watch", false, "the order of the queue") \
     XX(ANYWHERE, "", "nodes", "list", false, "where gangs can run")                                \

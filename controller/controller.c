@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "controller/internal.h"
+#include "controller/queues.h"
 #include "lib/base/alloc.h"
 
 #define TURNS_MAX 8 /* of jobs and plan in one step; what is left waits for the next */
@@ -310,6 +311,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
     for (int turn = 0; turn < TURNS_MAX && may_act(c); turn++) {
         channels_close_unknown(c);
         jobs_run(c);
+        queues_restore(c);
         plan_run(c);
         if (!c->touched)
             break;
@@ -318,8 +320,10 @@ void controller_step(struct controller *c, const struct controller_event *event)
     if (c->exited)
         return;
     wake = earlier(wake, view_pump(c));
-    if (may_act(c))
+    if (may_act(c)) {
         wake = earlier(wake, earlier(node_loss_pump(c), volumes_pump(c)));
+        wake = earlier(wake, queues_pump(c));
+    }
     wake = earlier(wake, channel_service_pump(c));
     if (leader_leads(&c->leader)) { /* who gives the lease back writes nothing more */
         (void)apply_pump(c);

@@ -52,9 +52,11 @@ struct controller {
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */
     int64_t claims_wake_ms;      /* none of them is due before */
     bool started, exited;
-    bool channels_swept;  /* those of unknown jobs have been refused once */
-    int64_t jobs_wake_ms; /* no job wants to wake before */
-    int64_t plan_at_ms;   /* an avoided node may be used again then; INT64_MAX: none is avoided */
+    bool channels_swept;    /* those of unknown jobs have been refused once */
+    int64_t jobs_wake_ms;   /* no job wants to wake before */
+    bool queues_restored;   /* their past use was taken up from their statuses */
+    int64_t queues_look_ms; /* when their statuses are looked at again */
+    int64_t plan_at_ms;     /* an avoided node may be used again then; INT64_MAX: none is avoided */
 };
 
 void controller_log(struct controller *c, enum mlt_log_level level, const char *format, ...)

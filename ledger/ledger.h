@@ -52,13 +52,30 @@ void ledger_priority_class(struct ledger *l, const cJSON *priority_class);
 void ledger_priority_class_gone(struct ledger *l, const char *name);
 
 /* A TrainingQueue. As long as there is none but `default`, names of queues are only names: queues
- * without limits, with a line of their own. As soon as there is one, a job that waits in a queue that
- * is not there (`default` always is), that cannot be used (its parent is not there, its spec is not
- * understood) or that is not for its namespace gets GANG_NEVER with words. What jobs hold stays. */
+ * without limits, with a line of their own. As soon as there is one, a job that waits in a queue
+ * that is not there (`default` always is), that cannot be used (its parent is not there, its spec
+ * is not understood) or that is not for its namespace gets GANG_NEVER with words. What jobs hold
+ * stays. */
 void ledger_queue(struct ledger *l, const cJSON *training_queue);
 void ledger_queue_gone(struct ledger *l, const char *name);
-/* What gang_queue_view.usage said of a queue, as of now. */
+/* Past use of a queue counts half after so long (as Slurm's PriorityDecayHalfLife by default). */
+#define LEDGER_USAGE_HALF_LIFE_MS (INT64_C(7) * 24 * 60 * 60 * 1000)
+/* What gang_queue_view.usage said of a queue, as of now; and what becomes of it after a while in
+ * which nothing is used. */
 void ledger_queue_usage(struct ledger *l, const char *name, int64_t usage);
+int64_t ledger_usage_aged(int64_t usage, int64_t age_ms);
+
+struct ledger_queue_view {
+    struct gang_queue_view sums;           /* as of the last plan; with the queues below it */
+    uint32_t resources;                    /* that are counted */
+    const char *names[GANG_RESOURCES_MAX]; /* of resources: "cpu" (amounts in thousandths),
+                                              "memory", "pods", "nvidia.com/gpu" ...; borrowed */
+    uint32_t refused_jobs;                 /* that wait in it and may not use it */
+    bool shares;                           /* past use decides when it is its turn */
+};
+/* False for what is no TrainingQueue, and before the first plan. */
+bool ledger_queue_look(const struct ledger *l, const char *name, int64_t now_ms,
+                       struct ledger_queue_view *ret);
 
 /* A job that wants a place (queued), holds one (placement nodes by pod index, NULL entries for
  * members to be replaced) or neither (suspended, finished, deleted). `effective_template` is the

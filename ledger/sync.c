@@ -314,7 +314,8 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     const struct gang_config config = {.device_names = l->devices,
                                        .devices = l->devices_count,
                                        .level_names = l->level_names,
-                                       .levels = l->levels_count};
+                                       .levels = l->levels_count,
+                                       .usage_half_life_ms = LEDGER_USAGE_HALF_LIFE_MS};
     l->gang = gang_new(&config);
     if (!l->gang)
         return mlt_fail(err, ENOMEM, "gang: out of memory");

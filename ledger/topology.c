@@ -122,8 +122,7 @@ static bool number_domain(struct ledger_level *level, const char *path, uint32_t
 {
     uintptr_t found = (uintptr_t)ledger_map_find(&level->numbers, path);
     if (!found) {
-        const char *last =
-            level->domains_count ? level->domains[level->domains_count - 1] : NULL;
+        const char *last = level->domains_count ? level->domains[level->domains_count - 1] : NULL;
         if (level->domains_count == GANG_DOMAINS_MAX || (last && path_order(&last, &path) > 0))
             return false;
         MLT_GROW(level->domains, level->domains_count, level->domains_capacity);

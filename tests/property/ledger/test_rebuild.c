@@ -29,8 +29,8 @@ struct cluster {
     struct {
         enum ledger_job_state state;
         int pods, gpus, sequence, nodes[GANG_MAX]; /* -1: to be replaced */
-        const char *template_spec, *topology; /* topology: what is required, or "?" and what is
-                                                 preferred for 0 or 10 ms; NULL: nothing */
+        const char *template_spec, *topology;      /* topology: what is required, or "?" and what is
+                                                      preferred for 0 or 10 ms; NULL: nothing */
         int64_t since_ms;
         int avoided; /* a node, or -1 */
         int64_t avoided_until_ms;
@@ -183,7 +183,8 @@ static int change_job(struct cluster *c)
         "affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
         "{nodeSelectorTerms: "
         "[{matchFields: [{key: metadata.name, operator: NotIn, values: [node7]}]}]}}},"};
-    static const char *const topologies[] = {NULL, NULL, "zone", "example.com/rack", "?zone", "?rack"};
+    static const char *const topologies[] = {NULL,    NULL,   "zone", "example.com/rack",
+                                             "?zone", "?rack"};
     int j = below(c, JOBS);
     int what = below(c, 6);
     if (c->jobs[j].state == LEDGER_ABSENT) {

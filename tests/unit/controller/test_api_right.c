@@ -166,6 +166,18 @@ static uint64_t volumes_are_looked_up(void)
     return used;
 }
 
+static uint64_t queue_is_used(void)
+{
+    struct world w;
+    world_init(&w, 1, 1);
+    world_queue(&w, "default", "{}");
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 20000);
+    uint64_t used = w.rights_used;
+    world_release(&w);
+    return used;
+}
+
 static void test_each_row_is_needed_by_a_request(void **state)
 {
     uint64_t used = 0;
@@ -176,6 +188,7 @@ static void test_each_row_is_needed_by_a_request(void **state)
     used |= name_is_taken();
     used |= node_dies();
     used |= service_follows_the_leader();
+    used |= queue_is_used();
     for (size_t i = 0; api_right_at(i); i++) {
         const struct api_right *r = api_right_at(i);
         assert_true(*r->why != 0);

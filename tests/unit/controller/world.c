@@ -322,6 +322,19 @@ void world_release(struct world *w)
     }
 }
 
+void world_queue(struct world *w, const char *name, const char *spec)
+{
+    cleanup_free char *key = mlt_asprintf("trainingqueues//%s", name);
+    cJSON *json = NULL, *parsed = NULL;
+    assert_int_equal(json_parse(spec, strlen(spec), &parsed, NULL), 0);
+    json = cJSON_CreateObject();
+    json_set_string(json, "apiVersion", "mltrain.io/v1alpha1");
+    json_set_string(json, "kind", "TrainingQueue");
+    json_set_string(json, "metadata.name", name);
+    json_set(json, "spec", parsed);
+    world_put_new(w, key, json);
+}
+
 void world_put_job(struct world *w, const char *name, int replicas, const char *patch)
 {
     cleanup_free char *text = mlt_asprintf(

@@ -152,6 +152,8 @@ void world_replace_controller(struct world *w);
 void world_put_job(struct world *w, const char *name, int replicas, const char *patch);
 /* The same, and lets happen what follows from it. */
 void world_submit(struct world *w, const char *name, int replicas, const char *patch);
+/* A TrainingQueue; `spec`: JSON. */
+void world_queue(struct world *w, const char *name, const char *spec);
 /* Merges into an object as kubectl patch does; spec changes raise the generation. */
 void world_patch(struct world *w, const char *key, const char *patch);
 void world_delete(struct world *w, const char *key);
