@@ -17,8 +17,9 @@
 #define LEDGER_DEFAULT_PODS_PER_NODE 110   /* the kubelet's, for nodes that name no limit */
 #define LEDGER_SIGNATURE_MAX (1024 * 1024) /* bytes: labels and taints of one node */
 #define LEDGER_NO_NUMBER UINT32_MAX
-#define LEDGER_QUOTA_MAX GANG_AMOUNT_MAX /* of one resource: more is no limit that anybody meets \
-                                          */
+#define LEDGER_QUOTA_MAX                                                    \
+    GANG_AMOUNT_MAX /* of one resource: more is no limit that anybody meets \
+                     */
 /* Not an extended resource, but the kubelet counts it: planned like a device when a job asks for
  * it. */
 #define LEDGER_STORAGE "ephemeral-storage"
@@ -121,6 +122,7 @@ struct ledger_queue {
     char *refusal;                    /* why it cannot be used; NULL: it can */
     int64_t usage;                    /* its past use when it is told to the gang the next time */
     uint32_t number;
+    uint32_t named; /* bits of the gang's resources that it, or a queue below it, has a quota of */
     bool in_gang;
 };
 
@@ -308,6 +310,8 @@ const cJSON *ledger_queue_node_selector(const struct ledger *l, const char *name
 /* Whether a job that waits may not use the queue that it names, and why. */
 bool ledger_queue_refuses(const struct ledger *l, const struct ledger_job *job,
                           char text[GANG_REASON_MAX]);
+const char *ledger_queue_name(const struct ledger *l,
+                              uint32_t number); /* of a TrainingQueue, or NULL */
 /* Before the gang goes, and after the next one has come. */
 void ledger_queues_keep_usage(struct ledger *l, int64_t now_ms);
 int ledger_queues_tell(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;

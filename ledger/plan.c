@@ -82,6 +82,12 @@ static const char *name_of_domain(void *arg, uint32_t level, uint32_t domain)
     return ledger_topology_name(arg, level, domain);
 }
 
+/* Not one of those that have a name only: no quota ends in them. */
+static const char *name_of_queue(void *arg, uint32_t number)
+{
+    return ledger_queue_name(arg, number);
+}
+
 /* No node of any class may be used: which rule is in the way of how many. */
 static void explain_unsuited(const struct ledger *l, const struct ledger_constraints *c, char *text)
 {
@@ -119,7 +125,9 @@ static void write_reason(struct ledger *l, const struct ledger_request *request,
     else
         gang_why_write_named(
             l->gang, why,
-            &(struct gang_names){.arg = l, .job = name_of_job, .domain = name_of_domain}, text);
+            &(struct gang_names){
+                .arg = l, .job = name_of_job, .domain = name_of_domain, .queue = name_of_queue},
+            text);
     ledger_topology_explain(l, why, text);
 }
 

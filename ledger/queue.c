@@ -210,19 +210,38 @@ static uint32_t resource_of(const struct ledger *l, const char *name)
     return GANG_RESOURCES_MAX;
 }
 
-static void fill_quota(const struct ledger *l, const struct trainingqueue *from,
+/* Of what only queues below it have a quota, it has nothing of its own; of what none has, there is
+ * no limit. */
+static void fill_quota(const struct ledger *l, const struct ledger_queue *q,
                        struct gang_queue_config *to)
 {
-    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
-        to->nominal[r] = to->borrow_limit[r] = to->lend_limit[r] = GANG_UNLIMITED;
-    for (size_t i = 0; i < from->quota_count; i++) {
-        const struct trainingqueue_quota *quota = &from->quota[i];
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++) {
+        to->nominal[r] = q->named >> r & 1 ? 0 : GANG_UNLIMITED;
+        to->borrow_limit[r] = to->lend_limit[r] = GANG_UNLIMITED;
+    }
+    for (size_t i = 0; i < q->spec.quota_count; i++) {
+        const struct trainingqueue_quota *quota = &q->spec.quota[i];
         uint32_t r = resource_of(l, quota->resource);
         if (r == GANG_RESOURCES_MAX)
             continue;
         to->nominal[r] = gang_amount(r, quota->nominal);
         to->borrow_limit[r] = gang_amount(r, quota->borrow_limit);
         to->lend_limit[r] = gang_amount(r, quota->lend_limit);
+    }
+}
+
+/* Into `named` of the queue and of those above it. */
+static void note_named(struct ledger *l, const struct ledger_queue *q)
+{
+    uint32_t named = 0;
+    for (size_t i = 0; i < q->spec.quota_count; i++) {
+        uint32_t r = resource_of(l, q->spec.quota[i].resource);
+        named |= r < GANG_RESOURCES_MAX ? 1u << r : 0;
+    }
+    struct ledger_queue *at = ledger_map_find(&l->known_queues, q->name);
+    for (int depth = 1; at && depth <= GANG_QUEUE_DEPTH_MAX; depth++) {
+        at->named |= named;
+        at = at->spec.parent ? ledger_map_find(&l->known_queues, at->spec.parent) : NULL;
     }
 }
 
@@ -237,7 +256,7 @@ static struct gang_queue_config config_of(const struct ledger *l, const struct l
     char text[GANG_REASON_MAX];
     struct gang_queue_config config = {.parent = GANG_NO_QUEUE, .weight = 1};
     const struct ledger_queue *parent = NULL;
-    fill_quota(l, &q->spec, &config);
+    fill_quota(l, q, &config);
     if (q->refusal)
         return config;
     if (q->spec.parent && !is_unusable(l, q, text))
@@ -305,6 +324,10 @@ int ledger_queues_tell(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     if (count > GANG_QUEUES_MAX)
         return mlt_fail(err, E2BIG, "more than %d TrainingQueues", GANG_QUEUES_MAX);
     qsort(all, count, sizeof(struct ledger_queue *), queue_order);
+    for (uint32_t i = 0; i < count; i++)
+        all[i]->named = 0;
+    for (uint32_t i = 0; i < count; i++)
+        note_named(l, all[i]);
     for (uint32_t i = 0; i < count; i++) {
         all[i]->number = i;
         ledger_map_put(&l->queues, all[i]->name, (void *)(uintptr_t)(i + 1));
@@ -314,6 +337,17 @@ int ledger_queues_tell(struct ledger *l, int64_t now_ms, struct mlt_error *err)
     for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = tell_queue(l, all[i], now_ms, err);
     return rc;
+}
+
+const char *ledger_queue_name(const struct ledger *l, uint32_t number)
+{
+    const struct ledger_queue *q;
+    LEDGER_MAP_EACH(&l->known_queues, q)
+    {
+        if (q->in_gang && q->number == number)
+            return q->name;
+    }
+    return NULL;
 }
 
 /* ---- usage ---- */

@@ -10,7 +10,8 @@
 #define PODS 12
 #define JOBS 8
 #define GANG_MAX 4
-#define TELLINGS (NODES + PODS + JOBS + 1)
+#define QUEUES 5
+#define TELLINGS (NODES + PODS + JOBS + QUEUES + 1)
 
 /* The objects of the cluster, as the API server would hold them. */
 struct cluster {
@@ -32,11 +33,15 @@ struct cluster {
         const char *template_spec, *topology;      /* topology: what is required, or "?" and what is
                                                       preferred for 0 or 10 ms; NULL: nothing */
         int64_t since_ms;
+        int queue;   /* QUEUES: one that is never there */
         int avoided; /* a node, or -1 */
         int64_t avoided_until_ms;
     } jobs[JOBS];
+    const char *queues[QUEUES]; /* specs; NULL: not there */
     bool priority_class;
 };
+
+static const char *const queue_names[QUEUES] = {"default", "root", "a", "b", "c"};
 
 static int below(struct cluster *c, int bound)
 {
@@ -94,6 +99,7 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
     cleanup_trainingjob struct trainingjob job = objects_job(
         name, c->jobs[j].pods, c->jobs[j].gpus, c->jobs[j].sequence, c->jobs[j].template_spec);
     const char *topology = c->jobs[j].topology;
+    job.spec.queue = c->jobs[j].queue < QUEUES ? queue_names[c->jobs[j].queue] : "none";
     if (topology && topology[0] == '?') {
         job.spec.scheduling.topology_preferred = topology + 1;
         job.spec.scheduling.topology_max_wait_seconds = c->jobs[j].since_ms % 2;
@@ -116,6 +122,17 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
                           c->now_ms);
 }
 
+static void tell_queue(const struct cluster *c, struct ledger *l, int q)
+{
+    if (!c->queues[q]) {
+        ledger_queue_gone(l, queue_names[q]);
+        return;
+    }
+    cleanup_json cJSON *queue = objects_yaml(
+        "kind: TrainingQueue\nmetadata: {name: %s}\nspec: {%s}\n", queue_names[q], c->queues[q]);
+    ledger_queue(l, queue);
+}
+
 static void tell(const struct cluster *c, struct ledger *l, int what)
 {
     if (what < NODES) {
@@ -124,6 +141,8 @@ static void tell(const struct cluster *c, struct ledger *l, int what)
         tell_pod(c, l, what - NODES);
     } else if (what < NODES + PODS + JOBS) {
         tell_job(c, l, what - NODES - PODS);
+    } else if (what < NODES + PODS + JOBS + QUEUES) {
+        tell_queue(c, l, what - NODES - PODS - JOBS);
     } else if (c->priority_class) {
         cleanup_json cJSON *class_ =
             objects_yaml("metadata: {name: x}\nvalue: 7\nglobalDefault: true\n");
@@ -195,6 +214,7 @@ static int change_job(struct cluster *c)
         c->jobs[j].template_spec = specs[below(c, 5)];
         c->jobs[j].topology = topologies[below(c, 6)];
         c->jobs[j].since_ms = c->now_ms - 990;
+        c->jobs[j].queue = below(c, 8) ? below(c, QUEUES) : QUEUES;
         c->jobs[j].avoided = -1;
     } else if (what < 2) {
         c->jobs[j].state = LEDGER_ABSENT;
@@ -211,6 +231,27 @@ static int change_job(struct cluster *c)
         c->jobs[j].nodes[below(c, c->jobs[j].pods)] = -1;
     }
     return NODES + PODS + j;
+}
+
+static int change_queue(struct cluster *c)
+{
+    static const char *const specs[] = {
+        "order: FairShare",
+        "order: FIFO, quota: [{resource: nvidia.com/gpu, nominal: 20}]",
+        "parent: root, weight: 3",
+        "parent: root, quota: [{resource: nvidia.com/gpu, nominal: 4, borrowLimit: 4}]",
+        "parent: root, quota: [{resource: nvidia.com/gpu, nominal: 6, lendLimit: 2}, {resource: "
+        "cpu, nominal: 1}]",
+        "parent: a, maxRunningJobs: 1",
+        "maxTimeSeconds: 100",
+        "nodeSelector: {pool: red}, weight: 2, parent: root",
+        "parent: nobody",
+        "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}",
+        "weight: 0",
+    };
+    int q = below(c, QUEUES);
+    c->queues[q] = c->queues[q] && below(c, 3) == 0 ? NULL : specs[below(c, 11)];
+    return NODES + PODS + JOBS + q;
 }
 
 /* ---- comparing ---- */
@@ -281,6 +322,19 @@ static struct ledger *rebuilt(struct cluster *c)
     return l;
 }
 
+/* What the statuses of queues would say. */
+static void tell_usage(const struct cluster *c, struct ledger *old, struct ledger *fresh)
+{
+    struct mlt_error err = {0};
+    if (ledger_plan(old, c->now_ms, &err) < 0)
+        fail_msg("%s", err.text);
+    for (int q = 0; q < QUEUES; q++) {
+        struct ledger_queue_view view;
+        if (ledger_queue_look(old, queue_names[q], c->now_ms, &view))
+            ledger_queue_usage(fresh, queue_names[q], view.sums.usage);
+    }
+}
+
 static int64_t from_environment(const char *name, int64_t fallback)
 {
     int64_t value = fallback;
@@ -302,16 +356,18 @@ static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
     for (int step = 0; step < steps; step++) {
         c.now_ms++;
         for (int changes = 1 + below(&c, 3); changes > 0; changes--) {
-            int what = below(&c, 10);
+            int what = below(&c, 11);
             if (what == 0)
                 c.priority_class = !c.priority_class;
             tell(&c, old,
                  what == 0  ? TELLINGS - 1
                  : what < 4 ? change_node(&c)
                  : what < 6 ? change_pod(&c)
+                 : what < 7 ? change_queue(&c)
                             : change_job(&c));
         }
         struct ledger *fresh = rebuilt(&c);
+        tell_usage(&c, old, fresh);
         int taken = compare_plans(&c, old, fresh, step);
         if (taken >= 0)
             tell_job(&c, old, taken);
