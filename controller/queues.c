@@ -107,6 +107,7 @@ void queues_restore(struct controller *c)
     if (c->queues_restored)
         return;
     c->queues_restored = true;
+    c->queues_look_ms = c->now_ms + QUEUE_LOOK_MS; /* what was interrupted settles first */
     for (struct queue *q = c->view.queues; q; q = q->hh.next) {
         int64_t usage = usage_of(q, c->wall_ms);
         if (usage > 0)
