@@ -1,9 +1,9 @@
 /* TrainingQueues: taken in for the ledger, and their status, which the leader writes.
  *
- * A queue's status is written at most every QUEUE_WRITE_MS and only when it says something new. Past
- * use (usageHistory), of which time alone makes something new, is written for queues that share by
- * it, one in QUEUE_LOOK_MS: so the queues together make at most a request in 10 s while nothing
- * happens. A controller that begins to lead takes it up again. */
+ * A queue's status is written at most every QUEUE_WRITE_MS and only when it says something new.
+ * Past use (usageHistory), of which time alone makes something new, is written for queues that
+ * share by it, one in QUEUE_LOOK_MS: so the queues together make at most a request in 10 s while
+ * nothing happens. A controller that begins to lead takes it up again. */
 #ifndef CONTROLLER_QUEUES_H
 #define CONTROLLER_QUEUES_H
 

@@ -118,8 +118,8 @@ static bool set_state(struct ledger *l, struct ledger_job *job, enum ledger_job_
 }
 
 static int read_request(struct ledger *l, const struct trainingjob *job,
-                        const cJSON *effective_template, bool is_new,
-                        struct ledger_request *ret, struct mlt_error *err)
+                        const cJSON *effective_template, bool is_new, struct ledger_request *ret,
+                        struct mlt_error *err)
 {
     if (job->metadata.uid[0] == '\0')
         return mlt_fail(err, EINVAL, "metadata.uid: the job has none");
@@ -153,8 +153,8 @@ int ledger_job_waits(struct ledger *l, const struct trainingjob *from,
     return 0;
 }
 
-/* A place that is held is a fact, so a priority class or a topology level that has vanished does not
- * matter here. */
+/* A place that is held is a fact, so a priority class or a topology level that has vanished does
+ * not matter here. */
 int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err)
@@ -211,8 +211,8 @@ void ledger_job_volumes(struct ledger *l, const char *uid, const cJSON *volumes)
 {
     struct ledger_job *job =
         volumes ? ledger_job_get(l, uid) : (struct ledger_job *)ledger_map_find(&l->jobs, uid);
-    if (!job || (volumes && job->volumes ? json_equal(volumes, job->volumes)
-                                         : !volumes && !job->volumes))
+    if (!job ||
+        (volumes && job->volumes ? json_equal(volumes, job->volumes) : !volumes && !job->volumes))
         return;
     cJSON_Delete(job->volumes);
     job->volumes = json_copy(volumes);

@@ -52,10 +52,9 @@ void ledger_free(struct ledger *l)
     ledger_queue_release(queue);
     ledger_classes_clear(l);
     ledger_topology_release(l);
-    struct ledger_map *maps[] = {&l->resources,   &l->nodes,      &l->pods,
-                                 &l->jobs,        &l->jobs_by_id, &l->priorities,
-                                 &l->constraints, &l->keys,       &l->queues,
-                                 &l->known_queues};
+    struct ledger_map *maps[] = {&l->resources,  &l->nodes,       &l->pods,        &l->jobs,
+                                 &l->jobs_by_id, &l->priorities,  &l->constraints, &l->keys,
+                                 &l->queues,     &l->known_queues};
     for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++)
         ledger_map_release(maps[i]);
     gang_free(l->gang);

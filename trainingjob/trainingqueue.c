@@ -93,9 +93,7 @@ static const struct field queue_list[] = {
      FIELD_AT(struct trainingqueue, max_time_seconds),
      .min = 1,
      .max = TRAININGJOB_SECONDS_MAX},
-    {.name = "nodeSelector",
-     .kind = FIELD_TREE,
-     FIELD_AT(struct trainingqueue, node_selector)},
+    {.name = "nodeSelector", .kind = FIELD_TREE, FIELD_AT(struct trainingqueue, node_selector)},
 };
 const struct field_table trainingqueue_fields = FIELD_TABLE(struct trainingqueue, queue_list);
 

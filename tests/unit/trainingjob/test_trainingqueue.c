@@ -81,7 +81,8 @@ static void test_wrong_and_unsupported_fields_are_named(void **state)
         {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":true}]",
          "spec.quota[0].nominal: expected a quantity"},
         {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":\"x\"}]", "spec.quota[0].nominal: "},
-        {"/spec/quota", "[{\"resource\":\"cpu\",\"nominal\":1},{\"resource\":\"cpu\",\"nominal\":2}]",
+        {"/spec/quota",
+         "[{\"resource\":\"cpu\",\"nominal\":1},{\"resource\":\"cpu\",\"nominal\":2}]",
          "spec.quota[1].resource: `cpu` stands twice"},
         {"/spec/order", "\"LIFO\"", "spec.order: expected one of FIFO, FairShare, got `LIFO`"},
         {"/spec/preemption", "{\"withinQueue\":\"Any\"}",
@@ -89,7 +90,8 @@ static void test_wrong_and_unsupported_fields_are_named(void **state)
         {"/spec/preemption", "{\"withinQueue\":\"x\"}",
          "spec.preemption.withinQueue: expected one of"},
         {"/spec/namespaceSelector", "{\"matchLabels\":{\"team\":\"a\"}}",
-         "spec.namespaceSelector.matchLabels: `team`: only kubernetes.io/metadata.name is supported "
+         "spec.namespaceSelector.matchLabels: `team`: only kubernetes.io/metadata.name is "
+         "supported "
          "yet"},
         {"/spec/namespaceSelector",
          "{\"matchExpressions\":[{\"key\":\"team\",\"operator\":\"Exists\"}]}",
