@@ -4,11 +4,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-static int64_t gpus_of(const struct job *job)
+static int64_t devices_of(const struct job *job)
 {
     gang_amounts all;
     job_amounts(job, all);
-    return all[GANG_DEVICE_0];
+    return all[GANG_DEVICE_0] + all[GANG_DEVICE_0 + 1];
 }
 
 /* A job that was preempted before has its next run to itself for a while, unless it runs revocably.
@@ -26,8 +26,10 @@ static bool may_by_slice(const struct world *w, const struct job *victim, const 
     int64_t ran = w->now_ms - victim->started_ms;
     return slice && victim->request.queue == other->request.queue && ran >= slice &&
            other->request.priority >= victim->request.priority &&
-           (victim->request.attained_ms + ran) * gpus_of(victim) >=
-               2 * other->request.attained_ms * gpus_of(other);
+           /* Without devices it is CPUs that count, which is not looked at here. */
+           (devices_of(victim) == 0 || devices_of(other) == 0 ||
+            (victim->request.attained_ms + ran) * devices_of(victim) >=
+                2 * other->request.attained_ms * devices_of(other));
 }
 
 static bool may_by_priority(const struct world *w, const struct job *victim,

@@ -11,7 +11,7 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_FAIR NULL
 #define PROPERTY_OFF_RESERVE NULL
 #define PROPERTY_OFF_RESERVE_FOUND "such a job does not make a reservation anew"
-#define PROPERTY_OFF_PREEMPT OFF_YET
+#define PROPERTY_OFF_PREEMPT NULL
 #define PROPERTY_OFF_REVOKE_GRACE "they are asked to leave only at the reserved start"
 #define PROPERTY_OFF_CLAIM "the grace of those that are asked is not reckoned in"
 #define PROPERTY_OFF_PING_PONG "a victim of a time slice that is older is placed again"
