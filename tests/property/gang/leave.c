@@ -145,7 +145,7 @@ static void check_enough(struct world *w, const struct job *other, bool minimal)
             queue_add(w, d->job->request.queue, d->job, 1, gone.sums);
         }
     }
-    if (minimal && would_start(w, &gone, other))
+    if (minimal && other->request.roles_count == 1 && would_start(w, &gone, other))
         return fail(w, "jobs are asked to leave for job %" PRIu64 ", which has room without that",
                     other->id);
     for (uint32_t j = 0; j < JOBS; j++)

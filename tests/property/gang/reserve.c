@@ -12,9 +12,10 @@ static int64_t expected_end_ms(const struct world *w, const struct job *job)
     if (job->request.time_limit_ms)
         end = job->started_ms + job->request.time_limit_ms;
     if (job->revocable)
-        leaves = soon;
+        leaves = on(PROPERTY_REVOKE_GRACE) ? soon : w->now_ms;
     for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
+            leaves == INT64_MAX)
             leaves = soon;
     if (job->stopping)
         leaves = job->stop_ms + job->request.grace_ms;
