@@ -91,6 +91,7 @@ struct cli_command {
 int cli_run(int argc, char **argv);
 int cli_submit(int argc, char **argv);
 int cli_get_command(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_describe(int argc, char **argv);
 int cli_queue(int argc, char **argv);
 int cli_logs(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct cli_command commands[] = {
     {"describe", cli_describe,
      "show all about one job: why it waits, what failed, what it resumed from"},
     {"queue", cli_queue, "list queues: quotas, what is used, borrowed and lent, who waits"},
+    {"explain", cli_explain, "show why a job waits: what it asks, what is free, who holds it"},
     {"logs", cli_logs, "print the ranks' output, of any attempt"},
     {"wait", cli_wait, "wait until a job is in a phase or has a condition"},
     {"cancel", cli_cancel, "stop a job for good; its logs stay"},

@@ -121,9 +121,13 @@ struct ledger_decision {
     uint32_t nodes_count;
     uint32_t position;
     int64_t estimated_start_ms;
-    uint32_t nodes_avoided; /* WAIT: nodes that it could use, did it not avoid them */
-    const char *reason;     /* one sentence with numbers */
+    uint32_t nodes_avoided;     /* WAIT: nodes that it could use, did it not avoid them */
+    const char *reason;         /* one sentence with numbers */
+    const struct gang_why *why; /* the numbers; NULL: none, or its queue refuses it */
 };
+/* What the numbers of a decision stand for; NULL for what is not known. */
+const char *ledger_job_uid(const struct ledger *l, uint64_t job);
+const char *ledger_resource(const struct ledger *l, uint32_t resource); /* "cpu": thousandths */
 
 /* Whether anything changed since the last plan. */
 bool ledger_needs_plan(const struct ledger *l);

@@ -175,10 +175,26 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
             .estimated_start_ms = d.estimated_start_ms,
             .nodes_avoided = d.why && d.why->kind != GANG_WHY_BEHIND ? d.why->nodes_avoided : 0,
             .reason = d.why ? l->reason : NULL,
+            .why = d.why,
         };
         return true;
     }
     return next_refused(l, ret);
+}
+
+const char *ledger_job_uid(const struct ledger *l, uint64_t id)
+{
+    const struct ledger_job *job = ledger_map_get(&l->jobs_by_id, &id, sizeof id);
+    return job ? job->uid : NULL;
+}
+
+const char *ledger_resource(const struct ledger *l, uint32_t resource)
+{
+    static const char *const names[GANG_DEVICE_0] = {"cpu", "memory", "pods"};
+    if (resource < GANG_DEVICE_0)
+        return names[resource];
+    return resource - GANG_DEVICE_0 < l->devices_count ? l->devices[resource - GANG_DEVICE_0]
+                                                       : NULL;
 }
 
 /* ---- could it ever fit ---- */
