@@ -17,7 +17,7 @@ static int64_t expected_end_ms(const struct world *w, const struct job *job)
         if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
             leaves == INT64_MAX)
             leaves = soon;
-    if (job->stopping)
+    if (job->stopping && (!job->revocable || on(PROPERTY_REVOKE_GRACE)))
         leaves = job->stop_ms + job->request.grace_ms;
     if (leaves <= w->now_ms)
         leaves = w->now_ms + 1; /* any moment now */
