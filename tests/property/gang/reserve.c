@@ -76,6 +76,15 @@ static int64_t earliest_ms(struct world *w, const struct job *job)
     return earliest;
 }
 
+/* Whether somebody runs revocably whose grace is not reckoned in. */
+static bool grace_is_open(const struct world *w)
+{
+    bool open = false;
+    for (uint32_t j = 0; j < JOBS; j++)
+        open = open || (w->jobs[j].state == PLACED && w->jobs[j].revocable);
+    return open && !on(PROPERTY_REVOKE_GRACE);
+}
+
 static void check_earliest(struct world *w, const struct decision *d, bool first)
 {
     const struct job *job = d->job;
@@ -91,8 +100,9 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     else if (start && start < earliest)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
              job->id, start, earliest);
-    else if (!job->told && !job->avoids_count && level_now(w, job) == job->request.required_level &&
-             earliest != INT64_MAX && start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
+    else if (!job->told && !grace_is_open(w) && !job->avoids_count &&
+             level_now(w, job) == job->request.required_level && earliest != INT64_MAX &&
+             start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",
              job->id, start, earliest);
     w->result.promises++;
@@ -111,10 +121,8 @@ void check_promise(struct world *w, const struct decision *d, bool first)
     }
     if (!failed(w))
         check_earliest(w, d, first);
-    if (!on(PROPERTY_REVOKE_GRACE) && w->config.f[C_PREEMPT])
-        for (uint32_t j = 0; j < JOBS; j++)
-            if (w->jobs[j].state == PLACED && w->jobs[j].revocable)
-                job->promise_ms = NEVER_MS;
+    if (grace_is_open(w))
+        job->promise_ms = NEVER_MS;
     if (job->promise_ms != NEVER_MS) {
         w->result.promises++;
         if (job->promise_ms < w->now_ms)
