@@ -31,7 +31,7 @@ struct sim_options {
     bool fifo;              /* one line, no shares */
     uint32_t reservations;
     bool preempts;
-    int64_t time_slice_ms, half_life_ms, min_run_ms;
+    int64_t time_slice_ms, half_life_ms, min_run_ms, patience_ms;
     bool predicts;       /* tells the library how long jobs like this one ran */
     bool rack_preferred; /* racks are a level that jobs prefer */
     bool rack_required;

@@ -34,7 +34,8 @@ enum {
     OPTION_LEAVE,
     OPTION_SAVE_EVERY,
     OPTION_ESTIMATES,
-    OPTION_NO_PREDICT
+    OPTION_NO_PREDICT,
+    OPTION_PATIENCE
 };
 
 static const struct argp_option table[] = {
@@ -115,6 +116,12 @@ static const struct argp_option table[] = {
      .key = OPTION_RESERVATIONS,
      .arg = "N",
      .doc = "policy gang: blocked jobs that have one (default 1; 0: strict order, no backfill)"},
+    {.name = "patience",
+     .key = OPTION_PATIENCE,
+     .arg = "HOURS",
+     .doc =
+         "policy gang: all jobs start in the order of least expected work, and have a reservation "
+         "when they have waited so long (default 0: order and reservations at once)"},
     {.name = "no-preempt",
      .key = OPTION_NO_PREEMPT,
      .doc = "policy gang: no job is asked to leave"},
@@ -129,7 +136,7 @@ static const struct argp_option table[] = {
             "600)"},
     {.name = "no-predict",
      .key = OPTION_NO_PREDICT,
-     .doc = "policy gang: the library is not told how long jobs of the same queue and shape ran"},
+     .doc = "policy gang: the library is not told how long jobs like this one ran"},
     {.name = "rack",
      .key = OPTION_RACK,
      .arg = "HOW",
@@ -219,6 +226,9 @@ static error_t parse_library(int key, char *arg, struct argp_state *state)
         return 0;
     case OPTION_HALF_LIFE:
         o->half_life_ms = whole(state, "half-life", arg, 0, SECONDS_MAX / 3600) * 3600000;
+        return 0;
+    case OPTION_PATIENCE:
+        o->patience_ms = whole(state, "patience", arg, 0, SECONDS_MAX / 3600) * 3600000;
         return 0;
     case OPTION_RESERVATIONS:
         o->reservations = (uint32_t)whole(state, "reservations", arg, 0, SIM_RESERVATIONS_MAX);

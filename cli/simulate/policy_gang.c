@@ -15,7 +15,7 @@
 #define ROOT 0 /* the root queue; queue q of the trace is q + 1 */
 #define LEVEL_RACK 1
 /* A prediction is the mean of those that ended before, the newest counting most: each counts 0.9
- * of the one after it. Where less than one is known of this kind, those of its queue count too. */
+ * of the one after it. Where less than one is known of this kind, those of its owner count. */
 #define DECAY_IN 1024
 #define DECAY_KEPT 922
 #define WEIGHT_ONE 1024
@@ -30,8 +30,8 @@ struct policy {
     struct gang *gang;
     struct gang_job_request request; /* filled anew for each event */
     uint64_t *classes;               /* by shape: bitmap of the models */
-    struct history *by_kind, *by_queue;
-    uint32_t *kind_of; /* by job: its queue and shape */
+    struct history *by_kind, *by_owner;
+    uint32_t *kind_of; /* by job: its owner, shape and limit */
     /* Decisions of a plan, kept until it is over: a plan may be forgotten by the first event. */
     struct decided {
         enum gang_decision_kind kind;
@@ -47,17 +47,20 @@ static int say(struct policy *p, const struct gang_event *event, struct mlt_erro
     return gang_event(p->gang, event, p->sim->now_ms, err);
 }
 
-/* ---- kinds of jobs: the same queue and shape ---- */
+/* ---- kinds of jobs: the same owner, shape and limit ---- */
 
 struct kind {
-    uint32_t queue, shape, job;
+    int64_t limit_ms;
+    uint32_t owner, shape, job;
 };
 
 static int by_kind(const void *left, const void *right)
 {
     const struct kind *a = left, *b = right;
-    if (a->queue != b->queue)
-        return a->queue < b->queue ? -1 : 1;
+    if (a->owner != b->owner)
+        return a->owner < b->owner ? -1 : 1;
+    if (a->limit_ms != b->limit_ms)
+        return a->limit_ms < b->limit_ms ? -1 : 1;
     if (a->shape != b->shape)
         return a->shape < b->shape ? -1 : 1;
     return a->job < b->job ? -1 : a->job > b->job;
@@ -69,17 +72,24 @@ static void number_kinds(struct policy *p)
     struct kind *kinds = mlt_calloc(t->count + 1, sizeof *kinds);
     uint32_t count = 0;
     for (size_t i = 0; i < t->count; i++)
-        kinds[i] = (struct kind){t->jobs[i].queue, t->jobs[i].shape, (uint32_t)i};
+        kinds[i] =
+            (struct kind){t->jobs[i].limit_ms, t->jobs[i].owner, t->jobs[i].shape, (uint32_t)i};
     qsort(kinds, t->count, sizeof *kinds, by_kind);
     p->kind_of = mlt_calloc(t->count + 1, sizeof *p->kind_of);
     for (size_t i = 0; i < t->count; i++) {
-        if (i > 0 && (kinds[i].queue != kinds[i - 1].queue || kinds[i].shape != kinds[i - 1].shape))
+        if (i > 0 &&
+            (kinds[i].owner != kinds[i - 1].owner || kinds[i].shape != kinds[i - 1].shape ||
+             kinds[i].limit_ms != kinds[i - 1].limit_ms))
             count++;
         p->kind_of[kinds[i].job] = count;
     }
     free(kinds);
     p->by_kind = mlt_calloc((size_t)count + 1, sizeof *p->by_kind);
-    p->by_queue = mlt_calloc((size_t)t->queues.count + 1, sizeof *p->by_queue);
+    uint32_t owners = 0;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->jobs[i].owner > owners)
+            owners = t->jobs[i].owner;
+    p->by_owner = mlt_calloc((size_t)owners + 1, sizeof *p->by_owner);
 }
 
 static void remember(struct history *h, int64_t ms)
@@ -88,19 +98,29 @@ static void remember(struct history *h, int64_t ms)
     h->weight = h->weight * DECAY_KEPT / DECAY_IN + WEIGHT_ONE;
 }
 
+/* To four significant bits: jobs that are about as long are equal to the library then, and equal
+ * jobs cost it one look. */
+static int64_t rounded(int64_t ms)
+{
+    int shift = 0;
+    while (ms >> shift >= 16)
+        shift++;
+    return ms >> shift << shift;
+}
+
 /* 0: nothing is known. Never more than the limit. */
 static int64_t predict(const struct policy *p, uint32_t job)
 {
     const struct history *h = &p->by_kind[p->kind_of[job]];
     if (h->weight == 0)
-        h = &p->by_queue[p->sim->trace->jobs[job].queue];
+        h = &p->by_owner[p->sim->trace->jobs[job].owner];
     if (!p->sim->options->predicts || h->weight == 0)
         return 0;
     int64_t ms = h->ms / h->weight * WEIGHT_ONE + h->ms % h->weight * WEIGHT_ONE / h->weight;
     int64_t limit = sim_limit_ms(p->sim, job);
     if (limit > 0 && ms > limit)
         ms = limit;
-    return ms > 0 ? ms : 1;
+    return ms > 0 ? rounded(ms) : 1;
 }
 
 /* ---- telling ---- */
@@ -173,7 +193,7 @@ static int ended(void *self, uint32_t job, struct mlt_error *err)
     const struct sim_job *j = &p->sim->trace->jobs[job];
     struct gang_event event = {.kind = GANG_JOB_REMOVED, .job = job};
     remember(&p->by_kind[p->kind_of[job]], j->run_ms);
-    remember(&p->by_queue[j->queue], j->run_ms);
+    remember(&p->by_owner[j->owner], j->run_ms);
     return say(p, &event, err);
 }
 
@@ -291,7 +311,7 @@ static void policy_close(void *self)
     gang_free(p->gang);
     free(p->classes);
     free(p->by_kind);
-    free(p->by_queue);
+    free(p->by_owner);
     free(p->kind_of);
     free(p->decided);
     free(p->nodes);
@@ -309,7 +329,8 @@ static int policy_open(struct sim *sim, void **ret_self, struct mlt_error *err)
                                  .reservations = sim->options->reservations,
                                  .may_preempt = sim->options->preempts,
                                  .min_run_ms = sim->options->min_run_ms,
-                                 .usage_half_life_ms = sim->options->half_life_ms};
+                                 .usage_half_life_ms = sim->options->half_life_ms,
+                                 .patience_ms = sim->options->patience_ms};
     struct policy *p = mlt_calloc(1, sizeof *p);
     p->sim = sim;
     p->gang = gang_new(&config);

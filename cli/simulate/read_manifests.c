@@ -98,6 +98,7 @@ static int read_job(const cJSON *object, struct sim_trace *trace, struct mlt_err
     rc = sim_names_add(&trace->queues, queue, strlen(queue), SIM_QUEUES_MAX, &ours.queue, err);
     if (rc < 0)
         return mlt_fail_in(err, "spec.queue");
+    ours.owner = ours.queue;
     if (trace->shapes[ours.shape].devices == 0) {
         sim_trace_leave_out(trace, "no GPU");
         return 0;

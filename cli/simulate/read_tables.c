@@ -82,6 +82,7 @@ static int philly_row(const struct row *row, uint64_t line, const struct sim_rea
                        SIM_QUEUES_MAX, &job.queue, err);
     if (rc == 0)
         rc = sim_trace_shape_of_devices(trace, devices, options->pod_max, &job.shape, err);
+    job.owner = job.queue;
     return rc < 0 ? mlt_fail_in(err, "num_gpus or cluster")
                   : sim_trace_add(trace, &job, NULL, 0, err);
 }
@@ -185,6 +186,7 @@ static int openb_row(const struct row *row, uint64_t line, const struct sim_read
                            SIM_QUEUES_MAX, &job.queue, err);
     if (rc == 0)
         rc = sim_trace_shape(trace, &shape, &job.shape, err);
+    job.owner = job.queue;
     return rc < 0 ? rc
                   : sim_trace_add(trace, &job, row->of[OPENB_NAME].at, row->of[OPENB_NAME].length,
                                   err);
@@ -265,6 +267,9 @@ static int swf_job(const struct sim_piece *fields, const struct sim_read_options
     if (job.recorded_wait_ms < 0)
         job.recorded_wait_ms = -1;
     rc = swf_queue(fields, options->queue_by, trace, &job.queue, err);
+    if (rc == 0)
+        rc = sim_names_add(&trace->owners, fields[SWF_USER].at, fields[SWF_USER].length,
+                           SIM_OWNERS_MAX, &job.owner, err);
     if (rc == 0)
         rc = sim_trace_shape_of_devices(trace, allocated, options->pod_max, &job.shape, err);
     return rc < 0 ? rc : sim_trace_add(trace, &job, NULL, 0, err);

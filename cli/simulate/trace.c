@@ -176,6 +176,7 @@ void sim_trace_release(struct sim_trace *t)
     free(t->shape_slot);
     sim_names_release(&t->queues);
     sim_names_release(&t->models);
+    sim_names_release(&t->owners);
     mlt_text_release(&t->text);
     for (uint32_t i = 0; i < t->manifests_count; i++)
         trainingjob_release(&t->manifests[i]);

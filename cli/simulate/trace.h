@@ -10,8 +10,9 @@
 #include "lib/base/text.h"
 #include "trainingjob/trainingjob.h"
 
-#define SIM_JOBS_MAX 4000000                 /* as GANG_JOBS_MAX */
-#define SIM_QUEUES_MAX 60000                 /* below GANG_QUEUES_MAX: there is a root above them */
+#define SIM_JOBS_MAX 4000000 /* as GANG_JOBS_MAX */
+#define SIM_QUEUES_MAX 60000 /* below GANG_QUEUES_MAX: there is a root above them */
+#define SIM_OWNERS_MAX 1000000
 #define SIM_MODELS_MAX 64                    /* kinds of nodes, e.g. "V100M32" */
 #define SIM_ROLES_MAX 4                      /* of one job */
 #define SIM_PODS_MAX 65536                   /* of one job, as GANG_PODS_PER_JOB_MAX */
@@ -53,6 +54,7 @@ struct sim_job {
     int64_t number;           /* its record's own number, or its line */
     uint32_t name;            /* offset in sim_trace.text + 1; 0: `number` is its name */
     uint32_t shape, queue;
+    uint32_t owner; /* whose past tells how long it may run: a user, or its queue */
     int32_t priority;
     uint32_t manifest; /* in sim_trace.manifests, + 1; 0: none */
 };
@@ -63,7 +65,7 @@ struct sim_trace {
     struct sim_shape *shapes;
     uint32_t *shape_slot;
     uint32_t shapes_count, shapes_capacity, shape_slots;
-    struct sim_names queues, models;
+    struct sim_names queues, models, owners;
     struct trainingjob *manifests; /* of jobs that are TrainingJobs; owned */
     uint32_t manifests_count, manifests_capacity;
     cJSON *priority_classes; /* an array of such objects, or NULL; owned */
