@@ -12,6 +12,7 @@
 /* In the order in which they happen at one instant. */
 enum kind { KIND_END, KIND_LEFT, KIND_SAVED };
 
+#define ASKED_MAX 200 /* times that a job is asked to leave, on the average */
 #define VERSION_MASK ((UINT32_C(1) << 30) - 1)
 
 /* ---- the heap of events: by time, kind, job ---- */
@@ -330,6 +331,11 @@ int sim_run(struct sim *sim, struct mlt_error *err)
         if (now_ms == SIM_NEVER)
             return mlt_fail(err, EDEADLK, "%zu jobs wait for ever, though nothing else happens",
                             sim->unfinished);
+        if (sim->counts.asked > ASKED_MAX * (uint64_t)sim->trace->count)
+            return mlt_fail(err, ELOOP,
+                            "policy %s: jobs were asked to leave %" PRIu64
+                            " times, %zu are unfinished in second %" PRId64 ": it goes in circles",
+                            sim->policy->name, sim->counts.asked, sim->unfinished, now_ms / 1000);
         if (now_ms > SIM_CLOCK_MAX)
             return mlt_fail(err, ERANGE, "the jobs run for more than 30,000 years");
         int rc = step(sim, now_ms, err);
