@@ -119,8 +119,7 @@ int sim_init(struct sim *sim, const struct sim_trace *trace, const struct sim_no
              struct mlt_error *err) MLT_MUST_USE;
 void sim_release(struct sim *sim); /* twice is fine */
 /* Plays the whole trace. -EBADMSG when the policy does what cannot be, -EDEADLK when it leaves jobs
- * waiting
- * for ever, -ELOOP when it asks them to leave without end. */
+ * waiting for ever, -ELOOP when it asks them to leave without end. */
 int sim_run(struct sim *sim, struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- for policies ---- */
