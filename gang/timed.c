@@ -220,13 +220,16 @@ void gang_timed_joined(struct gang *g, const struct gang_job *job)
 
 int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms)
 {
+    /* What has come already was looked at by the plan of now_ms, and is again after an event. */
     int64_t wake = INT64_MAX;
     for (uint32_t i = 0; i < g->reservations_used; i++)
-        if (g->reservations[i].job && g->reservations[i].start_ms < wake)
+        if (g->reservations[i].job && g->reservations[i].start_ms > now_ms &&
+            g->reservations[i].start_ms < wake)
             wake = g->reservations[i].start_ms;
-    if (g->config.patience_ms > 0 && g->waiting && g->impatient_ms < wake)
+    if (g->config.patience_ms > 0 && g->waiting && g->impatient_ms > now_ms &&
+        g->impatient_ms < wake)
         wake = g->impatient_ms;
-    return wake > now_ms ? wake : now_ms + 1;
+    return wake;
 }
 
 /* The wider first, then the older, then the order of queues. */

@@ -235,6 +235,24 @@ static void test_a_slice_ends_for_one_that_had_less(void **state)
     gang_free(g);
 }
 
+static void test_nobody_wakes_for_what_was_looked_at(void **state)
+{
+    (void)state;
+    const struct gang_config config = {
+        .device_names = devices, .devices = 2, .reservations = 1, .patience_ms = 1000};
+    struct gang *g = gang_new(&config);
+    assert_non_null(g);
+    small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET});
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, small_request(1, 8, 0, 1));
+    start(g, 1, 0, 0); /* without a limit: no start is known for those behind it */
+    small_submit(g, 2, small_request(1, 8, 0, 2));
+    small_plan(g, 5000); /* 2 has lost its patience long ago */
+    assert_string_equal(small_next(g), "wait 2 at 1");
+    assert_true(gang_next_wake_ms(g, 5000) == INT64_MAX);
+    gang_free(g);
+}
+
 static void test_quota_blocks_only_its_own_queue(void **state)
 {
     (void)state;
@@ -392,6 +410,7 @@ int main(void)
         cmocka_unit_test(test_lower_priority_leaves_and_nobody_who_could_be_spared),
         cmocka_unit_test(test_borrowed_quota_comes_back),
         cmocka_unit_test(test_a_slice_ends_for_one_that_had_less),
+        cmocka_unit_test(test_nobody_wakes_for_what_was_looked_at),
         cmocka_unit_test(test_quota_blocks_only_its_own_queue),
         cmocka_unit_test(test_a_queue_lets_no_job_be_too_long),
         cmocka_unit_test(test_weights_1_2_4_get_gpu_time_1_2_4),
