@@ -290,15 +290,24 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
     int64_t is = json_integer(now, "status.restartsCharged", 0);
     int64_t step = json_integer(now, "status.checkpoint.step", RENDEZVOUS_NO_STEP);
     step = json_integer(now, "status.recovery.highestCheckpointStep", step); /* damaged since */
-    int64_t credit = step > f->credited_step ? complete_between(job, f->credited_step, step) : 0;
-    /* Who leads has read the status before a former leader's last write came: a charge that was
-     * given back by it is taken once more, maybe with one for a failure since, and comes back with
-     * the next look. */
-    bool old = f->late_write && is > was;
+    bool late = f->late_write;
+    if (json_equal(json_find(before, "status"), json_find(now, "status")))
+        return; /* a user's: who leads has still not written */
+    /* Who leads may have read the status before a former leader's last write came, and goes on from
+     * there: what was given back by that write is taken once more, and comes back with the next
+     * look. */
+    if (!late) {
+        f->late_charges = was;
+        f->late_credited = f->credited_step;
+    }
     f->late_write = s->asker_gone;
-    if (is > was + old) {
+    if (was < f->late_charges)
+        was = f->late_charges;
+    int64_t above = f->late_credited;
+    int64_t credit = step > above ? complete_between(job, above, step) : 0;
+    if (is > was) {
         uint64_t attempt = (uint64_t)json_integer(before, "status.attempt", 0);
-        if (is > was + old + 1 || f->failed_attempt < attempt || f->charged_attempt >= attempt)
+        if (is > was + 1 || f->failed_attempt < attempt || f->charged_attempt >= attempt)
             sim_violated(s, charged,
                          "%s: from %" PRId64 " to %" PRId64 " after attempt %" PRIu64
                          " (own failure in attempt %" PRIu64 ", charged attempt %" PRIu64 ")",
@@ -310,7 +319,7 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
                      "%s: from %" PRId64 " to %" PRId64 " for %" PRId64
                      " new complete checkpoints up to step %" PRId64,
                      job->name, was, is, credit, step);
-    if (step > f->credited_step || old)
+    if (step > f->credited_step || late)
         f->credited_step = step;
 }
 
