@@ -190,6 +190,10 @@ void save_take_answer(struct coordinator *c, struct seat *s,
         save_send(c, s); /* it has come back, or has ranks that ask by now */
         return;
     }
+    /* What is complete before anybody is told to save is not what they save, though its step may be
+     * the same: a member on a lost node that runs on without its gang writes to the folder, too. */
+    if (!c->save.told)
+        c->save.before = c->complete;
     c->save.confirmed = c->save.told = true;
     send_to_all(c);
     struct output *o = output_add(c, COORDINATOR_SAVE_ORDERED);

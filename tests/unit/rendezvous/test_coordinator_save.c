@@ -81,6 +81,27 @@ static void test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all(void **s
     stage_release(&s);
 }
 
+/* Of a gang whose lost member runs on without the others, and writes to the same folder. */
+static void
+test_a_step_that_was_complete_before_it_was_confirmed_is_saved_all_the_same(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 1, 1, with_checkpoints);
+    checkpoint(&s, 100);
+    stage_progress(&s, 0, 110);
+    stop(&s, 30000);
+    checkpoints(&s, (const int64_t[]){112, 100, 0});
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 112, .asking = 1});
+    assert_true(ordered(&s, 0)->confirmed);
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)); /* the rank begins to write it */
+    checkpoint(&s, 100);
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    checkpoints(&s, (const int64_t[]){112, 100, 0});
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 112);
+    stage_release(&s);
+}
+
 static void test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one(void **state)
 {
     (void)state;
@@ -457,6 +478,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_step_is_proposed_agreed_to_and_then_confirmed_to_all),
+        cmocka_unit_test(
+            test_a_step_that_was_complete_before_it_was_confirmed_is_saved_all_the_same),
         cmocka_unit_test(test_a_step_that_a_rank_has_passed_is_replaced_by_a_later_one),
         cmocka_unit_test(test_ranks_that_catch_the_signal_have_until_a_newer_checkpoint),
         cmocka_unit_test(test_after_going_back_what_is_saved_ends_the_wait),
