@@ -244,7 +244,7 @@ void oracle_all_answered(struct sim *s, const struct sim_world *w)
         for (uint32_t i = 0; l->world == w->number && i < l->nproc; i++) {
             const struct sim_rank *r = &l->ranks[i];
             bool stopped = supervisor_state(l->supervisor) != SUPERVISOR_RUNNING;
-            bool waited = r->waited_ms >= SUPERVISOR_HOLD_MS || r->late;
+            bool waited = r->waited_ms >= SUPERVISOR_HOLD_MS;
             bool excused = w->job->facts.order_disturbed || s->rates.channel_slow;
             if (r->saved_step != w->step && !stopped && !(waited && excused))
                 sim_violated(s, sentence,

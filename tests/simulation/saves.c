@@ -98,7 +98,7 @@ static void ask(struct sim *s, struct sim_world *w, struct sim_launcher *l, uint
                       &(struct supervisor_event){.kind = SUPERVISOR_ON_REPORTED,
                                                  .asked = {.rank = local, .step = w->step}});
     if (rank->late) { /* nothing is asked before the answer has come */
-        rank->waited_ms = 0;
+        rank->waited_ms = s->now_ms - rank->asked_ms;
         rank->passed_step = w->step;
         note(s, w, false);
         return;
