@@ -69,12 +69,12 @@ struct seat {
     /* Connected seats stand in a list by the time of their next check. */
     int64_t check_ms;
     uint32_t before, after;
-    bool heard;        /* since the last check */
-    bool suspect;      /* SUSPECT was told; counted in `suspects` */
-    unsigned silent;   /* checks in a row without a word */
-    unsigned unpinged; /* checks in a row without a PING */
-    int64_t heard_ms;  /* INT64_MIN: never */
-    bool challenged;   /* pinged because of a HELLO on another channel, and not heard since */
+    bool heard;            /* since the last check */
+    bool suspect;          /* SUSPECT was told; counted in `suspects` */
+    unsigned silent;       /* checks in a row without a word */
+    unsigned unpinged;     /* checks in a row without a PING */
+    int64_t heard_ms;      /* INT64_MIN: never */
+    bool challenged;       /* pinged because of a HELLO on another channel, and not heard since */
     int64_t challenged_ms; /* then: when */
 };
 
@@ -165,9 +165,10 @@ struct coordinator {
     char *exit_reason; /* owned, NULL for "" */
 
     struct {
-        bool active;     /* STOPPING, and the ranks still have time to save */
-        bool confirmed;  /* all members agreed to `step` */
-        bool told;       /* a rank has got the signal, or was told to save */
+        bool active;    /* STOPPING, and the ranks still have time to save */
+        bool confirmed; /* all members agreed to `step` */
+        bool told;      /* a rank has got the signal, or was told to save */
+        bool torn;      /* a member was lost before all had agreed: nothing is confirmed any more */
         unsigned rounds; /* of proposals */
         int64_t step;    /* proposed */
         /* When the order came: the checkpoints that were complete, and still are; and the newest of
@@ -303,6 +304,8 @@ void save_take_answer(struct coordinator *c, struct seat *s,
                       const struct rendezvous_save_step *answer);
 /* A rank has ended, and not well; `by_us`: as ranks do that are told to; `words` say how. */
 void save_note_failure(struct coordinator *c, bool by_us, const char *words);
+/* A member is lost that had ranks at work, or may have had. */
+void save_note_loss(struct coordinator *c);
 /* Ends the waiting when there is nothing to wait for any more. */
 void save_check(struct coordinator *c);
 void save_note_checkpoints(struct coordinator *c, const struct rendezvous_checkpoint *checkpoints,

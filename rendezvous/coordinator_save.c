@@ -116,6 +116,7 @@ void save_begin(struct coordinator *c, uint32_t grace_ms, const char *reason, in
     gang_set_order(c, grace_ms, c->stop_signal, reason);
     c->save.active = true;
     c->save.told = c->was_stopping;
+    c->save.torn = false;
     c->save.rounds = 0;
     c->save.before = c->complete;
     const struct steps used = filter(&c->complete, &c->passed_over, false);
@@ -184,7 +185,7 @@ void save_take_answer(struct coordinator *c, struct seat *s,
     }
     s->agreed_step = c->save.step;
     struct answers a = count_answers(c);
-    if (a.missing > 0 || a.asking == 0)
+    if (a.missing > 0 || a.asking == 0 || c->save.torn)
         return;
     if (c->save.confirmed) {
         save_send(c, s); /* it has come back, or has ranks that ask by now */
@@ -243,6 +244,14 @@ void save_note_failure(struct coordinator *c, bool by_us, const char *words)
         end(c, 0, words, RENDEZVOUS_NO_STEP);
 }
 
+/* The others are not told to save without it: they would wait for it, or what they write lacks its
+ * part. Once all were told, it may have saved before. */
+void save_note_loss(struct coordinator *c)
+{
+    if (c->save.active && !c->save.confirmed)
+        c->save.torn = true;
+}
+
 void save_check(struct coordinator *c)
 {
     if (!c->save.active || c->phase != PHASE_STOPPING)
@@ -250,6 +259,8 @@ void save_check(struct coordinator *c)
     struct answers a = count_answers(c);
     uint32_t left = left_ms(c);
     bool able = a.asking > 0 || a.caught > 0 || c->has_checkpoints;
+    /* What a leader before us has confirmed may be under way. */
+    bool vain = c->save.torn && !c->was_stopping && a.asking > 0 && a.caught == 0;
     int64_t saved = find_saved(c, &a);
     if (saved != RENDEZVOUS_NO_STEP) {
         uint32_t grace = left < SAVED_GRACE_MS ? left : SAVED_GRACE_MS;
@@ -258,6 +269,8 @@ void save_check(struct coordinator *c)
         end(c, 0, "the grace is over", RENDEZVOUS_NO_STEP);
     } else if (c->alive_ranks == 0 && c->counts[SEAT_UNKNOWN] == 0) {
         end(c, 0, "all ranks have ended", RENDEZVOUS_NO_STEP);
+    } else if (a.missing == 0 && vain) {
+        end(c, 0, "a member was lost before all had agreed to a step", RENDEZVOUS_NO_STEP);
     } else if (a.missing == 0 && !able) {
         end(c, 0, "no rank saves", RENDEZVOUS_NO_STEP);
     }

@@ -303,6 +303,8 @@ static void lose(struct coordinator *c, struct seat *s, struct failure *f, enum 
      * given up for the change of leader, its loss explains nothing. */
     bool was_at_work = s->state == SEAT_RUNNING || (s->state == SEAT_UNKNOWN && !c->diverged);
     bool blameless = has_finished(s);
+    if ((s->state == SEAT_RUNNING || s->state == SEAT_UNKNOWN) && !blameless)
+        save_note_loss(c);
     if (s->state == SEAT_RUNNING)
         seat_end_running(c, s, state);
     else

@@ -291,6 +291,69 @@ static void test_a_pod_that_is_being_ended_makes_all_save_first(void **state)
     stage_release(&s);
 }
 
+/* Its pod was deleted by force, or its node is lost. */
+static void lose(struct stage *s, uint32_t slot)
+{
+    const struct coordinator_loss loss = {.infrastructure = true, .words = "it was deleted"};
+    coordinator_pod_lost(s->c, "worker", slot, &loss, s->now_ms);
+    stage_drain(s);
+}
+
+static void test_without_a_member_that_is_lost_nothing_is_confirmed(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 3, 1, with_checkpoints);
+    struct rendezvous_message m = {
+        .type = RENDEZVOUS_TERMINATING, .attempt = s.attempt, .terminating = {.signal = 15}};
+    stage_say(&s, 2, &m);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    lose(&s, 2);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP)); /* the last one may have caught the signal */
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    assert_false(ordered(&s, 0)->confirmed || ordered(&s, 1)->confirmed);
+    assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 0));
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, RENDEZVOUS_NO_STEP);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_stopped(&s, 0);
+    stage_stopped(&s, 1);
+    assert_true(stage_find(&s, COORDINATOR_VERDICT, 0)->out.verdict.infrastructure);
+    stage_release(&s);
+}
+
+static void test_ranks_that_caught_the_signal_have_their_time_without_a_lost_member(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 3, 1, with_checkpoints);
+    stop(&s, 30000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    lose(&s, 2);
+    answer(&s, 1, (struct rendezvous_save_step){.proposed = 2, .caught = 1});
+    assert_false(ordered(&s, 0)->confirmed);
+    advance(&s, 29999);
+    assert_null(stage_sent(&s, 1, RENDEZVOUS_STOP));
+    advance(&s, 1);
+    assert_non_null(stage_sent(&s, 1, RENDEZVOUS_STOP));
+    stage_release(&s);
+}
+
+static void test_a_member_that_is_lost_after_all_were_told_ends_no_save(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_run_with_orders(&s, 2, 1, with_checkpoints);
+    stop(&s, 30000);
+    for (uint32_t i = 0; i < 2; i++)
+        answer(&s, i, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    assert_true(ordered(&s, 0)->confirmed);
+    lose(&s, 1);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
+    checkpoint(&s, 2);
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 2);
+    stage_release(&s);
+}
+
 /* ---- the job has gone back: steps are made again that a checkpoint is told of ---- */
 
 /* It resumes from step 1200, though 1206 is complete: that one cannot be used. */
@@ -389,6 +452,28 @@ static void test_the_next_leader_takes_up_the_step_that_was_agreed_to(void **sta
     assert_null(stage_find(&s, COORDINATOR_SAVE_ORDERED, 1));
     checkpoint(&s, 122);
     assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, 122);
+    stage_release(&s);
+}
+
+/* It was asked, or even told, to save; so much the next leader cannot know. */
+static void test_the_next_leader_confirms_nothing_without_a_lost_member(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 2, 1, is_adopted);
+    s.takes_orders = true;
+    s.attempt = 1;
+    s.digest = 7;
+    stop(&s, 20000);
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 1);
+    lose(&s, 1);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 122, .reached = 118, .asking = 1});
+    assert_int_equal(ordered(&s, 0)->step, 122);
+    assert_false(ordered(&s, 0)->confirmed);
+    advance(&s, 19999);
+    assert_null(stage_sent(&s, 0, RENDEZVOUS_STOP)); /* it may be saving */
+    advance(&s, 1);
+    assert_non_null(stage_sent(&s, 0, RENDEZVOUS_STOP));
     stage_release(&s);
 }
 
@@ -494,6 +579,10 @@ int main(void)
         cmocka_unit_test(test_launchers_that_know_no_such_order_get_the_signal_and_the_grace),
         cmocka_unit_test(test_a_member_that_comes_back_is_told_again),
         cmocka_unit_test(test_a_pod_that_is_being_ended_makes_all_save_first),
+        cmocka_unit_test(test_without_a_member_that_is_lost_nothing_is_confirmed),
+        cmocka_unit_test(test_ranks_that_caught_the_signal_have_their_time_without_a_lost_member),
+        cmocka_unit_test(test_a_member_that_is_lost_after_all_were_told_ends_no_save),
+        cmocka_unit_test(test_the_next_leader_confirms_nothing_without_a_lost_member),
         cmocka_unit_test(test_the_next_leader_takes_up_the_step_that_was_agreed_to),
         cmocka_unit_test(test_an_older_checkpoint_is_not_taken_for_what_is_saved_now),
         cmocka_unit_test(test_what_was_saved_before_the_change_of_leader_is_not_waited_for_again),
