@@ -132,7 +132,7 @@ static void note_running(struct job *job, const struct coordinator_output *out)
     job->waiting_since_ms = 0;
     job->running_since_ms = c->now_ms;
     for (uint32_t i = 0; i < job->members_count; i++)
-        job->members[i].rejections = 0;
+        job->members[i].rejections = job->members[i].deletions = 0;
     if (out->kind == COORDINATOR_ADOPTED) {
         c->metrics.count[METRIC_ADOPTIONS]++;
         job_log(job, MLT_LOG_INFO, "adopted attempt=%" PRIu64, out->attempt);

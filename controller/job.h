@@ -31,6 +31,8 @@
 #define JOB_REJECTIONS_MAX \
     3 /* by one node, before it is avoided: a former pod may still be there */
 #define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
+#define JOB_DELETED_WAIT_MS 1000  /* before a pod that was deleted again is created, doubling */
+#define JOB_DELETED_DOUBLINGS_MAX 5
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
 #define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
@@ -59,6 +61,7 @@ struct member {
     bool renew;           /* its pod is to be replaced */
     bool silent;          /* its pod is to be deleted though ranks may run in it */
     unsigned rejections;  /* of its pods in a row, after the first START */
+    unsigned deletions;   /* the same, by somebody else, without ranks that ran in between */
     int64_t create_after_ms; /* not before */
     bool dead;               /* it had a pod, which has ended or is gone */
     bool joined;             /* its channel is open */

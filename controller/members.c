@@ -151,6 +151,21 @@ static bool is_passing_rejection(struct job *job, struct member *m)
     return true;
 }
 
+/* Somebody deletes the member's pods. The first is created again at once. Who goes on may well be
+ * the garbage collector, at work on what belongs to a job that is gone: our watch may lag behind
+ * by its timeout, and as many pods would come and go as the API server can take. */
+static void wait_after_deletion(struct job *job, struct member *m)
+{
+    enum trainingjob_phase phase = job->draft.phase;
+    bool together = phase == TRAININGJOB_PHASE_QUEUED || phase == TRAININGJOB_PHASE_ADMITTED;
+    if (m->renew || m->silent || together)
+        return; /* it is we who delete it; or the whole gang is undone, and is placed anew */
+    if (m->deletions > 0)
+        m->create_after_ms = job->controller->now_ms + (JOB_DELETED_WAIT_MS << (m->deletions - 1));
+    if (m->deletions <= JOB_DELETED_DOUBLINGS_MAX)
+        m->deletions++;
+}
+
 /* The member's pod has ended or is gone. */
 static void member_lost(struct job *job, struct member *m)
 {
@@ -181,6 +196,8 @@ static void member_lost(struct job *job, struct member *m)
     bool early = same && !infrastructure && undone;
     if (undone)
         admit_explain_undo(job, early ? "PodFailed" : rejected ? "PodRejected" : "PodLost", words);
+    if (!same || m->pod->deleting)
+        wait_after_deletion(job, m);
     if (rejected && is_passing_rejection(job, m))
         return;
     if (rejected || early)

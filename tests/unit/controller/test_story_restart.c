@@ -146,6 +146,42 @@ static void test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charg
     world_release(&w);
 }
 
+static void delete_all_pods(struct world *w)
+{
+    for (struct world_object *o = w->objects, *next; o; o = next) {
+        next = o->hh.next;
+        if (strncmp(o->key, "pods/", 5) == 0)
+            world_delete(w, o->key);
+    }
+}
+
+/* As the garbage collector does while our watch does not tell that the job is gone. */
+static void test_a_pod_that_is_deleted_again_and_again_comes_more_and_more_seldom(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    w.no_kubelet = true;
+    delete_all_pods(&w);
+    world_run(&w);
+    assert_int_equal(w.pods_created, 2);
+    for (int tenths = 0; tenths < 600; tenths++) {
+        delete_all_pods(&w);
+        world_advance(&w, 100);
+    }
+    assert_int_equal(w.pods_created, 7); /* after 1, 2, 4, 8 and 16 s; 32 s are not over */
+    w.no_kubelet = false;
+    world_advance(&w, 33000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 8);
+    /* Ranks have run: the first is created at once, as ever. */
+    delete_all_pods(&w);
+    world_run(&w);
+    assert_int_equal(w.pods_created, 9);
+    world_release(&w);
+}
+
 static void test_a_launcher_that_dies_is_charged_and_its_pod_replaced(void **state)
 {
     struct world w;
@@ -693,6 +729,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_torn_checkpoint_is_not_resumed_from),
         cmocka_unit_test(test_the_budget_of_retries_ends_the_job_with_the_culprits_code),
         cmocka_unit_test(test_restarts_that_get_nowhere_slow_down_and_take_fresh_pods),
+        cmocka_unit_test(test_a_pod_that_is_deleted_again_and_again_comes_more_and_more_seldom),
         cmocka_unit_test(test_only_the_pod_that_is_gone_is_created_again_and_nothing_is_charged),
         cmocka_unit_test(test_a_launcher_that_dies_is_charged_and_its_pod_replaced),
         cmocka_unit_test(test_a_pod_rejected_before_the_first_start_undoes_the_whole_gang),
