@@ -148,7 +148,12 @@ void oracle_frame_up(struct sim *s, const struct sim_launcher *l,
                      const struct rendezvous_frame *frame)
 {
     uint64_t *ready = &l->job->facts.ready[l->slot];
-    (void)s;
+    struct rendezvous_message m;
+    if (frame->type == RENDEZVOUS_STOPPED && rendezvous_message_read(frame, &m, NULL) == 0) {
+        if (m.stopped.unkillable)
+            rules_stuck(s, l, frame->attempt);
+        rendezvous_message_release(&m);
+    }
     bool is_ready =
         frame->type == RENDEZVOUS_READY ||
         (frame->type == RENDEZVOUS_HELLO && supervisor_state(l->supervisor) == SUPERVISOR_READY);

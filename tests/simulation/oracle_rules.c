@@ -38,6 +38,7 @@ static struct life {
     uint64_t attempt;
     int64_t leader, spawned_ms, ended_ms;
     unsigned excuses, ends, hung;
+    unsigned stuck_nodes; /* bit i: ranks on node i do not die */
     struct end end;
     int64_t hung_rank;
     char uids[SIM_MEMBERS_MAX][64], former[SIM_MEMBERS_MAX][64];
@@ -202,6 +203,13 @@ void rules_rank_hung(struct sim *s, const struct sim_launcher *l, uint32_t local
     life->hung++;
     if (life->stall_s)
         oracle_own_failure(l->job, supervisor_attempt(l->supervisor));
+}
+
+void rules_stuck(struct sim *s, const struct sim_launcher *l, uint64_t attempt)
+{
+    struct life *life = life_of(s, l->job);
+    if (attempt == life->attempt)
+        life->stuck_nodes |= 1U << l->node;
 }
 
 /* ---- a failure in the status ---- */
@@ -523,6 +531,15 @@ static bool moves(const struct failure *f)
     return asks(f, 76) || rule_of(f) == MOVE;
 }
 
+/* Some process there has outlived SIGKILL by 30 s: only another node helps. */
+static bool is_stuck(struct sim *s, const struct failure *f, const char *node)
+{
+    for (int i = 0; i < s->nodes_count; i++)
+        if (strcmp(s->nodes[i].name, node) == 0 && (f->life->stuck_nodes >> i & 1))
+            return true;
+    return false;
+}
+
 static void check_avoided(struct sim *s, const struct failure *f)
 {
     static const char sentence[] = "the culprit's node is avoided exactly when its pod shall move";
@@ -531,7 +548,8 @@ static void check_avoided(struct sim *s, const struct failure *f)
     bool must = moves(f) || (row % 4 == 0 && !asks(f, 75));
     bool is = is_avoided_more(f, node);
     if (!f->own || f->failed || f->suspended || f->queued || f->rank < 0 || s->nodes_count < 2 ||
-        strikes(f->now) > 1 || row == 0 || !is_undisturbed(s, f->job) || is == must)
+        strikes(f->now) > 1 || row == 0 || !is_undisturbed(s, f->job) || is == must ||
+        (is && is_stuck(s, f, node)))
         return;
     sim_violated(s, sentence, "%s: %s, failure %" PRId64 " in a row, %s is %savoided", f->job->name,
                  f->cause, row, node, is ? "" : "not ");
@@ -676,7 +694,7 @@ void rules_spawned(struct sim *s, const struct sim_launcher *launcher)
         l->leader = api_leader(s);
         l->excuses = job->facts.excuses;
         l->spawned_ms = s->now_ms;
-        l->ends = l->hung = 0;
+        l->ends = l->hung = l->stuck_nodes = 0;
         memcpy(l->former, l->uids, sizeof l->former);
         memset(l->uids, 0, sizeof l->uids); /* not every pod may hear of the START */
         check_waited(s, job);

@@ -17,6 +17,8 @@ void rules_evidence(struct sim *s, const struct sim_launcher *l, uint32_t local,
 /* What has happened. */
 void rules_rank_ended(struct sim *s, const struct sim_launcher *l, uint32_t local);
 void rules_rank_hung(struct sim *s, const struct sim_launcher *l, uint32_t local);
+/* It tells that processes of this attempt are left over. */
+void rules_stuck(struct sim *s, const struct sim_launcher *l, uint64_t attempt);
 void rules_spawned(struct sim *s, const struct sim_launcher *l);
 void rules_job_changed(struct sim *s, const struct sim_job *job, const cJSON *before,
                        const cJSON *now);
