@@ -67,6 +67,7 @@ static void look(struct controller *c)
         l->leads = l->has_led = true;
         controller_log(c, MLT_LOG_INFO, "leading identity=%s transitions=%llu", c->config.identity,
                        (unsigned long long)leader_transitions(l));
+        view_leads(c);
         for (struct job *job = c->jobs; job; job = job->hh.next)
             job_touch(job);
     } else if (!leads && l->leads) {

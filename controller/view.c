@@ -246,18 +246,34 @@ static const struct kube_reflector_ops view_ops = {
     .deleted = on_deleted,
 };
 
+static void source_begin(struct controller *c, enum view_kind kind)
+{
+    struct view_source *s = &c->view.sources[kind];
+    struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
+    kube_path(&path, view_resources[kind], NULL, NULL, NULL, NULL);
+    s->controller = c;
+    s->kind = kind;
+    s->reflector =
+        kube_reflector_new(mlt_text_string(&path), view_selectors[kind], &view_ops, s, &c->random);
+    mlt_text_release(&path);
+}
+
 void view_start(struct controller *c)
 {
-    for (int kind = 0; kind < VIEW_COUNT; kind++) {
-        struct view_source *s = &c->view.sources[kind];
-        struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-        kube_path(&path, view_resources[kind], NULL, NULL, NULL, NULL);
-        s->controller = c;
-        s->kind = (enum view_kind)kind;
-        s->reflector = kube_reflector_new(mlt_text_string(&path), view_selectors[kind], &view_ops,
-                                          s, &c->random);
-        mlt_text_release(&path);
-    }
+    for (int kind = 0; kind < VIEW_COUNT; kind++)
+        source_begin(c, (enum view_kind)kind);
+}
+
+void view_leads(struct controller *c)
+{
+    struct view_source *s = &c->view.sources[VIEW_JOBS];
+    if (!s->reflector || kube_reflector_synced(s->reflector))
+        return;
+    if (s->request)
+        effects_cancel(&c->effects, s->request);
+    s->request = 0;
+    kube_reflector_free(s->reflector);
+    source_begin(c, VIEW_JOBS);
 }
 
 void view_release(struct view *v)

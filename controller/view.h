@@ -128,6 +128,9 @@ struct view {
 };
 
 void view_start(struct controller *c);
+/* We lead from now on. A list of jobs that is still on its way was asked for while somebody else
+ * did, and shows what that one has changed since as it was: it is asked for anew. */
+void view_leads(struct controller *c);
 void view_release(struct view *v);
 
 /* Lets the reflectors send what they want; returns when to call again. */

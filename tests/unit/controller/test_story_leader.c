@@ -54,6 +54,30 @@ static void test_a_launcher_that_meets_a_standby_is_sent_on(void **state)
     world_release(&w);
 }
 
+static void test_a_list_from_the_time_of_the_former_leader_ends_nobody(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 1);
+    world_submit(&w, "a", 1, NULL);
+    struct world_launcher *l = world_launcher(&w, "a", 0);
+    w.slow_list = "trainingjobs";
+    w.hidden = "trainingjobs/team/a"; /* it came, and was started, after the list was made */
+    stand_by(&w);
+    w.hidden = NULL;
+    world_patch(&w, "trainingjobs/team/a", "{\"status\":{\"progress\":{\"step\":7}}}");
+    world_advance(&w, 40000);
+    assert_string_equal(json_string(world_object(&w, LEASE), "spec.holderIdentity", ""), "tester");
+    world_list_arrives(&w);
+    world_advance(&w, 5000);
+    assert_false(l->told_gone);
+    assert_int_equal(l->state, LAUNCHER_RUNNING);
+    assert_int_not_equal(l->channel, 0);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(world_number(&w, "a", "attempt"), 1);
+    world_release(&w);
+}
+
 static void test_an_end_that_somebody_else_wrote_is_not_undone(void **state)
 {
     struct world w;
@@ -213,6 +237,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_who_gives_the_lease_back_writes_nothing_more),
         cmocka_unit_test(test_who_takes_over_goes_on_from_what_the_former_leader_stored),
         cmocka_unit_test(test_a_launcher_that_meets_a_standby_is_sent_on),
+        cmocka_unit_test(test_a_list_from_the_time_of_the_former_leader_ends_nobody),
         cmocka_unit_test(test_an_end_that_somebody_else_wrote_is_not_undone),
         cmocka_unit_test(test_a_timer_that_fires_too_early_is_set_again),
         cmocka_unit_test(test_pods_that_only_look_like_a_jobs_own_hold_no_slot_and_are_left_alone),

@@ -144,13 +144,13 @@ static void test_a_pod_that_only_the_list_lacks_is_not_created_a_second_time(voi
     (void)state;
     world_init(&w, 2, 2);
     world_submit(&w, "a", 1, NULL);
-    w.hidden_pod = "pods/team/a-worker-0";
+    w.hidden = "pods/team/a-worker-0";
     world_replace_controller(&w);
     world_run(&w);
     assert_int_equal(w.pods_created, 1);
     assert_string_equal(world_phase(&w, "a"), "Running");
     assert_int_equal(world_number(&w, "a", "attempt"), 1);
-    w.hidden_pod = NULL;
+    w.hidden = NULL;
     world_delete(&w, "pods/team/a-worker-0");
     world_replace_controller(&w);
     world_advance(&w, 60000);
@@ -190,7 +190,7 @@ static void test_a_pod_that_the_list_lacks_is_waited_for_between_attempts_too(vo
     world_patch(&w, "trainingjobs/team/a", "{\"status\":{\"phase\":\"Restarting\"}}");
     world_patch(&w, "pods/team/a-worker-0",
                 "{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\"}}");
-    w.hidden_pod = "pods/team/a-worker-0";
+    w.hidden = "pods/team/a-worker-0";
     world_replace_controller(&w);
     world_advance(&w, 3000);
     assert_int_equal(w.pods_created, 1);

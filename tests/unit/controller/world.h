@@ -83,7 +83,9 @@ struct world {
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
     bool no_kubelet;             /* pods stay pending */
-    const char *hidden_pod;      /* lists lack it, NULL: none */
+    const char *hidden;          /* lists lack it (a key), NULL: none */
+    const char *slow_list;       /* the next list of this plural is long on its way; NULL: none */
+    struct world_event *held;    /* that list */
     bool late_phase;             /* containers end, the pod's phase does not say so yet */
     bool takes_orders;           /* launchers know CHECKPOINT_NOW and EXAMINE ... */
     uint32_t asking, caught;     /* ... and answer so */
@@ -158,6 +160,8 @@ void world_queue(struct world *w, const char *name, const char *spec);
 void world_patch(struct world *w, const char *key, const char *patch);
 void world_delete(struct world *w, const char *key);
 cJSON *world_object(struct world *w, const char *key); /* NULL: none */
+/* The list that was long on its way arrives, as it was when it was asked for. */
+void world_list_arrives(struct world *w);
 const char *world_phase(struct world *w, const char *job);
 /* A string at a path of the job's status, "" when absent; integers by world_number(). */
 const char *world_status(struct world *w, const char *job, const char *path);

@@ -221,9 +221,25 @@ static void serve_list(struct world *w, uint64_t id, const struct target *t)
     HASH_ITER(hh, w->objects, o, next)
     if (strncmp(o->key, t->plural, length) == 0 && o->key[length] == '/' &&
         is_selected(selected_by(t->query), o->json) &&
-        !(w->hidden_pod && strcmp(w->hidden_pod, o->key) == 0))
+        !(w->hidden && strcmp(w->hidden, o->key) == 0))
         json_append(items, json_copy(o->json));
+    struct world_event **end = w->last;
     answer_json(w, id, 200, list);
+    if (!w->slow_list || strcmp(w->slow_list, t->plural) != 0)
+        return;
+    w->slow_list = NULL;
+    w->held = *end;
+    *end = NULL;
+    w->last = end;
+}
+
+void world_list_arrives(struct world *w)
+{
+    *w->last = w->held;
+    while (*w->last)
+        w->last = &(*w->last)->next;
+    w->held = NULL;
+    world_run(w);
 }
 
 /* What changed since the list is told first; what was deleted in between is lost, and no story
