@@ -246,7 +246,8 @@ void oracle_all_answered(struct sim *s, const struct sim_world *w)
             bool stopped = supervisor_state(l->supervisor) != SUPERVISOR_RUNNING;
             bool waited = r->waited_ms >= SUPERVISOR_HOLD_MS;
             bool excused = w->job->facts.order_disturbed || s->rates.channel_slow;
-            if (r->saved_step != w->step && !stopped && !(waited && excused))
+            bool slept = l->frozen_until_ms > r->asked_ms; /* it wakes with its time to hold over */
+            if (r->saved_step != w->step && !stopped && !((waited || slept) && excused))
                 sim_violated(s, sentence,
                              "%s: rank %u goes on at step %" PRId64 " after %" PRId64
                              " ms, %u others save",
