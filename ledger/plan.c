@@ -50,7 +50,8 @@ static void collect_refused(struct ledger *l)
         MLT_GROW(l->refused, l->refused_count, l->refused_capacity);
         l->refused[l->refused_count++] = job;
     }
-    qsort(l->refused, l->refused_count, sizeof(struct ledger_job *), by_id);
+    if (l->refused_count > 1)
+        qsort(l->refused, l->refused_count, sizeof(struct ledger_job *), by_id);
 }
 
 int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err)
