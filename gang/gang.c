@@ -476,14 +476,23 @@ static int on_pod_gone(struct gang *g, const struct gang_event *e, int64_t now_m
     return 0;
 }
 
+/* As find_job(), and it holds a place. */
+static struct gang_job *find_placed(const struct gang *g, uint64_t id, struct mlt_error *err)
+{
+    struct gang_job *job = find_job(g, id, err);
+    if (job && !job->nodes) {
+        (void)mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", id);
+        return NULL;
+    }
+    return job;
+}
+
 static int on_job_released(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    struct gang_job *job = find_job(g, e->job, err);
+    struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
-    if (!job->nodes)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
     struct gang_bucket *bucket = gang_bucket_for(g, job);
     if (!bucket)
         return gang_no_memory(err);
@@ -509,11 +518,9 @@ static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t no
 static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_ms,
                         struct mlt_error *err)
 {
-    struct gang_job *job = find_job(g, e->job, err);
+    struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
-    if (!job->nodes)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
     job->saved = true;
     job->saved_ms = now_ms;
     return 0;
@@ -522,11 +529,9 @@ static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_
 static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
-    struct gang_job *job = find_job(g, e->job, err);
+    struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
-    if (!job->nodes)
-        return mlt_fail(err, EINVAL, "job %" PRIu64 " holds no place", e->job);
     if (!job->stopping)
         job->stopping_ms = now_ms;
     g->odd_jobs += !job->stopping && !job->revocable;
