@@ -51,6 +51,8 @@ int sim_names_add(struct sim_names *names, const char *text, size_t length, uint
     if (length >= SIM_NAME_MAX)
         return mlt_fail(err, E2BIG, "a name of %zu bytes, expected at most %d", length,
                         SIM_NAME_MAX - 1);
+    if (memchr(text, '\0', length))
+        return mlt_fail(err, EINVAL, "a name with a NUL byte in it, expected text");
     for (uint64_t at = hash_bytes(text, length); names->slots; at++) {
         uint32_t slot = names->slot[at & (names->slots - 1)];
         if (!slot)

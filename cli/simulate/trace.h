@@ -28,7 +28,7 @@ struct sim_names {
     uint32_t count, capacity, slots;
 };
 /* The number of a name, new or known. -E2BIG when `max` names are known or it is longer than
- * SIM_NAME_MAX - 1. */
+ * SIM_NAME_MAX - 1; -EINVAL when it has a NUL byte in it. */
 int sim_names_add(struct sim_names *names, const char *text, size_t length, uint32_t max,
                   uint32_t *ret_number, struct mlt_error *err) MLT_MUST_USE;
 void sim_names_release(struct sim_names *names);

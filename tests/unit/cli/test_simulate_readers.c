@@ -240,6 +240,20 @@ static void test_nodes_of_openb_have_models(void **state)
     sim_names_release(&models);
 }
 
+static void test_a_name_with_a_nul_byte_is_refused(void **state)
+{
+    (void)state;
+    static const char text[] = "sn,cpu_milli,memory_mib,gpu,model\n"
+                               "n0,64000,262144,2,V\0001\nn1,64000,262144,2,V\0001\n";
+    struct sim_names models = {0};
+    struct sim_nodes n;
+    struct mlt_error err = {0};
+    assert_int_equal(sim_nodes_read(text, sizeof text - 1, &models, &n, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "NUL"));
+    assert_int_equal(models.count, 0);
+    sim_names_release(&models);
+}
+
 static const char node_list[] =
     "{\"kind\":\"NodeList\",\"items\":[{\"metadata\":{\"name\":\"a\",\"labels\":{\"mltrain.io/"
     "rack\":\"r7\",\"nvidia.com/"
@@ -299,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_a_manifest_says_when_how_long_and_what),
         cmocka_unit_test(test_nodes_are_written_as_n_times_m),
         cmocka_unit_test(test_nodes_of_openb_have_models),
+        cmocka_unit_test(test_a_name_with_a_nul_byte_is_refused),
         cmocka_unit_test(test_nodes_of_kubernetes_have_racks_and_those_without_a_gpu_are_left_out),
         cmocka_unit_test(test_weights_name_queues_of_the_trace),
     };
