@@ -331,6 +331,7 @@ void admit_undo(struct job *job)
     volumes_forget(job); /* a claim may have been bound meanwhile */
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
+    job->planned_until_ms = c->now_ms; /* what was made of the pods may not be what was planned */
     finish_let_go(job); /* the gang is forgotten when its pods have ended */
     job->no_place = job->adopting = false;
     job_forget_verdict(job);

@@ -70,8 +70,9 @@ static uint64_t wish_facts(const struct job *job)
 
 static uint64_t queue_facts(const struct job *job)
 {
-    bool probed = job->planned_text && job->probed_generation == job->tj.metadata.generation;
     int64_t now_ms = job->controller->now_ms;
+    bool stale = job->planned_until_ms && job->planned_until_ms <= now_ms && !job->placed;
+    bool probed = probe_is_known(job) && !stale;
     bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
            SET_IF(probed && !volumes_are_settled(job), VOLUMES_OPEN) |
@@ -169,6 +170,8 @@ void job_set_alarms(struct job *job)
     }
     wake_later(job, job->next_attempt_ms);
     wake_later(job, job->probe_again_ms);
+    if (job->draft.phase == TRAININGJOB_PHASE_QUEUED)
+        wake_later(job, job->planned_until_ms);
     wake_later(job, job->queue_again_ms);
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);

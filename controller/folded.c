@@ -98,12 +98,15 @@ void job_set_spec(struct job *job, struct trainingjob *tj)
     job->template_text = share(job->controller, trainingjob_slim(&job->tj));
 }
 
-void job_set_planned(struct job *job, cJSON *pod)
+bool job_set_planned(struct job *job, cJSON *pod)
 {
     cleanup_json cJSON *tree = pod;
+    struct folded_text *text = share(job->controller, json_print(tree));
+    bool changes = text != job->planned_text;
     cJSON_Delete(steal_ptr(&job->planned));
     unshare(job->controller, job->planned_text);
-    job->planned_text = share(job->controller, json_print(tree));
+    job->planned_text = text;
+    return changes;
 }
 
 int64_t job_gpus(const struct job *job)

@@ -94,7 +94,8 @@ const cJSON *job_template(struct job *job);
 const cJSON *job_planned(struct job *job);
 /* Takes `tj`. */
 void job_set_spec(struct job *job, struct trainingjob *tj);
-void job_set_planned(struct job *job, cJSON *pod); /* takes `pod` */
+/* Takes `pod`; whether it is another than before. */
+bool job_set_planned(struct job *job, cJSON *pod);
 int64_t job_gpus(const struct job *job);           /* of the whole gang */
 void job_folded_release(struct job *job);
 /* At the end of a step. */
@@ -165,6 +166,11 @@ void status_save(struct job *job);
 
 /* ---- probe.c ---- */
 void probe_send(struct job *job);
+/* What the API server makes of a pod of this spec has been asked. */
+bool probe_is_known(const struct job *job);
+/* The job waits for what no node could ever take: whoever has made so much of its pod may mend it.
+ */
+void probe_doubt(struct job *job);
 /* The job is gone: nobody waits for its dry run. */
 void probe_forget(struct job *job);
 
@@ -176,6 +182,7 @@ void lazy_writes_forget(struct job *job);
 void lazy_writes_wake(struct controller *c);
 
 /* ---- the verbs ---- */
+#define SUBMIT_UNSCHEDULABLE "Unschedulable" /* status.queue.reason: no node could ever take it */
 void submit_accept(struct job *job);
 void submit_refuse(struct job *job);
 void submit_enqueue(struct job *job);

@@ -26,6 +26,8 @@
 #define JOB_NODE_AVOID_ALONE_MS 5000 /* the same, doubling, while the job fits nowhere else */
 #define JOB_UNDONE_WAIT_MS 2000      /* a gang whose node shut down is placed again after it */
 #define JOB_PROBE_RETRY_MS 15000     /* a refused dry run is tried again */
+#define JOB_PROBE_ANEW_MS \
+    (5 * 60 * 1000) /* who waits for what no node could ever take is asked about again */
 #define JOB_UNBOUND_MS 60000 /* the scheduler has not bound a pod by then: the gang is undone */
 #define JOB_SETTLE_MS 3000   /* for the last look at the checkpoints */
 #define JOB_REJECTIONS_MAX \
@@ -127,11 +129,13 @@ struct job {
     struct job *next_parsed;
     int64_t gpus_per_pod;
     int64_t probed_generation;
+    int64_t planned_until_ms; /* who still waits then is asked about again; 0: nobody is */
     bool probing;
     int64_t probe_generation; /* the spec's that the dry run under way is about */
     uint32_t probe_asks;  /* others share that dry run: their entry in probe_share; 0: none does */
     uint32_t probe_waits; /* for another job's dry run; 0: for none */
     bool probe_alone;     /* a shared one was refused */
+    bool probe_renews;    /* there is an answer about this spec already */
     int64_t probe_again_ms; /* 0: no */
     int64_t queue_again_ms; /* the gang was undone by a shutdown: not before */
     bool key_asked, has_key;

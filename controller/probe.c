@@ -7,8 +7,25 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 
+bool probe_is_known(const struct job *job)
+{
+    return job->planned_text && job->probed_generation == job->tj.metadata.generation;
+}
+
+static void put_off(struct job *job)
+{
+    job->planned_until_ms = job->controller->now_ms + JOB_PROBE_ANEW_MS;
+}
+
+void probe_doubt(struct job *job)
+{
+    if (!job->planned_until_ms)
+        put_off(job);
+}
+
 /* Those that have waited for what somebody else asked look again; alone, when he was refused: why
- * may lie in his name, and the words have it in them. */
+ * may lie in his name, and the words have it in them. Who stands in the line stays there: if his pods
+ * are refused, too, he learns it when they are to be made. */
 static void wake_those_who_wait(struct controller *c, uint32_t id, bool refused)
 {
     for (struct job *job = c->jobs; job; job = job->hh.next) {
@@ -16,7 +33,10 @@ static void wake_those_who_wait(struct controller *c, uint32_t id, bool refused)
             continue;
         job->probe_waits = 0;
         job->probing = false;
-        job->probe_alone = refused;
+        if (refused && job->ledger == JOB_LEDGER_WAITS)
+            put_off(job);
+        else
+            job->probe_alone = refused && job->ledger == JOB_LEDGER_NONE;
         job_touch(job);
     }
 }
@@ -30,13 +50,40 @@ void probe_forget(struct job *job)
         wake_those_who_wait(c, id, false);
 }
 
-/* The job may be planned with this pod. */
-static void accept(struct job *job, cJSON *planned)
+/* The job may be planned with this pod. What another job was told before this one came may be out of
+ * date, and nothing says so to a job that waits: it is asked about again when nobody takes that for
+ * known any more. All that wait so share the question, and its answer is younger than any of them. */
+static void accept(struct job *job, cJSON *planned, bool is_borrowed)
 {
-    job_set_planned(job, planned);
+    bool changes = job_set_planned(job, planned);
+    int64_t until_ms = job->controller->now_ms + PROBE_SHARE_MS;
+    job->planned_until_ms = is_borrowed && !job->probe_renews ? until_ms : 0;
     job->probed_generation = job->probe_generation;
     job->probe_again_ms = 0;
     job->probe_alone = false;
+    if (job->ledger != JOB_LEDGER_WAITS)
+        return;
+    if (changes)
+        job_ledger_none(job); /* it asks for something else now */
+    else if (strcmp(job->draft.queue.reason, SUBMIT_UNSCHEDULABLE) == 0)
+        probe_doubt(job);
+}
+
+/* It has got its place with what was known before, while the API server was being asked. */
+static bool comes_late(const struct job *job)
+{
+    return job->probe_renews && (job->draft.phase != TRAININGJOB_PHASE_QUEUED || job->placed);
+}
+
+static void refused(struct job *job, const char *words)
+{
+    job->probe_alone = false;
+    if (comes_late(job))
+        return;
+    if (job->ledger == JOB_LEDGER_WAITS)
+        put_off(job);
+    else
+        submit_show_refusal(job, "PodRefused", words);
 }
 
 static void probed(struct controller *c, const struct apply_order *order,
@@ -52,13 +99,14 @@ static void probed(struct controller *c, const struct apply_order *order,
     if (answer->status >= 300 || !answer->object) {
         if (id && probe_share_drop(&c->probe_share, id))
             wake_those_who_wait(c, id, true);
-        job->probe_alone = false;
-        submit_show_refusal(job, "PodRefused", answer->words);
+        refused(job, answer->words);
         return;
     }
-    accept(job, pod_build_planned(answer->object));
-    if (id && probe_share_told(&c->probe_share, id, job_planned(job), c->now_ms))
+    cleanup_json cJSON *planned = pod_build_planned(answer->object);
+    if (id && probe_share_told(&c->probe_share, id, planned, c->now_ms))
         wake_those_who_wait(c, id, false);
+    if (!comes_late(job))
+        accept(job, steal_ptr(&planned), false);
 }
 
 /* A creation that no pod of this job has had, so that the dry run does not meet a pod that exists.
@@ -93,7 +141,7 @@ static bool share(struct job *job, const char *text)
     uint32_t id = 0;
     switch (probe_share_find(&c->probe_share, text, c->now_ms, &id, &pod)) {
     case PROBE_SHARE_KNOWN:
-        accept(job, json_copy(pod));
+        accept(job, json_copy(pod), true);
         return true;
     case PROBE_SHARE_ASKED:
         probe_share_wait(&c->probe_share, id);
@@ -113,6 +161,7 @@ void probe_send(struct job *job)
     struct mlt_error err = {0};
     struct pod_build build = admit_pod(job, unused_creation(job));
     job->probe_generation = job->tj.metadata.generation;
+    job->probe_renews = probe_is_known(job);
     if (pod_build(&build, &pod, &err) < 0) {
         submit_show_refusal(job, "PodRefused", err.text);
         return;

@@ -4,7 +4,8 @@
  * An entry's key is the whole text of the pod with the same name in it for every job, so nothing
  * but the job's own name and UID is taken for equal. It is used for a moment only: quotas, limit
  * ranges and webhooks change without a word to us. What has become wrong meanwhile is found when the
- * pods are created, as it always could be. Bounded in number and bytes. */
+ * pods are created, as it always could be; who waits because of it asks again (probe.c). Bounded in
+ * number and bytes. */
 #ifndef CONTROLLER_PROBE_SHARE_H
 #define CONTROLLER_PROBE_SHARE_H
 

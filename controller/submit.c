@@ -89,6 +89,7 @@ void submit_enqueue(struct job *job)
     (void)job_template(job);
     if (ledger_job_waits(c->ledger, &job->tj, job_planned(job), c->now_ms, &err) < 0) {
         submit_show_refusal(job, "CannotPlan", err.text);
+        job->planned_until_ms = c->now_ms; /* what cannot be understood may be of a webhook's making */
         return;
     }
     ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
@@ -102,7 +103,9 @@ void submit_note(struct job *job, bool never, const char *words, uint32_t positi
 {
     struct controller *c = job->controller;
     struct trainingjob_queue_status *q = &job->draft.queue;
-    const char *reason = never ? "Unschedulable" : "Waiting";
+    const char *reason = never ? SUBMIT_UNSCHEDULABLE : "Waiting";
+    if (never)
+        probe_doubt(job);
     bool first = !q->explanation || strcmp(q->reason, reason) != 0;
     if (!first && strcmp(q->explanation, words) == 0 && q->position == position)
         return;

@@ -338,7 +338,7 @@ static bool is_wanted(const struct job *job)
         job->draft.phase == TRAININGJOB_PHASE_NONE)
         return false;
     return job->draft.phase != TRAININGJOB_PHASE_QUEUED ||
-           (job->planned_text && job->probed_generation == job->tj.metadata.generation);
+           probe_is_known(job);
 }
 
 void volumes_refresh(struct job *job)

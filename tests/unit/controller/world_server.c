@@ -336,6 +336,7 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     } else if (dry && w->hangs_dry_run) {
         /* no answer */
     } else if (dry) {
+        json_set_string(json, "spec.containers[0].resources.requests.cpu", w->dry_run_cpu);
         answer_json(w, id, 201, json);
     } else {
         if (is_pod) {
