@@ -87,7 +87,8 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->requested = c->diverged = c->incomplete = c->ending_saves = false;
     culprit_forget(c);
     c->step = RENDEZVOUS_NO_STEP;
-    c->saves_from = 0;
+    c->saves_from = 0; /* this and the next were known of the attempt that was adopted */
+    c->was_stopping = false;
     stall_forget(c);
     stall_restart(c);
     c->steps_per_kilosecond = 0;

@@ -477,6 +477,31 @@ static void test_the_next_leader_confirms_nothing_without_a_lost_member(void **s
     stage_release(&s);
 }
 
+/* What a leader before us had ordered was over with the attempt that we adopted. */
+static void test_the_attempt_after_an_adopted_one_waits_in_vain_for_nothing(void **state)
+{
+    (void)state;
+    struct stage s;
+    next_leader(&s, is_adopted);
+    advance(&s, 20000);
+    for (uint32_t i = 0; i < 2; i++)
+        stage_stopped(&s, i);
+    assert_non_null(stage_find(&s, COORDINATOR_VERDICT, 0));
+    for (uint32_t i = 0; i < 2; i++)
+        stage_ready(&s, i, 2);
+    stage_start(&s);
+    for (uint32_t i = 0; i < 2; i++)
+        stage_started(&s, i, 1);
+    stage_forget(&s);
+    stop(&s, 20000);
+    answer(&s, 0, (struct rendezvous_save_step){.proposed = 2, .asking = 1});
+    lose(&s, 1);
+    assert_non_null(stage_find(&s, COORDINATOR_SAVE_ENDED, 0));
+    assert_int_equal(stage_find(&s, COORDINATOR_SAVE_ENDED, 0)->out.step, RENDEZVOUS_NO_STEP);
+    assert_int_equal(stage_sent(&s, 0, RENDEZVOUS_STOP)->stop.grace_ms, 0);
+    stage_release(&s);
+}
+
 static void knows_the_newest(struct coordinator_config *config)
 {
     is_adopted(config);
@@ -583,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_ranks_that_caught_the_signal_have_their_time_without_a_lost_member),
         cmocka_unit_test(test_a_member_that_is_lost_after_all_were_told_ends_no_save),
         cmocka_unit_test(test_the_next_leader_confirms_nothing_without_a_lost_member),
+        cmocka_unit_test(test_the_attempt_after_an_adopted_one_waits_in_vain_for_nothing),
         cmocka_unit_test(test_the_next_leader_takes_up_the_step_that_was_agreed_to),
         cmocka_unit_test(test_an_older_checkpoint_is_not_taken_for_what_is_saved_now),
         cmocka_unit_test(test_what_was_saved_before_the_change_of_leader_is_not_waited_for_again),
