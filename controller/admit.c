@@ -9,7 +9,6 @@
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
 #include "lib/kube/resource.h"
-#include "trainingjob/pod_creations.h"
 
 #define LAUNCHER_EXIT_BAD 64 /* design section 5 */
 
@@ -26,6 +25,7 @@ void admit_write(struct job *job)
     s->queue.estimated_start_ms = 0;
     s->queue.reason[0] = 0;
     trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    creations_tell_former(job);
     job->placed = false;
     c->metrics.count[METRIC_GANGS_PLACED]++;
     event_record(job, false, "Admitted", "placed on %s", s->placement);
@@ -158,17 +158,6 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
 }
 
-/* The number of a member's next pod. After a START it is also above the attempt: a former
- * controller's creation that arrives late then meets the same name, and no slot gets two pods. */
-static int64_t next_creation(const struct job *job, const struct member *m)
-{
-    bool is_first = job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
-    int64_t last = m->creation;
-    if (!is_first && job->draft.attempt > last)
-        last = job->draft.attempt;
-    return last + 1;
-}
-
 struct pod_build admit_pod(struct job *job, int64_t creation)
 {
     const struct controller_config *config = &job->controller->config;
@@ -190,7 +179,7 @@ static void create_pod(struct job *job, struct member *m)
     struct controller *c = job->controller;
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct pod_build build = admit_pod(job, next_creation(job, m));
+    struct pod_build build = admit_pod(job, creations_next(job, m));
     build.index = m->slot;
     build.node = m->node;
     build.binding = pod_build_binding(&job->tj, job_planned(job));
@@ -240,9 +229,23 @@ static void leave_node(struct job *job, struct member *m, const char *why)
     m->dead = true;
 }
 
+static bool is_untold(const struct job *job)
+{
+    for (uint32_t i = 0; i < job->members_count; i++)
+        if (member_to_create(job, &job->members[i]) &&
+            creations_are_untold(job, &job->members[i]))
+            return true;
+    return false;
+}
+
 void admit_create_pods(struct job *job)
 {
     struct controller *c = job->controller;
+    if (is_untold(job)) {
+        creations_tell(job);
+        job_gate(job);
+        return;
+    }
     for (uint32_t i = 0; i < job->members_count; i++) {
         struct member *m = &job->members[i];
         if (!member_to_create(job, m))

@@ -132,6 +132,18 @@ void member_avoid_node(struct job *job, struct member *m);
 void member_give_up_node(struct job *job, struct member *m);
 void member_lost_with_node(struct job *job, struct member *m, const char *words);
 
+/* ---- creations.c: the numbers in pods' names ---- */
+/* Of a member's next pod. */
+int64_t creations_next(const struct job *job, const struct member *m);
+/* A next controller, from the status alone, would give the member's next pod a lower number. */
+bool creations_are_untold(const struct job *job, const struct member *m);
+/* Puts into the status which pod each member has, or had last. No creation may be on its way. */
+void creations_tell(struct job *job);
+/* The same for a gang that is placed: the pods that members of the job had before. */
+void creations_tell_former(struct job *job);
+/* What the status tells, by members that are new. */
+void creations_take_up(struct job *job);
+
 /* ---- channels.c ---- */
 void channels_opened(struct controller *c, uint64_t id, const char *job_uid);
 void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_frame *frame);

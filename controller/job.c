@@ -13,7 +13,6 @@
 #include "lib/base/hostlist.h"
 #include "lib/base/number.h"
 #include "lib/json/json.h"
-#include "trainingjob/pod_creations.h"
 
 struct job *job_find(struct controller *c, const char *uid)
 {
@@ -288,18 +287,6 @@ static void make_members(struct job *job)
         mlt_hostlist_free(names);
 }
 
-/* What ended before the attempt was started is kept for its logs, and is nobody's pod any more. */
-static void leave_earlier_attempts(struct job *job)
-{
-    cleanup_free int64_t *creations = mlt_calloc(job->members_count + 1u, sizeof *creations);
-    if (!trainingjob_pod_creations_read(job->draft.pod_creations, creations, job->members_count))
-        return;
-    for (uint32_t i = 0; i < job->members_count; i++) {
-        job->members[i].started = creations[i];
-        job->members[i].former = creations[i] - 1;
-    }
-}
-
 /* CPU limit of the ranks' container, for OMP_NUM_THREADS. */
 static int64_t cpu_limit_milli(struct job *job)
 {
@@ -426,10 +413,9 @@ void job_make_gang(struct job *job)
     if (job->coordinator || !job->has_tj)
         return;
     make_members(job);
+    creations_take_up(job);
     if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
         members_leave_former(job);
-    else if (job->draft.attempt)
-        leave_earlier_attempts(job);
     make_coordinator(job);
     if (!job_has_ended(job))
         job_ledger_holds(job);
@@ -547,7 +533,6 @@ void job_give_back(struct job *job, const char *reason, const char *words)
     job_end_condition(job, TRAININGJOB_CONDITION_RUNNING, reason, words);
     job_end_condition(job, TRAININGJOB_CONDITION_RESTARTING, reason, words);
     trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
-    trainingjob_set_text(&s->pod_creations, NULL, TRAININGJOB_POD_CREATIONS_MAX);
     s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
     job_ledger_none(job);
 }

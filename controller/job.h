@@ -53,6 +53,7 @@ struct member {
     int64_t tried;        /* the creation under way */
     int64_t former;       /* pods up to this creation belonged to an earlier gang of the job */
     int64_t started;      /* the creation that the status's attempt was started in; 0: unknown */
+    int64_t stored;       /* the creation that the status tells of it; 0: none */
     bool occupied;        /* by another pod of its slot that has not ended */
     bool asked, missing;  /* it is not in our list: the API server was asked for it; it has none */
     char *pod_uid;        /* of its pod, "" when it has none that can run ranks */

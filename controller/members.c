@@ -35,6 +35,8 @@ bool member_to_create(const struct job *job, const struct member *m)
         return false;
     if (job->former_creations)
         return false; /* one of them may be for this very slot, under another name */
+    if (job->creations && creations_are_untold(job, m))
+        return false; /* that cannot be told while others are on their way */
     if (!node_loss_is_well(c, m->node))
         return false; /* it comes back soon, or is given up: node_loss.c */
     return !m->pod || view_pod_terminal(m->pod) || strcmp(m->pod->uid, m->lost_uid) == 0;

@@ -4,7 +4,6 @@
 #include "controller/internal.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
-#include "trainingjob/pod_creations.h"
 
 /* A checkpoint that was complete is damaged or gone: this costs steps that were made already. */
 static void tell_lost(struct job *job, int64_t chosen)
@@ -27,20 +26,6 @@ static void tell_lost(struct job *job, int64_t chosen)
                      lost, next, chosen, lost - chosen);
 }
 
-/* A next controller knows by it which pods are the attempt's own, and which are only kept for their
- * logs. */
-static void write_pods(struct job *job)
-{
-    struct mlt_text text = MLT_TEXT_INIT(TRAININGJOB_POD_CREATIONS_MAX);
-    cleanup_free int64_t *creations = mlt_calloc(job->members_count + 1u, sizeof *creations);
-    for (uint32_t i = 0; i < job->members_count; i++)
-        creations[i] = job->members[i].pod ? job->members[i].pod->creation : 0;
-    trainingjob_pod_creations_write(creations, job->members_count, &text);
-    trainingjob_set_text(&job->draft.pod_creations, text.failed ? NULL : mlt_text_string(&text),
-                         TRAININGJOB_POD_CREATIONS_MAX);
-    mlt_text_release(&text);
-}
-
 void start_prepare(struct job *job)
 {
     struct trainingjob_status *s = &job->draft;
@@ -61,7 +46,7 @@ void start_prepare(struct job *job)
     trainingjob_set_text(&s->recovery.resume_path, from.path, TRAININGJOB_PATH_MAX);
     s->recovery.next_attempt_ms = 0;
     job->next_attempt_ms = 0;
-    write_pods(job);
+    creations_tell(job);
     job_set_phase(job, TRAININGJOB_PHASE_STARTING);
     job_gate(job);
 }
