@@ -6,36 +6,26 @@
 
 #include "cli/cli.h"
 #include "cli/job_text.h"
+#include "cli/output.h"
 #include "cli/reflect.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 
-enum format { FORMAT_TABLE, FORMAT_WIDE, FORMAT_JSON, FORMAT_YAML, FORMAT_NAME };
-static const char *const formats[] = {[FORMAT_TABLE] = "table",
-                                      [FORMAT_WIDE] = "wide",
-                                      [FORMAT_JSON] = "json",
-                                      [FORMAT_YAML] = "yaml",
-                                      [FORMAT_NAME] = "name"};
-
 struct options {
     struct cli_target target;
+    struct cli_output output;
     const char *name, *selector;
-    enum format format;
-    bool watch, no_headers;
+    bool watch;
 };
 
-enum { OPTION_NO_HEADERS = 0x4001 };
-
 static const struct argp_option table_options[] = {
-    {.name = "output", .key = 'o', .arg = "FORMAT", .doc = "wide, json, yaml or name"},
     {.name = "selector",
      .key = 'l',
      .arg = "LABELS",
      .doc = "only jobs with these labels (a=b,c!=d)"},
     {.name = "all-namespaces", .key = 'A', .doc = "jobs of all namespaces"},
     {.name = "watch", .key = 'w', .doc = "go on and print each change"},
-    {.name = "no-headers", .key = OPTION_NO_HEADERS, .doc = "without the line of headings"},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -43,15 +33,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     struct options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->target;
-        return 0;
-    case 'o':
-        for (size_t i = 0; i < MLT_ARRAY_LENGTH(formats); i++)
-            if (strcmp(arg, formats[i]) == 0) {
-                o->format = (enum format)i;
-                return 0;
-            }
-        argp_error(state, "-o `%s`: expected wide, json, yaml or name", arg);
+        state->child_inputs[0] = &o->output;
+        state->child_inputs[1] = &o->target;
         return 0;
     case 'l':
         o->selector = arg;
@@ -61,9 +44,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case 'w':
         o->watch = true;
-        return 0;
-    case OPTION_NO_HEADERS:
-        o->no_headers = true;
         return 0;
     case ARGP_KEY_ARG:
         if (o->name)
@@ -82,10 +62,10 @@ static void add_columns(struct libscols_table *table, const struct options *o)
     if (o->target.all_namespaces)
         (void)scols_table_new_column(table, "NAMESPACE", 0, 0);
     for (int column = 0; column < JOB_COLUMN_COUNT; column++)
-        if (!job_column_is_wide((enum job_column)column) || o->format == FORMAT_WIDE)
+        if (!job_column_is_wide((enum job_column)column) || o->output.format == CLI_FORMAT_WIDE)
             (void)scols_table_new_column(
                 table, job_column_heading((enum job_column)column), 0,
-                column == JOB_COLUMN_WHY && o->format != FORMAT_WIDE ? SCOLS_FL_TRUNC : 0);
+                column == JOB_COLUMN_WHY && o->output.format != CLI_FORMAT_WIDE ? SCOLS_FL_TRUNC : 0);
 }
 
 static void add_row(struct libscols_table *table, const struct options *o, const cJSON *job)
@@ -96,7 +76,7 @@ static void add_row(struct libscols_table *table, const struct options *o, const
     if (o->target.all_namespaces)
         (void)scols_line_set_data(line, place++, json_string(job, "metadata.namespace", ""));
     for (int column = 0; column < JOB_COLUMN_COUNT; column++) {
-        if (job_column_is_wide((enum job_column)column) && o->format != FORMAT_WIDE)
+        if (job_column_is_wide((enum job_column)column) && o->output.format != CLI_FORMAT_WIDE)
             continue;
         job_cell(job, (enum job_column)column, cli_wall_ms(), cell);
         (void)scols_line_set_data(line, place++, cell);
@@ -109,7 +89,7 @@ static void print_table(const struct options *o, const cJSON *jobs, bool with_he
     if (!table)
         return;
     add_columns(table, o);
-    (void)scols_table_enable_noheadings(table, !with_headings || o->no_headers);
+    (void)scols_table_enable_noheadings(table, !with_headings || o->output.no_headers);
     const cJSON *job;
     cJSON_ArrayForEach(job, jobs) add_row(table, o, job);
     (void)scols_print_table(table);
@@ -117,20 +97,12 @@ static void print_table(const struct options *o, const cJSON *jobs, bool with_he
     (void)fflush(stdout);
 }
 
-static void print_objects(const struct options *o, const cJSON *node)
-{
-    cleanup_free char *text =
-        o->format == FORMAT_JSON ? json_print_indented(node) : json_print_yaml(node);
-    printf("%s%s", text, o->format == FORMAT_JSON ? "\n" : "");
-    (void)fflush(stdout);
-}
-
 static void print_job(const struct options *o, const cJSON *job, bool with_headings)
 {
-    if (o->format == FORMAT_NAME) {
+    if (o->output.format == CLI_FORMAT_NAME) {
         printf("trainingjob.mltrain.io/%s\n", json_string(job, "metadata.name", "?"));
-    } else if (o->format == FORMAT_JSON || o->format == FORMAT_YAML) {
-        print_objects(o, job);
+    } else if (cli_output_is_object(&o->output)) {
+        cli_output_object(&o->output, job);
     } else {
         cJSON *one cleanup_json = cJSON_CreateArray();
         json_append(one, json_copy(job));
@@ -209,9 +181,9 @@ static int get(struct cli *c, const struct options *o)
         return CLI_OK;
     }
     const cJSON *jobs = json_member(answer, "items"), *job;
-    if (o->format == FORMAT_JSON || o->format == FORMAT_YAML)
-        print_objects(o, answer);
-    else if (o->format == FORMAT_NAME)
+    if (cli_output_is_object(&o->output))
+        cli_output_object(&o->output, answer);
+    else if (o->output.format == CLI_FORMAT_NAME)
         cJSON_ArrayForEach(job, jobs) print_job(o, job, false);
     else if (cJSON_GetArraySize(jobs) == 0)
         (void)fprintf(stderr, "No jobs found%s%s.\n",
@@ -224,8 +196,8 @@ static int get(struct cli *c, const struct options *o)
 
 int cli_get_command(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
-                                                 {0}};
+    static const struct argp_child children[] = {
+        {.argp = &cli_output_argp}, {.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
     static const struct argp argp = {
         .options = table_options,
         .parser = parse,

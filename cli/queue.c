@@ -5,53 +5,26 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/output.h"
 #include "cli/queue_text.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/text.h"
 #include "lib/json/json.h"
 
-enum format { FORMAT_TABLE, FORMAT_WIDE, FORMAT_JSON, FORMAT_YAML, FORMAT_NAME };
-static const char *const formats[] = {[FORMAT_TABLE] = "table",
-                                      [FORMAT_WIDE] = "wide",
-                                      [FORMAT_JSON] = "json",
-                                      [FORMAT_YAML] = "yaml",
-                                      [FORMAT_NAME] = "name"};
-
 struct options {
     struct cli_target target;
+    struct cli_output output;
     const char *name;
-    enum format format;
-    bool no_headers;
 };
-
-enum { OPTION_NO_HEADERS = 0x4001 };
-
-static const struct argp_option table_options[] = {
-    {.name = "output",
-     .key = 'o',
-     .arg = "FORMAT",
-     .doc = "wide (cpu and memory, too), json, yaml or name"},
-    {.name = "no-headers", .key = OPTION_NO_HEADERS, .doc = "without the line of headings"},
-    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->target;
-        return 0;
-    case 'o':
-        for (size_t i = 0; i < MLT_ARRAY_LENGTH(formats); i++)
-            if (strcmp(arg, formats[i]) == 0) {
-                o->format = (enum format)i;
-                return 0;
-            }
-        argp_error(state, "-o `%s`: expected wide, json, yaml or name", arg);
-        return 0;
-    case OPTION_NO_HEADERS:
-        o->no_headers = true;
+        state->child_inputs[0] = &o->output;
+        state->child_inputs[1] = &o->target;
         return 0;
     case ARGP_KEY_ARG:
         if (o->name)
@@ -66,7 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static void print_table(const struct options *o, const cJSON *queues)
 {
     struct queue_row *rows = NULL;
-    size_t count = queue_rows(queues, o->format == FORMAT_WIDE, &rows);
+    size_t count = queue_rows(queues, o->output.format == CLI_FORMAT_WIDE, &rows);
     struct libscols_table *table = scols_new_table();
     for (int column = 0; table && column < QUEUE_COLUMN_COUNT; column++)
         (void)scols_table_new_column(table, queue_column_heading((enum queue_column)column), 0, 0);
@@ -79,18 +52,11 @@ static void print_table(const struct options *o, const cJSON *queues)
         }
     }
     if (table) {
-        (void)scols_table_enable_noheadings(table, o->no_headers);
+        (void)scols_table_enable_noheadings(table, o->output.no_headers);
         (void)scols_print_table(table);
         scols_unref_table(table);
     }
     free(rows);
-}
-
-static void print_object(const struct options *o, const cJSON *node)
-{
-    cleanup_free char *text =
-        o->format == FORMAT_JSON ? json_print_indented(node) : json_print_yaml(node);
-    printf("%s%s", text, o->format == FORMAT_JSON ? "\n" : "");
 }
 
 static int show(struct cli *c, const struct options *o)
@@ -104,9 +70,9 @@ static int show(struct cli *c, const struct options *o)
     if (o->name)
         json_append(one, json_copy(answer));
     const cJSON *queues = o->name ? one : json_member(answer, "items"), *queue;
-    if (o->format == FORMAT_JSON || o->format == FORMAT_YAML)
-        print_object(o, answer);
-    else if (o->format == FORMAT_NAME)
+    if (cli_output_is_object(&o->output))
+        cli_output_object(&o->output, answer);
+    else if (o->output.format == CLI_FORMAT_NAME)
         cJSON_ArrayForEach(queue, queues)
             printf("trainingqueue.mltrain.io/%s\n", json_string(queue, "metadata.name", "?"));
     else if (cJSON_GetArraySize(queues) == 0)
@@ -118,16 +84,16 @@ static int show(struct cli *c, const struct options *o)
 
 int cli_queue(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{.argp = &cli_target_argp, .header = "Cluster:"},
-                                                 {0}};
+    static const struct argp_child children[] = {
+        {.argp = &cli_output_argp}, {.argp = &cli_target_argp, .header = "Cluster:"}, {0}};
     static const struct argp argp = {
-        .options = table_options,
         .parser = parse,
         .children = children,
         .args_doc = "[QUEUE]",
         .doc = "Lists queues: for each kind of GPU the nominal quota, what is used, borrowed and "
                "lent, and what waiting jobs ask for; jobs that run and wait, and the longest wait."
-               "\vThe controller renews these figures at most once a minute."};
+               "\vThe controller renews these figures at most once a minute. -o wide shows "
+               "cpu and memory, too."};
     struct options o = {0};
     if (argp_parse(&argp, argc, argv, 0, NULL, &o))
         return CLI_USAGE;
