@@ -65,7 +65,8 @@ static void add_columns(struct libscols_table *table, const struct options *o)
         if (!job_column_is_wide((enum job_column)column) || o->output.format == CLI_FORMAT_WIDE)
             (void)scols_table_new_column(
                 table, job_column_heading((enum job_column)column), 0,
-                column == JOB_COLUMN_WHY && o->output.format != CLI_FORMAT_WIDE ? SCOLS_FL_TRUNC : 0);
+                column == JOB_COLUMN_WHY && o->output.format != CLI_FORMAT_WIDE ? SCOLS_FL_TRUNC
+                                                                                : 0);
 }
 
 static void add_row(struct libscols_table *table, const struct options *o, const cJSON *job)

@@ -21,10 +21,7 @@ void admit_write(struct job *job)
                                     "has a place", c->wall_ms);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_ADMITTED, true, "Placed", s->placement,
                                     c->wall_ms);
-    s->queue.position = 0;
-    s->queue.estimated_start_ms = 0;
-    s->queue.reason[0] = 0;
-    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    trainingjob_forget_queue(s);
     creations_tell_former(job);
     job->placed = false;
     c->metrics.count[METRIC_GANGS_PLACED]++;
@@ -232,8 +229,7 @@ static void leave_node(struct job *job, struct member *m, const char *why)
 static bool is_untold(const struct job *job)
 {
     for (uint32_t i = 0; i < job->members_count; i++)
-        if (member_to_create(job, &job->members[i]) &&
-            creations_are_untold(job, &job->members[i]))
+        if (member_to_create(job, &job->members[i]) && creations_are_untold(job, &job->members[i]))
             return true;
     return false;
 }
@@ -335,7 +331,7 @@ void admit_undo(struct job *job)
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
     job->planned_until_ms = c->now_ms; /* what was made of the pods may not be what was planned */
-    finish_let_go(job); /* the gang is forgotten when its pods have ended */
+    finish_let_go(job);                /* the gang is forgotten when its pods have ended */
     job->no_place = job->adopting = false;
     job_forget_verdict(job);
     c->metrics.count[METRIC_GANGS_UNDONE]++;

@@ -1,8 +1,8 @@
 /* The numbers of pods: a member's first pod, second pod ..., as their names tell them. A controller
  * may die while the creation of a pod is on its way, and that pod comes into being after the next
- * one has found it missing: both must have given it the same name, whatever has become of older pods
- * meanwhile. So the number is the one after what the status tells, or after the attempt; a creation
- * further on waits until the status tells of the one before. */
+ * one has found it missing: both must have given it the same name, whatever has become of older
+ * pods meanwhile. So the number is the one after what the status tells, or after the attempt; a
+ * creation further on waits until the status tells of the one before. */
 #include <stdlib.h>
 #include "controller/internal.h"
 #include "lib/base/alloc.h"

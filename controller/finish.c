@@ -16,9 +16,7 @@ static void end_conditions(struct job *job, const char *reason)
     for (int type = TRAININGJOB_CONDITION_QUEUED; type <= TRAININGJOB_CONDITION_SUSPENDED; type++)
         job_end_condition(job, (enum trainingjob_condition_type)type, reason, "the job has ended");
     s->completion_ms = job->controller->wall_ms;
-    s->queue.position = 0;
-    s->queue.reason[0] = 0;
-    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
+    trainingjob_forget_queue(s);
     s->recovery.pending_stop[0] = 0;
     s->recovery.pending_stop_ms = 0;
     s->recovery.next_attempt_ms = 0;

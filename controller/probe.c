@@ -24,8 +24,8 @@ void probe_doubt(struct job *job)
 }
 
 /* Those that have waited for what somebody else asked look again; alone, when he was refused: why
- * may lie in his name, and the words have it in them. Who stands in the line stays there: if his pods
- * are refused, too, he learns it when they are to be made. */
+ * may lie in his name, and the words have it in them. Who stands in the line stays there: if his
+ * pods are refused, too, he learns it when they are to be made. */
 static void wake_those_who_wait(struct controller *c, uint32_t id, bool refused)
 {
     for (struct job *job = c->jobs; job; job = job->hh.next) {
@@ -50,9 +50,10 @@ void probe_forget(struct job *job)
         wake_those_who_wait(c, id, false);
 }
 
-/* The job may be planned with this pod. What another job was told before this one came may be out of
- * date, and nothing says so to a job that waits: it is asked about again when nobody takes that for
- * known any more. All that wait so share the question, and its answer is younger than any of them. */
+/* The job may be planned with this pod. What another job was told before this one came may be out
+ * of date, and nothing says so to a job that waits: it is asked about again when nobody takes that
+ * for known any more. All that wait so share the question, and its answer is younger than any of
+ * them. */
 static void accept(struct job *job, cJSON *planned, bool is_borrowed)
 {
     bool changes = job_set_planned(job, planned);

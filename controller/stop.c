@@ -104,9 +104,7 @@ void stop_suspend(struct job *job)
     job_end_condition(job, TRAININGJOB_CONDITION_QUEUED, "Suspended", words);
     job_end_condition(job, TRAININGJOB_CONDITION_ADMITTED, "Suspended", words);
     job_give_back(job, "Suspended", words);
-    trainingjob_set_text(&s->queue.explanation, NULL, TRAININGJOB_MESSAGE_MAX);
-    s->queue.position = 0;
-    s->queue.reason[0] = 0;
+    trainingjob_forget_queue(s);
     s->recovery.pending_stop[0] = 0;
     s->recovery.pending_stop_ms = 0;
     s->recovery.in_place_failures = 0;

@@ -89,13 +89,29 @@ void submit_enqueue(struct job *job)
     (void)job_template(job);
     if (ledger_job_waits(c->ledger, &job->tj, job_planned(job), c->now_ms, &err) < 0) {
         submit_show_refusal(job, "CannotPlan", err.text);
-        job->planned_until_ms = c->now_ms; /* what cannot be understood may be of a webhook's making */
+        job->planned_until_ms =
+            c->now_ms; /* what cannot be understood may be of a webhook's making */
         return;
     }
     ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
     job->ledger = JOB_LEDGER_WAITS;
     job->leaves_ledger = false;
     plan_tell_avoided(job);
+}
+
+/* A person who asks why it waits has no other way to know them. */
+static void tell_levels(struct job *job)
+{
+    const struct controller_config *config = &job->controller->config;
+    const struct trainingjob_scheduling *s = &job->tj.spec.scheduling;
+    struct mlt_text text = MLT_TEXT_INIT(TRAININGJOB_LEVELS_MAX);
+    bool asks = s->topology_required || s->topology_preferred;
+    for (uint32_t i = 0; asks && i < config->topology_levels_count; i++)
+        mlt_text_printf(&text, "%s%s", i ? "," : "", config->topology_levels[i]);
+    trainingjob_set_text(&job->draft.queue.topology_levels,
+                         text.length && !text.failed ? mlt_text_string(&text) : NULL,
+                         TRAININGJOB_LEVELS_MAX);
+    mlt_text_release(&text);
 }
 
 void submit_note(struct job *job, bool never, const char *words, uint32_t position,
@@ -111,6 +127,7 @@ void submit_note(struct job *job, bool never, const char *words, uint32_t positi
         return;
     (void)snprintf(q->reason, sizeof q->reason, "%s", reason);
     trainingjob_set_text(&q->explanation, words, TRAININGJOB_MESSAGE_MAX);
+    tell_levels(job);
     q->position = position <= 100 ? position : 0;
     q->estimated_start_ms = estimated_start_ms ? estimated_start_ms - c->now_ms + c->wall_ms : 0;
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,

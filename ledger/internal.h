@@ -283,8 +283,6 @@ bool ledger_topology_of(struct ledger *l, const struct ledger_node *node,
 /* Adds to a reason that no node has the level's label. */
 void ledger_topology_explain(const struct ledger *l, const struct gang_why *why,
                              char text[GANG_REASON_MAX]);
-/* "zone-a/rack-3"; NULL for none. */
-const char *ledger_topology_name(const struct ledger *l, uint32_t level, uint32_t domain);
 
 /* ---- constraints.c ---- */
 

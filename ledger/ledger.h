@@ -129,6 +129,9 @@ struct ledger_decision {
 const char *ledger_job_uid(const struct ledger *l, uint64_t job);
 const char *ledger_resource(const struct ledger *l, uint32_t resource); /* "cpu": thousandths */
 
+/* Of a domain of a level (from 1): "zone-a/rack-3". */
+const char *ledger_topology_name(const struct ledger *l, uint32_t level, uint32_t domain);
+
 /* Whether anything changed since the last plan. */
 bool ledger_needs_plan(const struct ledger *l);
 /* The earliest time after now_ms at which a plan may differ though nothing changed (the end of a

@@ -25,6 +25,13 @@ void trainingjob_status_init(struct trainingjob_status *status)
     };
 }
 
+void trainingjob_forget_queue(struct trainingjob_status *status)
+{
+    free(status->queue.explanation);
+    free(status->queue.topology_levels);
+    status->queue = (struct trainingjob_queue_status){0};
+}
+
 static void failure_release(struct trainingjob_failure *failure)
 {
     free(failure->node);
@@ -47,7 +54,7 @@ void trainingjob_status_release(struct trainingjob_status *status)
     trainingjob_clear_poison(&status->recovery.poison);
     free(status->recovery.resume_path);
     free(status->checkpoint.path);
-    free(status->queue.explanation);
+    trainingjob_forget_queue(status);
     free(status->placement);
     free(status->pod_creations);
     free(status->workers);
@@ -97,6 +104,7 @@ void trainingjob_status_copy(const struct trainingjob_status *from,
     r->resume_path = mlt_strdup(from->recovery.resume_path);
     to.checkpoint.path = mlt_strdup(from->checkpoint.path);
     to.queue.explanation = mlt_strdup(from->queue.explanation);
+    to.queue.topology_levels = mlt_strdup(from->queue.topology_levels);
     to.placement = mlt_strdup(from->placement);
     to.pod_creations = mlt_strdup(from->pod_creations);
     to.workers = mlt_strdup(from->workers);

@@ -18,6 +18,7 @@
 #define TRAININGJOB_SKIPPED_MAX 64             /* checkpoints */
 #define TRAININGJOB_STRIKES_MAX 3              /* against one checkpoint; then it is decided */
 #define TRAININGJOB_WORD_MAX 64                /* bytes of a reason or a cause, with the NUL */
+#define TRAININGJOB_LEVELS_MAX 4096            /* bytes of status.queue.topologyLevels */
 #define TRAININGJOB_MESSAGE_MAX 4096           /* bytes of a message or an explanation */
 #define TRAININGJOB_PLACEMENT_MAX (256 * 1024) /* bytes of a host list */
 
@@ -144,6 +145,8 @@ struct trainingjob_queue_status {
     int64_t estimated_start_ms;
     char reason[TRAININGJOB_WORD_MAX];
     char *explanation;
+    char *topology_levels; /* NAME=LABEL,... from wide to narrow, of a job that asks for a topology:
+                              for who works out by himself why it waits; NULL: none */
 };
 
 struct trainingjob_status {
@@ -169,6 +172,8 @@ struct trainingjob_status {
 };
 
 void trainingjob_status_init(struct trainingjob_status *status); /* all absent */
+/* What was true of a job that waited is not any more: all of status.queue goes. */
+void trainingjob_forget_queue(struct trainingjob_status *status);
 void trainingjob_status_release(struct trainingjob_status *status);
 void trainingjob_status_copy(const struct trainingjob_status *from,
                              struct trainingjob_status *ret_status);

@@ -122,6 +122,7 @@ cJSON *trainingjob_status_json(const struct trainingjob_status *s)
     set_time(to, "queue.estimatedStartTime", s->queue.estimated_start_ms);
     set_word(to, "queue.reason", s->queue.reason);
     json_set_string(to, "queue.explanation", s->queue.explanation);
+    json_set_string(to, "queue.topologyLevels", s->queue.topology_levels);
     json_set_string(to, "placement.workers", s->placement);
     json_set_string(to, "placement.podCreations", s->pod_creations);
     set_integer(to, "attempt", s->attempt, 0);

@@ -164,6 +164,7 @@ void trainingjob_status_read(const cJSON *from, struct trainingjob_status *ret_s
     s->queue.estimated_start_ms = trainingjob_time(from, "queue.estimatedStartTime");
     read_word(from, "queue.reason", s->queue.reason, sizeof s->queue.reason);
     read_text(from, "queue.explanation", &s->queue.explanation, TRAININGJOB_MESSAGE_MAX);
+    read_text(from, "queue.topologyLevels", &s->queue.topology_levels, TRAININGJOB_LEVELS_MAX);
     read_text(from, "placement.workers", &s->placement, TRAININGJOB_PLACEMENT_MAX);
     read_text(from, "placement.podCreations", &s->pod_creations, TRAININGJOB_POD_CREATIONS_MAX);
     s->attempt = read_count(from, "attempt");

@@ -22,6 +22,11 @@ gang third 2 true mltrain.io/rack
 eventually 20 job_is third .status.queue.reason Waiting || fail "third does not wait"
 why=$(job third .status.queue.explanation)
 [[ "$why" == *rack* ]] || fail "no word of racks in: $why"
+job_is third .status.queue.topologyLevels rack=mltrain.io/rack || fail "levels: $(job third .status.queue)"
+mltrain explain third >explained.txt || fail "explain"
+for words in 'Topology: *all pods in one mltrain.io/rack' 'In one rack: .*rack-[01] has the most room, for 1 such pod now'; do
+  grep -qE "$words" explained.txt || { cat explained.txt; fail "explain does not say: $words"; }
+done
 mltrain wait third --timeout 30s >/dev/null || fail "third did not finish"
 
 gang never 4 true

@@ -72,8 +72,8 @@ static void the_pod_is_deleted(struct world *w)
 static void test_a_pod_is_not_created_under_a_number_that_the_attempt_has_had(void **state)
 {
     (void)state;
-    tell_with_each_death(&(struct story){.begin = runs_in_its_second_pod,
-                                         .go_on = the_pod_is_deleted});
+    tell_with_each_death(
+        &(struct story){.begin = runs_in_its_second_pod, .go_on = the_pod_is_deleted});
 }
 
 static void runs(struct world *w)
@@ -94,8 +94,7 @@ static void its_pods_are_refused(struct world *w)
 static void test_nor_is_one_after_several_that_no_attempt_was_started_in(void **state)
 {
     (void)state;
-    tell_with_each_death(&(struct story){.begin = runs,
-                                         .go_on = its_pods_are_refused});
+    tell_with_each_death(&(struct story){.begin = runs, .go_on = its_pods_are_refused});
 }
 
 static void exists(struct world *w)
@@ -112,8 +111,8 @@ static void the_gang_is_undone_and_placed_anew(struct world *w)
 static void test_nor_is_one_after_a_gang_that_was_undone(void **state)
 {
     (void)state;
-    tell_with_each_death(&(struct story){.begin = exists,
-                                         .go_on = the_gang_is_undone_and_placed_anew});
+    tell_with_each_death(
+        &(struct story){.begin = exists, .go_on = the_gang_is_undone_and_placed_anew});
 }
 
 int main(void)

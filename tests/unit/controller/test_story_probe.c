@@ -1,5 +1,5 @@
-/* Jobs that wait because of what the API server once made of their pod: whoever mends the webhook or
- * the limit range that did it need not touch the jobs. */
+/* Jobs that wait because of what the API server once made of their pod: whoever mends the webhook
+ * or the limit range that did it need not touch the jobs. */
 #include <stdio.h>
 #include <string.h>
 #include "world.h"

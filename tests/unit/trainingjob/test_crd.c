@@ -199,6 +199,8 @@ static void test_status_has_the_phases_and_limits_of_the_c_code(void **state)
                   "placement");
     expect_number(status, "queue.properties.explanation.maxLength", TRAININGJOB_MESSAGE_MAX,
                   "explanation");
+    expect_number(status, "queue.properties.topologyLevels.maxLength", TRAININGJOB_LEVELS_MAX,
+                  "topologyLevels");
 }
 
 /* Every field that the C code may write has a place in the schema; otherwise it would be pruned. */
