@@ -41,8 +41,11 @@ void request_window_answered(struct request_window *w, int status, int64_t took_
     }
     int64_t slow_ms = best(w, took_ms, now_ms) * REQUEST_WINDOW_SLOW_TIMES + REQUEST_WINDOW_SLOW_MS;
     int64_t step = 1000 * 1000 / w->milli; /* one request more, or less, for a window of answers */
-    if (took_ms <= slow_ms / 2 || w->milli < REQUEST_WINDOW_SLOW_MIN * 1000)
+    bool is_overloaded = took_ms > REQUEST_WINDOW_OVERLOADED_MS;
+    int64_t least =
+        (is_overloaded ? REQUEST_WINDOW_OVERLOADED_MIN : REQUEST_WINDOW_SLOW_MIN) * INT64_C(1000);
+    if (took_ms <= slow_ms / 2 || w->milli < least)
         set(w, w->milli + step);
-    else if (took_ms > slow_ms && w->milli - step >= REQUEST_WINDOW_SLOW_MIN * 1000)
+    else if (took_ms > slow_ms && w->milli - step >= least)
         set(w, w->milli - step);
 }

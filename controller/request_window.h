@@ -5,11 +5,12 @@
  * for want of capacity (429, 503, no answer) halves the window, at most once a second, since all
  * that was under way then tells of one and the same moment. And as TCP Vegas does (Brakmo,
  * Peterson: "TCP Vegas", 1995), answers that take much longer than the fastest of the last minutes
- * say that requests wait in the server's queues: then the window shrinks by itself, but not below
- * what even a server that does one thing after the other answers in that time. Less would follow
- * from nothing: a pod that passes webhooks takes a hundred times what a Lease takes, and on a busy
- * machine any answer may. There is no fixed rate: a fast server is used as fast as it is, and a
- * slow one is not flooded. */
+ * say that requests wait in the server's queues: then the window shrinks by itself, but only to
+ * what it began with. Less would be no favour to the server: whoever is as slow because of others'
+ * work takes that up instead, and who gives way to everybody never comes to an end. Only answers
+ * that take longer than Kubernetes promises for one object's write say that the server itself
+ * cannot go on like this. There is no fixed rate: a fast server is used as fast as it is, and a slow
+ * one is not flooded. */
 #ifndef CONTROLLER_REQUEST_WINDOW_H
 #define CONTROLLER_REQUEST_WINDOW_H
 
@@ -26,7 +27,11 @@
  * pauses are not queues. It has surely not when it took half of that. */
 #define REQUEST_WINDOW_SLOW_TIMES 4
 #define REQUEST_WINDOW_SLOW_MS 100
-#define REQUEST_WINDOW_SLOW_MIN REQUEST_WINDOW_SLOW_TIMES /* slow answers alone leave so many */
+#define REQUEST_WINDOW_SLOW_MIN REQUEST_WINDOW_FIRST /* slow answers alone leave so many */
+/* Kubernetes' own promise (sig-scalability, slos/api_call_latency.md: 99 % of mutating calls within
+ * 1 s). Answers that are slow and take longer leave this much, which is 4 requests a second then. */
+#define REQUEST_WINDOW_OVERLOADED_MS 1000
+#define REQUEST_WINDOW_OVERLOADED_MIN 4
 
 struct request_window {
     int64_t milli;   /* the window, in thousandths of a request */

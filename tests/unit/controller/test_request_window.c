@@ -79,12 +79,14 @@ static unsigned settled_size(unsigned capacity, int64_t work_ms)
 static void test_a_slow_servers_queue_does_not_grow(void **state)
 {
     (void)state;
-    assert_in_range(settled_size(2, 100), 2, 10);
+    assert_in_range(settled_size(2, 100), 2, REQUEST_WINDOW_FIRST);
+    assert_in_range(settled_size(2, 500), 2, 10);
     assert_in_range(settled_size(1, 500), 1, 5);
     assert_in_range(settled_size(16, 5), 16, REQUEST_WINDOW_MAX);
 }
 
-/* Pods that pass webhooks beside a Lease that does not, or a machine with much other work. */
+/* Pods that pass webhooks beside a Lease that does not, or a machine with much other work: whoever
+ * gave way to all of it would come to an end last. */
 static void test_slow_answers_alone_leave_some_requests_at_once(void **state)
 {
     struct request_window w = REQUEST_WINDOW_INIT;
@@ -92,11 +94,35 @@ static void test_slow_answers_alone_leave_some_requests_at_once(void **state)
     (void)state;
     answers(&w, 1, 200, 2, &now_ms);
     answers(&w, 2000, 201, 300, &now_ms);
-    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_FIRST);
     answers(&w, 1, 429, 300, &now_ms);
-    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN / 2);
-    answers(&w, 100, 201, 300, &now_ms);
-    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_SLOW_MIN);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_FIRST / 2);
+    answers(&w, 200, 201, 300, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_FIRST);
+}
+
+/* What had been won while the server was fast is given back. */
+static void test_slow_answers_take_back_what_fast_ones_gave(void **state)
+{
+    struct request_window w = REQUEST_WINDOW_INIT;
+    int64_t now_ms = 0;
+    (void)state;
+    answers(&w, 5000, 201, 5, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_MAX);
+    answers(&w, 5000, 201, 150, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_FIRST);
+}
+
+static void test_an_overloaded_server_is_asked_less(void **state)
+{
+    struct request_window w = REQUEST_WINDOW_INIT;
+    int64_t now_ms = 0;
+    (void)state;
+    answers(&w, 1, 200, 2, &now_ms);
+    answers(&w, 2000, 201, REQUEST_WINDOW_OVERLOADED_MS + 1, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_OVERLOADED_MIN);
+    answers(&w, 2000, 201, REQUEST_WINDOW_OVERLOADED_MS, &now_ms);
+    assert_int_equal(request_window_size(&w), REQUEST_WINDOW_FIRST);
 }
 
 /* What was fast an hour ago is no measure any more. */
@@ -106,13 +132,13 @@ static void test_the_fastest_answer_is_forgotten(void **state)
     int64_t now_ms = 0;
     (void)state;
     answers(&w, 1, 200, 1, &now_ms);
-    answers(&w, 100, 200, 400, &now_ms);
+    answers(&w, 100, 200, 1400, &now_ms);
     unsigned small = request_window_size(&w);
     assert_true(small < REQUEST_WINDOW_FIRST);
     now_ms += REQUEST_WINDOW_BEST_MS;
-    answers(&w, 1, 200, 400, &now_ms);
+    answers(&w, 1, 200, 1400, &now_ms);
     now_ms += REQUEST_WINDOW_BEST_MS;
-    answers(&w, 200, 200, 400, &now_ms);
+    answers(&w, 200, 200, 1400, &now_ms);
     assert_true(request_window_size(&w) > small);
 }
 
@@ -124,6 +150,8 @@ int main(void)
         cmocka_unit_test(test_other_refusals_say_nothing_of_capacity),
         cmocka_unit_test(test_a_slow_servers_queue_does_not_grow),
         cmocka_unit_test(test_slow_answers_alone_leave_some_requests_at_once),
+        cmocka_unit_test(test_slow_answers_take_back_what_fast_ones_gave),
+        cmocka_unit_test(test_an_overloaded_server_is_asked_less),
         cmocka_unit_test(test_the_fastest_answer_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
