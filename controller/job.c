@@ -303,6 +303,22 @@ static int64_t cpu_limit_milli(struct job *job)
     return milli;
 }
 
+/* One by one, as neither numbering is the other's business. */
+static enum rendezvous_wireup wireup_of(enum trainingjob_wireup wireup)
+{
+    switch (wireup) {
+    case TRAININGJOB_WIREUP_PMIX:
+        return RENDEZVOUS_WIREUP_PMIX;
+    case TRAININGJOB_WIREUP_PMI1:
+        return RENDEZVOUS_WIREUP_PMI1;
+    case TRAININGJOB_WIREUP_RSH:
+        return RENDEZVOUS_WIREUP_RSH;
+    case TRAININGJOB_WIREUP_AUTO:
+        break;
+    }
+    return RENDEZVOUS_WIREUP_AUTO;
+}
+
 static void set_welcome(struct job *job)
 {
     const struct trainingjob_spec *spec = &job->tj.spec;
@@ -318,6 +334,7 @@ static void set_welcome(struct job *job)
         .total_steps = spec->progress.total_steps,
         .fence_ms = (uint32_t)(spec->failure_policy.fence_seconds * 1000),
         .checkpoint_repair = spec->checkpoint.repair,
+        .wireup = wireup_of(spec->mpi_wireup),
     };
     /* The validator's limits are those of the messages (a test compares them). */
     if (!coordinator_set_welcome(job->coordinator, &welcome))

@@ -202,11 +202,26 @@ struct rendezvous_evidence_report {
     uint32_t ranks_count;
 };
 
+/* How MPI ranks find each other (spec.mpi.wireup). Also what a controller before it has said: AUTO.
+ * XX(NAME, wire number, name) */
+#define RENDEZVOUS_WIREUP_MAP(XX)                                                      \
+    XX(AUTO, 0, "auto") /* the launcher looks at the program: launcher/mpi_wireup.h */ \
+    XX(PMIX, 1, "pmix")                                                                \
+    XX(PMI1, 2, "pmi1")                                                                \
+    XX(RSH, 3, "rsh")
+
+enum rendezvous_wireup {
+#define XX(name, number, words) RENDEZVOUS_WIREUP_##name = number,
+    RENDEZVOUS_WIREUP_MAP(XX)
+#undef XX
+};
+const char *rendezvous_wireup_name(enum rendezvous_wireup wireup);
+
 /* down. What to run and watch; the same for each member of a role but for `watch_checkpoints`. */
 struct rendezvous_welcome {
     uint64_t lease_transitions;
     uint64_t next_attempt;   /* READY must be for at least this one */
-    const char *framework;   /* pytorch | plain */
+    const char *framework;   /* pytorch | mpi | plain */
     uint32_t nproc;          /* ranks of this pod */
     uint32_t max_restarts;   /* backoffLimit, for TORCHELASTIC_MAX_RESTARTS and PET_MAX_RESTARTS */
     int64_t cpu_limit_milli; /* of the container; 0: none */
@@ -226,6 +241,7 @@ struct rendezvous_welcome {
     uint32_t fence_ms; /* appended: a launcher that has heard nothing for so long stops its ranks;
                           0: off */
     bool orders_saves; /* appended: TERMINATING is answered with CHECKPOINT_NOW or STOP */
+    uint32_t wireup;   /* appended: enum rendezvous_wireup; of framework mpi, else not looked at */
 };
 
 /* down. The frame's attempt is the one to start. */

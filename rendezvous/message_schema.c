@@ -157,6 +157,7 @@ static const struct message_field welcome_fields[] = {
     APPENDED(rendezvous_welcome, BOOL, checkpoint_repair, 0, 1),
     APPENDED(rendezvous_welcome, U32, fence_ms, 0, UINT32_MAX),
     APPENDED(rendezvous_welcome, BOOL, orders_saves, 0, 1),
+    APPENDED(rendezvous_welcome, U32, wireup, 0, RENDEZVOUS_WIREUP_RSH),
 };
 
 static const struct message_field start_fields[] = {
@@ -283,6 +284,18 @@ const char *rendezvous_cause_words(enum rendezvous_cause cause)
 #undef XX
     }
     return "ended for an unknown cause";
+}
+
+const char *rendezvous_wireup_name(enum rendezvous_wireup wireup)
+{
+    switch (wireup) {
+#define XX(name, number, words)    \
+    case RENDEZVOUS_WIREUP_##name: \
+        return words;
+        RENDEZVOUS_WIREUP_MAP(XX)
+#undef XX
+    }
+    return "unknown";
 }
 
 bool rendezvous_is_reason(const char *word)

@@ -267,6 +267,9 @@ static const struct field progress_list[] = {
 static const struct field_table progress_fields =
     FIELD_TABLE(struct trainingjob_progress_spec, progress_list);
 
+static const uint32_t supported_wireups =
+    1u << TRAININGJOB_WIREUP_AUTO | 1u << TRAININGJOB_WIREUP_PMIX | 1u << TRAININGJOB_WIREUP_PMI1;
+
 static const struct field mpi_list[] = {
     {.name = "wireup",
      .kind = FIELD_ENUM,
@@ -274,14 +277,15 @@ static const struct field mpi_list[] = {
      .names = trainingjob_wireup_names,
      .absent = TRAININGJOB_WIREUP_AUTO,
      .has_default = true,
-     .unsupported = true},
+     .supported = &supported_wireups},
 };
 static const struct field_table mpi_fields = FIELD_TABLE(struct trainingjob_spec, mpi_list);
 
 /* ---- the spec ---- */
 
-static const uint32_t supported_frameworks =
-    1u << TRAININGJOB_FRAMEWORK_PYTORCH | 1u << TRAININGJOB_FRAMEWORK_PLAIN;
+static const uint32_t supported_frameworks = 1u << TRAININGJOB_FRAMEWORK_PYTORCH |
+                                             1u << TRAININGJOB_FRAMEWORK_MPI |
+                                             1u << TRAININGJOB_FRAMEWORK_PLAIN;
 
 static const struct field spec_list[] = {
     {.name = "queue",

@@ -125,7 +125,8 @@ static const struct rendezvous_message samples[] = {
                  .takes_notices = true,
                  .checkpoint_repair = true,
                  .fence_ms = 60000,
-                 .orders_saves = true}},
+                 .orders_saves = true,
+                 .wireup = RENDEZVOUS_WIREUP_PMI1}},
     {.type = RENDEZVOUS_START,
      .attempt = 3,
      .start = {.lease_transitions = 1,
@@ -167,7 +168,7 @@ static const struct rendezvous_message samples[] = {
 /* Widths of the fields at the payload's end that an earlier release did not send, first to last. */
 static const unsigned char *appended_widths(enum rendezvous_type type)
 {
-    static const unsigned char hello[] = {1, 8, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 0},
+    static const unsigned char hello[] = {1, 8, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 4, 0},
                                clock[] = {8, 0}, refused[] = {1, 0}, none[] = {0};
     switch (type) {
     case RENDEZVOUS_HELLO:
