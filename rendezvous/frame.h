@@ -5,9 +5,9 @@
  * Compatibility within one version. A frame of a type that the receiver does not know is refused
  * and its stream with it, because nothing tells whether it may be skipped; so a new type is sent
  * only to a peer that has said that it takes it: NOTICE when WELCOME.takes_notices is set, which
- * controllers before it do not send. A new field is appended to its message: a receiver ignores
- * bytes after the last field it knows, and takes an appended field that is not there as 0
- * (message.h).
+ * controllers before it do not send, PUT to GATHERED when WELCOME and HELLO say takes_exchange. A
+ * new field is appended to its message: a receiver ignores bytes after the last field it knows, and
+ * takes an appended field that is not there as 0 (message.h).
  *
  * The attempt fences a frame: 0 where none applies. Pure: bytes in, frames out. Every length is
  * compared with its type's maximum before a byte of the payload is waited for; a broken stream
@@ -23,14 +23,13 @@
 #define RENDEZVOUS_VERSION 1     /* spoken by this release */
 #define RENDEZVOUS_VERSION_MIN 1 /* a controller also speaks the previous release's */
 #define RENDEZVOUS_HEADER_SIZE 14
-#define RENDEZVOUS_PAYLOAD_MAX \
-    (4u * 1024 * 1024) /* bytes, over all types; GATHERED needs it later */
+#define RENDEZVOUS_PAYLOAD_MAX (4u * 1024 * 1024) /* bytes, over all types */
 
 enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
 
-/* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused. PUT,
- * GET, GATHER, VALUE, GATHERED, CHECKPOINT_NOW have their numbers reserved and are refused until
- * they exist. */
+/* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused; 50
+ * was set aside once and never sent. GET goes down to a member that has what another one asks for,
+ * and its VALUE comes up. */
 #define RENDEZVOUS_TYPE_MAP(XX)                       \
     XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)           \
     XX(READY, 2, RENDEZVOUS_UP, 256)                  \
@@ -44,6 +43,9 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
     XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)           \
     XX(SAVE_STEP, 11, RENDEZVOUS_UP, 256)             \
     XX(EVIDENCE, 12, RENDEZVOUS_UP, 64 * 1024)        \
+    XX(PUT, 16, RENDEZVOUS_UP, 68 * 1024)             \
+    XX(GET, 17, RENDEZVOUS_BOTH, 256)                 \
+    XX(GATHER, 18, RENDEZVOUS_UP, 80 * 1024)          \
     XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)     \
     XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)         \
     XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)           \
@@ -51,16 +53,15 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
     XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)           \
     XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)        \
     XX(CHECKPOINT_NOW, 38, RENDEZVOUS_DOWN, 4 * 1024) \
-    XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)
+    XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)              \
+    XX(VALUE, 48, RENDEZVOUS_BOTH, 1028 * 1024)       \
+    XX(GATHERED, 49, RENDEZVOUS_DOWN, 4 * 1024 * 1024)
 
 enum rendezvous_type {
 #define XX(name, number, direction, max) RENDEZVOUS_##name = number,
     RENDEZVOUS_TYPE_MAP(XX)
 #undef XX
 };
-
-#define RENDEZVOUS_TYPES_RESERVED \
-    "PUT 16, GET 17, GATHER 18, VALUE 48, GATHERED 49, CHECKPOINT_NOW 50"
 
 /* One frame. The payload points into the reader's buffer and is valid until the next call on it. */
 struct rendezvous_frame {

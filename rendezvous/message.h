@@ -14,16 +14,21 @@
 #include "rendezvous/frame.h"
 
 #define RENDEZVOUS_RANKS_PER_MEMBER_MAX 256
-#define RENDEZVOUS_CHECKPOINTS_MAX 8    /* newest complete ones told */
-#define RENDEZVOUS_TAIL_MAX 4096        /* bytes of last output in RANK_EXIT */
-#define RENDEZVOUS_PATH_MAX 4096        /* bytes of a path */
-#define RENDEZVOUS_NAME_MAX 253         /* bytes of a name, uid or address */
-#define RENDEZVOUS_REASON_MAX 1024      /* bytes of words for people */
-#define RENDEZVOUS_NOTICE_MAX 64        /* bytes of a NOTICE's reason */
-#define RENDEZVOUS_PATTERN_MAX 4096     /* bytes of a regular expression or file pattern */
-#define RENDEZVOUS_ENVIRONMENT_MAX 1024 /* variables in WELCOME */
-#define RENDEZVOUS_VARIABLE_MAX 32768   /* bytes of one NAME=value */
-#define RENDEZVOUS_WAIT_CHANNEL_MAX 64  /* bytes of a kernel function's name */
+#define RENDEZVOUS_CHECKPOINTS_MAX 8             /* newest complete ones told */
+#define RENDEZVOUS_TAIL_MAX 4096                 /* bytes of last output in RANK_EXIT */
+#define RENDEZVOUS_PATH_MAX 4096                 /* bytes of a path */
+#define RENDEZVOUS_NAME_MAX 253                  /* bytes of a name, uid or address */
+#define RENDEZVOUS_REASON_MAX 1024               /* bytes of words for people */
+#define RENDEZVOUS_NOTICE_MAX 64                 /* bytes of a NOTICE's reason */
+#define RENDEZVOUS_PATTERN_MAX 4096              /* bytes of a regular expression or file pattern */
+#define RENDEZVOUS_ENVIRONMENT_MAX 1024          /* variables in WELCOME */
+#define RENDEZVOUS_VARIABLE_MAX 32768            /* bytes of one NAME=value */
+#define RENDEZVOUS_WAIT_CHANNEL_MAX 64           /* bytes of a kernel function's name */
+#define RENDEZVOUS_EXCHANGE_NAME_MAX 160         /* bytes of a name in PUT, GET, GATHER */
+#define RENDEZVOUS_CONTRIBUTION_MAX (64u * 1024) /* bytes in one PUT or GATHER */
+#define RENDEZVOUS_VALUE_MAX (1024u * 1024)      /* bytes in one VALUE */
+#define RENDEZVOUS_MEMBER_BITS_MAX (65536u / 8)  /* bytes: who takes part in a GATHER */
+#define RENDEZVOUS_GATHERED_ENTRIES_MAX 65536
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 
 /* Why a rank ended, as far as its launcher can know. XX(NAME, wire number, words) */
@@ -98,6 +103,7 @@ struct rendezvous_hello {
     bool takes_orders;       /* appended: it knows CHECKPOINT_NOW and EXAMINE */
     uint64_t since_start_ms; /* appended: what it has counted since the START of start_attempt, the
                                 same clock as after_ms of exits; 0: not told */
+    bool takes_exchange;     /* appended: it takes GET, VALUE and GATHERED */
 };
 
 /* up. The frame's attempt is the one it is ready for: what it ran last + 1, at least WELCOME's
@@ -242,6 +248,7 @@ struct rendezvous_welcome {
                           0: off */
     bool orders_saves; /* appended: TERMINATING is answered with CHECKPOINT_NOW or STOP */
     uint32_t wireup;   /* appended: enum rendezvous_wireup; of framework mpi, else not looked at */
+    bool takes_exchange; /* appended: PUT, GET, GATHER and VALUE are taken */
 };
 
 /* down. The frame's attempt is the one to start. */
@@ -289,6 +296,110 @@ struct rendezvous_refused {
                    ranks have the stop_signal and stop_grace_ms of WELCOME to save and end */
 };
 
+/* ---- the exchange between members of an attempt: rendezvous/collective.h ----
+ *
+ * Bytes are what `data` and `data_length` say, and may hold anything. The frame's attempt is that
+ * of the ranks that run. */
+
+/* How a put, get or gather ended. XX(NAME, wire number, words) */
+#define RENDEZVOUS_OUTCOME_MAP(XX)                                 \
+    XX(OK, 0, "done")                                              \
+    XX(TIMED_OUT, 1, "the time was over")                          \
+    XX(TOO_LARGE, 2, "the result is too large to be sent to all")  \
+    XX(NO_ROOM, 3, "the controller has no room for it")            \
+    XX(MEMBER_LOST, 4, "a member has ended without taking part")   \
+    XX(DISAGREE, 5, "members disagree about who takes part")       \
+    XX(EXISTS, 6, "another value stands under this name")          \
+    XX(NOT_FOUND, 7, "there is no such value")                     \
+    XX(OVER, 8, "it is over, and its result is not kept any more") \
+    XX(REFUSED, 9, "refused")
+
+enum rendezvous_outcome {
+#define XX(name, number, words) RENDEZVOUS_OUTCOME_##name = number,
+    RENDEZVOUS_OUTCOME_MAP(XX)
+#undef XX
+};
+const char *rendezvous_outcome_words(enum rendezvous_outcome outcome); /* "?" for an unknown one */
+
+/* up. Answered with VALUE. */
+struct rendezvous_put {
+    uint64_t token; /* the member's own; returned in VALUE */
+    const char *name;
+    const unsigned char *data; /* at most RENDEZVOUS_CONTRIBUTION_MAX */
+    uint32_t data_length;
+};
+
+#define RENDEZVOUS_GET_MAP(XX)                          \
+    XX(WAIT, 0)    /* until it is there */              \
+    XX(NOW, 1)     /* what is not there is not found */ \
+    XX(GIVE_UP, 2) /* the one with this token is not waited for any more: its words */
+
+enum rendezvous_get_mode {
+#define XX(name, number) RENDEZVOUS_GET_##name = number,
+    RENDEZVOUS_GET_MAP(XX)
+#undef XX
+};
+
+/* up: answered with VALUE. down: another member asks for what this one has; answered with VALUE,
+ * up, perhaps later. */
+struct rendezvous_get {
+    uint64_t token; /* the asker's own; down: the coordinator's */
+    const char *name;
+    uint8_t mode;       /* enum rendezvous_get_mode; down: WAIT */
+    bool of_member;     /* up: what member `node_rank` has; else what was PUT */
+    uint32_t node_rank; /* down: who asks */
+    uint64_t sequence; /* its part in this GATHER of that name; UINT64_MAX: what its programs say */
+};
+
+/* Both directions: the answer to PUT and GET. */
+struct rendezvous_value {
+    uint64_t token;
+    uint8_t outcome;   /* enum rendezvous_outcome */
+    const char *words; /* for people, "" with OK */
+    const unsigned char *data;
+    uint32_t data_length;
+};
+
+#define RENDEZVOUS_GATHER_MAP(XX)                                                        \
+    XX(OPEN, 0)     /* GATHERED is waited for */                                         \
+    XX(DONE, 1)     /* this member has the result; it is said for others who have not */ \
+    XX(GIVEN_UP, 2) /* this member's time is over: fails for all, unless it is complete */
+
+enum rendezvous_gather_state {
+#define XX(name, number) RENDEZVOUS_GATHER_##name = number,
+    RENDEZVOUS_GATHER_MAP(XX)
+#undef XX
+};
+
+/* up. This member's part in a gather. Said again, it counts once. */
+struct rendezvous_gather {
+    const char *name;
+    uint64_t sequence; /* of this name: 0, 1, 2 ... */
+    uint8_t state;     /* enum rendezvous_gather_state */
+    uint32_t stays;    /* not 0: so many bytes are not in `data`, but can be fetched by GET */
+    const unsigned char *members; /* node rank n takes part: bit n % 8 of byte n / 8; none: all */
+    uint32_t members_length;
+    const unsigned char *data; /* at most RENDEZVOUS_CONTRIBUTION_MAX */
+    uint32_t data_length;
+};
+
+struct rendezvous_gathered_entry {
+    uint32_t node_rank;
+    uint32_t stays; /* as in GATHER */
+    const unsigned char *data;
+    uint32_t data_length;
+};
+
+/* down. The same bytes to all who take part. */
+struct rendezvous_gathered {
+    const char *name;
+    uint64_t sequence;
+    uint8_t outcome; /* enum rendezvous_outcome */
+    const char *words;
+    struct rendezvous_gathered_entry *entries; /* by node rank; of those who gave something */
+    uint32_t entries_count;
+};
+
 /* Any decoded message. */
 struct rendezvous_message {
     enum rendezvous_type type;
@@ -313,6 +424,11 @@ struct rendezvous_message {
         struct rendezvous_exit_order exit;
         struct rendezvous_refused refused;
         struct rendezvous_checkpoint_now checkpoint_now; /* EXAMINE has no fields */
+        struct rendezvous_put put;
+        struct rendezvous_get get;
+        struct rendezvous_gather gather;
+        struct rendezvous_value value;
+        struct rendezvous_gathered gathered;
     };
     char *storage; /* owned; strings point into it */
 };

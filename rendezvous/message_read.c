@@ -10,7 +10,8 @@
 #include "rendezvous/wire.h"
 
 /* What is being decoded. Strings are read from the frame and given out of `copy`, a second copy of
- * the payload in which the byte behind each string becomes its NUL. */
+ * the payload in which the byte behind each string becomes its NUL. Bytes are given out of it, too:
+ * a length stands before them, so that no string's NUL falls on them. */
 struct decoder {
     struct wire_reader in;
     char *copy;
@@ -69,6 +70,21 @@ static int read_string(struct decoder *d, const struct message_field *field, voi
     return 0;
 }
 
+/* They stay where they are in the copy. */
+static int read_bytes(struct decoder *d, const struct message_field *field, char *base)
+{
+    uint64_t length = wire_take_number(&d->in, 4);
+    if (!d->in.failed && length > (uint64_t)field->max)
+        return mlt_fail(d->err, EPROTO, "%s.%s: %" PRIu64 " bytes, at most %" PRId64 " are allowed",
+                        d->message, field->name, length, field->max);
+    size_t start = d->in.at;
+    if (!wire_take(&d->in, length))
+        return refuse(d, field, "the payload ends within it");
+    *(const unsigned char **)(void *)(base + field->offset) = (unsigned char *)d->copy + start;
+    *(uint32_t *)(void *)(base + field->count_offset) = (uint32_t)length;
+    return 0;
+}
+
 static int read_fields(struct decoder *d, const struct message_schema *schema, void *base);
 
 static int read_list(struct decoder *d, const struct message_field *field, char *base)
@@ -112,6 +128,8 @@ static int read_fields(struct decoder *d, const struct message_schema *schema, v
             return 0; /* an earlier release has sent this, and the rest was appended later, too */
         if (field->kind == FIELD_LIST)
             rc = read_list(d, field, base);
+        else if (field->kind == FIELD_BYTES)
+            rc = read_bytes(d, field, base);
         else if (message_field_width(field->kind))
             rc = read_integer(d, field, to);
         else

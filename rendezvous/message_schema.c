@@ -29,6 +29,13 @@
         .name = #field, .kind = FIELD_LIST, .offset = offsetof(struct s, field), .max = (max_), \
         .count_offset = offsetof(struct s, field##_count), .element = &(element_)               \
     }
+#define BYTES(s, field, max_)                                                                    \
+    {                                                                                            \
+        .name = #field, .kind = FIELD_BYTES, .offset = offsetof(struct s, field), .max = (max_), \
+        .count_offset = offsetof(struct s, field##_length)                                       \
+    }
+#define EXCHANGE_NAME(s) STRING(s, name, RENDEZVOUS_EXCHANGE_NAME_MAX)
+#define OUTCOME(s) NUMBER(s, U8, outcome, OUTCOME_FIRST, OUTCOME_LAST)
 #define SCHEMA(s, fields_)                                                              \
     {                                                                                   \
         .fields = fields_, .count = MLT_ARRAY_LENGTH(fields_), .size = sizeof(struct s) \
@@ -38,6 +45,8 @@
 #define CAUSE_LAST RENDEZVOUS_CAUSE_FENCED
 #define STATE_FIRST RENDEZVOUS_STATE_IDLE
 #define STATE_LAST RENDEZVOUS_STATE_STOPPED
+#define OUTCOME_FIRST RENDEZVOUS_OUTCOME_OK
+#define OUTCOME_LAST RENDEZVOUS_OUTCOME_REFUSED
 #define SIGNAL_MAX 127
 #define LOCAL_RANK_MAX (RENDEZVOUS_RANKS_PER_MEMBER_MAX - 1)
 
@@ -89,6 +98,7 @@ static const struct message_field hello_fields[] = {
     STEP(rendezvous_hello, step),
     APPENDED(rendezvous_hello, BOOL, takes_orders, 0, 1),
     APPENDED(rendezvous_hello, U64, since_start_ms, 0, 0),
+    APPENDED(rendezvous_hello, BOOL, takes_exchange, 0, 1),
 };
 
 static const struct message_field ready_fields[] = {
@@ -158,6 +168,7 @@ static const struct message_field welcome_fields[] = {
     APPENDED(rendezvous_welcome, U32, fence_ms, 0, UINT32_MAX),
     APPENDED(rendezvous_welcome, BOOL, orders_saves, 0, 1),
     APPENDED(rendezvous_welcome, U32, wireup, 0, RENDEZVOUS_WIREUP_RSH),
+    APPENDED(rendezvous_welcome, BOOL, takes_exchange, 0, 1),
 };
 
 static const struct message_field start_fields[] = {
@@ -225,6 +236,53 @@ static const struct message_field refused_fields[] = {
     APPENDED(rendezvous_refused, BOOL, gone, 0, 1),
 };
 
+static const struct message_field put_fields[] = {
+    U64(rendezvous_put, token),
+    EXCHANGE_NAME(rendezvous_put),
+    BYTES(rendezvous_put, data, RENDEZVOUS_CONTRIBUTION_MAX),
+};
+
+static const struct message_field get_fields[] = {
+    U64(rendezvous_get, token),
+    EXCHANGE_NAME(rendezvous_get),
+    NUMBER(rendezvous_get, U8, mode, RENDEZVOUS_GET_WAIT, RENDEZVOUS_GET_GIVE_UP),
+    BOOLEAN(rendezvous_get, of_member),
+    NUMBER(rendezvous_get, U32, node_rank, 0, UINT32_MAX),
+    U64(rendezvous_get, sequence),
+};
+
+static const struct message_field value_fields[] = {
+    U64(rendezvous_value, token),
+    OUTCOME(rendezvous_value),
+    WORDS(rendezvous_value, words),
+    BYTES(rendezvous_value, data, RENDEZVOUS_VALUE_MAX),
+};
+
+static const struct message_field gather_fields[] = {
+    EXCHANGE_NAME(rendezvous_gather),
+    U64(rendezvous_gather, sequence),
+    NUMBER(rendezvous_gather, U8, state, RENDEZVOUS_GATHER_OPEN, RENDEZVOUS_GATHER_GIVEN_UP),
+    NUMBER(rendezvous_gather, U32, stays, 0, RENDEZVOUS_VALUE_MAX),
+    BYTES(rendezvous_gather, members, RENDEZVOUS_MEMBER_BITS_MAX),
+    BYTES(rendezvous_gather, data, RENDEZVOUS_CONTRIBUTION_MAX),
+};
+
+static const struct message_field gathered_entry_fields[] = {
+    NUMBER(rendezvous_gathered_entry, U32, node_rank, 0, UINT32_MAX),
+    NUMBER(rendezvous_gathered_entry, U32, stays, 0, RENDEZVOUS_VALUE_MAX),
+    BYTES(rendezvous_gathered_entry, data, RENDEZVOUS_CONTRIBUTION_MAX),
+};
+static const struct message_schema gathered_entry_schema =
+    SCHEMA(rendezvous_gathered_entry, gathered_entry_fields);
+
+static const struct message_field gathered_fields[] = {
+    EXCHANGE_NAME(rendezvous_gathered),
+    U64(rendezvous_gathered, sequence),
+    OUTCOME(rendezvous_gathered),
+    WORDS(rendezvous_gathered, words),
+    LIST(rendezvous_gathered, entries, RENDEZVOUS_GATHERED_ENTRIES_MAX, gathered_entry_schema),
+};
+
 /* RANK_EXIT is nothing but one exit. */
 _Static_assert(offsetof(struct rendezvous_rank_exit, exit) == 0,
                "RANK_EXIT uses the exit's own schema");
@@ -250,6 +308,11 @@ static const struct message_schema schemas[] = {
     [RENDEZVOUS_REFUSED] = SCHEMA(rendezvous_refused, refused_fields),
     [RENDEZVOUS_CHECKPOINT_NOW] = SCHEMA(rendezvous_checkpoint_now, checkpoint_now_fields),
     [RENDEZVOUS_EXAMINE] = {.fields = examine_fields},
+    [RENDEZVOUS_PUT] = SCHEMA(rendezvous_put, put_fields),
+    [RENDEZVOUS_GET] = SCHEMA(rendezvous_get, get_fields),
+    [RENDEZVOUS_GATHER] = SCHEMA(rendezvous_gather, gather_fields),
+    [RENDEZVOUS_VALUE] = SCHEMA(rendezvous_value, value_fields),
+    [RENDEZVOUS_GATHERED] = SCHEMA(rendezvous_gathered, gathered_fields),
 };
 
 const struct message_schema *message_schema(uint8_t type)
@@ -271,7 +334,7 @@ unsigned message_field_width(enum field_kind kind)
 size_t message_field_wire_min(const struct message_field *field)
 {
     unsigned width = message_field_width(field->kind);
-    return width ? width : 4; /* a string's or a list's length */
+    return width ? width : 4; /* the length of a string, of bytes or of a list */
 }
 
 const char *rendezvous_cause_words(enum rendezvous_cause cause)
@@ -296,6 +359,18 @@ const char *rendezvous_wireup_name(enum rendezvous_wireup wireup)
 #undef XX
     }
     return "unknown";
+}
+
+const char *rendezvous_outcome_words(enum rendezvous_outcome outcome)
+{
+    switch (outcome) {
+#define XX(name, number, words)     \
+    case RENDEZVOUS_OUTCOME_##name: \
+        return words;
+        RENDEZVOUS_OUTCOME_MAP(XX)
+#undef XX
+    }
+    return "?";
 }
 
 bool rendezvous_is_reason(const char *word)

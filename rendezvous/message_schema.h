@@ -4,6 +4,7 @@
  *
  *     integers and booleans   big-endian, in the width of their kind; a boolean is one byte, 0 or 1
  *     strings                 u32 length, bytes without NUL
+ *     bytes                   u32 length, bytes
  *     lists                   u32 count, elements */
 #ifndef RENDEZVOUS_MESSAGE_SCHEMA_H
 #define RENDEZVOUS_MESSAGE_SCHEMA_H
@@ -21,6 +22,7 @@ enum field_kind {
     FIELD_STRING,      /* over its maximum: writing fails */
     FIELD_STRING_HEAD, /* over its maximum: the beginning is sent */
     FIELD_STRING_TAIL, /* over its maximum: the end is sent */
+    FIELD_BYTES,       /* a pointer and a length; any bytes */
     FIELD_LIST,
 };
 
@@ -29,11 +31,11 @@ struct message_schema;
 struct message_field {
     const char *name;
     enum field_kind kind;
-    size_t offset; /* in the message's own struct, or in the element */
-    int64_t min,
-        max; /* integers but U64: the allowed range; strings: max bytes; lists: max elements */
-    bool appended;       /* stays 0 when the payload ends before it; strings cannot be */
-    size_t count_offset; /* lists: where the uint32_t count is */
+    size_t offset;    /* in the message's own struct, or in the element */
+    int64_t min, max; /* integers but U64: the allowed range; strings, bytes: max bytes; lists: max
+                         elements */
+    bool appended;    /* stays 0 when the payload ends before it; strings, bytes cannot be */
+    size_t count_offset; /* lists, bytes: where the uint32_t count is */
     const struct message_schema *element;
 };
 

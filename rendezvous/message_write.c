@@ -77,6 +77,18 @@ static void write_string(struct encoder *e, const struct message_field *field, c
     mlt_text_add(e->out, text, length);
 }
 
+static void write_bytes(struct encoder *e, const struct message_field *field, const char *base)
+{
+    uint32_t length = *(const uint32_t *)(const void *)(base + field->count_offset);
+    if (length > (uint64_t)field->max) {
+        e->out->failed = true;
+        return;
+    }
+    wire_add_number(e->out, length, 4);
+    if (length)
+        mlt_text_add(e->out, *(const void *const *)(const void *)(base + field->offset), length);
+}
+
 static void write_fields(struct encoder *e, const struct message_schema *schema, const void *base);
 
 static void write_list(struct encoder *e, const struct message_field *field, const char *base)
@@ -100,6 +112,8 @@ static void write_fields(struct encoder *e, const struct message_schema *schema,
         const char *from = (const char *)base + field->offset;
         if (field->kind == FIELD_LIST)
             write_list(e, field, base);
+        else if (field->kind == FIELD_BYTES)
+            write_bytes(e, field, base);
         else if (message_field_width(field->kind))
             write_integer(e, field, from);
         else

@@ -58,6 +58,10 @@ static struct rendezvous_evidence evidence[2] = {
 };
 static const char *environment[2] = {"NCCL_DEBUG=INFO", "EMPTY="};
 
+static const unsigned char any_bytes[4] = {0, 255, 0, 'x'};
+static struct rendezvous_gathered_entry entries[2] = {
+    {.node_rank = 0, .data = any_bytes, .data_length = 4}, {.node_rank = 2047, .stays = 70000}};
+
 static const struct rendezvous_message samples[] = {
     {.type = RENDEZVOUS_HELLO,
      .attempt = 3,
@@ -80,7 +84,8 @@ static const struct rendezvous_message samples[] = {
                .checkpoints_count = 2,
                .step = RENDEZVOUS_NO_STEP,
                .takes_orders = true,
-               .since_start_ms = 76}},
+               .since_start_ms = 76,
+               .takes_exchange = true}},
     {.type = RENDEZVOUS_READY, .attempt = UINT64_MAX, .ready = {.port = 29500}},
     {.type = RENDEZVOUS_STARTED,
      .attempt = 1,
@@ -126,7 +131,8 @@ static const struct rendezvous_message samples[] = {
                  .checkpoint_repair = true,
                  .fence_ms = 60000,
                  .orders_saves = true,
-                 .wireup = RENDEZVOUS_WIREUP_PMI1}},
+                 .wireup = RENDEZVOUS_WIREUP_PMI1,
+                 .takes_exchange = true}},
     {.type = RENDEZVOUS_START,
      .attempt = 3,
      .start = {.lease_transitions = 1,
@@ -163,12 +169,49 @@ static const struct rendezvous_message samples[] = {
      .notice = {.severity = RENDEZVOUS_SEVERITY_WARNING,
                 .reason = "InvalidProgressPattern",
                 .words = "missing closing parenthesis"}},
+    {.type = RENDEZVOUS_PUT,
+     .attempt = 3,
+     .put = {.token = 7, .name = "pmi1/card", .data = any_bytes, .data_length = 4}},
+    {.type = RENDEZVOUS_GET,
+     .attempt = 3,
+     .get = {.token = UINT64_MAX,
+             .name = "pmix/0",
+             .mode = RENDEZVOUS_GET_GIVE_UP,
+             .of_member = true,
+             .node_rank = 2047,
+             .sequence = UINT64_MAX}},
+    {.type = RENDEZVOUS_GATHER,
+     .attempt = 3,
+     .gather = {.name = "pmix/fence",
+                .sequence = 2,
+                .state = RENDEZVOUS_GATHER_DONE,
+                .stays = 1024 * 1024,
+                .members = any_bytes,
+                .members_length = 1,
+                .data = any_bytes,
+                .data_length = 4}},
+    {.type = RENDEZVOUS_GATHER, .attempt = 3, .gather = {.name = "barrier"}},
+    {.type = RENDEZVOUS_VALUE,
+     .attempt = 3,
+     .value = {.token = 7,
+               .outcome = RENDEZVOUS_OUTCOME_REFUSED,
+               .words = "no",
+               .data = any_bytes,
+               .data_length = 4}},
+    {.type = RENDEZVOUS_GATHERED,
+     .attempt = 3,
+     .gathered = {.name = "pmix/fence",
+                  .sequence = 2,
+                  .outcome = RENDEZVOUS_OUTCOME_TIMED_OUT,
+                  .words = "worker 3 has not come",
+                  .entries = entries,
+                  .entries_count = 2}},
 };
 
 /* Widths of the fields at the payload's end that an earlier release did not send, first to last. */
 static const unsigned char *appended_widths(enum rendezvous_type type)
 {
-    static const unsigned char hello[] = {1, 8, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 4, 0},
+    static const unsigned char hello[] = {1, 8, 1, 0}, welcome[] = {4, 4, 1, 1, 4, 1, 4, 1, 0},
                                clock[] = {8, 0}, refused[] = {1, 0}, none[] = {0};
     switch (type) {
     case RENDEZVOUS_HELLO:
@@ -245,6 +288,25 @@ static void test_fields_arrive_as_they_were(void **state)
     assert_string_equal(m.hello.checkpoints[1].path, "");
     assert_true(m.hello.checkpoints[1].wall_ms == -1);
     assert_true(m.hello.step == RENDEZVOUS_NO_STEP);
+    rendezvous_message_release(&m);
+    mlt_text_release(&bytes);
+}
+
+static void test_bytes_arrive_whole_with_the_nuls_in_them(void **state)
+{
+    (void)state;
+    struct mlt_text bytes = MLT_TEXT_INIT(RENDEZVOUS_PAYLOAD_MAX);
+    struct rendezvous_message m;
+    const size_t last = sizeof samples / sizeof samples[0] - 1;
+    assert_int_equal(samples[last].type, RENDEZVOUS_GATHERED);
+    assert_int_equal(there_and_back(&samples[last], &bytes, &m, NULL), 0);
+    assert_string_equal(m.gathered.name, "pmix/fence");
+    assert_string_equal(m.gathered.words, "worker 3 has not come");
+    assert_int_equal(m.gathered.entries_count, 2);
+    assert_int_equal(m.gathered.entries[0].data_length, 4);
+    assert_memory_equal(m.gathered.entries[0].data, any_bytes, 4);
+    assert_int_equal(m.gathered.entries[1].data_length, 0);
+    assert_int_equal(m.gathered.entries[1].stays, 70000);
     rendezvous_message_release(&m);
     mlt_text_release(&bytes);
 }
@@ -502,7 +564,11 @@ static void test_what_the_peer_would_refuse_is_not_written(void **state)
         {.type = RENDEZVOUS_WELCOME, .welcome = {.nproc = 257}},
         {.type = RENDEZVOUS_STARTED, .started = {.pids = pids, .pids_count = 257}},
         {.type = RENDEZVOUS_EXIT, .exit = {.code = 256}},
-        {.type = (enum rendezvous_type)16},
+        {.type = RENDEZVOUS_PUT,
+         .put = {.name = "x", .data = any_bytes, .data_length = RENDEZVOUS_CONTRIBUTION_MAX + 1}},
+        {.type = RENDEZVOUS_GET, .get = {.name = "x", .mode = 3}},
+        {.type = RENDEZVOUS_VALUE, .value = {.outcome = 10}},
+        {.type = (enum rendezvous_type)50},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct mlt_text bytes = MLT_TEXT_INIT(RENDEZVOUS_PAYLOAD_MAX);
@@ -544,8 +610,11 @@ static void test_causes_have_words(void **state)
     (void)state;
     assert_string_equal(rendezvous_cause_words(RENDEZVOUS_CAUSE_OUT_OF_MEMORY), "out of memory");
     assert_non_null(rendezvous_cause_words((enum rendezvous_cause)99));
+    assert_string_equal(rendezvous_outcome_words(RENDEZVOUS_OUTCOME_TIMED_OUT),
+                        "the time was over");
+    assert_string_equal(rendezvous_outcome_words((enum rendezvous_outcome)99), "?");
     assert_string_equal(rendezvous_type_name(RENDEZVOUS_HELLO), "HELLO");
-    assert_string_equal(rendezvous_type_name(16), "?");
+    assert_string_equal(rendezvous_type_name(50), "?");
     assert_string_equal(rendezvous_type_name(255), "?");
 }
 
@@ -554,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_message_survives_the_wire),
         cmocka_unit_test(test_fields_arrive_as_they_were),
+        cmocka_unit_test(test_bytes_arrive_whole_with_the_nuls_in_them),
         cmocka_unit_test(test_a_payload_that_ends_early_is_refused_wherever_it_ends),
         cmocka_unit_test(test_what_an_earlier_release_did_not_append_is_zero),
         cmocka_unit_test(test_a_reason_is_one_camel_case_word),
