@@ -110,8 +110,7 @@ static bool calls_torchrun(const char *text, size_t length)
     return false;
 }
 
-/* The word after a shell's options: with *ret_is_text its -c text, else a script; NULL: neither. */
-static const char *shell_operand(const char *const *argv, bool *ret_is_text)
+const char *torchrun_shell_operand(const char *const *argv, bool *ret_is_text)
 {
     *ret_is_text = false;
     for (argv++; *argv; argv++) {
@@ -137,15 +136,14 @@ bool torchrun_is_command(const char *const *argv)
             return is_python_with_torchrun(next);
         if (is_shell(next)) {
             bool is_text;
-            const char *operand = shell_operand(next, &is_text);
+            const char *operand = torchrun_shell_operand(next, &is_text);
             return operand && is_text && calls_torchrun(operand, strlen(operand));
         }
     }
     return false;
 }
 
-/* The command behind all wrappers. */
-static const char *const *innermost(const char *const *argv)
+const char *const *torchrun_innermost(const char *const *argv)
 {
     const char *const *last = argv;
     for (const char *const *next = argv; next && *next; next = behind_wrapper(next))
@@ -155,18 +153,18 @@ static const char *const *innermost(const char *const *argv)
 
 bool torchrun_is_shell(const char *const *argv)
 {
-    return is_shell(innermost(argv));
+    return is_shell(torchrun_innermost(argv));
 }
 
 const char *torchrun_script_of(const char *const *argv)
 {
-    const char *const *last = innermost(argv);
+    const char *const *last = torchrun_innermost(argv);
     if (!*last)
         return NULL;
     if (!is_shell(last))
         return strchr(*last, '/') ? *last : NULL;
     bool is_text;
-    const char *operand = shell_operand(last, &is_text);
+    const char *operand = torchrun_shell_operand(last, &is_text);
     return is_text ? NULL : operand;
 }
 

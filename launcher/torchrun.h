@@ -22,6 +22,12 @@ const char *torchrun_script_of(const char *const *argv);
  * it is one) and call torchrun? */
 bool torchrun_is_script(const char *text, size_t length, bool named_by_shell);
 
+/* The command behind all that only runs another one (env, nohup, `uv run`). */
+const char *const *torchrun_innermost(const char *const *argv);
+
+/* The word after a shell's options: with *ret_is_text its -c text, else a script; NULL: neither. */
+const char *torchrun_shell_operand(const char *const *argv, bool *ret_is_text);
+
 /* Is the command, behind what only runs another one, a shell? */
 bool torchrun_is_shell(const char *const *argv);
 

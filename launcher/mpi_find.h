@@ -1,0 +1,39 @@
+/* Finds programs and libraries in an image as execvp(3) and ld.so(8) do, and the MPI library in all
+ * that a program is linked to. Pure. */
+#ifndef LAUNCHER_MPI_FIND_H
+#define LAUNCHER_MPI_FIND_H
+
+#include <stdbool.h>
+#include "launcher/mpi_elf.h"
+#include "launcher/mpi_wireup.h"
+
+struct mpi_find {
+    const struct mpi_wireup_input *in;
+    char *cache; /* /etc/ld.so.cache; NULL: none */
+    size_t cache_length;
+};
+
+void mpi_find_init(struct mpi_find *f, const struct mpi_wireup_input *in);
+void mpi_find_release(struct mpi_find *f);
+
+/* What was found, and where. */
+struct mpi_finding {
+    enum mpi_family family;
+    char object[MPI_WIREUP_PATH_MAX];  /* the program, extension module or library that needs it */
+    char library[MPI_WIREUP_PATH_MAX]; /* "libmpi.so.40" */
+};
+
+/* The file of a command's first word; false when there is none. */
+bool mpi_find_program(const struct mpi_find *f, const char *word, char *ret);
+
+/* Does the file begin like this? */
+bool mpi_find_begins(const struct mpi_find *f, const char *path, const char *magic);
+
+/* The MPI library that an ELF file needs, itself or through others, breadth first. False: none. */
+bool mpi_find_linked(const struct mpi_find *f, const char *path, struct mpi_finding *ret);
+
+/* The file of a library that any program of the image finds. `machine`: e_machine, 0 for any. */
+bool mpi_find_library(const struct mpi_find *f, const char *name, const struct mpi_elf *by,
+                      const char *by_path, char *ret);
+
+#endif

@@ -1,0 +1,85 @@
+/* What the end of an MPI rank means: see mpi_rank.h. */
+#include "launcher/mpi_rank.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
+{
+    if (rank->connected || rank->alone)
+        return false;
+    if (rank->mapped_at_ms == 0) {
+        rank->mapped_at_ms = now_ms > 0 ? now_ms : 1;
+        (void)snprintf(rank->mapped, sizeof rank->mapped, "%.*s", (int)sizeof rank->mapped - 1,
+                       library);
+        return false;
+    }
+    if (now_ms - rank->mapped_at_ms < MPI_RANK_ALONE_MS)
+        return false;
+    rank->alone = true;
+    return true;
+}
+
+/* What to do about it, by what is known of the program. */
+static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family)
+{
+    if (family == MPI_FAMILY_MPIRUN)
+        return "the command calls mpirun or mpiexec, which starts ranks of its own: let it be the "
+               "MPI program itself";
+    if (family == MPI_FAMILY_OPEN_MPI && wireup->wireup != RENDEZVOUS_WIREUP_PMIX)
+        return "this is Open MPI: set spec.mpi.wireup to pmix";
+    if (family == MPI_FAMILY_MPICH && wireup->wireup != RENDEZVOUS_WIREUP_PMI1)
+        return "this is MPICH or one of its kind: set spec.mpi.wireup to pmi1";
+    if (family == MPI_FAMILY_NONE)
+        return "no MPI library was found: is this an MPI program? For others there are the "
+               "frameworks pytorch and plain";
+    if (family == MPI_FAMILY_OPEN_MPI)
+        return "is it built for PMIx, and is libpmix.so.2 in the image the one that it uses?";
+    return "is it built with PMI-1 (MPICH's `simple` process manager interface)?";
+}
+
+static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
+                        struct mpi_rank_end *end)
+{
+    const char *library = rank->mapped[0] ? rank->mapped : wireup->library;
+    enum mpi_family family = rank->mapped[0] ? mpi_family_of_library(rank->mapped) : wireup->family;
+    char after[64] = "it exited with code 0";
+    if (rank->alone)
+        (void)snprintf(after, sizeof after, "it had its MPI library for %d s",
+                       MPI_RANK_ALONE_MS / 1000);
+    end->code = MPI_RANK_CODE_ALONE;
+    end->signal = 0;
+    (void)snprintf(end->words, sizeof end->words,
+                   "this rank is not part of the gang: %s, and has never connected to its launcher "
+                   "(wire-up %s, MPI library: %.300s); %s",
+                   after, rendezvous_wireup_name(wireup->wireup), library[0] ? library : "none",
+                   advice(wireup, family));
+}
+
+void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
+                    struct mpi_rank_end *end)
+{
+    bool well = end->code == 0 && end->signal == 0;
+    end->words[0] = '\0';
+    if (rank->aborted) {
+        int32_t code = rank->abort_code & 255;
+        end->code = code ? code : 1;
+        end->signal = 0;
+        (void)snprintf(end->words, sizeof end->words, "it has called MPI_Abort with code %d%s%s",
+                       rank->abort_code, rank->abort_words[0] ? ": " : "", rank->abort_words);
+    } else if (rank->alone && (end->signal == SIGKILL || well)) {
+        judge_alone(rank, wireup, end);
+    } else if (rank->broken_words[0]) {
+        end->code = well ? 1 : end->code;
+        (void)snprintf(end->words, sizeof end->words, "its connection to the launcher (%s): %s",
+                       rendezvous_wireup_name(wireup->wireup), rank->broken_words);
+    } else if (well && !rank->connected) {
+        judge_alone(rank, wireup, end);
+    } else if (well && !rank->finalized) {
+        end->code = 1;
+        (void)snprintf(end->words, sizeof end->words,
+                       "it exited with code 0, but has not called MPI_Finalize: the others would "
+                       "wait for it");
+    }
+}
