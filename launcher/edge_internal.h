@@ -9,7 +9,9 @@
 #include "launcher/checkpoint_scan.h"
 #include "launcher/config.h"
 #include "launcher/error_file.h"
+#include "launcher/mpi_rank.h"
 #include "launcher/output.h"
+#include "launcher/pmi1.h"
 #include "launcher/port_hold.h"
 #include "launcher/progress.h"
 #include "launcher/rank_spawn.h"
@@ -26,7 +28,8 @@
 #define EDGE_LEAVE_MS 10000         /* for a slow log reader at the very end */
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
-#define EDGE_LOOK_MS 1000 /* between the two samples of what ranks do */
+#define EDGE_MPI_ABORT_MS 500 /* for a rank that has called MPI_Abort to end by itself */
+#define EDGE_LOOK_MS 1000     /* between the two samples of what ranks do */
 #define EDGE_TICK_MS                                                            \
     1000 /* progress, while ranks run; checkpoints, also while START is awaited \
           */
@@ -83,6 +86,27 @@ struct edge_sink {
     uv_poll_t poll;
     struct edge *edge;
     bool blocked, has_poll;
+};
+
+/* A rank's connection to the PMI-1 server. */
+struct edge_pmi1_client {
+    struct edge *edge;
+    int fd; /* -1: none */
+    uv_poll_t *poll;
+};
+
+/* Of a job with framework mpi. */
+struct edge_mpi {
+    bool is_on; /* it is one, and the wire-up is chosen */
+    enum rendezvous_wireup asked;
+    struct mpi_wireup wireup;
+    struct mpi_rank *ranks; /* by process */
+    uint32_t capacity;
+    uv_timer_t abort_timer, look_timer;
+    /* edge_pmi1.c */
+    struct pmi1 *pmi1; /* NULL: another wire-up, or no attempt */
+    struct edge_pmi1_client clients[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    bool barrier_is_over;
 };
 
 struct edge {
@@ -164,6 +188,8 @@ struct edge {
     int64_t turn_ms;      /* when the loop began to wait last */
     int64_t turn_wait_ms; /* and how long at most it meant to; more: this process was stopped */
     char refusal[128];    /* words for one who may not speak */
+
+    struct edge_mpi mpi; /* edge_mpi.c, edge_pmi1.c */
 };
 
 /* edge_uv.c */
@@ -214,6 +240,26 @@ void edge_look(struct edge *e);
 void edge_hear_ranks(struct edge *e);
 /* The answer to a rank that asked by libmltrain whether to save. */
 void edge_answer(struct edge *e, uint32_t rank, bool save);
+
+/* edge_mpi.c: nothing of it does anything in a job of another framework. */
+void edge_mpi_init(struct edge *e);
+/* A WELCOME was obeyed: the wire-up is chosen, once. */
+void edge_mpi_welcomed(struct edge *e);
+/* Before the ranks of an attempt are started, and when the last of them is gone. */
+void edge_mpi_begin(struct edge *e);
+void edge_mpi_end(struct edge *e);
+/* What the servers (PMI-1, PMIx) know of a rank; NULL: no rank of an MPI job. */
+struct mpi_rank *edge_mpi_rank(struct edge *e, uint32_t process);
+/* It has called MPI_Abort: when it does not end by itself, it is killed. */
+void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char *words);
+/* What its end means (launcher/mpi_rank.h), if it was not told to stop. */
+void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
+
+/* edge_pmi1.c */
+void edge_pmi1_begin(struct edge *e);
+void edge_pmi1_end(struct edge *e);
+/* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */
+int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd);
 
 /* edge_watch.c */
 void edge_watch_init(struct edge *e);

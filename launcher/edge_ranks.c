@@ -66,7 +66,7 @@ static uint32_t cpus(void)
     return online > 0 ? (uint32_t)online : 1;
 }
 
-static struct rank_env_input env_input(const struct edge *e, uint32_t process)
+static struct rank_env_input env_input(const struct edge *e, uint32_t process, int pmi_fd)
 {
     const struct launcher_config *c = e->config;
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
@@ -80,6 +80,8 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process)
         .socket = sdk_socket_path(e->sdk),
         .python_path = e->python_path,
         .launcher_id = e->launcher_id,
+        .pod_ip = c->pod_ip,
+        .pmi_fd = pmi_fd,
         .attempt = supervisor_attempt(e->supervisor),
         .local_rank = process,
         .cpus = cpus(),
@@ -108,7 +110,7 @@ static void tell_overrides(struct edge *e)
     if (e->told_overrides)
         return;
     e->told_overrides = true;
-    struct rank_env_input input = env_input(e, 0);
+    struct rank_env_input input = env_input(e, 0, -1);
     struct rank_env env;
     struct rank_env_notes notes = {.overridden = MLT_TEXT_INIT(EDGE_NAMES_MAX),
                                    .removed = MLT_TEXT_INIT(EDGE_NAMES_MAX)};
@@ -155,19 +157,22 @@ static int start_process(struct edge *e, uint32_t process, int status)
 {
     struct edge_rank *rank = &e->ranks[process];
     struct mlt_error err = {0};
-    int out = -1, errors = -1;
+    int out = -1, errors = -1, pmi = -1;
     make_error_folder(e, process, supervisor_attempt(e->supervisor), rank->error_file);
     int rc = make_pipe(e, process, 0, &out);
     if (rc == 0)
         rc = make_pipe(e, process, 1, &errors);
+    if (rc == 0 && e->mpi.is_on && e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_PMI1)
+        rc = edge_pmi1_add(e, process, &pmi);
     if (rc == 0) {
-        struct rank_env_input input = env_input(e, process);
+        struct rank_env_input input = env_input(e, process, pmi);
         struct rank_spawn what = {.saved = e->saved,
                                   .command = e->config->command,
                                   .env = &input,
                                   .process = process,
                                   .out = out,
                                   .err = errors,
+                                  .keep = pmi,
                                   .status = status};
         rc = rank_spawn(&what, &rank->pid, &err);
     }
@@ -175,6 +180,8 @@ static int start_process(struct edge *e, uint32_t process, int status)
         (void)close(out);
     if (errors >= 0)
         (void)close(errors);
+    if (pmi >= 0)
+        (void)close(pmi);
     if (rc < 0)
         return rc;
     rank->running = true;
@@ -228,6 +235,7 @@ static void prepare_spawn(struct edge *e)
         e->cgroup.file[0] = '\0'; /* then no end is blamed on memory */
     edge_output_detach(e);
     edge_save_restart(e);
+    edge_mpi_begin(e);
     uint32_t processes = supervisor_processes(e->supervisor);
     e->ranks_count = processes < e->ranks_capacity ? processes : e->ranks_capacity;
     for (uint32_t i = 0; i < e->ranks_count; i++) {
@@ -270,12 +278,15 @@ void edge_spawn(struct edge *e)
 
 /* ---- ends ---- */
 
-/* The words that go with a rank's end: what it wrote into its error file, then its last output. */
-static const char *tail_of(struct edge_rank *rank)
+/* The words that go with a rank's end: ours, or what it wrote into its error file, then its last
+ * output. */
+static const char *tail_of(struct edge_rank *rank, const char *words)
 {
     char output[OUTPUT_TAIL_SIZE + 1], message[ERROR_FILE_MESSAGE_MAX] = "";
     output_tail_text(&rank->tail, output);
-    if (rank->error_file[0])
+    if (words[0])
+        (void)snprintf(message, sizeof message, "%s", words);
+    else if (rank->error_file[0])
         error_file_read(rank->error_file, message);
     size_t room = RENDEZVOUS_TAIL_MAX - strlen(message) - (message[0] ? 1 : 0);
     size_t length = strlen(output);
@@ -303,14 +314,18 @@ static void deliver(struct edge *e, uint32_t process)
     rank->delivered = true;
     edge_output_drain(e, process, supervisor_attempt(e->supervisor));
     edge_watch_flush(e); /* the last step counts when the work lost is told */
+    struct mpi_rank_end end = {.code = WIFEXITED(rank->status) ? WEXITSTATUS(rank->status) : 0,
+                               .signal = WIFSIGNALED(rank->status) ? WTERMSIG(rank->status) : 0};
+    if (!rank->exec_errno)
+        edge_mpi_judge(e, process, &end);
     struct supervisor_event event = {
         .kind = SUPERVISOR_ON_RANK_EXITED,
         .rank_exited = {.process = process,
-                        .code = WIFEXITED(rank->status) ? WEXITSTATUS(rank->status) : 0,
-                        .signal = WIFSIGNALED(rank->status) ? WTERMSIG(rank->status) : 0,
+                        .code = end.code,
+                        .signal = end.signal,
                         .exec_errno = rank->exec_errno,
                         .out_of_memory = was_out_of_memory(e, rank->status),
-                        .tail = tail_of(rank)}};
+                        .tail = tail_of(rank, end.words)}};
     edge_post(e, &event);
 }
 
@@ -397,6 +412,7 @@ static void kill_step(struct edge *e)
         e->killing = false;
         (void)uv_timer_stop(&e->kill_timer);
         reap_forget(&e->reap);
+        edge_mpi_end(e);
         if (e->status_fd >= 0) {
             edge_poll_free(&e->status_poll);
             (void)close(e->status_fd);

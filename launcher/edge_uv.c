@@ -138,6 +138,7 @@ static void do_effect(struct edge *e, const struct supervisor_effect *effect)
         break;
     case SUPERVISOR_DO_WATCH:
         edge_reserve_ranks(e);
+        edge_mpi_welcomed(e);
         edge_watch(e);
         break;
     case SUPERVISOR_DO_CLEAN_UP:
@@ -318,6 +319,7 @@ static int begin(struct edge *e, struct mlt_error *err)
     sdk_python_find(e->python_path, sizeof e->python_path);
     edge_watch_init(e);
     edge_save_init(e);
+    edge_mpi_init(e);
     if (watch_signal(e, &e->on_term, terminate, SIGTERM) < 0 ||
         watch_signal(e, &e->on_int, terminate, SIGINT) < 0)
         return mlt_fail(err, EIO, "signals cannot be watched");

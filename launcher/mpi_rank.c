@@ -21,19 +21,18 @@ bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
     return true;
 }
 
-/* What to do about it, by what is known of the program. */
-static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family)
+/* What to do about it, by what is known of the program. `seen`: that it uses this library. */
+static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family, bool seen)
 {
     if (family == MPI_FAMILY_MPIRUN)
         return "the command calls mpirun or mpiexec, which starts ranks of its own: let it be the "
                "MPI program itself";
+    if (family == MPI_FAMILY_NONE || !seen)
+        return "is this an MPI program? For others there are the frameworks pytorch and plain";
     if (family == MPI_FAMILY_OPEN_MPI && wireup->wireup != RENDEZVOUS_WIREUP_PMIX)
         return "this is Open MPI: set spec.mpi.wireup to pmix";
     if (family == MPI_FAMILY_MPICH && wireup->wireup != RENDEZVOUS_WIREUP_PMI1)
         return "this is MPICH or one of its kind: set spec.mpi.wireup to pmi1";
-    if (family == MPI_FAMILY_NONE)
-        return "no MPI library was found: is this an MPI program? For others there are the "
-               "frameworks pytorch and plain";
     if (family == MPI_FAMILY_OPEN_MPI)
         return "is it built for PMIx, and is libpmix.so.2 in the image the one that it uses?";
     return "is it built with PMI-1 (MPICH's `simple` process manager interface)?";
@@ -54,7 +53,7 @@ static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wi
                    "this rank is not part of the gang: %s, and has never connected to its launcher "
                    "(wire-up %s, MPI library: %.300s); %s",
                    after, rendezvous_wireup_name(wireup->wireup), library[0] ? library : "none",
-                   advice(wireup, family));
+                   advice(wireup, family, rank->mapped[0] || !wireup->of_image));
 }
 
 void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup,

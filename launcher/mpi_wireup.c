@@ -323,6 +323,7 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
         }
         mpi_find_release(&f);
         ret->family = found->family;
+        ret->of_image = in_image;
         (void)snprintf(ret->library, sizeof ret->library, "%s",
                        in_image ? found->object : found->library);
         write_reason(found, in_image, reason, sizeof reason);

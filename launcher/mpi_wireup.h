@@ -13,6 +13,7 @@
 #ifndef LAUNCHER_MPI_WIREUP_H
 #define LAUNCHER_MPI_WIREUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -56,6 +57,7 @@ enum mpi_family {
 struct mpi_wireup {
     enum rendezvous_wireup wireup;     /* never AUTO */
     enum mpi_family family;            /* that was found, whatever was asked for */
+    bool of_image;                     /* in the image, for the command does not tell */
     char words[MPI_WIREUP_WORDS_MAX];  /* what was chosen and why, one line */
     char library[MPI_WIREUP_PATH_MAX]; /* file name of the MPI library that was found; "" */
 };

@@ -152,6 +152,34 @@ static void remove_foreign(struct builder *b)
     }
 }
 
+/* The same, of an MPI library: another process manager's ways to find its server. Parameters
+ * (PMIX_MCA_..., OMPI_MCA_...) are the user's. */
+static void remove_foreign_mpi(struct builder *b)
+{
+    static const char *const foreign[] = {"PMI_RANK",
+                                          "PMI_SIZE",
+                                          "PMI_FD",
+                                          "PMI_PORT",
+                                          "PMI_ID",
+                                          "PMI_SPAWNED",
+                                          "PMIX_RANK",
+                                          "PMIX_NAMESPACE",
+                                          "PMIX_SERVER_URI",
+                                          "PMIX_SERVER_URI2",
+                                          "PMIX_SERVER_URI21",
+                                          "PMIX_SERVER_URI3",
+                                          "PMIX_SERVER_URI4",
+                                          "PMIX_SERVER_URI41"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(foreign); i++) {
+        size_t at = find(b->env, foreign[i], strlen(foreign[i]));
+        if (at == b->env->count)
+            continue;
+        if (b->notes)
+            note_name(&b->notes->removed, foreign[i]);
+        drop(b->env, at);
+    }
+}
+
 /* What only the launcher needs. */
 static void remove_own(struct builder *b)
 {
@@ -282,6 +310,30 @@ static void add_pytorch(struct builder *b, const struct rank_env_input *in)
     set_default(b, "NCCL_ASYNC_ERROR_HANDLING", "1");
 }
 
+/* Names that Open MPI's own mpirun sets, for scripts that read them, and what each wire-up needs
+ * that is known here. PMIx's own come from its server. */
+static void add_mpi(struct builder *b, const struct rank_env_input *in)
+{
+    const struct rendezvous_start *start = in->start;
+    uint32_t rank = start->rank_base + in->local_rank;
+    remove_foreign_mpi(b);
+    set_number(b, "OMPI_COMM_WORLD_RANK", rank);
+    set_number(b, "OMPI_COMM_WORLD_SIZE", start->world_size);
+    set_number(b, "OMPI_COMM_WORLD_LOCAL_RANK", in->local_rank);
+    set_number(b, "OMPI_COMM_WORLD_LOCAL_SIZE", in->welcome->nproc);
+    set_number(b, "OMPI_COMM_WORLD_NODE_RANK", in->local_rank);
+    set_number(b, "OMPI_UNIVERSE_SIZE", start->world_size);
+    if (in->pmi_fd >= 0) {
+        set_number(b, "PMI_RANK", rank);
+        set_number(b, "PMI_SIZE", start->world_size);
+        set_number(b, "PMI_FD", (uint64_t)in->pmi_fd);
+    }
+    /* Pods of the one-machine cluster have addresses of the loopback range, which MPI leaves out
+     * when it looks for a network. */
+    if (strncmp(in->pod_ip, "127.", 4) == 0)
+        set_default(b, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+}
+
 static void expand_user_values(struct rank_env *env)
 {
     for (size_t i = 0; i < env->count && !env->failed; i++) {
@@ -315,6 +367,8 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
     add_python(&b, input);
     if (strcmp(input->welcome->framework, "pytorch") == 0)
         add_pytorch(&b, input);
+    if (strcmp(input->welcome->framework, "mpi") == 0)
+        add_mpi(&b, input);
     expand_user_values(ret);
 }
 

@@ -23,6 +23,8 @@ struct rank_env_input {
     const char *socket;      /* for libmltrain; "" for none */
     const char *python_path; /* folder of libmltrain's Python module; "" for none */
     const char *launcher_id; /* marks our descendants: launcher/reap.h */
+    const char *pod_ip;      /* "" when not known */
+    int pmi_fd;              /* its connection to the PMI-1 server; -1: none */
     uint64_t attempt;
     uint32_t local_rank;
     uint32_t cpus;            /* that this container may use when it has no limit */

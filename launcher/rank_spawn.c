@@ -50,6 +50,8 @@ static void set_descriptors(const struct rank_spawn *what)
     /* All of ours are CLOEXEC already; this is for what the launcher inherited itself. Kernels
      * before 5.11 lack it. */
     (void)syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (what->keep >= 0 && fcntl(what->keep, F_SETFD, 0) < 0)
+        fail(what, errno);
 }
 
 static void restore_limits(const struct rank_spawn *what)

@@ -38,6 +38,8 @@ static struct rank_env_input input_of(const char *const *base)
                                    .socket = "/mltrain/sdk.sock",
                                    .python_path = "/mltrain/bin/python",
                                    .launcher_id = "abc",
+                                   .pod_ip = "10.0.0.8",
+                                   .pmi_fd = -1,
                                    .attempt = 3,
                                    .local_rank = 2,
                                    .cpus = 64,
@@ -270,6 +272,47 @@ static void test_libmltrain_is_found_behind_what_the_user_has(void **state)
     }
 }
 
+static void test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs(void **state)
+{
+    (void)state;
+    static const char *const base[] = {
+        "PMI_RANK=9",      "SLURM_JOB_ID=1",    "OMPI_COMM_WORLD_SIZE=99",
+        "PMI_PORT=host:1", "PMIX_MCA_gds=hash", NULL};
+    struct rendezvous_welcome mpi = {.framework = "mpi", .nproc = 4, .checkpoint_path = ""};
+    struct rank_env_input input = input_of(base);
+    struct rank_env env;
+    input.welcome = &mpi;
+    input.pmi_fd = 17;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OMPI_COMM_WORLD_RANK", "6");
+    check(&env, "OMPI_COMM_WORLD_SIZE", "8");
+    check(&env, "OMPI_COMM_WORLD_LOCAL_RANK", "2");
+    check(&env, "OMPI_COMM_WORLD_LOCAL_SIZE", "4");
+    check(&env, "OMPI_COMM_WORLD_NODE_RANK", "2");
+    check(&env, "OMPI_UNIVERSE_SIZE", "8");
+    check(&env, "PMI_RANK", "6");
+    check(&env, "PMI_SIZE", "8");
+    check(&env, "PMI_FD", "17");
+    check(&env, "PMI_PORT", NULL); /* of another process manager */
+    check(&env, "SLURM_JOB_ID", NULL);
+    check(&env, "PMIX_MCA_gds", "hash"); /* a parameter of the user's */
+    check(&env, "OMPI_MCA_btl_tcp_if_include", NULL);
+    check(&env, "PET_NNODES", NULL);
+    rank_env_release(&env);
+    input.pmi_fd = -1; /* another wire-up */
+    input.pod_ip = "127.5.0.3";
+    rank_env_build(&input, &env, NULL);
+    check(&env, "PMI_RANK", NULL);
+    check(&env, "PMI_FD", NULL);
+    check(&env, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+    rank_env_release(&env);
+    input.welcome = &pytorch;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OMPI_COMM_WORLD_RANK", NULL);
+    check(&env, "PMI_RANK", "9"); /* not ours to judge */
+    rank_env_release(&env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_reserved_names_of_the_user_are_overridden_and_told),
         cmocka_unit_test(test_only_references_to_reserved_names_are_expanded),
         cmocka_unit_test(test_libmltrain_is_found_behind_what_the_user_has),
+        cmocka_unit_test(test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

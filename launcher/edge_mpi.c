@@ -1,0 +1,170 @@
+/* The edge of MPI jobs, whatever their wire-up: which one it is, what each rank has said to its
+ * server, and what follows from it. PMI-1's sockets stand in edge_pmi1.c. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "launcher/edge_internal.h"
+#include "launcher/mpi_image.h"
+#include "launcher/proc_look.h"
+
+/* ---- the choice ---- */
+
+static const char *value_in(const char *const *environment, size_t count, const char *name)
+{
+    size_t length = strlen(name);
+    const char *value = NULL;
+    for (size_t i = 0; i < count && environment[i]; i++)
+        if (strncmp(environment[i], name, length) == 0 && environment[i][length] == '=')
+            value = environment[i] + length + 1;
+    return value;
+}
+
+/* As a rank will have it: the container's own, or what the job adds. */
+static const char *rank_value(const struct edge *e, const char *name)
+{
+    const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
+    const char *own = value_in(welcome->environment, welcome->environment_count, name);
+    return own ? own
+               : value_in((const char *const *)e->config->environment, RANK_ENV_VARIABLES_MAX,
+                          name);
+}
+
+/* Files are read here and not in a child: nothing of ours runs yet, and what hangs in the image
+ * hangs the ranks, too. */
+static void choose(struct edge *e)
+{
+    const struct mpi_wireup_input in = {.command = (const char *const *)e->config->command,
+                                        .path = rank_value(e, "PATH"),
+                                        .library_path = rank_value(e, "LD_LIBRARY_PATH"),
+                                        .python_path = rank_value(e, "PYTHONPATH"),
+                                        .files = mpi_image_files()};
+    mpi_wireup_choose(&in, e->mpi.asked, &e->mpi.wireup);
+    if (e->mpi.wireup.family == MPI_FAMILY_MPIRUN)
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "MpirunInCommand", "%s", e->mpi.wireup.words);
+    else
+        edge_log(e, "%s", e->mpi.wireup.words);
+}
+
+void edge_mpi_welcomed(struct edge *e)
+{
+    const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
+    if (strcmp(welcome->framework, "mpi") != 0)
+        return;
+    if (e->mpi.capacity < welcome->nproc) {
+        struct mpi_rank *ranks = realloc(e->mpi.ranks, welcome->nproc * sizeof *ranks);
+        if (!ranks)
+            return; /* then ranks are started without a server, and say so */
+        memset(ranks + e->mpi.capacity, 0, (welcome->nproc - e->mpi.capacity) * sizeof *ranks);
+        e->mpi.ranks = ranks;
+        e->mpi.capacity = welcome->nproc;
+    }
+    enum rendezvous_wireup asked = (enum rendezvous_wireup)welcome->wireup;
+    if (e->mpi.is_on && e->mpi.asked == asked)
+        return;
+    e->mpi.is_on = true;
+    e->mpi.asked = asked;
+    choose(e);
+}
+
+/* ---- ranks ---- */
+
+struct mpi_rank *edge_mpi_rank(struct edge *e, uint32_t process)
+{
+    return e->mpi.is_on && process < e->mpi.capacity ? &e->mpi.ranks[process] : NULL;
+}
+
+/* Those that should have ended by themselves: they have called MPI_Abort. */
+static void end_aborted(uv_timer_t *timer)
+{
+    struct edge *e = timer->data;
+    for (uint32_t i = 0; i < e->ranks_count; i++)
+        if (e->ranks[i].running && edge_mpi_rank(e, i) && e->mpi.ranks[i].aborted)
+            (void)kill(-e->ranks[i].pid, SIGKILL);
+}
+
+void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char *words)
+{
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (!rank || rank->aborted)
+        return;
+    rank->aborted = true;
+    rank->abort_code = code;
+    (void)snprintf(rank->abort_words, sizeof rank->abort_words, "%s", words);
+    edge_log(e, "rank %u has called MPI_Abort with code %d",
+             supervisor_start(e->supervisor)->rank_base + process, code);
+    if (!uv_is_active((const uv_handle_t *)&e->mpi.abort_timer))
+        (void)uv_timer_start(&e->mpi.abort_timer, end_aborted, EDGE_MPI_ABORT_MS, 0);
+}
+
+static bool has_mpi(void *arg, const struct proc_look_process *p)
+{
+    char *library = arg;
+    return mpi_image_mapped(p->pid, library, PATH_MAX);
+}
+
+/* Does a rank use MPI, and does not come to its server? Then it is killed, and its end says why. */
+static void look_for_singletons(uv_timer_t *timer)
+{
+    struct edge *e = timer->data;
+    struct proc_look l = {0};
+    char library[PATH_MAX];
+    bool some = false;
+    if (!edge_ranks_may_run(e) || proc_look_walk(&l) < 0)
+        (void)uv_timer_stop(timer);
+    for (uint32_t i = 0; l.count && i < e->ranks_count; i++) {
+        struct mpi_rank *rank = edge_mpi_rank(e, i);
+        if (!e->ranks[i].running || !rank || rank->connected)
+            continue;
+        some = true;
+        if (!proc_look_topmost(&l, e->ranks[i].pid, has_mpi, library) ||
+            !mpi_rank_mapped(rank, library, edge_now_ms(e)))
+            continue;
+        edge_log(e, "rank %u uses %s and has not connected for %d s: it is killed",
+                 supervisor_start(e->supervisor)->rank_base + i, library, MPI_RANK_ALONE_MS / 1000);
+        (void)kill(-e->ranks[i].pid, SIGKILL);
+    }
+    proc_look_release(&l);
+    if (!some)
+        (void)uv_timer_stop(timer); /* all have connected */
+}
+
+void edge_mpi_begin(struct edge *e)
+{
+    if (!e->mpi.is_on)
+        return;
+    memset(e->mpi.ranks, 0, e->mpi.capacity * sizeof *e->mpi.ranks);
+    uv_update_time(&e->loop);
+    (void)uv_timer_start(&e->mpi.look_timer, look_for_singletons, MPI_RANK_LOOK_MS,
+                         MPI_RANK_LOOK_MS);
+    if (e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_PMI1)
+        edge_pmi1_begin(e);
+}
+
+void edge_mpi_end(struct edge *e)
+{
+    if (!e->mpi.is_on)
+        return;
+    (void)uv_timer_stop(&e->mpi.look_timer);
+    (void)uv_timer_stop(&e->mpi.abort_timer);
+    edge_pmi1_end(e);
+}
+
+void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end)
+{
+    const struct mpi_rank *rank = edge_mpi_rank(e, process);
+    enum supervisor_state state = supervisor_state(e->supervisor);
+    end->words[0] = '\0';
+    if (rank && (state == SUPERVISOR_STARTING || state == SUPERVISOR_RUNNING))
+        mpi_rank_judge(rank, &e->mpi.wireup, end);
+}
+
+void edge_mpi_init(struct edge *e)
+{
+    (void)uv_timer_init(&e->loop, &e->mpi.abort_timer);
+    (void)uv_timer_init(&e->loop, &e->mpi.look_timer);
+    e->mpi.abort_timer.data = e->mpi.look_timer.data = e;
+    for (uint32_t i = 0; i < RENDEZVOUS_RANKS_PER_MEMBER_MAX; i++)
+        e->mpi.clients[i].fd = -1;
+}

@@ -1,0 +1,161 @@
+/* The sockets of PMI-1: one pair for each rank, of which the rank inherits one end. What is said on
+ * them stands in pmi1.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "launcher/edge_internal.h"
+
+static void close_client(struct edge *e, uint32_t process)
+{
+    struct edge_pmi1_client *c = &e->mpi.clients[process];
+    edge_poll_free(&c->poll);
+    if (c->fd >= 0)
+        (void)close(c->fd);
+    c->fd = -1;
+}
+
+/* ---- what the server wants ---- */
+
+static void break_client(struct edge *e, uint32_t process, const char *words)
+{
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (!rank || rank->broken_words[0])
+        return;
+    (void)snprintf(rank->broken_words, sizeof rank->broken_words, "%s", words);
+    edge_log(e, "rank %u: PMI-1: %s", supervisor_start(e->supervisor)->rank_base + process, words);
+}
+
+/* Taken at once or not at all: a client that waits for its answer has an empty socket. */
+static void answer(void *arg, uint32_t process, const char *bytes, size_t length)
+{
+    struct edge *e = arg;
+    int fd = e->mpi.clients[process].fd;
+    if (fd >= 0 && send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length &&
+        errno != EPIPE && errno != ECONNRESET)
+        break_client(e, process, "it asks and does not read the answers");
+}
+
+static void connected(void *arg, uint32_t process)
+{
+    struct mpi_rank *rank = edge_mpi_rank(arg, process);
+    if (rank) {
+        rank->connected = true;
+        rank->finalized = false;
+    }
+}
+
+static void finalized(void *arg, uint32_t process)
+{
+    struct mpi_rank *rank = edge_mpi_rank(arg, process);
+    if (rank)
+        rank->finalized = true;
+}
+
+static void aborted(void *arg, uint32_t process, int32_t code, const char *words)
+{
+    edge_mpi_aborted(arg, process, code, words);
+}
+
+static void broken(void *arg, uint32_t process, const char *words)
+{
+    break_client(arg, process, words);
+}
+
+static void barrier(void *arg, const char *bytes, size_t length)
+{
+    struct edge *e = arg;
+    (void)bytes;
+    (void)length;
+    e->mpi.barrier_is_over = true; /* one pod is all of the gang */
+}
+
+/* Not from within the server's calls. */
+static void settle(struct edge *e)
+{
+    while (e->mpi.barrier_is_over) {
+        e->mpi.barrier_is_over = false;
+        pmi1_barrier_over(e->mpi.pmi1);
+    }
+    for (uint32_t i = 0; i < e->mpi.capacity && i < e->ranks_count; i++)
+        if (e->mpi.clients[i].fd >= 0 && e->mpi.ranks[i].broken_words[0]) {
+            close_client(e, i);
+            pmi1_closed(e->mpi.pmi1, i);
+        }
+}
+
+/* ---- bytes ---- */
+
+static void client_readable(uv_poll_t *poll, int status, int events)
+{
+    struct edge_pmi1_client *c = poll->data;
+    struct edge *e = c->edge;
+    uint32_t process = (uint32_t)(c - e->mpi.clients);
+    char bytes[PMI1_LINE_MAX];
+    (void)status; /* recv() tells */
+    (void)events;
+    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0) {
+        pmi1_bytes(e->mpi.pmi1, process, bytes, (size_t)n);
+    } else {
+        pmi1_closed(e->mpi.pmi1, process);
+        close_client(e, process);
+    }
+    settle(e);
+}
+
+int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd)
+{
+    struct edge_pmi1_client *c = &e->mpi.clients[process];
+    int ends[2];
+    if (!e->mpi.pmi1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return e->mpi.pmi1 ? -errno : -ENOMEM;
+    c->edge = e;
+    c->fd = ends[0];
+    c->poll = edge_poll_new(e, c->fd, c);
+    if (!c->poll) {
+        (void)close(ends[1]);
+        close_client(e, process);
+        return -ENOMEM;
+    }
+    (void)uv_poll_start(c->poll, UV_READABLE, client_readable);
+    *ret_fd = ends[1];
+    return 0;
+}
+
+/* ---- life ---- */
+
+void edge_pmi1_begin(struct edge *e)
+{
+    static const struct pmi1_ops ops = {.answer = answer,
+                                        .connected = connected,
+                                        .finalized = finalized,
+                                        .aborted = aborted,
+                                        .broken = broken,
+                                        .barrier = barrier};
+    const struct rendezvous_start *start = supervisor_start(e->supervisor);
+    char name[PMI1_NAME_MAX];
+    (void)snprintf(name, sizeof name, "%.128s.%llu", e->config->job_uid,
+                   (unsigned long long)supervisor_attempt(e->supervisor));
+    const struct pmi1_config config = {.local_ranks = supervisor_welcome(e->supervisor)->nproc,
+                                       .nodes = start->nodes,
+                                       .node_rank = start->node_rank,
+                                       .world_size = start->world_size,
+                                       .name = name};
+    edge_pmi1_end(e);
+    e->mpi.pmi1 = pmi1_new(&config, &ops, e);
+}
+
+void edge_pmi1_end(struct edge *e)
+{
+    for (uint32_t i = 0; i < RENDEZVOUS_RANKS_PER_MEMBER_MAX; i++)
+        close_client(e, i);
+    pmi1_free(e->mpi.pmi1);
+    e->mpi.pmi1 = NULL;
+    e->mpi.barrier_is_over = false;
+}
