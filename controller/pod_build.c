@@ -242,12 +242,18 @@ static const char *const reserved[] = {
     "TORCHELASTIC_ERROR_FILE",
 };
 
+/* MLTRAIN_NCCL_* are the job's words to libmltrain and the launcher. */
+static bool is_ours(const char *name)
+{
+    return strncmp(name, "MLTRAIN_", 8) == 0 && strncmp(name, "MLTRAIN_NCCL_", 13) != 0;
+}
+
 static bool is_reserved(const char *name)
 {
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
             return true;
-    return strncmp(name, "MLTRAIN_", 8) == 0;
+    return is_ours(name);
 }
 
 const char *pod_build_reserved(const cJSON *template_)
@@ -285,7 +291,7 @@ static void drop_reserved(cJSON *env)
     cJSON *next;
     for (cJSON *entry = env->child; entry; entry = next) {
         next = entry->next;
-        if (strncmp(json_string(entry, "name", ""), "MLTRAIN_", 8) == 0)
+        if (is_ours(json_string(entry, "name", "")))
             cJSON_Delete(cJSON_DetachItemViaPointer(env, entry));
     }
 }

@@ -10,6 +10,7 @@
 #include "launcher/config.h"
 #include "launcher/error_file.h"
 #include "launcher/mpi_rank.h"
+#include "launcher/nccl_env.h"
 #include "launcher/output.h"
 #include "launcher/pmi1.h"
 #include "launcher/port_hold.h"
@@ -145,7 +146,8 @@ struct edge {
     struct port_hold port;
     char launcher_id[65];
     char python_path[PATH_MAX]; /* folder of libmltrain's Python module; "" for none */
-    bool told_overrides, told_error_files;
+    bool told_overrides, told_error_files, helped_nccl;
+    char nccl_socket_ifname[NCCL_ENV_NAME_MAX + 1]; /* for the ranks; "" for none */
 
     /* edge_output.c */
     struct edge_sink sink; /* our standard output, for both streams of all ranks */
@@ -213,6 +215,10 @@ void edge_signal(struct edge *e, int signal);
 void edge_kill_all(struct edge *e);
 void edge_deliver_exits(struct edge *e);
 void edge_clean_up(struct edge *e);
+
+/* edge_nccl.c */
+/* Looks, once, what of NCCL's surroundings is to be chosen and what is to be said. */
+void edge_help_nccl(struct edge *e);
 
 /* edge_output.c */
 int edge_output_init(struct edge *e, struct mlt_error *err);

@@ -80,6 +80,7 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process, i
         .socket = sdk_socket_path(e->sdk),
         .python_path = e->python_path,
         .launcher_id = e->launcher_id,
+        .nccl_socket_ifname = e->nccl_socket_ifname,
         .pod_ip = c->pod_ip,
         .pmi_fd = pmi_fd,
         .attempt = supervisor_attempt(e->supervisor),
@@ -235,6 +236,7 @@ static void prepare_spawn(struct edge *e)
         e->cgroup.file[0] = '\0'; /* then no end is blamed on memory */
     edge_output_detach(e);
     edge_save_restart(e);
+    edge_help_nccl(e);
     edge_mpi_begin(e);
     uint32_t processes = supervisor_processes(e->supervisor);
     e->ranks_count = processes < e->ranks_capacity ? processes : e->ranks_capacity;

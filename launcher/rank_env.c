@@ -235,6 +235,8 @@ static void add_mltrain(struct builder *b, const struct rank_env_input *in)
     set(b, REAP_MARKER, "%s", in->launcher_id);
     if (in->error_file[0])
         set(b, "MLTRAIN_ERROR_FILE", "%s", in->error_file);
+    if (in->nccl_socket_ifname && in->nccl_socket_ifname[0])
+        set_default(b, "NCCL_SOCKET_IFNAME", in->nccl_socket_ifname);
     set_default(b, "PYTHONUNBUFFERED", "1");
     set_default(b, "PYTHONFAULTHANDLER", "1");
 }

@@ -25,6 +25,7 @@ struct rank_env_input {
     const char *launcher_id; /* marks our descendants: launcher/reap.h */
     const char *pod_ip;      /* "" when not known */
     int pmi_fd;              /* its connection to the PMI-1 server; -1: none */
+    const char *nccl_socket_ifname; /* launcher/nccl_env.h; "" or NULL: none */
     uint64_t attempt;
     uint32_t local_rank;
     uint32_t cpus;            /* that this container may use when it has no limit */

@@ -22,7 +22,8 @@ PURE = {
 }
 PURE_FILES = {
     "mltrain-launcher_core.dir/launcher": {"supervisor.c.o", "rank_env.c.o", "mpi_wireup.c.o", "mpi_find.c.o", "mpi_elf.c.o", "mpi_rank.c.o",
-                                             "pmi1.c.o", "pmi1_kvs.c.o"},
+                                             "pmi1.c.o", "pmi1_kvs.c.o",
+                                             "sdk_exchange.c.o", "nccl_env.c.o"},
     "mltrain-localcluster_core.dir/localcluster/api": {"request.c.o"},
 }
 SANITIZED = re.compile(r"^(__asan|__ubsan|__tsan|__odr|__llvm|__sanitizer|\.L|asan\.|_GLOBAL__|__gcov|__prof)")

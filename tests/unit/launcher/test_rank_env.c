@@ -216,6 +216,28 @@ static void test_reserved_names_of_the_user_are_overridden_and_told(void **state
     rank_env_release(&env);
 }
 
+static void test_the_interface_that_was_chosen_is_a_default(void **state)
+{
+    (void)state;
+    const char *without[] = {"A=1", NULL}, *with[] = {"NCCL_SOCKET_IFNAME=", NULL};
+    struct rank_env env;
+    struct rank_env_input input = input_of(without);
+    input.welcome = &pytorch;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "NCCL_SOCKET_IFNAME", NULL);
+    rank_env_release(&env);
+    input.nccl_socket_ifname = "=eth0";
+    rank_env_build(&input, &env, NULL);
+    check(&env, "NCCL_SOCKET_IFNAME", "=eth0");
+    rank_env_release(&env);
+    input = input_of(with);
+    input.welcome = &pytorch;
+    input.nccl_socket_ifname = "=eth0";
+    rank_env_build(&input, &env, NULL);
+    check(&env, "NCCL_SOCKET_IFNAME", "");
+    rank_env_release(&env);
+}
+
 static void test_only_references_to_reserved_names_are_expanded(void **state)
 {
     (void)state;
@@ -322,6 +344,7 @@ int main(void)
             test_plain_ranks_get_nothing_of_torch_and_no_resume_step_without_a_checkpoint),
         cmocka_unit_test(test_threads_are_the_cpus_divided_by_the_ranks_but_at_least_one),
         cmocka_unit_test(test_reserved_names_of_the_user_are_overridden_and_told),
+        cmocka_unit_test(test_the_interface_that_was_chosen_is_a_default),
         cmocka_unit_test(test_only_references_to_reserved_names_are_expanded),
         cmocka_unit_test(test_libmltrain_is_found_behind_what_the_user_has),
         cmocka_unit_test(test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs),
