@@ -197,6 +197,8 @@ struct edge {
 /* edge_uv.c */
 void edge_post(struct edge *e, const struct supervisor_event *event);
 void edge_log(struct edge *e, const char *format, ...) MLT_PRINTF(2, 3);
+/* Does the effects of calls of supervisor_exchange(): after each one, or after several. */
+void edge_flush(struct edge *e);
 /* Said in our log, and told to the controller, which makes an Event of it. `reason`: CamelCase. */
 void edge_notice(struct edge *e, enum rendezvous_severity severity, const char *reason,
                  const char *format, ...) MLT_PRINTF(4, 5);
@@ -266,6 +268,9 @@ void edge_pmi1_begin(struct edge *e);
 void edge_pmi1_end(struct edge *e);
 /* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd);
+
+/* edge_exchange.c: a result goes to whoever has begun it, a question to whom it is for. */
+void edge_exchanged(struct edge *e, const struct exchange_output *out);
 
 /* edge_watch.c */
 void edge_watch_init(struct edge *e);

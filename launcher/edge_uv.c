@@ -173,6 +173,9 @@ static void do_effect(struct edge *e, const struct supervisor_effect *effect)
     case SUPERVISOR_DO_KILL_ALL:
         edge_kill_all(e);
         break;
+    case SUPERVISOR_DO_EXCHANGED:
+        edge_exchanged(e, effect->exchanged);
+        break;
     case SUPERVISOR_DO_LOG:
         edge_log(e, "%s", effect->words);
         break;
@@ -207,6 +210,11 @@ static void drain(struct edge *e)
         }
     }
     e->draining = false;
+}
+
+void edge_flush(struct edge *e)
+{
+    drain(e);
 }
 
 void edge_post(struct edge *e, const struct supervisor_event *event)

@@ -45,8 +45,9 @@
 #define EXCHANGE_NAMES_MAX 4096                      /* names of gathers in one attempt */
 #define EXCHANGE_PUTS_MAX 16384                      /* of this launcher in one attempt */
 #define EXCHANGE_PUT_BYTES_MAX (4u << 20)            /* of them together */
-#define EXCHANGE_KEPT_BYTES_MAX (16u << 20)          /* of blobs that are gathered, or were last */
-#define EXCHANGE_OPEN_MAX 16384                      /* gets and fetches that wait */
+#define EXCHANGE_KEPT_BYTES_MAX (4u << 20)     /* of blobs that are sent, until all have them */
+#define EXCHANGE_STAYING_BYTES_MAX (32u << 20) /* of blobs that stay */
+#define EXCHANGE_OPEN_MAX 16384                /* gets and fetches that wait */
 #define EXCHANGE_FETCHES_MAX 8          /* said to the controller at once; the rest waits here */
 #define EXCHANGE_QUESTIONS_MAX 1024     /* of others, not answered yet; more are refused */
 #define EXCHANGE_TIME_MS_DEFAULT 300000 /* for time_ms 0 */
@@ -180,7 +181,8 @@ bool exchange_next(struct exchange *x, struct exchange_output *ret);
 struct exchange *exchange_new(void); /* NULL when memory is exhausted */
 void exchange_free(struct exchange *x);
 
-/* START was obeyed: from now on the calls above are taken. */
+/* START was obeyed: from now on the calls above are taken. With more members than a GATHER can
+ * name, or a rank that is none of them, they are not. */
 void exchange_begin(struct exchange *x, uint64_t attempt, uint32_t node_rank, uint32_t nodes);
 /* The attempt ends here: what is open ends with `words`, what is kept is dropped. */
 void exchange_end(struct exchange *x, const char *words);
@@ -188,9 +190,9 @@ void exchange_end(struct exchange *x, const char *words);
  * `lease_transitions` tells whether it is another controller, which knows nothing. */
 void exchange_welcomed(struct exchange *x, bool supported, uint64_t lease_transitions);
 void exchange_closed(struct exchange *x); /* the channel */
-/* A GATHERED, VALUE or GET of the attempt that runs; false: it answers nothing that is open (fine
- * after a repetition). */
-bool exchange_message(struct exchange *x, const struct rendezvous_message *message);
+/* A GATHERED, VALUE or GET of the attempt that runs; its content is taken over, or left. False: it
+ * belongs to nothing that is open, as after a repetition. */
+bool exchange_message(struct exchange *x, struct rendezvous_message *message);
 void exchange_timer(struct exchange *x, int64_t now_ms);
 /* Asserts what must hold between calls. */
 void exchange_check(const struct exchange *x);

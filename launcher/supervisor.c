@@ -103,6 +103,7 @@ static supervisor_verb *const table[SUPERVISOR_EVENTS][SUPERVISOR_STATES] = {
     ROW(FENCE_TIME, no, no, no, fence_time, fence_time,
         fence_time, no, no, no, no),
     SAME(SILENCE_TIME, silence_time),
+    SAME(EXCHANGE_TIME, exchange_time),
 };
 /* clang-format on */
 
@@ -156,13 +157,38 @@ void supervisor_send(struct supervisor *s, const struct rendezvous_message *mess
     effect->length = length;
 }
 
+/* An output of the exchange, as an effect. Its bytes are its own. */
+static bool next_exchanged(struct supervisor *s, struct supervisor_effect *ret)
+{
+    if (!exchange_next(s->exchange, &s->exchanged))
+        return false;
+    *ret = (struct supervisor_effect){.exchanged = &s->exchanged};
+    switch (s->exchanged.kind) {
+    case EXCHANGE_DO_SEND:
+        ret->kind = SUPERVISOR_DO_SEND;
+        ret->bytes = (char *)(uintptr_t)s->exchanged.data;
+        ret->length = s->exchanged.length;
+        break;
+    case EXCHANGE_DO_TIMER:
+        ret->kind = SUPERVISOR_DO_TIMER;
+        ret->timer = SUPERVISOR_TIMER_EXCHANGE;
+        ret->delay_ms = s->exchanged.delay_ms;
+        break;
+    case EXCHANGE_DO_DONE:
+    case EXCHANGE_DO_QUESTION:
+        ret->kind = SUPERVISOR_DO_EXCHANGED;
+        break;
+    }
+    return true;
+}
+
 bool supervisor_next(struct supervisor *s, struct supervisor_effect *ret)
 {
     free(s->taken.bytes);
     s->taken = (struct supervisor_effect){0};
     if (s->effects_first == s->effects_count) {
         s->effects_first = s->effects_count = 0;
-        return false;
+        return next_exchanged(s, ret);
     }
     s->taken = s->effects[s->effects_first++];
     *ret = s->taken;
@@ -219,6 +245,11 @@ static bool event_of(enum rendezvous_type type, enum supervisor_event_kind *ret)
     }
 }
 
+static bool is_exchange(enum rendezvous_type type)
+{
+    return type == RENDEZVOUS_GATHERED || type == RENDEZVOUS_VALUE || type == RENDEZVOUS_GET;
+}
+
 /* Keeps what START and WELCOME say for as long as it holds. */
 static const struct rendezvous_message *keep(struct supervisor *s, struct rendezvous_message *m)
 {
@@ -262,6 +293,8 @@ void supervisor_frame(struct supervisor *s, const struct rendezvous_frame *frame
         s->heard_ms = now_ms;
     if (decision == MEMBER_REFUSE) {
         refuse(s, rendezvous_type_name(frame->type), why);
+    } else if (is_exchange(message.type)) {
+        (void)exchange_message(s->exchange, &message); /* in whatever state: it knows its attempt */
     } else if (decision == MEMBER_OBEY && event_of(message.type, &event.kind)) {
         event.message = keep(s, &message);
         supervisor_step(s, &event);
@@ -277,6 +310,11 @@ struct supervisor *supervisor_new(const struct supervisor_identity *identity)
     struct supervisor *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
+    s->exchange = exchange_new();
+    if (!s->exchange) {
+        free(s);
+        return NULL;
+    }
     s->identity = *identity;
     s->state = SUPERVISOR_JOINING;
     s->step = RENDEZVOUS_NO_STEP;
@@ -301,6 +339,7 @@ void supervisor_free(struct supervisor *s)
         rendezvous_message_release(&s->start_message);
     for (size_t i = 0; i < RENDEZVOUS_CHECKPOINTS_MAX; i++)
         free(s->checkpoint_paths[i]);
+    exchange_free(s->exchange);
     free(s->ranks);
     free(s);
 }
@@ -318,6 +357,11 @@ const char *supervisor_state_words(enum supervisor_state state)
 #undef XX
     };
     return words[state];
+}
+
+struct exchange *supervisor_exchange(struct supervisor *s)
+{
+    return s->exchange;
 }
 
 uint64_t supervisor_attempt(const struct supervisor *s)
@@ -347,6 +391,7 @@ uint32_t supervisor_processes(const struct supervisor *s)
 
 void supervisor_check(const struct supervisor *s)
 {
+    exchange_check(s->exchange);
     for (int event = 0; event < SUPERVISOR_EVENTS; event++)
         for (int state = 0; state < SUPERVISOR_STATES; state++)
             assert(table[event][state]);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "launcher/exchange.h"
 #include "rendezvous/frame.h"
 #include "rendezvous/member.h"
 #include "rendezvous/message.h"
@@ -94,6 +95,7 @@ enum supervisor_state {
     XX(HOLD_TIME)                                                                             \
     XX(LINGER_TIME)                                                                           \
     XX(FENCE_TIME)                                                                            \
+    XX(EXCHANGE_TIME)                                                                         \
     XX(SILENCE_TIME)
 
 enum supervisor_event_kind {
@@ -103,16 +105,17 @@ enum supervisor_event_kind {
         SUPERVISOR_EVENTS
 };
 
-#define SUPERVISOR_TIMER_MAP(XX)                                                      \
-    XX(RECONNECT)                                                                     \
-    XX(JOIN)                                                                          \
-    XX(GRACE)                                                                         \
-    XX(KILL)                                                                          \
-    XX(HOLD) /* ranks wait for a save to be confirmed */                              \
-    XX(LINGER)                                                                        \
-    XX(ALONE)   /* SIGTERM came, and no channel brings the order to save */           \
-    XX(FENCE)   /* nothing is heard of a controller, and the ranks must not run on */ \
-    XX(SILENCE) /* nothing is heard on a channel that seems to stand */
+#define SUPERVISOR_TIMER_MAP(XX)                                                       \
+    XX(RECONNECT)                                                                      \
+    XX(JOIN)                                                                           \
+    XX(GRACE)                                                                          \
+    XX(KILL)                                                                           \
+    XX(HOLD) /* ranks wait for a save to be confirmed */                               \
+    XX(LINGER)                                                                         \
+    XX(EXCHANGE) /* somebody's time in launcher/exchange.h is over */                  \
+    XX(ALONE)    /* SIGTERM came, and no channel brings the order to save */           \
+    XX(FENCE)    /* nothing is heard of a controller, and the ranks must not run on */ \
+    XX(SILENCE)  /* nothing is heard on a channel that seems to stand */
 
 enum supervisor_timer {
 #define XX(name) SUPERVISOR_TIMER_##name,
@@ -175,8 +178,9 @@ struct supervisor_event {
     XX(LOOK)            /* what does each rank do? then EXAMINED */                             \
     XX(ANSWER)          /* to `ranks`, which asked: `save` or not */                            \
     XX(KILL_ALL)        /* SIGKILL to every descendant until none is left, then GONE */         \
-    XX(LOG)             /* `words` */                                                           \
-    XX(LEAVE)           /* exit with `code` */
+    XX(EXCHANGED) /* `exchanged`: a result for, or a question to, one who uses the exchange */  \
+    XX(LOG)       /* `words` */                                                                 \
+    XX(LEAVE)     /* exit with `code` */
 
 enum supervisor_effect_kind {
 #define XX(name) SUPERVISOR_DO_##name,
@@ -193,6 +197,7 @@ struct supervisor_effect {
     uint64_t ranks[SUPERVISOR_RANK_WORDS]; /* a bit for each local rank */
     bool ranks_left; /* SCAN: all ranks of the ended attempt exited with code 0 */
     char *bytes;     /* owned by the supervisor until the next call */
+    const struct exchange_output *exchanged; /* DONE or QUESTION; owned in the same way */
     size_t length;
     char words[SUPERVISOR_WORDS_MAX];
 };
@@ -214,6 +219,12 @@ void supervisor_free(struct supervisor *s);
 /* A frame from the controller: decoded, judged (rendezvous/member.h) and turned into an event. A
  * frame that cannot be decoded is refused and counted. */
 void supervisor_frame(struct supervisor *s, const struct rendezvous_frame *frame, int64_t now_ms);
+
+/* What this pod says to others of its gang: never NULL. Its users call it at any time; what comes
+ * of it is taken out by supervisor_next() as well, after the effects of a step, so that whoever has
+ * called it outside of one takes effects out next. An attempt that is killed or over ends what is
+ * open. */
+struct exchange *supervisor_exchange(struct supervisor *s);
 
 /* Any other event. Effects of the former step must have been taken out (asserted). */
 void supervisor_step(struct supervisor *s, const struct supervisor_event *event);

@@ -74,6 +74,9 @@ struct supervisor {
 
     int exit_code;
 
+    struct exchange *exchange;        /* owned */
+    struct exchange_output exchanged; /* what the effect taken last points to */
+
     struct supervisor_effect effects[SUPERVISOR_EFFECTS_MAX];
     size_t effects_first, effects_count;
     struct supervisor_effect taken;
@@ -89,6 +92,7 @@ void supervisor_send(struct supervisor *s, const struct rendezvous_message *mess
 
 /* supervisor_join.c: the channel, and everything before START. */
 supervisor_verb supervisor_opened, supervisor_closed, supervisor_reconnect, supervisor_join_timeout;
+supervisor_verb supervisor_exchange_time;
 supervisor_verb supervisor_welcomed, supervisor_rewelcomed, supervisor_welcomed_running;
 supervisor_verb supervisor_cleaned, supervisor_port_held, supervisor_scanned,
     supervisor_scanned_preparing, supervisor_pinged;

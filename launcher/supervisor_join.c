@@ -59,6 +59,7 @@ static void send_hello(struct supervisor *s, int64_t now_ms)
                   .checkpoints_count = s->checkpoints.checkpoints_count,
                   .step = s->step,
                   .takes_orders = true,
+                  .takes_exchange = true,
                   .since_start_ms = supervisor_since_start_ms(s, now_ms)}};
     supervisor_send(s, &message);
 }
@@ -84,6 +85,7 @@ void supervisor_closed(struct supervisor *s, const struct supervisor_event *even
         (s->state == SUPERVISOR_STARTING || s->state == SUPERVISOR_RUNNING))
         supervisor_terminate_wait(s, event->now_ms);
     s->connected = false;
+    exchange_closed(s->exchange);
     if (s->state != SUPERVISOR_LEAVING && !s->abandoned)
         supervisor_timer(s, SUPERVISOR_TIMER_RECONNECT, member_reconnect_delay_ms(&s->member));
 }
@@ -93,6 +95,11 @@ void supervisor_reconnect(struct supervisor *s, const struct supervisor_event *e
     (void)event;
     if (!s->connected && s->state != SUPERVISOR_LEAVING)
         (void)supervisor_emit(s, SUPERVISOR_DO_CONNECT);
+}
+
+void supervisor_exchange_time(struct supervisor *s, const struct supervisor_event *event)
+{
+    exchange_timer(s->exchange, event->now_ms);
 }
 
 void supervisor_join_timeout(struct supervisor *s, const struct supervisor_event *event)
@@ -151,6 +158,8 @@ static bool take_welcome(struct supervisor *s)
         supervisor_log(s, "connected to the controller again");
     member_connected(&s->member);
     s->refused_words[0] = '\0';
+    exchange_welcomed(s->exchange, s->welcome_message.welcome.takes_exchange,
+                      s->welcome_message.welcome.lease_transitions);
     return true;
 }
 

@@ -28,6 +28,7 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
         s->ranks[i] = (struct supervisor_rank){
             .alive = true, .step = RENDEZVOUS_NO_STEP, .asked = RENDEZVOUS_NO_STEP};
     supervisor_forget_save(s);
+    exchange_begin(s->exchange, s->attempt, start->node_rank, start->nodes);
     s->state = SUPERVISOR_STARTING;
     supervisor_timer(s, SUPERVISOR_TIMER_JOIN, -1);
     supervisor_fence_begin(s);

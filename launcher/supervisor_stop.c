@@ -29,6 +29,7 @@ void supervisor_kill(struct supervisor *s)
     s->state = SUPERVISOR_KILLING;
     s->killed = true;
     s->grace_until_ms = 0;
+    exchange_end(s->exchange, "the attempt has ended");
     supervisor_timer(s, SUPERVISOR_TIMER_GRACE, -1);
     supervisor_timer(s, SUPERVISOR_TIMER_HOLD, -1);
     supervisor_timer(s, SUPERVISOR_TIMER_KILL, SUPERVISOR_KILL_MS);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "rendezvous/collective.h"
+
 /* ---- seats ---- */
 
 void seat_set_state(struct coordinator *c, struct seat *s, enum seat_state state)
@@ -160,6 +162,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->startup_ms = config->startup_ms;
     c->step_ms = now_ms;
     c->saves_from = config->saves_from;
+    c->exchange_budget = config->exchange_budget;
     if (config->newest_checkpoint > 0)
         c->complete.step[c->complete.count++] = config->newest_checkpoint;
     c->attempt = config->attempt;
@@ -191,6 +194,7 @@ void coordinator_free(struct coordinator *c)
         c->outputs = next;
     }
     output_free(c->given);
+    exchange_forget(c);
     rendezvous_message_release(&c->welcome);
     free(c->seats);
     free(c->channels);
@@ -350,6 +354,8 @@ void coordinator_check(const struct coordinator *c)
     }
     assert(listed == c->connected);
     assert(c->next_attempt > c->attempt);
+    if (c->collective)
+        collective_check(c->collective);
     if (c->ready_told)
         assert(c->phase == PHASE_GATHERING);
     if (c->phase == PHASE_STARTED)

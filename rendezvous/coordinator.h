@@ -55,6 +55,7 @@
 #define COORDINATOR_ATTEMPT_MAX 1000000000 /* READY for a later one is refused */
 
 struct coordinator;
+struct collective_budget; /* rendezvous/collective.h */
 
 /* One pod of the gang. `role_order` sorts roles (worker: 0). */
 struct coordinator_member {
@@ -82,6 +83,7 @@ struct coordinator_config {
                               0 or less: not known, after going back */
     int64_t stall_ms;      /* without a newer step, after the attempt's first; 0: for ever */
     int64_t startup_ms;    /* from START to the first step; 0: for ever */
+    struct collective_budget *exchange_budget; /* of all jobs, outlives them; NULL: none */
 };
 
 /* `config` and what it points to are copied. NULL when memory is exhausted. */
@@ -89,8 +91,8 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
 void coordinator_free(struct coordinator *c);
 
 /* The WELCOME of this job: everything but lease_transitions, next_attempt, nproc,
- * watch_checkpoints, stop_signal, stop_grace_ms, takes_notices and orders_saves, which the
- * coordinator fills in.
+ * watch_checkpoints, stop_signal, stop_grace_ms, takes_notices, orders_saves and
+ * takes_exchange, which the coordinator fills in.
  * Copied. Must be set before the first frame. False, and nothing changed, when something in it is
  * over its maximum (message.h). */
 bool coordinator_set_welcome(struct coordinator *c, const struct rendezvous_welcome *welcome);

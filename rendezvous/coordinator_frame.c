@@ -95,7 +95,8 @@ static bool is_fenced(enum rendezvous_type type)
 {
     return type == RENDEZVOUS_STARTED || type == RENDEZVOUS_RANK_EXIT ||
            type == RENDEZVOUS_STOPPED || type == RENDEZVOUS_PROGRESS ||
-           type == RENDEZVOUS_SAVE_STEP || type == RENDEZVOUS_EVIDENCE;
+           type == RENDEZVOUS_SAVE_STEP || type == RENDEZVOUS_EVIDENCE || type == RENDEZVOUS_PUT ||
+           type == RENDEZVOUS_GET || type == RENDEZVOUS_GATHER || type == RENDEZVOUS_VALUE;
 }
 
 static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_message *m)
@@ -117,6 +118,9 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         break;
     case RENDEZVOUS_RANK_EXIT:
         seat_take_exit(c, s, &m->rank_exit.exit);
+        /* Not after a HELLO that says so: what the member took part in is about to be repeated. */
+        if (s->state == SEAT_RUNNING && s->exited == s->nproc)
+            exchange_ended(c, s, false);
         break;
     case RENDEZVOUS_STOPPED:
         take_stopped(c, s, &m->stopped);
@@ -138,6 +142,12 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         break;
     case RENDEZVOUS_EVIDENCE:
         stall_take_evidence(c, s, m);
+        break;
+    case RENDEZVOUS_PUT:
+    case RENDEZVOUS_GET:
+    case RENDEZVOUS_GATHER:
+    case RENDEZVOUS_VALUE:
+        exchange_take(c, s, m);
         break;
     case RENDEZVOUS_PONG:
         if (m->attempt == c->attempt)

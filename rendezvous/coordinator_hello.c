@@ -38,6 +38,7 @@ static void send_welcome(struct coordinator *c, const struct seat *s)
     welcome.welcome.stop_grace_ms = c->stop_grace_ms;
     welcome.welcome.takes_notices = true;
     welcome.welcome.orders_saves = true;
+    welcome.welcome.takes_exchange = true;
     output_send(c, s->channel, &welcome);
 }
 
@@ -292,6 +293,7 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
     }
     take_channel(c, s, channel, now_ms);
     s->takes_orders = m->hello.takes_orders;
+    s->takes_exchange = m->hello.takes_exchange;
     stall_restart_if_it_tells(c, s);
     bool told = s->terminating;
     s->terminating = m->hello.terminating;
@@ -305,6 +307,7 @@ void hello_handle(struct coordinator *c, uint64_t channel, struct rendezvous_mes
     }
     send_welcome(c, s);
     compare(c, s, m, now_ms);
+    exchange_joined(c, s);
     report_checkpoints(c, m);
     if (s->terminating)
         seat_take_terminating(c, s);

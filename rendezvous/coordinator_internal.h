@@ -11,6 +11,7 @@
 #define RENDEZVOUS_COORDINATOR_INTERNAL_H
 
 #include "rendezvous/coordinator.h"
+#include "rendezvous/frame_bytes.h"
 
 #define SEAT_STATE_MAP(XX)                                                        \
     XX(AWAY)    /* its pod has not said HELLO, or it has none */                  \
@@ -47,9 +48,10 @@ struct seat {
     uint32_t rank_base, role_rank_base, role_world_size;
     uint32_t role_end; /* index behind the last seat of its role */
     enum seat_state state;
-    bool terminating;  /* the kubelet has sent SIGTERM: it will not be ready again */
-    bool seen;         /* it is known to have started c->attempt */
-    bool takes_orders; /* its launcher knows CHECKPOINT_NOW and EXAMINE */
+    bool terminating;    /* the kubelet has sent SIGTERM: it will not be ready again */
+    bool seen;           /* it is known to have started c->attempt */
+    bool takes_orders;   /* its launcher knows CHECKPOINT_NOW and EXAMINE */
+    bool takes_exchange; /* ... and GET, VALUE and GATHERED */
     struct seat_clock clock;
     struct failure *failure; /* owned: of its failures the one that explains most, or NULL */
     uint64_t channel;        /* 0: none */
@@ -107,6 +109,10 @@ struct output {
     struct coordinator_output out;
     char *bytes, *words;            /* owned, NULL for none */
     struct rendezvous_message held; /* owned: what out.checkpoints points into */
+    /* Of a SEND to many: the channels, owned, how many of them have been told, and the frame. */
+    uint64_t *to;
+    uint32_t to_count, to_at;
+    struct frame_bytes *shared;
     struct output *next;
 };
 
@@ -188,6 +194,9 @@ struct coordinator {
     uint64_t steps_per_kilosecond;
     uint32_t progress_seat;
 
+    struct collective *collective; /* owned: coordinator_exchange.c; NULL: nothing was exchanged */
+    struct collective_budget *exchange_budget;
+
     uint64_t refusals;
     struct output *outputs, *outputs_last; /* owned: a queue */
     struct output *given;                  /* owned: what the last _next gave out; NULL: nothing */
@@ -216,6 +225,9 @@ void output_member(struct coordinator *c, enum coordinator_output_kind kind, con
 void output_words(struct coordinator *c, enum coordinator_output_kind kind, uint64_t channel,
                   const char *format, ...) MLT_PRINTF(4, 5);
 void output_send(struct coordinator *c, uint64_t channel, const struct rendezvous_message *message);
+/* One frame on many channels; takes over `channels`, and a reference to the frame. */
+void output_send_all(struct coordinator *c, uint64_t *channels, uint32_t count,
+                     struct frame_bytes *frame);
 void output_free(struct output *o); /* NULL is fine */
 
 /* coordinator_channel.c */
@@ -258,6 +270,13 @@ struct period clock_bounds(const struct coordinator *c, const struct seat *s, ui
 /* The same; but of an earlier release's launcher, which tells STARTED alone, as if that had come
  * straight: it tells more often that START was late than it is late itself. */
 struct period clock_guess(const struct coordinator *c, const struct seat *s, uint64_t after_ms);
+
+/* coordinator_exchange.c */
+void exchange_take(struct coordinator *c, struct seat *s, const struct rendezvous_message *m);
+void exchange_joined(struct coordinator *c, const struct seat *s); /* on a new channel */
+/* Its ranks have ended; `gone`: its launcher has reported that all is over, or is lost. */
+void exchange_ended(struct coordinator *c, const struct seat *s, bool gone);
+void exchange_forget(struct coordinator *c); /* the attempt is over */
 
 /* coordinator_culprit.c */
 /* `f` may be what ended the attempt; copied. */

@@ -13,6 +13,8 @@ void output_free(struct output *o)
         return;
     free(o->bytes);
     free(o->words);
+    free(o->to);
+    frame_bytes_unref(o->shared);
     rendezvous_message_release(&o->held);
     free(o);
 }
@@ -84,23 +86,46 @@ void output_send(struct coordinator *c, uint64_t channel, const struct rendezvou
     }
 }
 
+void output_send_all(struct coordinator *c, uint64_t *channels, uint32_t count,
+                     struct frame_bytes *frame)
+{
+    struct output *o = count > 0 ? output_add(c, COORDINATOR_SEND) : NULL;
+    if (!o) {
+        free(channels);
+        return;
+    }
+    o->to = channels;
+    o->to_count = count;
+    o->shared = frame_bytes_ref(frame);
+    o->out.length = frame->length;
+}
+
+static bool has_more(const struct output *o)
+{
+    return o && o->to_at < o->to_count;
+}
+
 bool coordinator_has_output(const struct coordinator *c)
 {
-    return c->outputs != NULL;
+    return c->outputs != NULL || has_more(c->given);
 }
 
 bool coordinator_next(struct coordinator *c, struct coordinator_output *ret)
 {
-    output_free(c->given);
-    c->given = c->outputs;
-    if (!c->given)
-        return false;
-    c->outputs = c->given->next;
+    if (!has_more(c->given)) {
+        output_free(c->given);
+        c->given = c->outputs;
+        if (!c->given)
+            return false;
+        c->outputs = c->given->next;
+    }
     struct coordinator_output *out = &c->given->out;
+    if (has_more(c->given))
+        out->channel = c->given->to[c->given->to_at++];
     out->words = text_of(c->given->words);
     out->role = text_of(out->role);
     out->reason = text_of(out->reason);
-    out->bytes = text_of(c->given->bytes);
+    out->bytes = c->given->shared ? c->given->shared->data : text_of(c->given->bytes);
     out->verdict.role = text_of(out->verdict.role);
     out->verdict.node = text_of(out->verdict.node);
     out->verdict.tail = text_of(out->verdict.tail);

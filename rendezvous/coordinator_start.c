@@ -84,6 +84,7 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->started_count = c->zero_exits = 0;
     c->start_us = 0;
     c->started_ms = now_ms;
+    exchange_forget(c);
     c->requested = c->diverged = c->incomplete = c->ending_saves = false;
     culprit_forget(c);
     c->step = RENDEZVOUS_NO_STEP;

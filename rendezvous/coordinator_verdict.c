@@ -26,6 +26,9 @@ void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state sta
     assert(s->state == SEAT_RUNNING);
     c->alive_ranks -= s->nproc - s->exited;
     seat_set_state(c, s, state);
+    if (c->counts[SEAT_RUNNING] == 0 && c->phase != PHASE_ADOPTING)
+        exchange_forget(c);
+    exchange_ended(c, s, true);
     if (c->exiting)
         seat_send_exit(c, s);
 }
@@ -375,6 +378,7 @@ static void give_verdict(struct coordinator *c)
     const struct seat *s = failed ? &c->seats[f->seat] : NULL;
     struct output *o = output_add(c, COORDINATOR_VERDICT);
     c->phase = PHASE_GATHERING;
+    exchange_forget(c);
     c->save.active = false;
     c->ready_told = false;
     if (!o)

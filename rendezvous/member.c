@@ -70,6 +70,12 @@ enum member_decision member_consider(struct member *m, const struct rendezvous_m
         if (m->started_attempt == 0 || message->attempt != m->started_attempt)
             return refuse(m, why, "an order for an attempt that does not run here");
         return MEMBER_OBEY;
+    case RENDEZVOUS_GET:
+    case RENDEZVOUS_VALUE:
+    case RENDEZVOUS_GATHERED:
+        if (m->started_attempt == 0 || message->attempt != m->started_attempt)
+            return refuse(m, why, "an exchange of an attempt that does not run here");
+        return MEMBER_OBEY;
     case RENDEZVOUS_PING:
     case RENDEZVOUS_EXIT:
     case RENDEZVOUS_REFUSED:

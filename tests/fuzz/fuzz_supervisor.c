@@ -1,8 +1,8 @@
 /* A launcher's decisions, fed with a hostile controller's stream. The first byte is the number of
- * steps, a byte each follows (the next frame, what a rank tells by libmltrain, its end, a timer,
- * the channel's end, SIGTERM), and the rest is the stream. What the supervisor wants done succeeds
- * at once. Its own invariants are checked after each step, and each START that it obeys must give
- * every rank an environment. */
+ * steps, a byte each follows (the next frame, what a rank tells by libmltrain or asks of the
+ * exchange, its end, a timer, the channel's end, SIGTERM), and the rest is the stream. What the
+ * supervisor wants done succeeds at once. Its own invariants are checked after each step, and each
+ * START that it obeys must give every rank an environment. */
 #include "tests/fuzz/fuzz.h"
 
 #include "launcher/rank_env.h"
@@ -18,7 +18,8 @@ struct world {
     bool open, left, armed[SUPERVISOR_TIMERS];
     bool alive[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     uint32_t processes;
-    unsigned work;
+    unsigned work, owed, seen; /* owed: results of the exchange; seen: the sum of their bytes */
+    uint64_t question;
 };
 
 static void carry_out(struct world *w);
@@ -128,12 +129,73 @@ static void do_effect(struct world *w, const struct supervisor_effect *effect)
     }
 }
 
+/* Reads all that is told, and knows how many results are owed. */
+static void note_exchanged(struct world *w, const struct exchange_output *out)
+{
+    if (out->kind == EXCHANGE_DO_TIMER)
+        w->armed[SUPERVISOR_TIMER_EXCHANGE] = out->delay_ms >= 0;
+    if (out->kind == EXCHANGE_DO_QUESTION)
+        w->question = out->question;
+    if (out->kind != EXCHANGE_DO_DONE)
+        return;
+    REQUIRE(w->owed > 0);
+    w->owed--;
+    for (size_t i = 0; i < out->length; i++)
+        w->seen += out->data[i];
+    for (uint32_t i = 0; i < out->entries_count; i++)
+        for (uint32_t j = 0; out->entries[i].data && j < out->entries[i].length; j++)
+            w->seen += out->entries[i].data[j];
+}
+
+/* What a program asks of the exchange. */
+static void exchanges(struct world *w, unsigned which)
+{
+    static const char *const names[] = {"a", "b"};
+    static const unsigned char large[RENDEZVOUS_CONTRIBUTION_MAX + 1];
+    static const uint32_t two[] = {0, 1};
+    struct exchange *x = supervisor_exchange(w->s);
+    struct exchange_request request = {
+        .user = EXCHANGE_USER_PMI1, .tag = which, .name = names[which / 8 % 2], .time_ms = 5};
+    int rc = -1;
+    switch (which % 8) {
+    case 0:
+        rc = exchange_gather(x, &request, large, 3, NULL, 0, w->now_ms, NULL);
+        break;
+    case 1:
+        rc = exchange_gather(x, &request, large, sizeof large, two, 2, w->now_ms, NULL);
+        break;
+    case 2:
+        rc = exchange_put(x, &request, large, which, w->now_ms, NULL);
+        break;
+    case 3:
+        rc = exchange_get(x, &request, w->now_ms, NULL);
+        break;
+    case 4:
+        rc = exchange_fetch(x, &request, which / 4 % 4, which % 3, w->now_ms, NULL);
+        break;
+    case 5:
+        rc =
+            exchange_fetch(x, &request, which / 4 % 4, EXCHANGE_QUESTION_SEQUENCE, w->now_ms, NULL);
+        break;
+    case 6:
+        exchange_answer(x, w->question, EXCHANGE_OK, large, which);
+        break;
+    }
+    w->owed += rc == 0;
+    exchange_check(x);
+    carry_out(w);
+}
+
 /* Effects are taken out before the next step, as the contract wants. */
 static void carry_out(struct world *w)
 {
     struct supervisor_effect effects[SUPERVISOR_EFFECTS_MAX];
     size_t count = 0;
     while (supervisor_next(w->s, &effects[count])) {
+        if (effects[count].exchanged) { /* as many as there were calls and messages */
+            note_exchanged(w, effects[count].exchanged);
+            continue;
+        }
         REQUIRE(strnlen(effects[count].words, SUPERVISOR_WORDS_MAX) < SUPERVISOR_WORDS_MAX);
         REQUIRE(++count < SUPERVISOR_EFFECTS_MAX);
     }
@@ -157,6 +219,11 @@ static void one(struct world *w, uint8_t what, struct rendezvous_reader *stream)
     struct rendezvous_frame frame;
     unsigned which = what / 8;
     switch (what % 8) {
+    case 1:
+        if (which < 16)
+            break; /* a frame */
+        exchanges(w, which - 16);
+        return;
     case 2:
         rank_says(w, which % 2 ? SUPERVISOR_ON_REPORTED : SUPERVISOR_ON_UNASKED, which / 2);
         return;

@@ -431,6 +431,8 @@ static void do_effect(struct sim *s, struct sim_launcher *l, const struct superv
     case SUPERVISOR_DO_KILL_ALL:
         ranks_kill_all(s, l);
         break;
+    case SUPERVISOR_DO_EXCHANGED:
+        break;
     case SUPERVISOR_DO_LOG:
         sim_say(s, l->pod, "%s", e->words);
         break;

@@ -156,7 +156,7 @@ static const struct {
     {"a frame of another version",
      {0, 0, 0, 0, 9, 1},
      "frame of protocol version 9, this side speaks 1 to 1"},
-    {"a frame of a reserved type", {0, 0, 0, 0, 1, 18}, "frame of unknown type 18"},
+    {"a frame of an unknown type", {0, 0, 0, 0, 1, 50}, "frame of unknown type 50"},
     {"a START from a launcher", {0, 0, 0, 0, 1, 33}, "START may not be sent in this direction"},
 };
 

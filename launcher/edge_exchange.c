@@ -1,0 +1,18 @@
+/* Hands out what comes of the exchange (launcher/exchange.h): by user, to the part of the edge that
+ * speaks for it. A user that does not run here answers no question. */
+#include "launcher/edge_internal.h"
+
+void edge_exchanged(struct edge *e, const struct exchange_output *out)
+{
+    switch (out->user) {
+    case EXCHANGE_USER_LAUNCHER:
+    case EXCHANGE_USER_PMI1:
+    case EXCHANGE_USER_PMIX:
+    case EXCHANGE_USER_SDK:
+    case EXCHANGE_USERS:
+        break;
+    }
+    if (out->kind == EXCHANGE_DO_QUESTION)
+        exchange_answer(supervisor_exchange(e->supervisor), out->question, EXCHANGE_NOT_FOUND, NULL,
+                        0);
+}
