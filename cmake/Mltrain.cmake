@@ -39,6 +39,26 @@ function(mltrain_program name folder)
   endif()
 endfunction()
 
+# mltrain_helper(NAME folder SYMBOLS file SHARED_WITH library sources...) -> the executable NAME of folder/*.c, linked for old ones
+# of glibc (OldGlibc.cmake), but with sanitizers. The sources named are part of `library` as well.
+function(mltrain_helper name folder)
+  cmake_parse_arguments(arg "" "SYMBOLS" "SHARED_WITH" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE mltrain_warnings)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_compile_definitions(${name} PRIVATE _GNU_SOURCE MLTRAIN_VERSION="${PROJECT_VERSION}")
+  if(MLTRAIN_SANITIZE OR MLTRAIN_COVERAGE OR MLTRAIN_FUZZ)
+    target_link_libraries(${name} PRIVATE mltrain_options dl)
+  else()
+    mltrain_old_glibc(${name} ${CMAKE_SOURCE_DIR}/${folder}/${arg_SYMBOLS})
+  endif()
+  list(POP_FRONT arg_SHARED_WITH library)
+  foreach(source ${arg_SHARED_WITH})
+    target_sources(${library} PRIVATE ${CMAKE_SOURCE_DIR}/${folder}/${source})
+  endforeach()
+endfunction()
+
 # mltrain_tests(label folder DEPENDS libs...) -> one program and one ctest entry for each
 # tests/<label>/<folder>/test_*.c. Other .c files there are helpers linked into each of them, and those of the folder
 # tests/<HELPERS> too.

@@ -1,0 +1,48 @@
+/* What the files of the PMIx server share. */
+#ifndef LAUNCHER_HELPER_SERVER_INTERNAL_H
+#define LAUNCHER_HELPER_SERVER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "launcher/helper/message.h"
+#include "launcher/helper/pmix_abi.h"
+
+/* Something that the library wants, or has answered. Made in its thread (server_calls.c), sent and
+ * kept until it is answered in ours (server.c). */
+struct request {
+    struct request *next;
+    enum helper_kind kind; /* 0: an operation of our own is done, with `status` */
+    uint64_t id;
+    uint32_t rank, flags;
+    int32_t status;
+    char *text;          /* name of a group, words of an abort; NULL: "" */
+    unsigned char *list; /* ranks, sorted, as on the wire */
+    uint32_t list_count;
+    char *data;
+    size_t data_length;
+    pmix_abi_op_done op_done;     /* ABORT: called as soon as it is told */
+    pmix_abi_data_done data_done; /* FENCE, FETCH */
+    pmix_abi_info_done info_done; /* GROUP */
+    void *arg;                    /* of the one that is set */
+};
+
+void request_free(struct request *r);
+
+/* What the callbacks need: set before the library is started, never changed then. */
+struct server_calls {
+    int pipe; /* write end: addresses of requests */
+    const char *nspace;
+    uint32_t world; /* ranks in it */
+};
+
+/* The calls to be given to the library. */
+void server_calls_begin(const struct server_calls *calls, struct pmix_abi_module *ret);
+
+/* For operations that we begin: hands over a request of kind 0. */
+void server_calls_done(int status, void *arg);
+
+/* For PMIx_server_dmodex_request(); `arg` is a request of kind LOOKED_UP that has its id. */
+void server_calls_looked_up(int status, char *data, size_t length, void *arg);
+
+#endif
