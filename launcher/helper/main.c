@@ -10,10 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "launcher/helper/message.h"
 #include "launcher/helper/server.h"
 
 #define EXIT_BAD_USE 64
+
+/* The descriptor that the launcher has left open; -1 for what is none. */
+static int descriptor(const char *text)
+{
+    int fd = 0;
+    for (const char *c = text; *c; c++) {
+        if (*c < '0' || *c > '9' || fd > 100000)
+            return -1;
+        fd = fd * 10 + (*c - '0');
+    }
+    return *text && fcntl(fd, F_GETFD) >= 0 ? fd : -1;
+}
 
 int main(int argc, char **argv)
 {
@@ -21,13 +32,14 @@ int main(int argc, char **argv)
         (void)printf("mltrain-helper %s\n", MLTRAIN_VERSION);
         return 0;
     }
-    if (argc != 1 || fcntl(HELPER_FD, F_GETFD) < 0) {
+    int fd = argc == 2 ? descriptor(argv[1]) : -1;
+    if (fd < 0) {
         (void)dprintf(STDERR_FILENO, "mltrain-helper: mltrain-launcher starts this program\n");
         return EXIT_BAD_USE;
     }
-    (void)fcntl(HELPER_FD, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)signal(SIGPIPE, SIG_IGN);
-    int code = server_run(HELPER_FD);
+    int code = server_run(fd);
     (void)fflush(NULL);
     _exit(code); /* PMIx's destructors wait for its clients */
 }

@@ -27,7 +27,6 @@
 #define HELPER_LIST_MAX (64u * 1024)    /* pods, or ranks */
 #define HELPER_DATA_MAX (64u << 20)     /* the result of a fence */
 #define HELPER_FRAME_MAX (HELPER_DATA_MAX + HELPER_LIST_MAX * 4 + 8192) /* with its length */
-#define HELPER_FD 3                     /* the helper's end of the socket pair */
 
 /* XX(NAME, wire number, fields) */
 #define HELPER_MESSAGE_MAP(XX)                                                                \
