@@ -96,6 +96,8 @@ struct edge_pmi1_client {
     uv_poll_t *poll;
 };
 
+struct edge_helper;
+
 /* Of a job with framework mpi. */
 struct edge_mpi {
     bool is_on; /* it is one, and the wire-up is chosen */
@@ -104,6 +106,8 @@ struct edge_mpi {
     struct mpi_rank *ranks; /* by process */
     uint32_t capacity;
     uv_timer_t abort_timer, look_timer;
+    struct edge_helper *helper; /* PMIx's server: edge_helper.h; NULL: another wire-up */
+    bool waits;                 /* the attempt's ranks are started when it is ready */
     /* edge_pmi1.c */
     struct pmi1 *pmi1; /* NULL: another wire-up, or no attempt */
     struct edge_pmi1_client clients[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
@@ -213,6 +217,10 @@ void edge_poll_free(uv_poll_t **poll);
 int edge_ranks_init(struct edge *e, struct mlt_error *err);
 void edge_reserve_ranks(struct edge *e);
 void edge_spawn(struct edge *e);
+/* Starts the ranks that have waited for the server of their wire-up. */
+void edge_spawn_ranks(struct edge *e);
+/* ... or ends them before they were started, as if by SIGKILL. */
+void edge_spawn_none(struct edge *e);
 void edge_signal(struct edge *e, int signal);
 void edge_kill_all(struct edge *e);
 void edge_deliver_exits(struct edge *e);
@@ -256,6 +264,11 @@ void edge_mpi_welcomed(struct edge *e);
 /* Before the ranks of an attempt are started, and when the last of them is gone. */
 void edge_mpi_begin(struct edge *e);
 void edge_mpi_end(struct edge *e);
+/* Starts the attempt's PMIx server, when the ranks need one: then they are started when it is there
+ * (edge_spawn_ranks()). `env`: of any rank. */
+bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env);
+/* The attempt is to end: its server does not matter any more, and no rank waits for it. */
+void edge_mpi_stop(struct edge *e);
 /* What the servers (PMI-1, PMIx) know of a rank; NULL: no rank of an MPI job. */
 struct mpi_rank *edge_mpi_rank(struct edge *e, uint32_t process);
 /* It has called MPI_Abort: when it does not end by itself, it is killed. */

@@ -1,10 +1,12 @@
 /* The edge of MPI jobs, whatever their wire-up: which one it is, what each rank has said to its
- * server, and what follows from it. PMI-1's sockets stand in edge_pmi1.c. */
+ * server, and what follows from it. PMI-1's sockets stand in edge_pmi1.c, PMIx's server in
+ * edge_helper.c. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "launcher/edge_helper.h"
 #include "launcher/edge_internal.h"
 #include "launcher/mpi_image.h"
 #include "launcher/proc_look.h"
@@ -130,6 +132,82 @@ static void look_for_singletons(uv_timer_t *timer)
         (void)uv_timer_stop(timer); /* all have connected */
 }
 
+/* ---- the PMIx server ---- */
+
+static void helper_ready(struct edge *e)
+{
+    if (!e->mpi.waits)
+        return;
+    e->mpi.waits = false;
+    edge_spawn_ranks(e);
+}
+
+/* Ranks that have said goodbye to it can do without. */
+static void helper_failed(struct edge *e, bool final, const char *words)
+{
+    edge_log(e, "%s", words);
+    for (uint32_t i = 0; i < e->ranks_count; i++) {
+        struct mpi_rank *rank = edge_mpi_rank(e, i);
+        if (!rank || rank->finalized)
+            continue;
+        (void)snprintf(rank->lost_words, sizeof rank->lost_words, "%s", words);
+        rank->lost_for_good = final;
+        if (e->ranks[i].running)
+            (void)kill(-e->ranks[i].pid, SIGKILL);
+    }
+    if (!e->mpi.waits)
+        return;
+    e->mpi.waits = false;
+    edge_spawn_none(e);
+}
+
+static void helper_connected(struct edge *e, uint32_t process)
+{
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (!rank)
+        return;
+    rank->connected = true;
+    rank->finalized = false;
+}
+
+static void helper_finalized(struct edge *e, uint32_t process)
+{
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (rank)
+        rank->finalized = true;
+}
+
+static const struct edge_helper_ops helper_ops = {.ready = helper_ready,
+                                                  .failed = helper_failed,
+                                                  .connected = helper_connected,
+                                                  .finalized = helper_finalized,
+                                                  .aborted = edge_mpi_aborted};
+
+bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env)
+{
+    if (!e->mpi.is_on || e->mpi.wireup.wireup != RENDEZVOUS_WIREUP_PMIX)
+        return false;
+    if (!e->mpi.helper)
+        e->mpi.helper = edge_helper_new(e, &helper_ops);
+    e->mpi.waits = true;
+    if (e->mpi.helper)
+        edge_helper_start(e->mpi.helper, env);
+    else
+        helper_failed(e, false, "no memory for the PMIx server of this pod");
+    return true;
+}
+
+void edge_mpi_stop(struct edge *e)
+{
+    edge_helper_stop(e->mpi.helper);
+    if (!e->mpi.waits)
+        return;
+    e->mpi.waits = false;
+    edge_spawn_none(e);
+}
+
+/* ---- an attempt ---- */
+
 void edge_mpi_begin(struct edge *e)
 {
     if (!e->mpi.is_on)
@@ -149,6 +227,7 @@ void edge_mpi_end(struct edge *e)
     (void)uv_timer_stop(&e->mpi.look_timer);
     (void)uv_timer_stop(&e->mpi.abort_timer);
     edge_pmi1_end(e);
+    edge_helper_end(e->mpi.helper);
 }
 
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/edge_helper.h"
 #include "launcher/edge_internal.h"
 #include "launcher/shm_clean.h"
 #include "launcher/torchrun.h"
@@ -83,6 +84,9 @@ static struct rank_env_input env_input(const struct edge *e, uint32_t process, i
         .nccl_socket_ifname = e->nccl_socket_ifname,
         .pod_ip = c->pod_ip,
         .pmi_fd = pmi_fd,
+        .pmix = edge_helper_environment(e->mpi.helper, process),
+        .mpi_folder = edge_helper_folder(e->mpi.helper),
+        .mpi_shared = edge_helper_shared(e->mpi.helper),
         .attempt = supervisor_attempt(e->supervisor),
         .local_rank = process,
         .cpus = cpus(),
@@ -214,7 +218,8 @@ static void status_readable(uv_poll_t *poll, int status, int events)
 static void finish_spawn(struct edge *e)
 {
     edge_poll_free(&e->status_poll);
-    (void)close(e->status_fd);
+    if (e->status_fd >= 0)
+        (void)close(e->status_fd);
     e->status_fd = -1;
     for (uint32_t i = 0; i < e->ranks_count; i++)
         e->spawned_pids[i] = e->ranks[i].exec_errno ? 0 : (uint32_t)e->ranks[i].pid;
@@ -253,8 +258,24 @@ static void prepare_spawn(struct edge *e)
 
 void edge_spawn(struct edge *e)
 {
-    int status[2] = {-1, -1};
     prepare_spawn(e);
+    struct rank_env_input input = env_input(e, 0, -1);
+    if (!edge_mpi_serve(e, &input))
+        edge_spawn_ranks(e);
+}
+
+void edge_spawn_none(struct edge *e)
+{
+    for (uint32_t i = 0; i < e->ranks_count; i++) {
+        e->ranks[i].ended = true;
+        e->ranks[i].status = SIGKILL;
+    }
+    finish_spawn(e);
+}
+
+void edge_spawn_ranks(struct edge *e)
+{
+    int status[2] = {-1, -1};
     int rc = pipe2(status, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno : 0;
     for (uint32_t i = 0; i < e->ranks_count; i++) {
         int failed = rc < 0 ? rc : start_process(e, i, status[1]);
@@ -346,7 +367,7 @@ static void reap_children(struct edge *e)
 {
     int status;
     for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
-        if (edge_watch_reaped(e, pid))
+        if (edge_watch_reaped(e, pid) || edge_helper_reaped(e->mpi.helper, pid, status))
             continue;
         for (uint32_t i = 0; i < e->ranks_count; i++)
             if (e->ranks[i].running && e->ranks[i].pid == pid) {
@@ -381,6 +402,8 @@ static void child_ended(uv_signal_t *handle, int signal)
 
 void edge_signal(struct edge *e, int signal)
 {
+    if (e->mpi.waits)
+        edge_mpi_stop(e); /* nobody is there who would understand the signal */
     for (uint32_t i = 0; i < e->ranks_count; i++)
         if (e->ranks[i].running && kill(-e->ranks[i].pid, signal) < 0)
             (void)kill(e->ranks[i].pid, signal); /* forked, and not yet in a group of its own */
@@ -430,6 +453,7 @@ static void kill_step(struct edge *e)
 
 void edge_kill_all(struct edge *e)
 {
+    edge_mpi_stop(e);
     e->killing = true;
     e->kill_wait_ms = EDGE_KILL_WALK_MS_MIN;
     uv_update_time(&e->loop);

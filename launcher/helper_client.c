@@ -17,7 +17,8 @@ enum state {
     SERVING,
 };
 
-/* A request of the helper that waits for other pods, or of another pod that waits for the helper. */
+/* A request of the helper that waits for other pods, or of another pod that waits for the helper.
+ */
 struct open {
     struct open *next;
     uint64_t tag; /* of the exchange, or its question */
@@ -186,8 +187,9 @@ void helper_client_begin(struct helper_client *c, const struct helper_client_beg
     if (begin->nodes > HELPER_LIST_MAX || begin->node_rank >= begin->nodes ||
         (uint64_t)begin->nodes * begin->nproc != begin->world_size ||
         (uint64_t)begin->node_rank * begin->nproc != begin->rank_base) {
-        fail(c, true, "PMIx is served here only where all pods of a job have the same number of "
-                      "ranks");
+        fail(c, true,
+             "PMIx is served here only where all pods of a job have the same number of "
+             "ranks");
         return;
     }
     unsigned char *sizes = malloc((size_t)begin->nodes * 4);
@@ -272,11 +274,9 @@ static void answer_helper(struct helper_client *c, enum helper_kind kind, uint64
     enum helper_kind answer = kind == HELPER_FENCE   ? HELPER_FENCED
                               : kind == HELPER_GROUP ? HELPER_GROUPED
                                                      : HELPER_FETCHED;
-    send_message(c, &(struct helper_message){.kind = answer,
-                                             .id = id,
-                                             .status = status,
-                                             .data = data,
-                                             .data_length = length});
+    send_message(
+        c, &(struct helper_message){
+               .kind = answer, .id = id, .status = status, .data = data, .data_length = length});
 }
 
 static uint64_t hash(uint64_t so_far, const void *bytes, size_t length)
@@ -320,8 +320,8 @@ static int pods_of(const struct helper_client *c, const struct helper_message *m
     return 0;
 }
 
-/* What the members of a group give: a number that no other group of the attempt has, if they are the
- * first of its pods, and their ranks' endpoints. */
+/* What the members of a group give: a number that no other group of the attempt has, if they are
+ * the first of its pods, and their ranks' endpoints. */
 #define GROUP_HEAD 8
 
 static uint64_t next_context(struct helper_client *c)

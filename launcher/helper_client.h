@@ -10,8 +10,8 @@
  *   what one rank has published   fetch "modex/RANK" at its pod, whose helper answers
  *   a group (MPI sessions)        gather "group-HASH"
  *
- * What a gather leaves with its member (too much data) is not fetched: PMIx itself asks for a rank's
- * part when somebody needs it. */
+ * What a gather leaves with its member (too much data) is not fetched: PMIx itself asks for a
+ * rank's part when somebody needs it. */
 #ifndef LAUNCHER_HELPER_CLIENT_H
 #define LAUNCHER_HELPER_CLIENT_H
 
@@ -24,8 +24,8 @@
 #define HELPER_CLIENT_START_MS 30000 /* from its start to READY, on a cold image */
 #define HELPER_CLIENT_WORDS_MAX 1024
 #define HELPER_CLIENT_OPEN_MAX 65536 /* requests of the helper, and of other pods, in flight */
-/* A rank may come to MPI_Init late, and wait in MPI_Finalize for one that computes on: mpirun has no
- * limit there, and the job's own rules know hung ranks. */
+/* A rank may come to MPI_Init late, and wait in MPI_Finalize for one that computes on: mpirun has
+ * no limit there, and the job's own rules know hung ranks. */
 #define HELPER_CLIENT_FENCE_MS EXCHANGE_TIME_MS_MAX
 
 /* XX(NAME) */
@@ -81,7 +81,8 @@ void helper_client_free(struct helper_client *c);
 /* A helper was started and is told what to serve. A former one is forgotten. */
 void helper_client_begin(struct helper_client *c, const struct helper_client_begin *begin);
 
-/* The helper's bytes: to be put at *_space(), then their number to *_received(). NULL: no memory. */
+/* The helper's bytes: to be put at *_space(), then their number to *_received(). NULL: no memory.
+ */
 unsigned char *helper_client_space(struct helper_client *c, size_t *ret_room);
 void helper_client_received(struct helper_client *c, size_t length);
 
@@ -97,8 +98,8 @@ void helper_client_not_begun(struct helper_client *c, uint64_t tag, const char *
 /* The attempt is over: nothing comes out any more until the next begin. */
 void helper_client_end(struct helper_client *c);
 
-/* After READY: NAME=value texts one after another, behind the last of them an empty one. Valid until
- * the attempt ends; NULL before READY. */
+/* After READY: NAME=value texts one after another, behind the last of them an empty one. Valid
+ * until the attempt ends; NULL before READY. */
 const char *helper_client_environment(const struct helper_client *c, uint32_t local_rank);
 
 /* The next output; false when there is none. What it points to is valid until the next call of this

@@ -67,6 +67,10 @@ void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup
         end->signal = 0;
         (void)snprintf(end->words, sizeof end->words, "it has called MPI_Abort with code %d%s%s",
                        rank->abort_code, rank->abort_words[0] ? ": " : "", rank->abort_words);
+    } else if (rank->lost_words[0] && end->signal == SIGKILL) {
+        end->code = rank->lost_for_good ? MPI_RANK_CODE_ALONE : 1;
+        end->signal = 0;
+        (void)snprintf(end->words, sizeof end->words, "%s", rank->lost_words);
     } else if (rank->alone && (end->signal == SIGKILL || well)) {
         judge_alone(rank, wireup, end);
     } else if (rank->broken_words[0]) {

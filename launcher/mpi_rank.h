@@ -24,6 +24,8 @@ struct mpi_rank {
     int32_t abort_code;
     char abort_words[128];  /* its own, or "" */
     char broken_words[160]; /* the connection was given up for this reason; "" */
+    char lost_words[512];   /* its server was lost or not to be had, and it was killed; "" */
+    bool lost_for_good;     /* ... and so it would be wherever this image runs */
     int64_t mapped_at_ms;   /* an MPI library was seen in it first; 0: never */
     char mapped[128];       /* its file name */
     bool alone;             /* killed for it */
@@ -42,6 +44,7 @@ struct mpi_rank_end {
 /* Turns the end of a rank into what it means. Not to be asked when the rank was told to stop. What
  * stands is changed only when
  *   it has called MPI_Abort: its code (of 8 bits; 1 for 0);
+ *   it was killed because it has no server: code 1, or 93 when none is to be had;
  *   its connection was broken: code 1 when it has exited with 0;
  *   it exited with 0, and has never connected, or not finalized: code 93, code 1;
  *   it was killed as a singleton: code 93. */

@@ -312,6 +312,11 @@ static void add_pytorch(struct builder *b, const struct rank_env_input *in)
     set_default(b, "NCCL_ASYNC_ERROR_HANDLING", "1");
 }
 
+static bool is_one_machine(const struct rank_env_input *in)
+{
+    return strncmp(in->pod_ip, "127.", 4) == 0;
+}
+
 /* Names that Open MPI's own mpirun sets, for scripts that read them, and what each wire-up needs
  * that is known here. PMIx's own come from its server. */
 static void add_mpi(struct builder *b, const struct rank_env_input *in)
@@ -332,8 +337,37 @@ static void add_mpi(struct builder *b, const struct rank_env_input *in)
     }
     /* Pods of the one-machine cluster have addresses of the loopback range, which MPI leaves out
      * when it looks for a network. */
-    if (strncmp(in->pod_ip, "127.", 4) == 0)
+    if (is_one_machine(in))
         set_default(b, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+}
+
+/* What a server for Open MPI's ranks says, and what else Open MPI needs where it is not started by
+ * its own mpirun. */
+static void add_pmix(struct builder *b, const struct rank_env_input *in)
+{
+    for (const char *text = in->pmix; *text; text += strlen(text) + 1) {
+        char name[256];
+        size_t length = name_length(text);
+        if (length < sizeof name) {
+            (void)snprintf(name, sizeof name, "%.*s", (int)length, text);
+            set(b, name, "%s", text + length + 1);
+        }
+    }
+    /* Open MPI 4 looks for a server only where it knows who would have started one: of those this
+     * one is read by the fewest others, and it binds no rank to CPUs. */
+    set_default(b, "JSM_JSRUN_PORT", "1");
+    /* Files that ranks of a pod share have names of host and local rank, so that two pods that
+     * share /dev/shm or /tmp would write into each other's. */
+    static const char *const shared[] = {"OMPI_MCA_btl_vader_backing_directory",
+                                         "OMPI_MCA_btl_sm_backing_directory",
+                                         "OMPI_MCA_osc_sm_backing_directory"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(shared); i++)
+        set_default(b, shared[i], in->mpi_shared);
+    set_default(b, "OMPI_MCA_orte_tmpdir_base", in->mpi_folder);
+    /* As mpirun does with more ranks than CPUs, where each would wait for the other to be moved off
+     * its CPU. Pods of the one-machine cluster share theirs. */
+    if (in->welcome->nproc > in->cpus || is_one_machine(in))
+        set_default(b, "OMPI_MCA_mpi_yield_when_idle", "1");
 }
 
 static void expand_user_values(struct rank_env *env)
@@ -371,6 +405,8 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
         add_pytorch(&b, input);
     if (strcmp(input->welcome->framework, "mpi") == 0)
         add_mpi(&b, input);
+    if (input->pmix)
+        add_pmix(&b, input);
     expand_user_values(ret);
 }
 

@@ -26,6 +26,10 @@ struct rank_env_input {
     const char *pod_ip;      /* "" when not known */
     int pmi_fd;              /* its connection to the PMI-1 server; -1: none */
     const char *nccl_socket_ifname; /* launcher/nccl_env.h; "" or NULL: none */
+    const char *pmix; /* what its PMIx server wants: NAME=value texts, an empty one behind them;
+                         NULL: there is none */
+    const char *mpi_folder,
+        *mpi_shared; /* for what MPI keeps while it runs, and shares in memory */
     uint64_t attempt;
     uint32_t local_rank;
     uint32_t cpus;            /* that this container may use when it has no limit */

@@ -104,6 +104,27 @@ static int put_python(const char *dir, struct mlt_error *err)
     return rc < 0 ? rc : put_file(package, SDK_PYTHON_MODULE, 0644, &module, err);
 }
 
+/* The PMIx server's program, when it lies beside this one: without it MPI programs that need it say
+ * so, and nothing else is missing. */
+static int put_helper(const char *dir, struct mlt_error *err)
+{
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length < 0)
+        return mlt_fail(err, errno, "read /proc/self/exe: %s", strerror(errno));
+    path[length] = '\0';
+    char *name = strrchr(path, '/');
+    size_t room = name ? sizeof path - (size_t)(name + 1 - path) : 0;
+    if (!name || snprintf(name + 1, room, "%s", SELF_COPY_HELPER) >= (int)room)
+        return mlt_fail(err, ENAMETOOLONG, "`%.64s...` is too long for a path", path);
+    cleanup_close int from = open(path, O_RDONLY | O_CLOEXEC);
+    if (from < 0 && errno == ENOENT)
+        return 0;
+    if (from < 0)
+        return mlt_fail(err, errno, "open `%s`: %s", path, strerror(errno));
+    return put_file(dir, SELF_COPY_HELPER, 0755, &(struct contents){.from = from}, err);
+}
+
 int self_copy(const char *dir, struct mlt_error *err)
 {
     int rc = make_folders(dir, err);
@@ -112,8 +133,10 @@ int self_copy(const char *dir, struct mlt_error *err)
     cleanup_close int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     if (from < 0)
         return mlt_fail(err, errno, "open /proc/self/exe: %s", strerror(errno));
-    /* First, so that a launcher that is there has its module beside it. */
+    /* First, so that a launcher that is there has its module and its helper beside it. */
     rc = put_python(dir, err);
+    if (rc == 0)
+        rc = put_helper(dir, err);
     return rc < 0 ? rc
                   : put_file(dir, "mltrain-launcher", 0755, &(struct contents){.from = from}, err);
 }

@@ -16,7 +16,7 @@
 
 /* PROC_IPC_INIT_INO of the kernel's include/linux/proc_ns.h: the host's own IPC namespace. */
 #define HOST_IPC_NAMESPACE "ipc:[4026531839]"
-#define FOLDER_DEPTH_MAX 3
+#define FOLDER_DEPTH_MAX 8
 
 bool shm_clean_is_safe(void)
 {

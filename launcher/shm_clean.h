@@ -20,7 +20,7 @@ bool shm_clean_is_safe(void);
  */
 int shm_clean(const char *dir, const struct timespec *since, size_t *ret_bytes);
 
-/* Removes the files directly in `dir` and its subfolders (three levels), then `dir`. What
+/* Removes the files directly in `dir` and its subfolders (eight levels), then `dir`. What
  * resists stays. Never follows a symbolic link. */
 void shm_clean_folder(const char *dir);
 

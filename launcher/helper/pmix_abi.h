@@ -118,22 +118,22 @@ struct pmix_abi_module {
 };
 
 /* XX(member, name in the library, result, parameters) */
-#define PMIX_ABI_FUNCTION_MAP(XX)                                                                  \
-    XX(get_version, "PMIx_Get_version", const char *, (void))                                      \
-    XX(error_string, "PMIx_Error_string", const char *, (int status))                              \
-    XX(server_init, "PMIx_server_init", int,                                                       \
-       (struct pmix_abi_module * module, struct pmix_abi_info * info, size_t count))               \
-    XX(generate_regex, "PMIx_generate_regex", int, (const char *names, char **ret))                \
-    XX(generate_ppn, "PMIx_generate_ppn", int, (const char *ranks, char **ret))                    \
-    XX(register_nspace, "PMIx_server_register_nspace", int,                                        \
-       (const char *nspace, int local, struct pmix_abi_info *info, size_t count,                   \
-        pmix_abi_op_done done, void *arg))                                                         \
-    XX(register_client, "PMIx_server_register_client", int,                                        \
-       (const struct pmix_abi_proc *proc, uid_t user, gid_t group, void *object,                   \
-        pmix_abi_op_done done, void *arg))                                                         \
-    XX(setup_fork, "PMIx_server_setup_fork", int,                                                  \
-       (const struct pmix_abi_proc *proc, char ***environment))                                    \
-    XX(dmodex_request, "PMIx_server_dmodex_request", int,                                          \
+#define PMIX_ABI_FUNCTION_MAP(XX)                                                    \
+    XX(get_version, "PMIx_Get_version", const char *, (void))                        \
+    XX(error_string, "PMIx_Error_string", const char *, (int status))                \
+    XX(server_init, "PMIx_server_init", int,                                         \
+       (struct pmix_abi_module * module, struct pmix_abi_info * info, size_t count)) \
+    XX(generate_regex, "PMIx_generate_regex", int, (const char *names, char **ret))  \
+    XX(generate_ppn, "PMIx_generate_ppn", int, (const char *ranks, char **ret))      \
+    XX(register_nspace, "PMIx_server_register_nspace", int,                          \
+       (const char *nspace, int local, struct pmix_abi_info *info, size_t count,     \
+        pmix_abi_op_done done, void *arg))                                           \
+    XX(register_client, "PMIx_server_register_client", int,                          \
+       (const struct pmix_abi_proc *proc, uid_t user, gid_t group, void *object,     \
+        pmix_abi_op_done done, void *arg))                                           \
+    XX(setup_fork, "PMIx_server_setup_fork", int,                                    \
+       (const struct pmix_abi_proc *proc, char ***environment))                      \
+    XX(dmodex_request, "PMIx_server_dmodex_request", int,                            \
        (const struct pmix_abi_proc *proc, pmix_abi_response response, void *arg))
 
 /* Fills a value of any type with a copy; the name differs between versions. */

@@ -11,7 +11,7 @@
 
 struct search {
     void *handle;
-    char *words;      /* why what was found cannot be loaded; "" : nothing was found */
+    char *words; /* why what was found cannot be loaded; "" : nothing was found */
     char path[PATH_MAX];
 };
 
@@ -86,9 +86,9 @@ static bool try_beside_programs(struct search *s)
 static bool try_known_places(struct search *s)
 {
     static const char *const variables[] = {"PMIX_HOME", "OPAL_PREFIX", "MPI_HOME"};
-    static const char *const prefixes[] = {"/opt/hpcx/ompi",      "/opt/hpcx/pmix", "/opt/openmpi",
-                                           "/opt/amazon/openmpi", "/usr/local",     "/usr/local/mpi",
-                                           "/usr/lib64/openmpi",  "/opt/ompi"};
+    static const char *const prefixes[] = {
+        "/opt/hpcx/ompi", "/opt/hpcx/pmix", "/opt/openmpi",       "/opt/amazon/openmpi",
+        "/usr/local",     "/usr/local/mpi", "/usr/lib64/openmpi", "/opt/ompi"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         const char *value = getenv(variables[i]);
         if (value && try_prefix(s, value, strlen(value)))

@@ -60,8 +60,8 @@ static void send_message(struct server *s, const struct helper_message *m)
 
 static int refuse(struct server *s, int refusal, const char *words)
 {
-    send_message(s, &(struct helper_message){
-                        .kind = HELPER_REFUSED, .status = refusal, .words = words});
+    send_message(
+        s, &(struct helper_message){.kind = HELPER_REFUSED, .status = refusal, .words = words});
     return EXIT_REFUSED;
 }
 
@@ -199,8 +199,7 @@ static void look_up(struct server *s, const struct helper_message *m)
     if (rc == PMIX_ABI_SUCCESS)
         return;
     request_free(r);
-    send_message(s, &(struct helper_message){
-                        .kind = HELPER_LOOKED_UP, .id = m->id, .status = rc});
+    send_message(s, &(struct helper_message){.kind = HELPER_LOOKED_UP, .id = m->id, .status = rc});
 }
 
 static void take_message(struct server *s, const struct helper_message *m)
@@ -341,8 +340,8 @@ static int register_namespace(struct server *s)
     if (!kept)
         return PMIX_ABI_ERR_NOMEM;
     memcpy(kept, info, sizeof info);
-    return finish(s, s->pmix.register_nspace(s->nspace, (int)s->local, kept, 2, server_calls_done,
-                                             NULL));
+    return finish(
+        s, s->pmix.register_nspace(s->nspace, (int)s->local, kept, 2, server_calls_done, NULL));
 }
 
 /* Appends the texts of one rank's environment and the empty one behind them. */
@@ -368,8 +367,8 @@ static int register_ranks(struct server *s, char **ret_data, size_t *ret_length)
         char **environment = NULL;
         struct pmix_abi_proc proc = {.rank = s->first + i};
         (void)snprintf(proc.nspace, sizeof proc.nspace, "%s", s->nspace);
-        int rc = finish(s, s->pmix.register_client(&proc, getuid(), getgid(), NULL,
-                                                   server_calls_done, NULL));
+        int rc = finish(
+            s, s->pmix.register_client(&proc, getuid(), getgid(), NULL, server_calls_done, NULL));
         rc = rc ? rc : s->pmix.setup_fork(&proc, &environment);
         rc = rc ? rc : append_environment(environment, ret_data, ret_length);
         for (char **variable = environment; variable && *variable; variable++)
@@ -384,8 +383,9 @@ static int register_ranks(struct server *s, char **ret_data, size_t *ret_length)
 static int take_begin(struct server *s, const struct helper_message *m)
 {
     if (m->id != HELPER_VERSION)
-        return refuse(s, HELPER_BAD_BEGIN, "mltrain-helper and mltrain-launcher are of different "
-                                           "releases: they have to be copied together");
+        return refuse(s, HELPER_BAD_BEGIN,
+                      "mltrain-helper and mltrain-launcher are of different "
+                      "releases: they have to be copied together");
     s->sizes = calloc(m->list_count + 1, sizeof *s->sizes);
     if (m->kind != HELPER_BEGIN || !s->sizes || m->rank >= m->list_count)
         return refuse(s, HELPER_BAD_BEGIN, "the launcher's order to begin makes no sense");
@@ -415,10 +415,9 @@ static int begin(struct server *s, const struct helper_message *m)
     rc = pmix_load(&s->pmix, words);
     if (rc != 0)
         return refuse(s, rc, words);
-    server_calls_begin(&(struct server_calls){.pipe = s->calls[1],
-                                              .nspace = s->nspace,
-                                              .world = s->world},
-                       &s->module);
+    server_calls_begin(
+        &(struct server_calls){.pipe = s->calls[1], .nspace = s->nspace, .world = s->world},
+        &s->module);
     char *data = NULL;
     size_t length = 0;
     const char *step = "PMIx_server_init";
@@ -433,8 +432,9 @@ static int begin(struct server *s, const struct helper_message *m)
     }
     if (rc == PMIX_ABI_SUCCESS) {
         (void)snprintf(words, sizeof words, "%.200s", s->pmix.get_version());
-        send_message(s, &(struct helper_message){
-                            .kind = HELPER_READY, .name = words, .data = data, .data_length = length});
+        send_message(s,
+                     &(struct helper_message){
+                         .kind = HELPER_READY, .name = words, .data = data, .data_length = length});
     } else {
         (void)snprintf(words, sizeof words, "%s of %.200s: %.200s", step, s->pmix.get_version(),
                        s->pmix.error_string(rc));
