@@ -25,8 +25,9 @@ ALLOWED = {
     "ledger": (("lib/base", "lib/json", "lib/kube", "trainingjob", "gang"), ("cjson",)),
     "controller": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "lib/httpd", "rendezvous", "rendezvous/channel",
                     "trainingjob", "gang", "ledger"), ("cjson", "uv")),
-    "launcher": (("lib/base", "rendezvous", "rendezvous/channel", "sdk", "launcher/trackers"), ("uv", "pcre2", "openssl")),
+    "launcher": (("lib/base", "rendezvous", "rendezvous/channel", "sdk", "launcher/trackers", "launcher/helper"), ("uv", "pcre2", "openssl")),
     "launcher/trackers": (("lib/base", "launcher"), ()),
+    "launcher/helper": ((), ()),  # a program of its own: libc alone
     "localcluster": (("lib/base", "localcluster/api", "localcluster/agent", "localcluster/shim"), ()),
     "localcluster/api": (("lib/base", "lib/json", "lib/kube", "lib/kube/transport", "lib/httpd", "trainingjob"),
                          ("cjson", "uv", "sqlite3", "openssl", "pcre2")),

@@ -294,6 +294,36 @@ static void test_libmltrain_is_found_behind_what_the_user_has(void **state)
     }
 }
 
+static void test_a_pmix_server_s_words_are_there_and_what_open_mpi_needs(void **state)
+{
+    (void)state;
+    static const char *const base[] = {"PMIX_RANK=77", "OMPI_MCA_osc_sm_backing_directory=/mine",
+                                       "PMIX_SERVER_URI41=of somebody else", NULL};
+    struct rendezvous_welcome mpi = {.framework = "mpi", .nproc = 4, .checkpoint_path = ""};
+    struct rank_env_input input = input_of(base);
+    struct rank_env env;
+    input.welcome = &mpi;
+    input.pmix = "PMIX_RANK=6\0PMIX_NAMESPACE=j.u.1\0EMPTY=\0";
+    input.mpi_folder = "/dir";
+    input.mpi_shared = "/dev/shm/x";
+    input.cpus = 4;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "PMIX_RANK", "6");
+    check(&env, "PMIX_NAMESPACE", "j.u.1");
+    check(&env, "EMPTY", "");
+    check(&env, "PMIX_SERVER_URI41", NULL);
+    check(&env, "JSM_JSRUN_PORT", "1");
+    check(&env, "OMPI_MCA_btl_vader_backing_directory", "/dev/shm/x");
+    check(&env, "OMPI_MCA_osc_sm_backing_directory", "/mine"); /* the user's own */
+    check(&env, "OMPI_MCA_orte_tmpdir_base", "/dir");
+    check(&env, "OMPI_MCA_mpi_yield_when_idle", NULL);
+    rank_env_release(&env);
+    input.cpus = 3; /* fewer than ranks */
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OMPI_MCA_mpi_yield_when_idle", "1");
+    rank_env_release(&env);
+}
+
 static void test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs(void **state)
 {
     (void)state;
@@ -327,6 +357,7 @@ static void test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs(vo
     check(&env, "PMI_RANK", NULL);
     check(&env, "PMI_FD", NULL);
     check(&env, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+    check(&env, "JSM_JSRUN_PORT", NULL);
     rank_env_release(&env);
     input.welcome = &pytorch;
     rank_env_build(&input, &env, NULL);
@@ -347,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_the_interface_that_was_chosen_is_a_default),
         cmocka_unit_test(test_only_references_to_reserved_names_are_expanded),
         cmocka_unit_test(test_libmltrain_is_found_behind_what_the_user_has),
+        cmocka_unit_test(test_a_pmix_server_s_words_are_there_and_what_open_mpi_needs),
         cmocka_unit_test(test_mpi_ranks_have_open_mpi_s_names_and_what_their_wire_up_needs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
