@@ -1,5 +1,6 @@
 /* Hands out what comes of the exchange (launcher/exchange.h): by user, to the part of the edge that
  * speaks for it. A user that does not run here answers no question. */
+#include "launcher/edge_helper.h"
 #include "launcher/edge_internal.h"
 
 void edge_exchanged(struct edge *e, const struct exchange_output *out)
@@ -8,6 +9,9 @@ void edge_exchanged(struct edge *e, const struct exchange_output *out)
     case EXCHANGE_USER_LAUNCHER:
     case EXCHANGE_USER_PMI1:
     case EXCHANGE_USER_PMIX:
+        if (edge_helper_exchanged(e->mpi.helper, out))
+            return;
+        break;
     case EXCHANGE_USER_SDK:
     case EXCHANGE_USERS:
         break;

@@ -31,9 +31,9 @@ struct edge_helper {
     struct helper_client *client;
     uv_timer_t timer;
     struct link *socket, *status, *log;
-    pid_t pid; /* 0: none runs */
-    bool pumping;
-    char path[PATH_MAX]; /* of the program */
+    pid_t pid;               /* 0: none runs */
+    bool pumping, exchanges; /* some have been begun or answered */
+    char path[PATH_MAX];     /* of the program */
     char folder[PATH_MAX], shared[PATH_MAX];
     int exec_errno;
     char line[LINE_MAX_BYTES + 1], last_line[LINE_MAX_BYTES + 1];
@@ -221,10 +221,13 @@ bool edge_helper_reaped(struct edge_helper *h, pid_t pid, int status)
     return true;
 }
 
-void edge_helper_exchanged(struct edge_helper *h, const struct exchange_output *result)
+bool edge_helper_exchanged(struct edge_helper *h, const struct exchange_output *result)
 {
+    if (!h)
+        return false;
     helper_client_exchanged(h->client, result);
     pump(h);
+    return true;
 }
 
 static void timer_event(uv_timer_t *timer)
@@ -255,7 +258,24 @@ static void write_frame(struct edge_helper *h, const struct helper_client_output
 
 static void exchange(struct edge_helper *h, const struct helper_client_output *output)
 {
-    helper_client_not_begun(h->client, output->tag, "pods cannot speak with each other yet");
+    struct mlt_error err = {0};
+    struct exchange *x = supervisor_exchange(h->edge->supervisor);
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMIX,
+                                             .tag = output->tag,
+                                             .name = output->name,
+                                             .time_ms = output->time_ms};
+    int rc = 0;
+    if (output->kind == HELPER_CLIENT_ANSWER)
+        exchange_answer(x, output->tag, output->outcome, output->data, output->length);
+    else if (output->kind == HELPER_CLIENT_GATHER)
+        rc = exchange_gather(x, &request, output->data, output->length, output->members,
+                             output->members_count, edge_now_ms(h->edge), &err);
+    else
+        rc = exchange_fetch(x, &request, output->node_rank, EXCHANGE_QUESTION_SEQUENCE,
+                            edge_now_ms(h->edge), &err);
+    if (rc < 0)
+        helper_client_not_begun(h->client, output->tag, err.text);
+    h->exchanges = true;
 }
 
 static void failed(struct edge_helper *h, const struct helper_client_output *output)
@@ -315,6 +335,10 @@ static void pump(struct edge_helper *h)
     while (helper_client_next(h->client, &output))
         do_output(h, &output);
     h->pumping = false;
+    bool flush = h->exchanges;
+    h->exchanges = false;
+    if (flush)
+        edge_flush(h->edge);
 }
 
 /* ---- life ---- */

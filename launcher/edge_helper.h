@@ -44,8 +44,8 @@ const char *edge_helper_environment(const struct edge_helper *h, uint32_t local_
 const char *edge_helper_folder(const struct edge_helper *h);
 const char *edge_helper_shared(const struct edge_helper *h);
 
-/* A DONE or QUESTION of the user PMIX. */
-void edge_helper_exchanged(struct edge_helper *h, const struct exchange_output *result);
+/* A DONE or QUESTION of the user PMIX. False: there is no helper. */
+bool edge_helper_exchanged(struct edge_helper *h, const struct exchange_output *result);
 
 /* True when the reaped child was the helper. */
 bool edge_helper_reaped(struct edge_helper *h, pid_t pid, int status);
