@@ -326,12 +326,13 @@ static void test_copy_makes_a_program_that_runs(void **state)
     (void)state;
     struct harness h;
     harness_begin(&h);
-    char command[1024], text[64] = "";
+    char command[1280], text[64] = "";
     (void)snprintf(command, sizeof command,
                    "%s/mltrain-launcher copy %s/new/bin && cd %s/new/bin && "
-                   "test \"$(stat -c %%a mltrain-launcher)\" = 755 && "
+                   "test \"$(stat -c %%a mltrain-launcher mltrain-helper | xargs)\" = '755 755' && "
                    "test \"$(find . -type f | sort | xargs)\" = "
-                   "'./mltrain-launcher ./python/mltrain/__init__.py' && "
+                   "'./mltrain-helper ./mltrain-launcher ./python/mltrain/__init__.py' && "
+                   "./mltrain-helper --version >/dev/null && "
                    "cmp python/mltrain/__init__.py %s/sdk/python/mltrain/__init__.py && "
                    "./mltrain-launcher --version",
                    MLTRAIN_BIN_DIR, h.dir, h.dir, MLTRAIN_SOURCE_DIR);
