@@ -108,6 +108,8 @@ static bool is_passed_on(const char *variable)
         "TERM=",     "RANK=", "WORLD_SIZE=", "LOCAL_RANK=",   "MASTER_ADDR=", "MASTER_PORT=",
         "TMPDIR=",   "SSH_",  "MLTRAIN_",    "TORCHELASTIC_", "PET_",         "SLURM_",
         "OMPI_",     "PMI",   "DBUS_",       "XDG_",          "SUDO_"};
+    if (strncmp(variable, "MLTRAIN_NCCL_", 13) == 0)
+        return true; /* words to the launcher and libmltrain, and not of them */
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(own); i++)
         if (strncmp(variable, own[i], strlen(own[i])) == 0)
             return false;

@@ -13,6 +13,8 @@ void edge_exchanged(struct edge *e, const struct exchange_output *out)
             return;
         break;
     case EXCHANGE_USER_SDK:
+        edge_sdk_exchanged(e, out);
+        break;
     case EXCHANGE_USERS:
         break;
     }

@@ -17,6 +17,7 @@
 #include "launcher/progress.h"
 #include "launcher/rank_spawn.h"
 #include "launcher/reap.h"
+#include "launcher/sdk_exchange.h"
 #include "launcher/sdk_socket.h"
 #include "launcher/supervisor.h"
 #include "rendezvous/channel/channel.h"
@@ -186,8 +187,10 @@ struct edge {
     struct checkpoint_report checkpoint_report;
 
     /* edge_save.c */
-    struct sdk_socket *sdk; /* NULL: could not be made */
-    uint32_t told_count;    /* ranks of this pod in this attempt */
+    struct sdk_socket *sdk;            /* NULL: could not be made */
+    struct sdk_exchange *sdk_exchange; /* edge_sdk.c; NULL: no memory */
+    uv_timer_t sdk_timer;
+    uint32_t told_count; /* ranks of this pod in this attempt */
     struct edge_told told[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     struct edge_look look;
     uv_prepare_t before_wait;
@@ -225,6 +228,13 @@ void edge_signal(struct edge *e, int signal);
 void edge_kill_all(struct edge *e);
 void edge_deliver_exits(struct edge *e);
 void edge_clean_up(struct edge *e);
+
+/* edge_sdk.c: what programs exchange by libmltrain */
+void edge_sdk_init(struct edge *e);
+void edge_sdk_restart(struct edge *e);
+void edge_sdk_ask(struct edge *e, uint64_t connection, uint32_t rank, const struct sdk_message *m);
+void edge_sdk_gone(struct edge *e, uint64_t connection);
+void edge_sdk_exchanged(struct edge *e, const struct exchange_output *out);
 
 /* edge_nccl.c */
 /* Looks, once, what of NCCL's surroundings is to be chosen and what is to be said. */

@@ -71,6 +71,16 @@ static void committed(void *arg, uint32_t rank, int64_t step, const char *path)
     edge_scan_soon(e);
 }
 
+static void exchange(void *arg, uint64_t connection, uint32_t rank, const struct sdk_message *m)
+{
+    edge_sdk_ask(arg, connection, rank, m);
+}
+
+static void gone(void *arg, uint64_t connection)
+{
+    edge_sdk_gone(arg, connection);
+}
+
 /* Before an order to save is judged, all that ranks have said before it is heard. After a while
  * without us the two may come in any order. */
 void edge_hear_ranks(struct edge *e)
@@ -264,7 +274,9 @@ void edge_save_init(struct edge *e)
                                               .reported = reported,
                                               .asked = asked,
                                               .unasked = unasked,
-                                              .committed = committed};
+                                              .committed = committed,
+                                              .exchange = exchange,
+                                              .gone = gone};
     struct mlt_error err = {0};
     (void)uv_timer_init(&e->loop, &e->look.timer);
     e->look.timer.data = e;
@@ -272,6 +284,7 @@ void edge_save_init(struct edge *e)
     e->before_wait.data = e;
     (void)uv_prepare_start(&e->before_wait, begins_to_wait);
     uv_unref((uv_handle_t *)&e->before_wait);
+    edge_sdk_init(e);
     if (e->config->dir[0] && sdk_socket_new(&e->loop, e->config->dir, &ops, e, &e->sdk, &err) < 0)
         edge_log(e, "no socket for libmltrain: %s", err.text);
 }
@@ -282,4 +295,5 @@ void edge_save_restart(struct edge *e)
     e->told_count = supervisor_welcome(e->supervisor)->nproc;
     for (uint32_t i = 0; i < e->told_count; i++)
         e->told[i] = (struct edge_told){.step = RENDEZVOUS_NO_STEP};
+    edge_sdk_restart(e);
 }

@@ -1,5 +1,5 @@
-/* The Python module, put into the program by the assembler: see sdk_python.h. CMake names the file
- * (MLTRAIN_SDK_PYTHON_FILE) and builds this one again when it changes. */
+/* The files of the Python module, put into the program by the assembler: see sdk_python.h. CMake
+ * names them (MLTRAIN_SDK_PYTHON: its folder) and builds this one again when one changes. */
 #include "launcher/sdk_python.h"
 
 #include <limits.h>
@@ -8,12 +8,22 @@
 #include <unistd.h>
 #include "lib/base/embed.h"
 
-MLT_EMBED(mltrain_sdk_python, MLTRAIN_SDK_PYTHON_FILE);
+MLT_EMBED(mltrain_sdk_python_init, MLTRAIN_SDK_PYTHON "/" SDK_PYTHON_MODULE);
+MLT_EMBED(mltrain_sdk_python_nccl, MLTRAIN_SDK_PYTHON "/nccl.py");
 
-const char *sdk_python_text(size_t *ret_length)
+bool sdk_python_file(size_t index, struct sdk_python_file *ret)
 {
-    *ret_length = (size_t)(mltrain_sdk_python_end - mltrain_sdk_python_begin);
-    return mltrain_sdk_python_begin;
+    const struct sdk_python_file files[SDK_PYTHON_FILES] = {
+        {.name = "nccl.py",
+         .text = mltrain_sdk_python_nccl_begin,
+         .length = (size_t)(mltrain_sdk_python_nccl_end - mltrain_sdk_python_nccl_begin)},
+        {.name = SDK_PYTHON_MODULE,
+         .text = mltrain_sdk_python_init_begin,
+         .length = (size_t)(mltrain_sdk_python_init_end - mltrain_sdk_python_init_begin)}};
+    if (index >= SDK_PYTHON_FILES)
+        return false;
+    *ret = files[index];
+    return true;
 }
 
 void sdk_python_find(char *ret, size_t size)

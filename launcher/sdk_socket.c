@@ -7,11 +7,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/base/cleanup.h"
-#include "sdk/socket_message.h"
 
 struct connection {
     struct sdk_socket *owner;
@@ -19,7 +19,12 @@ struct connection {
     uv_poll_t poll;
     int fd;
     bool closing, greeted;
-    bool waits; /* for the answer to its last question */
+    bool waits;      /* for the answer to its last question */
+    uint64_t number; /* of this connection; never used again */
+    bool exchanges;  /* waits for the reply to a GATHER, PUT or GET */
+    char reply[SDK_ANSWER_MAX];
+    struct sdk_bytes *body;         /* behind the reply; NULL: none */
+    size_t reply_length, reply_out; /* of both together; what is out already */
     uint32_t rank;
     bool has_report; /* to be told before anything else is, and when all that came is read */
     int64_t step, total;
@@ -35,6 +40,7 @@ struct sdk_socket {
     uv_timer_t pause;
     char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct connection *connections;
+    uint64_t numbers; /* given to connections so far */
     uint32_t count, of_rank[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     struct connection *asker[RENDEZVOUS_RANKS_PER_MEMBER_MAX]; /* who asked last; NULL: nobody */
 };
@@ -45,6 +51,7 @@ static void connection_closed(uv_handle_t *handle)
 {
     struct connection *c = handle->data;
     (void)close(c->fd);
+    sdk_bytes_unref(c->body);
     free(c);
 }
 
@@ -63,6 +70,8 @@ static void close_connection(struct connection *c, bool tell)
     s->count--;
     (void)uv_poll_stop(&c->poll);
     uv_close((uv_handle_t *)&c->poll, connection_closed);
+    if (c->exchanges)
+        s->ops->gone(s->arg, c->number);
     if (!c->greeted)
         return;
     s->of_rank[c->rank]--;
@@ -78,7 +87,10 @@ static void close_connection(struct connection *c, bool tell)
 static void say(struct connection *c, const char *line)
 {
     size_t length = strlen(line);
-    if (!c->closing && send(c->fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length)
+    if (c->closing)
+        return;
+    if (c->reply_out < c->reply_length ||
+        send(c->fd, line, length, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)length)
         close_connection(c, true);
 }
 
@@ -131,6 +143,16 @@ static void ask(struct connection *c, int64_t step)
     s->ops->asked(s->arg, c->rank, step);
 }
 
+static void exchange(struct connection *c, const struct sdk_message *m)
+{
+    if (c->exchanges || c->reply_out < c->reply_length) {
+        refuse(c, "one exchange at a time on a connection");
+        return;
+    }
+    c->exchanges = true;
+    c->owner->ops->exchange(c->owner->arg, c->number, c->rank, m);
+}
+
 static void obey(struct connection *c, const struct sdk_message *m)
 {
     if (c->greeted == (m->kind == SDK_HELLO)) {
@@ -149,8 +171,10 @@ static void obey(struct connection *c, const struct sdk_message *m)
         c->total = m->total;
     } else if (m->kind == SDK_ASK) {
         ask(c, m->step);
-    } else {
+    } else if (m->kind == SDK_COMMITTED) {
         c->owner->ops->committed(c->owner->arg, c->rank, m->step, m->path);
+    } else {
+        exchange(c, m);
     }
 }
 
@@ -175,11 +199,69 @@ static bool read_some(struct connection *c)
     return n > 0;
 }
 
-static void connection_readable(uv_poll_t *poll, int status, int events)
+/* ---- replies that may be long ---- */
+
+static ssize_t send_some(struct connection *c)
 {
-    (void)status; /* recv() tells */
-    (void)events;
-    (void)read_some(poll->data);
+    size_t line = c->reply_length - (c->body ? c->body->length : 0), at = c->reply_out;
+    struct iovec pieces[2];
+    int count = 0;
+    if (at < line)
+        pieces[count++] = (struct iovec){.iov_base = c->reply + at, .iov_len = line - at};
+    at = at < line ? 0 : at - line;
+    if (c->body && at < c->body->length)
+        pieces[count++] =
+            (struct iovec){.iov_base = c->body->data + at, .iov_len = c->body->length - at};
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    return sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void connection_ready(uv_poll_t *poll, int status, int events);
+
+/* Sends what the other takes. */
+static void go_on_replying(struct connection *c)
+{
+    while (c->reply_out < c->reply_length) {
+        ssize_t n = send_some(c);
+        if (n < 0 && errno == EAGAIN) {
+            (void)uv_poll_start(&c->poll, UV_READABLE | UV_WRITABLE, connection_ready);
+            return;
+        }
+        if (n < 0 && errno != EINTR) {
+            close_connection(c, true);
+            return;
+        }
+        c->reply_out += n > 0 ? (size_t)n : 0;
+    }
+    sdk_bytes_unref(c->body);
+    c->body = NULL;
+    c->reply_length = c->reply_out = 0;
+    (void)uv_poll_start(&c->poll, UV_READABLE, connection_ready);
+}
+
+void sdk_socket_reply(struct sdk_socket *s, uint64_t connection, const char *line,
+                      struct sdk_bytes *body)
+{
+    struct connection *c = s ? s->connections : NULL;
+    while (c && c->number != connection)
+        c = c->next;
+    if (!c || !c->exchanges || c->closing)
+        return;
+    c->exchanges = false;
+    c->reply_length = strlen(line);
+    memcpy(c->reply, line, c->reply_length);
+    c->reply_length += body ? body->length : 0;
+    c->body = sdk_bytes_ref(body);
+    go_on_replying(c);
+}
+
+static void connection_ready(uv_poll_t *poll, int status, int events)
+{
+    struct connection *c = poll->data;
+    if (status == 0 && events & UV_WRITABLE)
+        go_on_replying(c);
+    if (!c->closing && (status < 0 || events & UV_READABLE)) /* recv() tells what status means */
+        (void)read_some(c);
 }
 
 /* Again until nothing comes: an answer that is given now may call forth the next line. */
@@ -214,7 +296,8 @@ static void add(struct sdk_socket *s, int fd)
     c->next = s->connections;
     s->connections = c;
     s->count++;
-    (void)uv_poll_start(&c->poll, UV_READABLE, connection_readable);
+    c->number = ++s->numbers;
+    (void)uv_poll_start(&c->poll, UV_READABLE, connection_ready);
 }
 
 static void somebody_connects(uv_poll_t *poll, int status, int events);

@@ -3,21 +3,24 @@
  * from it, is the owner's business.
  *
  * A client cannot hurt the launcher: it has one bounded buffer, is read a piece at a time, loses
- * its connection for the first line that is none, and nothing ever waits for it. */
+ * its connection for the first line that is none, and nothing ever waits for it. What it is sent of
+ * an exchange is kept once for all and written as it reads. */
 #ifndef LAUNCHER_SDK_SOCKET_H
 #define LAUNCHER_SDK_SOCKET_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
+#include "launcher/sdk_bytes.h"
 #include "lib/base/error.h"
 #include "rendezvous/message.h"
+#include "sdk/socket_message.h"
 
 #define SDK_SOCKET_NAME "sdk.sock"
-#define SDK_SOCKET_CONNECTIONS_MAX 512 /* a rank and its helpers; each a descriptor and 4 KiB */
+#define SDK_SOCKET_CONNECTIONS_MAX 512 /* a rank and its helpers; each a descriptor and 9 KiB */
 #define SDK_SOCKET_PER_RANK_MAX 8      /* beyond either, a connection is closed without a word */
 #define SDK_SOCKET_BACKLOG RENDEZVOUS_RANKS_PER_MEMBER_MAX /* ranks that start at once */
-#define SDK_SOCKET_PASSES_MAX 64 /* of sdk_socket_read(): 256 KiB of each connection */
+#define SDK_SOCKET_PASSES_MAX 64 /* of sdk_socket_read(): 512 KiB of each connection */
 #define SDK_SOCKET_PAUSE_MS 1000 /* after an accept() that failed, as without descriptors */
 
 struct sdk_socket_ops {
@@ -28,6 +31,11 @@ struct sdk_socket_ops {
     void (*asked)(void *arg, uint32_t rank, int64_t step);
     void (*unasked)(void *arg, uint32_t rank); /* the connection that asked is closed */
     void (*committed)(void *arg, uint32_t rank, int64_t step, const char *path);
+    /* A GATHER, PUT or GET, the only one of its connection at a time: sdk_socket_reply() is owed.
+     */
+    void (*exchange)(void *arg, uint64_t connection, uint32_t rank,
+                     const struct sdk_message *message);
+    void (*gone)(void *arg, uint64_t connection); /* ... before the reply */
 };
 
 struct sdk_socket;
@@ -46,6 +54,12 @@ void sdk_socket_read(struct sdk_socket *s);
 /* Answers who asked last for this rank, if the question still stands. Without a socket (NULL), as
  * the following, nothing is done. */
 void sdk_socket_answer(struct sdk_socket *s, uint32_t rank, bool save);
+
+/* Replies to a connection that asked for an exchange: a line with its newline, of less than
+ * SDK_ANSWER_MAX bytes, and bytes that follow it (NULL: none; referred to until they are out). One
+ * that is closed, or was replied to, gets nothing. */
+void sdk_socket_reply(struct sdk_socket *s, uint64_t connection, const char *line,
+                      struct sdk_bytes *body);
 
 /* Another attempt begins: what is connected belongs to the last one, and is closed without a word.
  */

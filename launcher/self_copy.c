@@ -95,13 +95,16 @@ static int put_file(const char *dir, const char *name, mode_t mode, const struct
 static int put_python(const char *dir, struct mlt_error *err)
 {
     char package[PATH_MAX];
-    struct contents module = {.from = -1};
-    module.data = sdk_python_text(&module.length);
+    struct sdk_python_file file;
     if (snprintf(package, sizeof package, "%s/" SDK_PYTHON_FOLDER "/" SDK_PYTHON_PACKAGE, dir) >=
         PATH_MAX)
         return mlt_fail(err, ENAMETOOLONG, "`%.64s...` is too long for a folder", dir);
     int rc = make_folders(package, err);
-    return rc < 0 ? rc : put_file(package, SDK_PYTHON_MODULE, 0644, &module, err);
+    for (size_t i = 0; rc == 0 && sdk_python_file(i, &file); i++)
+        rc =
+            put_file(package, file.name, 0644,
+                     &(struct contents){.from = -1, .data = file.text, .length = file.length}, err);
+    return rc;
 }
 
 /* The PMIx server's program, when it lies beside this one: without it MPI programs that need it say

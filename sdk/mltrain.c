@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "sdk/commit_record.h"
+#include "sdk/place.h"
 #include "sdk/socket_message.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -31,13 +31,6 @@ static struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void close_for(int64_t wait_ms)
 {
     if (client.fd >= 0)
@@ -45,7 +38,7 @@ static void close_for(int64_t wait_ms)
     client.fd = -1;
     client.late = false;
     client.answer_length = 0;
-    client.come_back_ms = now_ms() + wait_ms;
+    client.come_back_ms = sdk_now_ms() + wait_ms;
 }
 
 /* Another thread may have held the lock when the child was made; the connection is the parent's. */
@@ -69,18 +62,6 @@ static void take_lock(void)
 static void let_lock(void)
 {
     (void)pthread_mutex_unlock(&lock);
-}
-
-/* A decimal variable of the environment, or -1. */
-static int64_t number_of(const char *name)
-{
-    const char *text = getenv(name);
-    char *end;
-    if (!text || text[0] < '0' || text[0] > '9')
-        return -1;
-    errno = 0;
-    long long value = strtoll(text, &end, 10);
-    return errno || *end ? -1 : (int64_t)value;
 }
 
 /* ---- the connection ---- */
@@ -147,14 +128,14 @@ static bool be_connected(void)
     if (client.fd >= 0)
         return true;
     if (!path || !path[0] || strlen(path) >= sizeof address.sun_path || client.refused ||
-        now_ms() < client.come_back_ms)
+        sdk_now_ms() < client.come_back_ms)
         return false;
     memcpy(address.sun_path, path, strlen(path));
     client.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     struct sdk_message hello = {.kind = SDK_HELLO,
                                 .version = SDK_VERSION,
-                                .rank = number_of("LOCAL_RANK"),
-                                .attempt = number_of("MLTRAIN_ATTEMPT")};
+                                .rank = sdk_number_of("LOCAL_RANK"),
+                                .attempt = sdk_number_of("MLTRAIN_ATTEMPT")};
     if (client.fd >= 0 &&
         connect(client.fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
         send_line(&hello))
@@ -201,11 +182,11 @@ static bool may_ask(void)
 /* The answer to an `ask` that was sent. */
 static bool await_answer(void)
 {
-    int64_t until = now_ms() + MLTRAIN_ASK_MS;
+    int64_t until = sdk_now_ms() + MLTRAIN_ASK_MS;
     while (client.fd >= 0 && !client.late) {
         if (read_answer())
             return take_answer();
-        int64_t left = until - now_ms();
+        int64_t left = until - sdk_now_ms();
         struct pollfd watched = {.fd = client.fd, .events = POLLIN};
         if (client.fd >= 0 && left <= 0)
             client.late = true;
@@ -248,7 +229,7 @@ EXPORT int mltrain_checkpoint_committed(int64_t step, const char *path)
 EXPORT bool mltrain_resume(int64_t *ret_step, const char **ret_path)
 {
     const char *path = getenv("MLTRAIN_RESUME_PATH");
-    int64_t step = number_of("MLTRAIN_RESUME_STEP");
+    int64_t step = sdk_number_of("MLTRAIN_RESUME_STEP");
     if (!path || !path[0] || step < 0)
         return false;
     if (ret_step)
@@ -260,6 +241,6 @@ EXPORT bool mltrain_resume(int64_t *ret_step, const char **ret_path)
 
 EXPORT int64_t mltrain_attempt(void)
 {
-    int64_t attempt = number_of("MLTRAIN_ATTEMPT");
+    int64_t attempt = sdk_number_of("MLTRAIN_ATTEMPT");
     return attempt > 0 ? attempt : 0;
 }

@@ -7,12 +7,26 @@
  *   report STEP TOTAL                      the rank is at this step; TOTAL 0: unknown; no answer
  *   ask STEP                               is this step to be saved? One answer, perhaps late
  *   committed STEP PATH                    a commit record was written (sdk/mltrain.h); no answer
+ *   gather NAME TIME_MS HEX                this rank's part in the gather of this name, of all
+ * ranks of the job; `data` or `failed` put NAME HEX                           a value for all ranks
+ * of the attempt; `done` or `failed` get NAME TIME_MS                       waits until it is put;
+ * `data` or `failed`
  *
  *   from the launcher
  *   save                                   to `ask`: save now, all ranks save this step
  *   go                                     to `ask`: go on
- *   refused WORDS                          this connection is of no use, and is closed: do not come
- *                                          back
+ *   data SEQUENCE LENGTH                   LENGTH bytes follow the line as they are: a value, or
+ * the parts of a gather (below); SEQUENCE: which gather of its name it was, the same for all ranks;
+ * 0 for a value done                                   to `put`: all ranks can get it failed ERRNO
+ * WORDS                     Linux' number of the error, and why refused WORDS this connection is of
+ * no use, and is closed: do not come back
+ *
+ * HEX: two lower-case digits a byte, `-` for no bytes. NAME: without spaces. One of gather, put and
+ * get is on its way on a connection at a time, and a connection that is closed wants no answer any
+ * more.
+ *
+ * The parts of a gather: for each rank that gave bytes, in the order of ranks, its number in the
+ * world (4 bytes), how many they are (2 bytes), both big-endian, and the bytes.
  *
  * A connection that is closed without a word is one too many: come back later.
  * Several connections may speak for one rank. The one that asked last is the one that is answered;
@@ -20,22 +34,33 @@
 #ifndef SDK_SOCKET_MESSAGE_H
 #define SDK_SOCKET_MESSAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define SDK_VERSION 1
-#define SDK_NUMBER_MAX                                                                      \
-    INT64_C(1000000000000)               /* steps beyond are none: mltrain counts with them \
-                                          */
-#define SDK_PATH_MAX 4096                /* bytes of a path */
-#define SDK_LINE_MAX (SDK_PATH_MAX + 64) /* bytes of a line, with its newline */
-#define SDK_ANSWER_MAX 256               /* bytes of a line from the launcher, with its newline */
+#define SDK_NUMBER_MAX                                                                       \
+    INT64_C(1000000000000)                /* steps beyond are none: mltrain counts with them \
+                                           */
+#define SDK_PATH_MAX 4096                 /* bytes of a path */
+#define SDK_DATA_MAX 4096                 /* bytes of a value, or of one rank's part */
+#define SDK_NAME_MAX 100                  /* bytes of a name */
+#define SDK_TIME_MS_MAX INT64_C(86400000) /* a day */
+#define SDK_LINE_MAX                                                            \
+    (2 * SDK_DATA_MAX + SDK_NAME_MAX + 64) /* bytes of a line, with its newline \
+                                            */
+#define SDK_BODY_MAX (4u << 20)            /* bytes behind a `data` line */
+#define SDK_PART_HEAD 6                    /* bytes before the bytes of a rank */
+#define SDK_ANSWER_MAX 256                 /* bytes of a line from the launcher, with its newline */
 
 enum sdk_message_kind {
     SDK_HELLO = 1,
     SDK_REPORT,
     SDK_ASK,
     SDK_COMMITTED,
+    SDK_GATHER,
+    SDK_PUT,
+    SDK_GET,
 };
 
 struct sdk_message {
@@ -44,6 +69,10 @@ struct sdk_message {
     int64_t step;                   /* the others */
     int64_t total;                  /* REPORT; 0: unknown */
     const char *path;               /* COMMITTED; not empty */
+    const char *name;               /* GATHER, PUT, GET */
+    int64_t time_ms;                /* GATHER, GET: 1 to SDK_TIME_MS_MAX */
+    const unsigned char *data;      /* GATHER, PUT: at most SDK_DATA_MAX bytes */
+    size_t length;
 };
 
 /* A connection's bytes. Starts zeroed; whoever reads puts bytes at sdk_reader_space(). */
@@ -53,16 +82,17 @@ struct sdk_reader {
 };
 
 /* Where up to *ret_room bytes may be put; then add them to `length`. After sdk_reader_next() has
- * given 0 there is room for at least one. Ends what the last message's path pointed to. */
+ * given 0 there is room for at least one. Ends what the last message's words pointed to. */
 char *sdk_reader_space(struct sdk_reader *r, size_t *ret_room);
 
-/* 1 and the next whole line's message, whose path points into the reader; 0 when no whole line is
+/* 1 and the next whole line's message, whose words point into the reader; 0 when no whole line is
  * there; -EPROTO for a line that is none of the above or too long: then the connection has to be
  * closed. */
 int sdk_reader_next(struct sdk_reader *r, struct sdk_message *ret);
 
 /* Writes the message's line with its newline, and a NUL. Gives its length; -EINVAL for a
- * number out of range or a path that is empty, too long or holds a newline, -ENOBUFS. */
+ * number out of range, a path that is empty, too long or holds a newline, a name that is none or
+ * data that is too long, -ENOBUFS. */
 int sdk_message_write(const struct sdk_message *message, char *buffer, size_t size);
 
 enum sdk_answer {
@@ -70,9 +100,36 @@ enum sdk_answer {
     SDK_ANSWER_SAVE,
     SDK_ANSWER_GO,
     SDK_ANSWER_REFUSED,
+    SDK_ANSWER_DATA,
+    SDK_ANSWER_DONE,
+    SDK_ANSWER_FAILED,
 };
 
 /* Of a line from the launcher without its newline. */
 enum sdk_answer sdk_answer_of(const char *line);
+
+/* What a `data` line says; false when it says nothing, or more than SDK_BODY_MAX. */
+bool sdk_answer_data(const char *line, uint64_t *ret_sequence, size_t *ret_length);
+
+/* What a `failed` line says: the error, 1 to 4095, and the words, which point into the line. */
+bool sdk_answer_failed(const char *line, int *ret_error, const char **ret_words);
+
+/* 1 to SDK_NAME_MAX printable ASCII characters, without spaces. */
+bool sdk_name_is_valid(const char *name);
+
+/* One rank's part of a gather. `data` points into what was read. */
+struct sdk_part {
+    uint32_t rank;
+    uint16_t length;
+    const unsigned char *data;
+};
+
+/* Reads the part at *at and moves on. 1; 0 at the end; -EPROTO for bytes that are no part, or whose
+ * rank is not above `after` (-1: the first). */
+int sdk_part_next(const unsigned char *bytes, size_t length, size_t *at, int64_t after,
+                  struct sdk_part *ret);
+
+/* Writes what stands before a rank's bytes. */
+void sdk_part_head(unsigned char head[SDK_PART_HEAD], uint32_t rank, uint16_t length);
 
 #endif

@@ -13,21 +13,31 @@
             if rank == 0:
                 mltrain.checkpoint_committed(step, path)
 
-All calls do nothing when the program was not started by mltrain, so that the same script runs without it. None fails or
-waits because the launcher is gone; should_save() alone waits, for ASK_SECONDS at most, while the ranks of the job agree
-on a step. Any thread may call. A forked child has no part in its parent's connection. The words on the socket stand
+All calls do nothing when the program was not started by mltrain, so that the same script runs without it. None of the
+calls about steps and checkpoints fails or waits because the launcher is gone; of them should_save() alone waits, for
+ASK_SECONDS at most, while the ranks of the job agree on a step.
+
+    mltrain.barrier("loaded")                      # a few bytes from rank to rank, over the launchers
+    hosts = mltrain.gather("hosts", socket.gethostname().encode())
+    comm = mltrain.nccl_init()                     # a communicator of NCCL: mltrain/nccl.py
+
+Those wait for the other ranks, no longer than their timeout and a few seconds more. Any thread may call. A forked child has no part in its parent's connection. The words on the socket stand
 in sdk/socket_message.h, the form of the commit record in sdk/mltrain.h. How to use it: docs/libmltrain.md.
 """
+import errno
 import operator
 import os
+import re
 import select
 import socket
 import stat
+import struct
 import sys
 import threading
 import time
 
-__all__ = ["report", "should_save", "checkpoint_committed", "resume", "attempt"]
+__all__ = ["report", "should_save", "checkpoint_committed", "resume", "attempt", "barrier", "gather", "put", "get",
+           "nccl_init"]
 
 VERSION = 1
 ASK_SECONDS = 10.0        # should_save() waits no longer: then the answer is no
@@ -37,6 +47,12 @@ COMMIT_NAME_MAX = 511     # bytes of a path or name in the record
 COMMIT_DEPTH_MAX = 32     # folders in folders of one checkpoint
 ANSWER_MAX = 256          # bytes of a line from the launcher
 STEP_MAX = 10 ** 12
+WAIT_SECONDS = 300.0      # of an exchange, unless said otherwise
+WAIT_SECONDS_MAX = 86400.0
+GRACE_SECONDS = 5.0       # the launcher asks who is missing before it says that time is over
+DATA_MAX = 4096           # bytes of a value, or that a rank gives to a gather
+NAME_MAX = 63
+BODY_MAX = 4 << 20        # bytes that all ranks have given
 
 
 def _step_of(step):
@@ -289,3 +305,145 @@ def _write_record(folder, step, path):
     finally:
         os.close(descriptor)
     return relative
+
+
+# ---- a few bytes from rank to rank ----
+
+def _world():
+    """(rank, size, whether there is a launcher to talk to)."""
+    path, rank, size = os.environ.get("MLTRAIN_SOCKET"), _number_of("RANK"), _number_of("WORLD_SIZE")
+    if path:
+        if rank is None or size is None or rank >= size:
+            raise OSError(errno.ENOTCONN, "RANK and WORLD_SIZE are no place in a world, but MLTRAIN_SOCKET is set: was the "
+                                          "environment changed?")
+        return rank, size, True
+    if size is not None and size > 1:
+        why = "not started by mltrain" if path is None else "the launcher could not make its socket"
+        raise OSError(errno.ENOTCONN, f"{why}: the {size} ranks of WORLD_SIZE cannot be reached")
+    return 0, 1, False
+
+
+def _check(name, timeout, data=b""):
+    """Gives the moment when time is over, and the bytes."""
+    data = bytes(data)
+    if not re.fullmatch(r"[A-Za-z0-9._/-]{1,%d}" % NAME_MAX, name):
+        raise ValueError(f"name {name!r}: 1 to {NAME_MAX} of A-Z a-z 0-9 . _ / - expected")
+    if not 0 < timeout <= WAIT_SECONDS_MAX:
+        raise ValueError(f"timeout {timeout}: more than 0 s, at most {WAIT_SECONDS_MAX:.0f} expected")
+    if len(data) > DATA_MAX:
+        raise ValueError(f"{len(data)} bytes: at most {DATA_MAX} expected")
+    return time.monotonic() + timeout, data
+
+
+def _receive(connection, until):
+    """Some bytes."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise OSError(errno.ETIMEDOUT, "the launcher has not answered in time")
+    connection.settimeout(left)
+    try:
+        data = connection.recv(1 << 16)
+    except socket.timeout:
+        raise OSError(errno.ETIMEDOUT, "the launcher has not answered in time") from None
+    if not data:
+        raise OSError(errno.ECONNRESET, "the launcher is gone: it has closed the connection")
+    return data
+
+
+def _answer(connection, until):
+    """(sequence, bytes) of what the launcher says."""
+    line = b""
+    while b"\n" not in line:
+        if len(line) >= ANSWER_MAX + (1 << 16):
+            raise OSError(errno.EPROTO, "the launcher's answer is too long")
+        line += _receive(connection, until)
+    line, _, body = line.partition(b"\n")
+    words = line.decode("utf-8", "replace").split(" ")
+    if words == ["done"]:
+        return 0, b""
+    if words[0] == "data" and len(words) == 3 and words[1].isdigit() and words[2].isdigit() and int(words[2]) <= BODY_MAX:
+        parts, length, missing = [body], int(words[2]), int(words[2]) - len(body)
+        while missing > 0:
+            parts.append(_receive(connection, until))
+            missing -= len(parts[-1])
+        return int(words[1]), b"".join(parts)[:length]
+    if words[0] == "failed" and len(words) > 1 and words[1].isdigit():
+        raise OSError(int(words[1]), " ".join(words[2:]))
+    if words[0] == "refused":
+        # One of a release before this question calls it a line that is none.
+        old = "none of the protocol" in " ".join(words)
+        raise OSError(errno.EOPNOTSUPP if old else errno.ECONNREFUSED, "the launcher has " + " ".join(words))
+    raise OSError(errno.EPROTO, "the launcher's answer is none: " + " ".join(words)[:80])
+
+
+def _exchange(question, until):
+    """Asks on a connection of its own: closing it takes the question back."""
+    rank, attempt_number = _number_of("LOCAL_RANK"), _number_of("MLTRAIN_ATTEMPT")
+    if rank is None or attempt_number is None:
+        raise OSError(errno.ENOTCONN, "LOCAL_RANK and MLTRAIN_ATTEMPT are no place in a job: was the environment changed?")
+    until += GRACE_SECONDS
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(max(until - time.monotonic(), 0.001))
+        try:
+            connection.connect(os.environ["MLTRAIN_SOCKET"])
+            connection.sendall(f"hello {VERSION} {rank} {attempt_number}\n{question}\n".encode("ascii"))
+        except socket.timeout:
+            raise OSError(errno.ETIMEDOUT, "the launcher takes no connection") from None
+        except BrokenPipeError:
+            pass  # perhaps it has said why it closes
+        except OSError as error:
+            raise OSError(errno.ECONNRESET, f"the launcher is gone: {error}") from None
+        return _answer(connection, until)
+
+
+def _milliseconds(until):
+    return max(int((until - time.monotonic()) * 1000), 1)
+
+
+def _gather(name, data, until):
+    """(sequence, parts by rank as a dict). For names that the launcher takes, also those of mltrain.nccl."""
+    sequence, body = _exchange(f"gather {name} {_milliseconds(until)} {data.hex() or '-'}", until)
+    parts, at = {}, 0
+    while at < len(body):
+        if len(body) - at < 6:
+            raise OSError(errno.EPROTO, "the launcher's answer is none: no parts of ranks")
+        rank, length = struct.unpack_from(">IH", body, at)
+        parts[rank] = body[at + 6:at + 6 + length]
+        at += 6 + length
+    return sequence, parts
+
+
+def barrier(name, timeout=WAIT_SECONDS):
+    """Returns when each rank of the job has called it with this name: the first call of a name meets the first calls of the
+    others, and so on; a call that has failed counts. OSError (TimeoutError and so on) as in sdk/mltrain.h."""
+    gather(name, b"", timeout)
+
+
+def gather(name, data=b"", timeout=WAIT_SECONDS):
+    """As a barrier (with which it shares its names), and gives a list of what all have given: bytes, by rank."""
+    until, data = _check(name, timeout, data)
+    rank, size, served = _world()
+    parts = _gather(name, data, until)[1] if served else {rank: data}
+    return [parts.get(i, b"") for i in range(size)]
+
+
+def put(name, data):
+    """Puts a value (bytes), once, for all ranks of the attempt; returns when they can get it."""
+    until, data = _check(name, WAIT_SECONDS, data)
+    if not _world()[2]:
+        raise OSError(errno.ENOTCONN, "not started by mltrain: there is nobody to keep values")
+    _exchange(f"put {name} {data.hex() or '-'}", until)
+
+
+def get(name, timeout=WAIT_SECONDS):
+    """Waits until a value is put, and gives it."""
+    until, _ = _check(name, timeout)
+    if not _world()[2]:
+        raise OSError(errno.ENOTCONN, "not started by mltrain: there is nobody to keep values")
+    return _exchange(f"get {name} {_milliseconds(until)}", until)[1]
+
+
+def nccl_init(name="world", colour=None, key=0, device=None, timeout=WAIT_SECONDS):
+    """A communicator of NCCL for all ranks, or for those of a colour: see mltrain/nccl.py."""
+    from . import nccl  # here, because nothing else needs it
+    return nccl.init(name, colour, key, device, timeout)

@@ -331,9 +331,10 @@ static void test_copy_makes_a_program_that_runs(void **state)
                    "%s/mltrain-launcher copy %s/new/bin && cd %s/new/bin && "
                    "test \"$(stat -c %%a mltrain-launcher mltrain-helper | xargs)\" = '755 755' && "
                    "test \"$(find . -type f | sort | xargs)\" = "
-                   "'./mltrain-helper ./mltrain-launcher ./python/mltrain/__init__.py' && "
+                   "'./mltrain-helper ./mltrain-launcher ./python/mltrain/__init__.py "
+                   "./python/mltrain/nccl.py' && "
                    "./mltrain-helper --version >/dev/null && "
-                   "cmp python/mltrain/__init__.py %s/sdk/python/mltrain/__init__.py && "
+                   "diff -r python/mltrain %s/sdk/python/mltrain -x __pycache__ && "
                    "./mltrain-launcher --version",
                    MLTRAIN_BIN_DIR, h.dir, h.dir, MLTRAIN_SOURCE_DIR);
     FILE *pipe = popen(command, "r");

@@ -25,7 +25,8 @@ static void test_a_command_becomes_a_valid_job(void **state)
 {
     (void)state;
     const char *argv[] = {"python3", "src/Train_GPT.py", "--lr", "1e-3", NULL};
-    const char *environment[] = {"HOME=/home/ada", "PRICE=$5", "RANK=7", "MLTRAIN_JOB=x", "PWD=/", NULL};
+    const char *environment[] = {"HOME=/home/ada", "PRICE=$5", "RANK=7", "MLTRAIN_JOB=x",
+                                 "PWD=/",          "MLTRAIN_NCCL_OFF=shm", NULL};
     struct manifest_command command = command_of(argv, environment);
     cJSON *documents cleanup_json = manifest_from_command(&command), *job = NULL;
     struct mlt_error err = {0};
@@ -38,9 +39,11 @@ static void test_a_command_becomes_a_valid_job(void **state)
                         "src/Train_GPT.py");
     assert_string_equal(json_string(job, "spec.workers.template.spec.containers[0].workingDir", ""),
                         "/home/ada/project");
-    assert_int_equal(json_size(job, "spec.workers.template.spec.containers[0].env"), 2);
+    assert_int_equal(json_size(job, "spec.workers.template.spec.containers[0].env"), 3);
     assert_string_equal(
         json_string(job, "spec.workers.template.spec.containers[0].env[1].value", ""), "$$5");
+    assert_string_equal(
+        json_string(job, "spec.workers.template.spec.containers[0].env[2].value", ""), "shm");
     assert_string_equal(json_string(job, "spec.workers.template.spec.volumes[0].hostPath.path", ""),
                         "/home/ada/project");
 }

@@ -29,22 +29,28 @@ static int read_one(const char *text, struct sdk_message *ret)
 static void test_each_message_is_read_as_it_was_written(void **state)
 {
     (void)state;
+    static unsigned char bytes[SDK_DATA_MAX];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)i;
     const struct sdk_message messages[] = {
         {.kind = SDK_HELLO, .version = 1, .rank = 255, .attempt = 7},
         {.kind = SDK_REPORT, .step = SDK_NUMBER_MAX, .total = 0},
         {.kind = SDK_REPORT, .step = 0, .total = 1000},
         {.kind = SDK_ASK, .step = 12},
         {.kind = SDK_COMMITTED, .step = 12, .path = "with spaces/step 12"},
+        {.kind = SDK_GATHER, .name = "nccl:world", .time_ms = 1},
+        {.kind = SDK_GATHER, .name = "b", .time_ms = 5, .data = bytes, .length = sizeof bytes},
+        {.kind = SDK_PUT, .name = "~!", .data = bytes, .length = 3},
+        {.kind = SDK_GET, .name = "a/b", .time_ms = SDK_TIME_MS_MAX},
     };
     static struct sdk_reader r;
     char line[SDK_LINE_MAX + 1];
+    struct sdk_message got;
     for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         int length = sdk_message_write(&messages[i], line, sizeof line);
         assert_true(length > 0);
+        assert_int_equal(length, strlen(line));
         feed(&r, line, (size_t)length);
-    }
-    struct sdk_message got;
-    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
         assert_int_equal(sdk_reader_next(&r, &got), 1);
         assert_int_equal(got.kind, messages[i].kind);
         assert_int_equal(got.version, messages[i].version);
@@ -54,6 +60,12 @@ static void test_each_message_is_read_as_it_was_written(void **state)
         assert_int_equal(got.total, messages[i].total);
         if (messages[i].path)
             assert_string_equal(got.path, messages[i].path);
+        if (messages[i].name)
+            assert_string_equal(got.name, messages[i].name);
+        assert_int_equal(got.time_ms, messages[i].time_ms);
+        assert_int_equal(got.length, messages[i].length);
+        if (got.length)
+            assert_memory_equal(got.data, bytes, got.length);
     }
     assert_int_equal(sdk_reader_next(&r, &got), 0);
 }
@@ -80,6 +92,26 @@ static void test_lines_that_are_none_are_refused(void **state)
         "committed 5 \n",
         "HELLO 1 0 1\n",
         "ask 1\r\n",
+        "gather\n",
+        "gather b\n",
+        "gather b 5\n",
+        "gather b 5 \n",
+        "gather b 0 -\n",
+        "gather b 86400001 -\n",
+        "gather b 5 0\n",
+        "gather b 5 0g\n",
+        "gather b 5 AB\n",
+        "gather b 5 --\n",
+        "gather  5 -\n",
+        "gather b\t 5 -\n",
+        "put b\n",
+        "put b \n",
+        "put b 00 \n",
+        "put \xc3\xa9 00\n",
+        "get b\n",
+        "get b 0\n",
+        "get b 5 -\n",
+        "gets b 5\n",
     };
     struct sdk_message got;
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
@@ -130,6 +162,92 @@ static void test_what_would_not_be_read_is_not_written(void **state)
     assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
 }
 
+static void test_a_name_and_data_have_a_maximum(void **state)
+{
+    (void)state;
+    char line[SDK_LINE_MAX + 1], name[SDK_NAME_MAX + 2];
+    static unsigned char bytes[SDK_DATA_MAX + 1];
+    memset(name, 'n', sizeof name);
+    name[SDK_NAME_MAX + 1] = '\0';
+    struct sdk_message message = {
+        .kind = SDK_GATHER, .name = name, .time_ms = SDK_TIME_MS_MAX, .data = bytes};
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    name[SDK_NAME_MAX] = '\0';
+    message.length = SDK_DATA_MAX + 1;
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.length = SDK_DATA_MAX; /* the longest line that there is */
+    int length = sdk_message_write(&message, line, sizeof line);
+    assert_true(length > 2 * SDK_DATA_MAX);
+    struct sdk_message got;
+    assert_int_equal(read_one(line, &got), 1);
+    assert_int_equal(got.length, SDK_DATA_MAX);
+    assert_int_equal(sdk_message_write(&message, line, (size_t)length), -ENOBUFS);
+    message.time_ms = 0;
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.time_ms = SDK_TIME_MS_MAX + 1;
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message = (struct sdk_message){.kind = SDK_PUT, .name = "a b"};
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.name = NULL;
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.name = "";
+    assert_int_equal(sdk_message_write(&message, line, sizeof line), -EINVAL);
+    message.name = "a";
+    assert_int_equal(sdk_message_write(&message, line, 9), 8);
+    assert_string_equal(line, "put a -\n");
+    assert_int_equal(sdk_message_write(&message, line, 8), -ENOBUFS);
+}
+
+static void test_answers_to_an_exchange_are_read(void **state)
+{
+    (void)state;
+    uint64_t sequence;
+    size_t length;
+    const char *words;
+    int error;
+    assert_int_equal(sdk_answer_of("done"), SDK_ANSWER_DONE);
+    assert_int_equal(sdk_answer_of("data 1 2"), SDK_ANSWER_DATA);
+    assert_true(sdk_answer_data("data 7 4194304", &sequence, &length));
+    assert_int_equal(sequence, 7);
+    assert_int_equal(length, SDK_BODY_MAX);
+    assert_false(sdk_answer_data("data 7 4194305", &sequence, &length));
+    assert_false(sdk_answer_data("data 7", &sequence, &length));
+    assert_false(sdk_answer_data("done", &sequence, &length));
+    assert_true(sdk_answer_failed("failed 110 pod 1", &error, &words));
+    assert_int_equal(error, ETIMEDOUT);
+    assert_string_equal(words, "pod 1");
+    assert_false(sdk_answer_failed("failed 0 x", &error, &words));
+    assert_false(sdk_answer_failed("failed 4096 x", &error, &words));
+    assert_false(sdk_answer_failed("failed x", &error, &words));
+}
+
+static void test_parts_of_ranks_are_read_in_their_order(void **state)
+{
+    (void)state;
+    unsigned char bytes[64];
+    struct sdk_part part;
+    size_t at = 0;
+    sdk_part_head(bytes, 3, 2);
+    memcpy(bytes + 6, "ab", 2);
+    sdk_part_head(bytes + 8, 70000, 1);
+    bytes[14] = 'c';
+    assert_int_equal(sdk_part_next(bytes, 15, &at, -1, &part), 1);
+    assert_int_equal(part.rank, 3);
+    assert_memory_equal(part.data, "ab", 2);
+    assert_int_equal(sdk_part_next(bytes, 15, &at, 3, &part), 1);
+    assert_int_equal(part.rank, 70000);
+    assert_int_equal(part.length, 1);
+    assert_int_equal(sdk_part_next(bytes, 15, &at, 70000, &part), 0);
+    at = 8;
+    assert_int_equal(sdk_part_next(bytes, 15, &at, 70000, &part), -EPROTO);
+    assert_int_equal(sdk_part_next(bytes, 14, &at, 3, &part), -EPROTO);
+    assert_int_equal(sdk_part_next(bytes, 9, &at, 3, &part), -EPROTO);
+    assert_int_equal(at, 8);
+    sdk_part_head(bytes, 0, 0);
+    at = 0;
+    assert_int_equal(sdk_part_next(bytes, 6, &at, -1, &part), -EPROTO);
+}
+
 static void test_answers_are_known_by_their_first_word(void **state)
 {
     (void)state;
@@ -147,6 +265,9 @@ int main(void)
         cmocka_unit_test(test_lines_that_are_none_are_refused),
         cmocka_unit_test(test_a_line_may_come_byte_by_byte_and_has_a_maximum),
         cmocka_unit_test(test_what_would_not_be_read_is_not_written),
+        cmocka_unit_test(test_a_name_and_data_have_a_maximum),
+        cmocka_unit_test(test_answers_to_an_exchange_are_read),
+        cmocka_unit_test(test_parts_of_ranks_are_read_in_their_order),
         cmocka_unit_test(test_answers_are_known_by_their_first_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,444 @@
+/* Gathers and values of the ranks of this pod: see sdk_exchange.h. */
+#include "launcher/sdk_exchange.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/text.h"
+
+/* What a pod gives to the exchange: nothing when none of its ranks has given bytes; else one of
+ * these bytes, and behind it ... */
+enum {
+    BLOB_PARTS = 0,  /* the parts of its ranks, as sdk/socket_message.h says */
+    BLOB_FAILED = 1, /* 2 bytes of an errno, words */
+};
+
+/* The low bits of a tag; above them the connection, or the number of a gather's name. */
+enum tag_kind { TAG_GATHER, TAG_PUT, TAG_GET, TAG_BITS = 2 };
+
+/* One rank in one gather's name. */
+struct part {
+    uint64_t rounds;     /* that this rank has come to, or missed and heard of */
+    uint64_t connection; /* waits for the answer of this round; 0: nobody does */
+    bool here;           /* in this round */
+    unsigned char *data; /* malloc'ed */
+    size_t length;
+};
+
+struct name {
+    char text[SDK_NAME_MAX + 1];
+    uint64_t round;
+    bool sent; /* this pod takes part in the round */
+    int64_t until_ms;
+    struct part parts[]; /* of each local rank */
+};
+
+struct sdk_exchange {
+    const struct sdk_exchange_ops *ops;
+    void *arg;
+    uint32_t ranks, rank_base;
+    struct name *names[SDK_EXCHANGE_NAMES_MAX];
+    uint32_t names_count;
+};
+
+struct sdk_exchange *sdk_exchange_new(const struct sdk_exchange_ops *ops, void *arg)
+{
+    struct sdk_exchange *x = calloc(1, sizeof *x);
+    if (x) {
+        x->ops = ops;
+        x->arg = arg;
+    }
+    return x;
+}
+
+static void forget(struct sdk_exchange *x)
+{
+    for (uint32_t i = 0; i < x->names_count; i++) {
+        for (uint32_t rank = 0; rank < x->ranks; rank++)
+            free(x->names[i]->parts[rank].data);
+        free(x->names[i]);
+    }
+    x->names_count = 0;
+}
+
+void sdk_exchange_free(struct sdk_exchange *x)
+{
+    if (x)
+        forget(x);
+    free(x);
+}
+
+void sdk_exchange_begin(struct sdk_exchange *x, uint32_t ranks, uint32_t rank_base)
+{
+    forget(x);
+    x->ranks = ranks;
+    x->rank_base = rank_base;
+    x->ops->timer(x->arg, -1);
+}
+
+/* ---- answers ---- */
+
+static void fail(struct sdk_exchange *x, uint64_t connection, int error, const char *format, ...)
+    MLT_PRINTF(4, 5);
+static void fail(struct sdk_exchange *x, uint64_t connection, int error, const char *format, ...)
+{
+    char words[SDK_ANSWER_MAX - 32], line[SDK_ANSWER_MAX];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    for (char *c = words; *c; c++)
+        if (*c == '\n')
+            *c = ' ';
+    (void)snprintf(line, sizeof line, "failed %d %s\n", error, words);
+    x->ops->answer(x->arg, connection, line, NULL);
+}
+
+static void give(struct sdk_exchange *x, uint64_t connection, uint64_t sequence,
+                 struct sdk_bytes *body)
+{
+    char line[SDK_ANSWER_MAX];
+    (void)snprintf(line, sizeof line, "data %llu %zu\n", (unsigned long long)sequence,
+                   body->length);
+    x->ops->answer(x->arg, connection, line, body);
+}
+
+static int error_of(enum exchange_outcome outcome)
+{
+    switch (outcome) {
+    case EXCHANGE_TIMED_OUT:
+        return ETIMEDOUT;
+    case EXCHANGE_TOO_LARGE:
+        return EMSGSIZE;
+    case EXCHANGE_NO_ROOM:
+        return ENOSPC;
+    case EXCHANGE_MEMBER_LOST:
+        return ECONNABORTED;
+    case EXCHANGE_EXISTS:
+        return EEXIST;
+    case EXCHANGE_NOT_FOUND:
+        return ENOENT;
+    case EXCHANGE_OVER:
+        return ESTALE;
+    case EXCHANGE_REFUSED:
+        return ECONNREFUSED;
+    case EXCHANGE_ENDED:
+        return ECANCELED;
+    case EXCHANGE_UNSUPPORTED:
+        return EOPNOTSUPP;
+    case EXCHANGE_OK:
+    case EXCHANGE_DISAGREE:
+        break;
+    }
+    return EPROTO;
+}
+
+/* ---- rounds ---- */
+
+/* Ends the round: with the bytes that all have given, or, when `body` is NULL, with an error. */
+static void end_round(struct sdk_exchange *x, struct name *n, uint64_t sequence,
+                      struct sdk_bytes *body, int error, const char *words)
+{
+    uint64_t waiting[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    uint32_t count = 0;
+    for (uint32_t rank = 0; rank < x->ranks; rank++) {
+        struct part *p = &n->parts[rank];
+        if (p->connection)
+            waiting[count++] = p->connection;
+        if (p->here)
+            p->rounds++;
+        free(p->data);
+        *p = (struct part){.rounds = p->rounds};
+    }
+    n->round++;
+    n->sent = false;
+    n->until_ms = 0;
+    /* Last: an answer may call forth the next question. */
+    for (uint32_t i = 0; i < count; i++) {
+        if (body)
+            give(x, waiting[i], sequence, body);
+        else
+            fail(x, waiting[i], error, "%s", words);
+    }
+}
+
+static uint64_t tag_of(const struct sdk_exchange *x, const struct name *n)
+{
+    uint64_t i = 0;
+    while (x->names[i] != n)
+        i++;
+    return i << TAG_BITS | TAG_GATHER;
+}
+
+static void take_part(struct sdk_exchange *x, struct name *n, const void *data, size_t length,
+                      int64_t time_ms)
+{
+    struct mlt_error err = {0};
+    n->sent = true;
+    int rc = x->ops->gather(x->arg, tag_of(x, n), n->text, data, length, time_ms, &err);
+    if (rc < 0)
+        end_round(x, n, 0, NULL, -rc, err.text);
+}
+
+/* The pod cannot take part as it should: all ranks of the job are to know why. */
+static void take_part_failed(struct sdk_exchange *x, struct name *n, int error, const char *words)
+{
+    unsigned char blob[3 + SDK_EXCHANGE_WORDS_MAX] = {BLOB_FAILED, (unsigned char)(error >> 8),
+                                                      (unsigned char)error};
+    size_t length = strlen(words);
+    length = length < SDK_EXCHANGE_WORDS_MAX ? length : SDK_EXCHANGE_WORDS_MAX;
+    memcpy(blob + 3, words, length);
+    take_part(x, n, blob, 3 + length, SDK_EXCHANGE_LAST_MS);
+}
+
+/* All ranks of the pod have come. */
+static void take_part_whole(struct sdk_exchange *x, struct name *n, int64_t now_ms)
+{
+    size_t length = 0;
+    int64_t left_ms = n->until_ms > now_ms ? n->until_ms - now_ms : 1;
+    for (uint32_t rank = 0; rank < x->ranks; rank++)
+        if (n->parts[rank].length > 0)
+            length += SDK_PART_HEAD + n->parts[rank].length;
+    if (length == 0) {
+        take_part(x, n, NULL, 0, left_ms);
+        return;
+    }
+    if (1 + length > RENDEZVOUS_CONTRIBUTION_MAX) {
+        char words[SDK_EXCHANGE_WORDS_MAX];
+        (void)snprintf(words, sizeof words,
+                       "ranks %u to %u of one pod gave %zu bytes together: at most %u expected",
+                       x->rank_base, x->rank_base + x->ranks - 1, length,
+                       RENDEZVOUS_CONTRIBUTION_MAX - 1);
+        take_part_failed(x, n, EMSGSIZE, words);
+        return;
+    }
+    unsigned char *blob = malloc(1 + length);
+    if (!blob) {
+        take_part_failed(x, n, ENOMEM, "a launcher has no memory for the parts of its ranks");
+        return;
+    }
+    blob[0] = BLOB_PARTS;
+    size_t at = 1;
+    for (uint32_t rank = 0; rank < x->ranks; rank++) {
+        const struct part *p = &n->parts[rank];
+        if (p->length == 0)
+            continue;
+        sdk_part_head(blob + at, x->rank_base + rank, (uint16_t)p->length);
+        memcpy(blob + at + SDK_PART_HEAD, p->data, p->length);
+        at += SDK_PART_HEAD + p->length;
+    }
+    take_part(x, n, blob, at, left_ms);
+    free(blob);
+}
+
+static void say_missing(const struct sdk_exchange *x, const struct name *n, char *words,
+                        size_t size)
+{
+    uint32_t missing = 0;
+    int at = snprintf(words, size, "these ranks have not come:");
+    for (uint32_t rank = 0; rank < x->ranks; rank++) {
+        if (n->parts[rank].here)
+            continue;
+        if (missing++ < SDK_EXCHANGE_MISSING_TOLD)
+            at += snprintf(words + at, size - (size_t)at, " %u", x->rank_base + rank);
+    }
+    if (missing > SDK_EXCHANGE_MISSING_TOLD)
+        (void)snprintf(words + at, size - (size_t)at, " and %u more of their pod",
+                       missing - SDK_EXCHANGE_MISSING_TOLD);
+}
+
+/* The earliest time that is over when nothing comes. */
+static void set_timer(struct sdk_exchange *x, int64_t now_ms)
+{
+    int64_t first = INT64_MAX;
+    for (uint32_t i = 0; i < x->names_count; i++)
+        if (!x->names[i]->sent && x->names[i]->until_ms && x->names[i]->until_ms < first)
+            first = x->names[i]->until_ms;
+    if (first == INT64_MAX)
+        x->ops->timer(x->arg, -1);
+    else
+        x->ops->timer(x->arg, first > now_ms ? first - now_ms : 0);
+}
+
+void sdk_exchange_timer(struct sdk_exchange *x, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < x->names_count; i++) {
+        struct name *n = x->names[i];
+        char words[SDK_EXCHANGE_WORDS_MAX];
+        if (n->sent || !n->until_ms || n->until_ms > now_ms)
+            continue;
+        say_missing(x, n, words, sizeof words);
+        take_part_failed(x, n, ETIMEDOUT, words);
+    }
+    set_timer(x, now_ms);
+}
+
+/* ---- questions ---- */
+
+static struct name *find_name(struct sdk_exchange *x, const char *text)
+{
+    for (uint32_t i = 0; i < x->names_count; i++)
+        if (strcmp(x->names[i]->text, text) == 0)
+            return x->names[i];
+    struct name *n = x->names_count < SDK_EXCHANGE_NAMES_MAX
+                         ? calloc(1, sizeof *n + x->ranks * sizeof(struct part))
+                         : NULL;
+    if (!n)
+        return NULL;
+    (void)snprintf(n->text, sizeof n->text, "%s", text);
+    x->names[x->names_count++] = n;
+    return n;
+}
+
+static bool all_here(const struct sdk_exchange *x, const struct name *n)
+{
+    for (uint32_t rank = 0; rank < x->ranks; rank++)
+        if (!n->parts[rank].here)
+            return false;
+    return true;
+}
+
+static void ask_gather(struct sdk_exchange *x, uint64_t connection, uint32_t rank,
+                       const struct sdk_message *m, int64_t now_ms)
+{
+    struct name *n = find_name(x, m->name);
+    if (!n) {
+        fail(x, connection, ENOSPC,
+             "%u names of gathers and barriers in one attempt: use one again", x->names_count);
+        return;
+    }
+    struct part *p = &n->parts[rank];
+    if (p->rounds < n->round) {
+        p->rounds++;
+        fail(x, connection, ETIMEDOUT, "this rank came when the time was over for those before it");
+        return;
+    }
+    if (p->here) {
+        fail(x, connection, EBUSY, "the last one of this name is not over for this rank");
+        return;
+    }
+    if (!n->sent && m->length > 0) {
+        p->data = malloc(m->length);
+        if (!p->data) {
+            fail(x, connection, ENOMEM, "the launcher has no memory");
+            return;
+        }
+        memcpy(p->data, m->data, m->length);
+        p->length = m->length;
+    }
+    p->here = true;
+    p->connection = connection;
+    if (!n->until_ms || now_ms + m->time_ms < n->until_ms)
+        n->until_ms = now_ms + m->time_ms;
+    if (!n->sent && all_here(x, n))
+        take_part_whole(x, n, now_ms);
+    set_timer(x, now_ms);
+}
+
+void sdk_exchange_ask(struct sdk_exchange *x, uint64_t connection, uint32_t rank,
+                      const struct sdk_message *m, int64_t now_ms)
+{
+    struct mlt_error err = {0};
+    int rc = 0;
+    if (rank >= x->ranks) {
+        fail(x, connection, ECANCELED, "no rank runs");
+        return;
+    }
+    if (m->kind == SDK_GATHER)
+        ask_gather(x, connection, rank, m, now_ms);
+    else if (m->kind == SDK_PUT)
+        rc = x->ops->put(x->arg, connection << TAG_BITS | TAG_PUT, m->name, m->data, m->length,
+                         &err);
+    else
+        rc = x->ops->get(x->arg, connection << TAG_BITS | TAG_GET, m->name, m->time_ms, &err);
+    if (rc < 0)
+        fail(x, connection, -rc, "%s", err.text);
+}
+
+void sdk_exchange_gone(struct sdk_exchange *x, uint64_t connection)
+{
+    for (uint32_t i = 0; i < x->names_count; i++)
+        for (uint32_t rank = 0; rank < x->ranks; rank++)
+            if (x->names[i]->parts[rank].connection == connection)
+                x->names[i]->parts[rank].connection = 0;
+    x->ops->cancel(x->arg, connection << TAG_BITS | TAG_PUT);
+    x->ops->cancel(x->arg, connection << TAG_BITS | TAG_GET);
+}
+
+/* ---- results ---- */
+
+/* The parts of all pods in one piece; NULL with an error and words. */
+static struct sdk_bytes *join(const struct exchange_output *o, int *ret_error, char *words,
+                              size_t size)
+{
+    size_t length = 0, at = 0;
+    for (uint32_t i = 0; i < o->entries_count; i++) {
+        const struct exchange_entry *e = &o->entries[i];
+        if (e->data && e->length >= 3 && e->data[0] == BLOB_FAILED) {
+            *ret_error = e->data[1] << 8 | e->data[2];
+            (void)snprintf(words, size, "%.*s", (int)(e->length - 3), (const char *)e->data + 3);
+            return NULL;
+        }
+        if (!e->data || e->length < 1 || e->data[0] != BLOB_PARTS) {
+            *ret_error = EPROTO;
+            (void)snprintf(words, size, "pod %u has given what is none of a gather", e->node_rank);
+            return NULL;
+        }
+        length += e->length - 1;
+    }
+    struct sdk_bytes *body = length <= SDK_BODY_MAX ? sdk_bytes_new(length) : NULL;
+    if (!body) {
+        *ret_error = length > SDK_BODY_MAX ? EMSGSIZE : ENOMEM;
+        (void)snprintf(words, size, "%zu bytes: too many, or no memory for them", length);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < o->entries_count; i++) {
+        memcpy(body->data + at, o->entries[i].data + 1, o->entries[i].length - 1);
+        at += o->entries[i].length - 1;
+    }
+    return body;
+}
+
+static void gather_done(struct sdk_exchange *x, struct name *n, const struct exchange_output *o)
+{
+    char words[SDK_EXCHANGE_WORDS_MAX + 1] = "";
+    int error = 0;
+    if (o->outcome != EXCHANGE_OK) {
+        end_round(x, n, 0, NULL, error_of(o->outcome), o->words);
+        return;
+    }
+    struct sdk_bytes *body = join(o, &error, words, sizeof words);
+    end_round(x, n, o->sequence, body, error, words);
+    sdk_bytes_unref(body);
+}
+
+void sdk_exchange_done(struct sdk_exchange *x, const struct exchange_output *o, int64_t now_ms)
+{
+    uint64_t number = o->tag >> TAG_BITS;
+    enum tag_kind kind = o->tag & ((1u << TAG_BITS) - 1);
+    if (kind == TAG_GATHER) {
+        if (number < x->names_count && x->names[number]->sent)
+            gather_done(x, x->names[number], o);
+        set_timer(x, now_ms);
+        return;
+    }
+    if (o->outcome != EXCHANGE_OK) {
+        fail(x, number, error_of(o->outcome), "%s", o->words);
+        return;
+    }
+    if (kind == TAG_PUT) {
+        x->ops->answer(x->arg, number, "done\n", NULL);
+        return;
+    }
+    struct sdk_bytes *body = sdk_bytes_new(o->length);
+    if (!body) {
+        fail(x, number, ENOMEM, "the launcher has no memory");
+        return;
+    }
+    if (o->length > 0)
+        memcpy(body->data, o->data, o->length);
+    give(x, number, 0, body);
+    sdk_bytes_unref(body);
+}
