@@ -197,6 +197,27 @@ static void drain(struct edge_helper *h, struct link *link)
         log_readable((uv_stream_t *)&link->pipe, n, &(uv_buf_t){.base = link->bytes});
 }
 
+static void read_socket(struct edge_helper *h)
+{
+    uv_os_fd_t fd;
+    while (h->socket && uv_fileno((uv_handle_t *)&h->socket->pipe, &fd) == 0) {
+        size_t room;
+        unsigned char *space = helper_client_space(h->client, &room);
+        ssize_t n = space ? read(fd, space, room) : 0;
+        if (n <= 0)
+            break; /* its end is seen by the loop */
+        helper_client_received(h->client, (size_t)n);
+    }
+}
+
+void edge_helper_hear(struct edge_helper *h)
+{
+    if (!h || !h->socket)
+        return;
+    read_socket(h);
+    pump(h);
+}
+
 bool edge_helper_reaped(struct edge_helper *h, pid_t pid, int status)
 {
     char words[HELPER_CLIENT_WORDS_MAX];
@@ -206,16 +227,7 @@ bool edge_helper_reaped(struct edge_helper *h, pid_t pid, int status)
     drain(h, h->status);
     drain(h, h->log);
     how_it_ended(h, status, words, sizeof words);
-    /* A refusal may still lie in the socket. */
-    uv_os_fd_t fd;
-    size_t room;
-    while (h->socket && uv_fileno((uv_handle_t *)&h->socket->pipe, &fd) == 0) {
-        unsigned char *space = helper_client_space(h->client, &room);
-        ssize_t n = space ? read(fd, space, room) : 0;
-        if (n <= 0)
-            break;
-        helper_client_received(h->client, (size_t)n);
-    }
+    read_socket(h); /* a refusal may still lie there */
     helper_client_closed(h->client, words, h->exec_errno != 0);
     pump(h);
     return true;

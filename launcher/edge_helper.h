@@ -47,6 +47,9 @@ const char *edge_helper_shared(const struct edge_helper *h);
 /* A DONE or QUESTION of the user PMIX. False: there is no helper. */
 bool edge_helper_exchanged(struct edge_helper *h, const struct exchange_output *result);
 
+/* Hears what the helper has said up to now: before the end of a rank is judged. */
+void edge_helper_hear(struct edge_helper *h);
+
 /* True when the reaped child was the helper. */
 bool edge_helper_reaped(struct edge_helper *h, pid_t pid, int status);
 

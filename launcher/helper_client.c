@@ -590,13 +590,15 @@ static void ready(struct helper_client *c, const struct helper_message *m)
 static void about_rank(struct helper_client *c, const struct helper_message *m)
 {
     uint32_t base = c->node_rank * c->nproc;
+    /* Open MPI's words are always "N/A". */
+    const char *words = m->words && strcmp(m->words, "N/A") != 0 ? m->words : "";
     if (m->rank < base || m->rank - base >= c->nproc)
         return;
     emit_words(c,
                m->kind == HELPER_CONNECTED   ? HELPER_CLIENT_CONNECTED
                : m->kind == HELPER_FINALIZED ? HELPER_CLIENT_FINALIZED
                                              : HELPER_CLIENT_ABORTED,
-               m->rank - base, m->status, m->words ? m->words : "");
+               m->rank - base, m->status, words);
 }
 
 static void take_message(struct helper_client *c, const struct helper_message *m)

@@ -47,12 +47,17 @@ static bool is_ours(const struct pmix_abi_proc *proc)
 
 /* ---- a rank comes, leaves, aborts ---- */
 
-static int told(enum helper_kind kind, const struct pmix_abi_proc *proc)
+/* With `done` the rank waits until the launcher has been told. */
+static int told(enum helper_kind kind, const struct pmix_abi_proc *proc, pmix_abi_op_done done,
+                void *arg)
 {
     struct request *r = is_ours(proc) ? request_new(kind, proc->rank) : NULL;
-    if (r)
-        hand_over(r);
-    return PMIX_ABI_OPERATION_SUCCEEDED; /* the library does not wait for us */
+    if (!r)
+        return PMIX_ABI_OPERATION_SUCCEEDED;
+    r->op_done = done;
+    r->arg = arg;
+    hand_over(r);
+    return done ? PMIX_ABI_SUCCESS : PMIX_ABI_OPERATION_SUCCEEDED;
 }
 
 static int client_connected(const struct pmix_abi_proc *proc, void *object, pmix_abi_op_done done,
@@ -61,7 +66,7 @@ static int client_connected(const struct pmix_abi_proc *proc, void *object, pmix
     (void)object;
     (void)done;
     (void)arg;
-    return told(HELPER_CONNECTED, proc);
+    return told(HELPER_CONNECTED, proc, NULL, NULL);
 }
 
 static int client_connected2(const struct pmix_abi_proc *proc, void *object,
@@ -73,16 +78,15 @@ static int client_connected2(const struct pmix_abi_proc *proc, void *object,
     (void)info_count;
     (void)done;
     (void)arg;
-    return told(HELPER_CONNECTED, proc);
+    return told(HELPER_CONNECTED, proc, NULL, NULL);
 }
 
 static int client_finalized(const struct pmix_abi_proc *proc, void *object, pmix_abi_op_done done,
                             void *arg)
 {
     (void)object;
-    (void)done;
-    (void)arg;
-    return told(HELPER_FINALIZED, proc);
+    /* It must not be seen to end before it is known to have said goodbye. */
+    return told(HELPER_FINALIZED, proc, done, arg);
 }
 
 /* Whomever it names: an abort ends the attempt. The rank waits until the launcher has been told. */

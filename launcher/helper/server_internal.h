@@ -21,7 +21,7 @@ struct request {
     uint32_t list_count;
     char *data;
     size_t data_length;
-    pmix_abi_op_done op_done;     /* ABORT: called as soon as it is told */
+    pmix_abi_op_done op_done;     /* ABORT, FINALIZED: called as soon as it is told */
     pmix_abi_data_done data_done; /* FENCE, FETCH */
     pmix_abi_info_done info_done; /* GROUP */
     void *arg;                    /* of the one that is set */

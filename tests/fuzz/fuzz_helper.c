@@ -1,6 +1,6 @@
-/* Frames of mltrain-helper: the reader that both ends use, and the launcher's end of a helper. The first
- * byte tells how the rest is cut; a second one of 0x80 and above lets the launcher's end see a READY
- * first. What other pods say is pretended from the bytes as well. */
+/* Frames of mltrain-helper: the reader that both ends use, and the launcher's end of a helper. The
+ * first byte tells how the rest is cut; a second one of 0x80 and above lets the launcher's end see
+ * a READY first. What other pods say is pretended from the bytes as well. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -101,8 +101,8 @@ static void take_outputs(struct helper_client *c, const uint8_t *data, size_t si
 
 static void run_client(const uint8_t *data, size_t size, size_t piece, bool ready)
 {
-    static const unsigned char ready_frame[] = {15, 0, 0, 0, HELPER_READY, 2, 0, 'v', 0, 6, 0, 0, 0,
-                                                'A', '=', '1', 0, 0, 0};
+    static const unsigned char ready_frame[] = {15, 0, 0, 0,   HELPER_READY, 2,   0, 'v', 0, 6,
+                                                0,  0, 0, 'A', '=',          '1', 0, 0,   0};
     const struct helper_client_begin begin = {.job = "j",
                                               .job_uid = "u",
                                               .attempt = 1,

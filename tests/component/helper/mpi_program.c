@@ -2,7 +2,9 @@
  *
  *   mpi_program               collectives, communicators and one-sided operations; says
  *                             "rank 0 of 4: sum 6, 2 share memory, segments 2"
- *   mpi_program abort R CODE  rank R calls MPI_Abort with CODE, the others wait in MPI_Allreduce
+ *   mpi_program abort R CODE  rank R calls MPI_Abort with CODE, the others wait in MPI_Allreduce;
+ *                             says "abort at MS" (wall time)
+ *   mpi_program wait          MPI_Allreduce until it is ended
  *   mpi_program die R SIGNAL  rank R kills itself in the middle of many MPI_Allreduce
  *   mpi_program forget        exits without MPI_Finalize
  * With RMA=0 in the environment one-sided operations are left out. */
@@ -11,9 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int rank, size;
+
+static void abort_now(int code)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)printf("abort at %lld\n", (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    (void)fflush(stdout);
+    MPI_Abort(MPI_COMM_WORLD, code);
+}
 
 static void expect(int fact, const char *what)
 {
@@ -116,11 +128,14 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     expect(sum_of(MPI_COMM_WORLD, rank) == size * (size - 1) / 2, "sum over the world");
     if (strcmp(what, "abort") == 0) {
+        (void)sleep(1); /* whoever watches has found all ranks */
         if (rank == atoi(argv[2]))
-            MPI_Abort(MPI_COMM_WORLD, atoi(argv[3]));
+            abort_now(atoi(argv[3]));
         for (;;)
             (void)sum_of(MPI_COMM_WORLD, 1);
     }
+    while (strcmp(what, "wait") == 0)
+        (void)sum_of(MPI_COMM_WORLD, 1);
     if (strcmp(what, "die") == 0)
         for (int i = 0; i < 2000000; i++) {
             if (rank == atoi(argv[2]) && i == 20)

@@ -211,8 +211,8 @@ static void test_a_fence_of_ranks_that_are_not_ours_fails(void **state)
     unsigned char list[8];
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         set_list(list, lists[i], 2);
-        say(c, &(struct helper_message){
-                   .kind = HELPER_FENCE, .id = 1, .list = list, .list_count = 2});
+        say(c,
+            &(struct helper_message){.kind = HELPER_FENCE, .id = 1, .list = list, .list_count = 2});
         (void)expect(c, HELPER_CLIENT_LOG);
         assert_int_equal(expect_sent(c, HELPER_FENCED).status, PMIX_ABI_ERROR);
     }
@@ -344,8 +344,7 @@ static void test_ranks_are_told_by_their_local_number(void **state)
     assert_int_equal(expect(c, HELPER_CLIENT_CONNECTED).rank, 1);
     say(c, &(struct helper_message){.kind = HELPER_FINALIZED, .rank = 2});
     assert_int_equal(expect(c, HELPER_CLIENT_FINALIZED).rank, 0);
-    say(c, &(struct helper_message){
-               .kind = HELPER_ABORT, .rank = 3, .status = 7, .words = "why"});
+    say(c, &(struct helper_message){.kind = HELPER_ABORT, .rank = 3, .status = 7, .words = "why"});
     struct helper_client_output abort = expect(c, HELPER_CLIENT_ABORTED);
     assert_true(abort.rank == 1 && abort.code == 7);
     assert_string_equal(abort.words, "why");

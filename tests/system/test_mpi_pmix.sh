@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Open MPI programs by PMIx: pods of ranks find each other and share memory within a pod and nowhere else; MPI_Abort ends all ranks
+# with its code; a killed rank and a killed helper restart the job; images that cannot serve are told so and not tried again.
+. "$(dirname "$0")/common.sh"
+
+command -v mpicc >/dev/null && mpicc --showme:version 2>&1 | grep -q 'Open MPI' || skip "needs Open MPI (libopenmpi-dev)"
+mpicc -O1 -o program "$MLTRAIN_SOURCE_DIR/tests/component/helper/mpi_program.c" || fail "mpicc"
+mltrain cluster up >/dev/null || fail "cluster up"
+
+# mpi NAME NODES NPROC COMMAND [SPEC-LINES]: a job that starts COMMAND in a shell of each rank
+mpi() {
+  volumes="            env: [{name: A, value: b}${env:+, $env}]
+            volumeMounts: [{name: work, mountPath: $work}]
+        volumes: [{name: work, hostPath: {path: $work}}]" \
+    plain_job "$1" "$2" "$3" "cd '$work'; $4" "${5:-  backoffLimit: 0}" | sed "s/framework: plain/framework: mpi/" >"$1.yaml"
+  mltrain submit "$1.yaml" >/dev/null || fail "submit $1"
+}
+log() { mltrain logs "$1" --launcher >"$1.txt" 2>&1; }
+ends() { mltrain wait "$1" >/dev/null; [ $? = "$2" ] || { log "$1"; tail -n 40 "$1.txt"; fail "$1 did not end with code $2"; }; }
+has() { grep -qF -- "$2" "$1.txt" || { tail -n 60 "$1.txt"; fail "$1: no \`$2\`"; }; }
+
+# All sizes; ranks in two pods on this one machine do not think that they share memory.
+for nodes in 1 2 4; do
+  world=$((nodes * 2))
+  rma=0
+  [ $nodes = 1 ] && rma=1 # over TCP this Open MPI has no one-sided operations, under mpirun neither
+  mpi "n$nodes" $nodes 2 "RMA=$rma exec ./program"
+  ends "n$nodes" 0
+  log "n$nodes"
+  for ((rank = 0; rank < world; rank++)); do
+    has "n$nodes" "rank $rank of $world: sum $((world * (world - 1) / 2)), 2 share memory, segments 2"
+  done
+  has "n$nodes" "MPI ranks are served by "
+done
+has n2 "MPI wire-up pmix"
+ls /dev/shm | grep -q '^mltrain-.*-1$' && fail "shared memory is left behind"
+
+# MPI_Abort: its code, its words, and all others end at once (SIGTERM is what a job's ranks get first).
+python3 - >ended.txt <<'PYTHON' &
+import glob, time
+def state(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "gone"
+def ranks():
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path) as file:
+                if file.read() == "./program\0abort\0003\0007\0":
+                    yield path.split("/")[2]
+        except OSError:
+            pass
+end, pids = time.time() + 30, []
+while len(pids) < 4 and time.time() < end:
+    pids = list(ranks())
+    time.sleep(0.05)
+while pids and time.time() < end:
+    for pid in [p for p in pids if state(p) in ("gone", "Z", "X")]:
+        pids.remove(pid)
+        print("ended at", int(time.time() * 1000))
+    time.sleep(0.002)
+PYTHON
+mpi abort 2 2 'exec ./program abort 3 7'
+ends abort 7
+wait $!
+log abort
+has abort "rank 3 has called MPI_Abort with code 7"
+job abort '.status.failures[0].message' | grep -q 'it has called MPI_Abort with code 7' || fail "$(job abort '.status.failures')"
+[ "$(job abort '.status.failures[0].rank')" = 3 ] || fail "another rank is blamed: $(job abort '.status.failures')"
+[ "$(wc -l <ended.txt)" = 4 ] || fail "not all four ranks were seen: $(cat ended.txt)"
+after=$(($(sed -n 's/ended at //p' ended.txt | sort -n | tail -n 1) - $(sed -n 's/.*abort at //p' abort.txt)))
+echo "from MPI_Abort to the end of the last rank: $after ms"
+[ $after -lt "${MLTRAIN_TEST_ABORT_MS:-1000}" ] || fail "the last rank ended $after ms after MPI_Abort"
+
+# Without MPI_Finalize.
+mpi forget 1 2 'exec ./program forget'
+ends forget 1
+job forget '.status.failures[0].message' | grep -q 'has not called MPI_Finalize' || fail "$(job forget '.status.failures')"
+
+# A rank killed inside MPI_Allreduce: the job starts again in the same pods, under another name.
+mpi killed 2 2 'echo "namespace $PMIX_NAMESPACE"; [ $MLTRAIN_ATTEMPT = 1 ] && exec ./program die 1 9; RMA=0 exec ./program' '  backoffLimit: 2'
+ends killed 0
+[ "$(job killed '.status.attempt')" = 2 ] || fail "attempts: $(job killed '.status.attempt')"
+[ "$(mltrain get killed -o json | jq -r '[.status.failures[] | .podsReplaced // false] | any')" = false ] || fail "pods were replaced"
+log killed
+[ "$(sed -n 's/.*namespace \(killed\..*\.[12]\)$/\1/p' killed.txt | sort -u | wc -l)" = 2 ] || { cat killed.txt; fail "names of attempts"; }
+
+# The helper of a pod dies while ranks run: the attempt fails in words, the next one runs.
+mpi helper 2 2 '[ $MLTRAIN_ATTEMPT = 1 ] && exec ./program wait; RMA=0 exec ./program' '  backoffLimit: 2'
+running() { [ "$(pgrep -f "^$work/program|^./program wait" | wc -l)" -ge 1 ] && log helper && grep -q 'served by' helper.txt; }
+helper_of() { # process id of one mltrain-helper of this test's cluster
+  local dir
+  for dir in /proc/[0-9]*; do
+    [ "$(cat "$dir/comm" 2>/dev/null)" = mltrain-helper ] && grep -qF "$work" "$dir/mountinfo" 2>/dev/null && echo "${dir#/proc/}" && return
+  done
+  return 1
+}
+eventually 20 running || fail "the ranks do not run"
+sleep 1
+kill -9 "$(helper_of)" || fail "no helper found"
+ends helper 0
+log helper
+has helper "the PMIx server of this pod's MPI ranks, has ended: killed by signal 9"
+job helper '.status.failures[0].message' | grep -q 'has ended: killed by signal 9' || fail "$(job helper '.status.failures')"
+[ "$(job helper '.status.attempt')" = 2 ] || fail "attempts: $(job helper '.status.attempt')"
+
+# An image without libpmix: once, and in words.
+env='{name: MLTRAIN_PMIX, value: /nowhere/libpmix.so.2}' mpi lacks 2 2 'exec ./program' '  backoffLimit: 3'
+ends lacks 93
+[ "$(job lacks '.status.attempt')" = 1 ] || fail "it was tried again"
+job lacks '.status.failures[0].message' | grep -q 'libpmix.so.2 cannot be loaded: /nowhere' || fail "$(job lacks '.status.failures')"
+
+# Suspended in the middle, resumed: another attempt, another server.
+mpi pause 2 2 '[ $MLTRAIN_ATTEMPT = 1 ] && exec ./program wait; RMA=0 exec ./program'
+served() { log pause && grep -q 'served by' pause.txt; }
+eventually 20 served || fail "pause does not run"
+mltrain suspend pause >/dev/null || fail "suspend"
+eventually 20 job_is pause .status.phase Suspended || fail "not suspended: $(job pause .status.phase)"
+mltrain resume pause >/dev/null || fail "resume"
+ends pause 0
+helper_of && fail "a helper is left"
+exit 0
