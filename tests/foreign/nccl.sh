@@ -21,6 +21,42 @@ wheel() {
   rm -rf "$work/wheel"
 }
 wheel nvidia-nccl-cu12 2.27.3 nvidia/nccl/lib/libnccl.so.2
+# What our declarations say is what its header says.
+declared_alike() {
+  mkdir -p "$work/shim"
+  echo 'typedef struct CUstream_st *cudaStream_t;' >"$work/shim/cuda_runtime.h"
+  : >"$work/shim/cuda_fp16.h"
+  cat >"$work/alike.c" <<'C'
+#include <stddef.h>
+#include "nccl.h"
+#include "sdk/mltrain_nccl.h"
+#include "sdk/nccl_abi.h"
+_Static_assert(sizeof(ncclUniqueId) == sizeof(struct nccl_abi_id), "id");
+_Static_assert(offsetof(ncclConfig_t, size) == offsetof(struct nccl_abi_config, size), "size");
+_Static_assert(offsetof(ncclConfig_t, magic) == offsetof(struct nccl_abi_config, magic), "magic");
+_Static_assert(offsetof(ncclConfig_t, version) == offsetof(struct nccl_abi_config, version), "version");
+_Static_assert(offsetof(ncclConfig_t, blocking) == offsetof(struct nccl_abi_config, blocking), "blocking");
+_Static_assert(offsetof(ncclConfig_t, cgaClusterSize) >= NCCL_ABI_CONFIG_SIZE, "what follows");
+_Static_assert((int)ncclSuccess == NCCL_ABI_SUCCESS && (int)ncclInProgress == NCCL_ABI_IN_PROGRESS, "results");
+_Static_assert(ncclInt64 == 4 && ncclSum == 0, "the examples");
+_Static_assert(NCCL_VERSION(2, 14, 0) == NCCL_ABI_VERSION_MIN, "version");
+#define SAME(function, type) _Static_assert(__builtin_types_compatible_p(__typeof__(function), type), #function)
+SAME(ncclCommInitRankConfig, ncclResult_t(ncclComm_t *, int, ncclUniqueId, int, ncclConfig_t *));
+SAME(ncclCommInitRankScalable, ncclResult_t(ncclComm_t *, int, int, int, ncclUniqueId *, ncclConfig_t *));
+SAME(ncclCommGetAsyncError, ncclResult_t(ncclComm_t, ncclResult_t *));
+SAME(ncclGetLastError, const char *(ncclComm_t));
+SAME(ncclCommFinalize, ncclResult_t(ncclComm_t));
+SAME(ncclCommDestroy, ncclResult_t(ncclComm_t));
+SAME(ncclCommAbort, ncclResult_t(ncclComm_t));
+int both(const struct mltrain_nccl_options *options, ncclComm_t *comm);
+int both(const struct mltrain_nccl_options *options, ncclComm_t *comm)
+{
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    return config.magic == NCCL_ABI_MAGIC ? mltrain_nccl_init(options, comm) : -1;
+}
+C
+  cc -Wall -Wextra -Werror -Wno-unused-parameter -I "$work/shim" -I "$folder/nvidia/nccl/include" -I "$source" -c "$work/alike.c" -o "$work/alike.o"
+}
 wheel nvidia-cuda-runtime-cu12 12.6.77 nvidia/cuda_runtime/lib/libcudart.so.12
 export PYTHONPATH="$folder"
 gpu=$([ -e /dev/nvidia0 ] && echo yes || echo no)
@@ -65,6 +101,8 @@ all_the_same() {
   ! grep -q 'id 0*$' out
 }
 check "ids of NCCL are the same on all ranks and differ each time" all_the_same
+
+check "our declarations are those of nccl.h" declared_alike
 
 cc -O2 -I "$source/sdk" "$source/examples/nccl-allreduce/allreduce.c" -o allreduce "$bin/../lib/libmltrain.a" -ldl -lpthread
 without_gpu() {

@@ -25,6 +25,7 @@ Those wait for the other ranks, no longer than their timeout and a few seconds m
 in sdk/socket_message.h, the form of the commit record in sdk/mltrain.h. How to use it: docs/libmltrain.md.
 """
 import errno
+import importlib
 import operator
 import os
 import re
@@ -445,5 +446,11 @@ def get(name, timeout=WAIT_SECONDS):
 
 def nccl_init(name="world", colour=None, key=0, device=None, timeout=WAIT_SECONDS):
     """A communicator of NCCL for all ranks, or for those of a colour: see mltrain/nccl.py."""
-    from . import nccl  # here, because nothing else needs it
-    return nccl.init(name, colour, key, device, timeout)
+    return __getattr__("nccl").init(name, colour, key, device, timeout)
+
+
+def __getattr__(name):
+    """mltrain.nccl is there without an import of its own, and loaded when it is used: nothing else needs it."""
+    if name == "nccl":
+        return importlib.import_module(__name__ + ".nccl")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
