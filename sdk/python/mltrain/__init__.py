@@ -50,6 +50,7 @@ ANSWER_MAX = 256          # bytes of a line from the launcher
 STEP_MAX = 10 ** 12
 WAIT_SECONDS = 300.0      # of an exchange, unless said otherwise
 WAIT_SECONDS_MAX = 86400.0
+AGAIN_SECONDS = 0.05      # between attempts to connect to a launcher that takes nobody at the moment
 GRACE_SECONDS = 5.0       # the launcher asks who is missing before it says that time is over
 DATA_MAX = 4096           # bytes of a value, or that a rank gives to a gather
 NAME_MAX = 63
@@ -377,6 +378,17 @@ def _answer(connection, until):
     raise OSError(errno.EPROTO, "the launcher's answer is none: " + " ".join(words)[:80])
 
 
+def _connect(connection, until):
+    while True:
+        try:
+            connection.connect(os.environ["MLTRAIN_SOCKET"])
+            return
+        except BlockingIOError:  # more than the launcher has taken wait already
+            if time.monotonic() >= until:
+                raise OSError(errno.ETIMEDOUT, "the launcher takes no connection") from None
+            time.sleep(AGAIN_SECONDS)
+
+
 def _exchange(question, until):
     """Asks on a connection of its own: closing it takes the question back."""
     rank, attempt_number = _number_of("LOCAL_RANK"), _number_of("MLTRAIN_ATTEMPT")
@@ -386,12 +398,14 @@ def _exchange(question, until):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(max(until - time.monotonic(), 0.001))
         try:
-            connection.connect(os.environ["MLTRAIN_SOCKET"])
+            _connect(connection, until)
             connection.sendall(f"hello {VERSION} {rank} {attempt_number}\n{question}\n".encode("ascii"))
         except socket.timeout:
             raise OSError(errno.ETIMEDOUT, "the launcher takes no connection") from None
         except BrokenPipeError:
             pass  # perhaps it has said why it closes
+        except TimeoutError:
+            raise
         except OSError as error:
             raise OSError(errno.ECONNRESET, f"the launcher is gone: {error}") from None
         return _answer(connection, until)
@@ -404,13 +418,13 @@ def _milliseconds(until):
 def _gather(name, data, until):
     """(sequence, parts by rank as a dict). For names that the launcher takes, also those of mltrain.nccl."""
     sequence, body = _exchange(f"gather {name} {_milliseconds(until)} {data.hex() or '-'}", until)
-    parts, at = {}, 0
+    parts, at, last, size = {}, 0, -1, _world()[1]
     while at < len(body):
-        if len(body) - at < 6:
+        rank, length = struct.unpack_from(">IH", body, at) if len(body) - at >= 6 else (0, 0)
+        if not last < rank < size or not 0 < length <= DATA_MAX or len(body) - at - 6 < length:
             raise OSError(errno.EPROTO, "the launcher's answer is none: no parts of ranks")
-        rank, length = struct.unpack_from(">IH", body, at)
         parts[rank] = body[at + 6:at + 6 + length]
-        at += 6 + length
+        at, last = at + 6 + length, rank
     return sequence, parts
 
 
