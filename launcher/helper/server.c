@@ -149,38 +149,72 @@ static void data_came(struct server *s, const struct helper_message *m)
     request_free(r);
 }
 
-/* The library may still look at what it got after its call has returned: all of it is released
- * later, in one piece. */
+/* The library looks at it after its call has returned, and calls group_release() then. */
 struct group_answer {
-    struct pmix_abi_info info[2];
-    char data[];
+    struct pmix_abi_info info[3];
+    size_t count;
+    char *data; /* in info[data_at]; what the library has taken over is NULL there */
+    size_t data_at;
+    struct pmix_abi_array members;
+    struct pmix_abi_proc procs[];
 };
+
+static void group_release(void *arg)
+{
+    struct group_answer *answer = arg;
+    if (answer->data)
+        free(answer->info[answer->data_at].value.data.bytes.bytes);
+    free(answer);
+}
+
+static struct pmix_abi_value *group_add(struct group_answer *answer, const char *key,
+                                        enum pmix_abi_type type)
+{
+    struct pmix_abi_info *info = &answer->info[answer->count++];
+    (void)snprintf(info->key, sizeof info->key, "%s", key);
+    info->value.type = (uint16_t)type;
+    return &info->value;
+}
+
+/* Who is in it, its number, and the endpoints of all its ranks. NULL without memory. */
+static struct group_answer *group_answer_new(const struct server *s, const struct request *r,
+                                             const struct helper_message *m)
+{
+    uint32_t count = r->list_count ? r->list_count : s->world;
+    struct group_answer *answer = calloc(1, sizeof *answer + count * sizeof answer->procs[0]);
+    if (!answer || r->flags & HELPER_DESTROY)
+        return answer;
+    for (uint32_t i = 0; i < count; i++) {
+        (void)snprintf(answer->procs[i].nspace, sizeof answer->procs[i].nspace, "%s", s->nspace);
+        answer->procs[i].rank = r->list_count ? helper_list_at(r->list, i) : i;
+    }
+    answer->members = (struct pmix_abi_array){PMIX_ABI_PROC, count, answer->procs};
+    group_add(answer, PMIX_ABI_GROUP_MEMBERSHIP, PMIX_ABI_DATA_ARRAY)->data.array =
+        &answer->members;
+    if (r->flags & HELPER_CONTEXT)
+        group_add(answer, PMIX_ABI_GROUP_CONTEXT_ID, PMIX_ABI_SIZE)->data.size =
+            (size_t)m->context;
+    answer->data = m->data_length ? malloc(m->data_length) : NULL;
+    if (answer->data) {
+        memcpy(answer->data, m->data, m->data_length);
+        answer->data_at = answer->count;
+        group_add(answer, PMIX_ABI_GROUP_ENDPT_DATA, PMIX_ABI_BYTE_OBJECT)->data.bytes =
+            (struct pmix_abi_bytes){answer->data, m->data_length};
+    }
+    return answer;
+}
 
 static void group_came(struct server *s, const struct helper_message *m)
 {
     struct request *r = take_waiting(s, m->id);
     if (!r)
         return;
-    size_t count = 0;
-    struct group_answer *answer = calloc(1, sizeof *answer + m->data_length);
-    int status = answer ? m->status : PMIX_ABI_ERR_NOMEM;
-    if (answer && status == PMIX_ABI_SUCCESS && r->flags & HELPER_CONTEXT) {
-        struct pmix_abi_info *info = &answer->info[count++];
-        (void)snprintf(info->key, sizeof info->key, "%s", PMIX_ABI_GROUP_CONTEXT_ID);
-        info->value.type = PMIX_ABI_SIZE;
-        info->value.data.size = (size_t)m->context;
-    }
-    if (answer && status == PMIX_ABI_SUCCESS && m->data_length) {
-        struct pmix_abi_info *info = &answer->info[count++];
-        memcpy(answer->data, m->data, m->data_length);
-        (void)snprintf(info->key, sizeof info->key, "%s", PMIX_ABI_GROUP_ENDPT_DATA);
-        info->value.type = PMIX_ABI_BYTE_OBJECT;
-        info->value.data.bytes = (struct pmix_abi_bytes){answer->data, m->data_length};
-    }
+    struct group_answer *answer =
+        m->status == PMIX_ABI_SUCCESS ? group_answer_new(s, r, m) : NULL;
+    int status = m->status == PMIX_ABI_SUCCESS && !answer ? PMIX_ABI_ERR_NOMEM : m->status;
     if (r->info_done)
-        r->info_done(status, count ? answer->info : NULL, count, r->arg, free, answer);
-    else
-        free(answer);
+        r->info_done(status, answer && answer->count ? answer->info : NULL,
+                     answer ? answer->count : 0, r->arg, answer ? group_release : NULL, answer);
     request_free(r);
 }
 

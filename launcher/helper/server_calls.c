@@ -172,12 +172,28 @@ static int fence(const struct pmix_abi_proc *procs, size_t count, const struct p
     return PMIX_ABI_SUCCESS;
 }
 
+/* The endpoints of the ranks here, for those elsewhere. */
+static void take_endpoints(struct request *r, const struct pmix_abi_info *info)
+{
+    const struct pmix_abi_bytes *bytes = &info->value.data.bytes;
+    if (info->value.type != PMIX_ABI_BYTE_OBJECT || r->data || bytes->size == 0)
+        return;
+    r->data = malloc(bytes->size);
+    if (!r->data)
+        return;
+    memcpy(r->data, bytes->bytes, bytes->size);
+    r->data_length = bytes->size;
+}
+
+/* What needs nothing of anybody else is done at once, as PMIx's own host (PRRTE) does it: Open MPI's
+ * groups end so, and PMIx 5 gives each rank's end of a group of one pod to its host. */
 static int group(int operation, char *name, const struct pmix_abi_proc *procs, size_t count,
                  const struct pmix_abi_info *info, size_t info_count, pmix_abi_info_done done,
                  void *arg)
 {
     struct request *r = request_new(HELPER_GROUP, 0);
     int rc = r ? take_ranks(r, procs, count) : PMIX_ABI_ERR_NOMEM;
+    bool barrier = false, local = false;
     if (rc == 0) {
         r->text = strdup(name ? name : "");
         rc = r->text ? 0 : PMIX_ABI_ERR_NOMEM;
@@ -185,15 +201,15 @@ static int group(int operation, char *name, const struct pmix_abi_proc *procs, s
     for (size_t i = 0; rc == 0 && i < info_count; i++) {
         if (strcmp(info[i].key, PMIX_ABI_GROUP_ASSIGN_CONTEXT_ID) == 0 && is_set(&info[i]))
             r->flags |= HELPER_CONTEXT;
-        if (strcmp(info[i].key, PMIX_ABI_GROUP_ENDPT_DATA) != 0 ||
-            info[i].value.type != PMIX_ABI_BYTE_OBJECT || r->data)
-            continue;
-        const struct pmix_abi_bytes *bytes = &info[i].value.data.bytes;
-        r->data = malloc(bytes->size + 1);
-        if (r->data && bytes->size)
-            memcpy(r->data, bytes->bytes, bytes->size);
-        r->data_length = r->data ? bytes->size : 0;
+        else if (strcmp(info[i].key, PMIX_ABI_EMBED_BARRIER) == 0)
+            barrier = is_set(&info[i]);
+        else if (strcmp(info[i].key, PMIX_ABI_GROUP_LOCAL_ONLY) == 0)
+            local = is_set(&info[i]);
+        else if (strcmp(info[i].key, PMIX_ABI_GROUP_ENDPT_DATA) == 0)
+            take_endpoints(r, &info[i]);
     }
+    if (rc == 0 && (local || !(barrier || r->flags & HELPER_CONTEXT)))
+        rc = PMIX_ABI_OPERATION_SUCCEEDED;
     if (rc != 0) {
         request_free(r);
         return rc;

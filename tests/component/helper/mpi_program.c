@@ -6,6 +6,8 @@
  *                             says "abort at MS" (wall time)
  *   mpi_program wait          MPI_Allreduce until it is ended
  *   mpi_program die R SIGNAL  rank R kills itself in the middle of many MPI_Allreduce
+ *   mpi_program session       the same sum in a communicator made of an MPI session (MPI 4, else it
+ *                             fails); says "session: rank 0 of 4, sum 6"
  *   mpi_program forget        exits without MPI_Finalize
  * With RMA=0 in the environment one-sided operations are left out. */
 #include <mpi.h>
@@ -120,9 +122,48 @@ static int segments(void)
     return count;
 }
 
+/* Twice of all ranks, and of half of them: each makes a group, which has a number of its own. */
+static int in_session(void)
+{
+#if MPI_VERSION >= 4 || (defined(OMPI_MAJOR_VERSION) && OMPI_MAJOR_VERSION >= 5)
+    MPI_Session session;
+    MPI_Group group, part;
+    MPI_Session_init(MPI_INFO_NULL, MPI_ERRORS_RETURN, &session);
+    if (MPI_Group_from_session_pset(session, "mpi://WORLD", &group) != MPI_SUCCESS)
+        return 3;
+    MPI_Group_size(group, &size);
+    MPI_Group_rank(group, &rank);
+    for (int turn = 0; turn < 3; turn++) {
+        MPI_Comm comm = MPI_COMM_NULL;
+        int range[1][3] = {{turn == 2 ? rank % 2 : 0, size - 1, turn == 2 ? 2 : 1}};
+        MPI_Group_range_incl(group, 1, range, &part);
+        const char *tag = turn == 2 ? rank % 2 ? "odd" : "even" : turn == 1 ? "again" : "all";
+        if (MPI_Comm_create_from_group(part, tag, MPI_INFO_NULL, MPI_ERRORS_RETURN, &comm) !=
+            MPI_SUCCESS)
+            return 4;
+        int sum = sum_of(comm, rank), expected = 0;
+        for (int i = 0; i < size; i++)
+            expected += turn < 2 || i % 2 == rank % 2 ? i : 0;
+        if (sum != expected)
+            return 5;
+        if (turn == 1)
+            (void)printf("session: rank %d of %d, sum %d\n", rank, size, sum);
+        MPI_Comm_free(&comm);
+        MPI_Group_free(&part);
+    }
+    MPI_Group_free(&group);
+    MPI_Session_finalize(&session);
+    return 0;
+#else
+    return 2;
+#endif
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "session") == 0)
+        return in_session();
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
