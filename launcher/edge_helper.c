@@ -462,7 +462,7 @@ static int spawn(struct edge_helper *h, const struct rank_env_input *env, struct
                  struct mlt_error *err)
 {
     char number[16];
-    char *const command[] = {h->path, number, NULL};
+    char *const command[] = {h->path, number, h->edge->mpi.wireup.file, NULL};
     (void)snprintf(number, sizeof number, "%d", ends->socket[1]);
     const struct rank_spawn what = {.saved = h->edge->saved,
                                     .command = command,

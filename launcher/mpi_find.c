@@ -213,6 +213,8 @@ static bool look_at_next(const struct mpi_find *f, struct closure *c, struct mpi
         ret->family = family;
         (void)snprintf(ret->object, sizeof ret->object, "%s", path);
         (void)snprintf(ret->library, sizeof ret->library, "%s", c->elf.needed[i]);
+        if (!mpi_find_library(f, ret->library, &c->elf, path, ret->file))
+            ret->file[0] = '\0';
         return true;
     }
     for (unsigned i = 0; i < c->elf.needed_count && c->count < MPI_WIREUP_OBJECTS_MAX; i++)

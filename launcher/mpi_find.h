@@ -21,6 +21,7 @@ struct mpi_finding {
     enum mpi_family family;
     char object[MPI_WIREUP_PATH_MAX];  /* the program, extension module or library that needs it */
     char library[MPI_WIREUP_PATH_MAX]; /* "libmpi.so.40" */
+    char file[MPI_WIREUP_PATH_MAX];    /* where it finds that library; "" : nowhere */
 };
 
 /* The file of a command's first word; false when there is none. */

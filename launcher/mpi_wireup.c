@@ -326,6 +326,7 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
         ret->of_image = in_image;
         (void)snprintf(ret->library, sizeof ret->library, "%s",
                        in_image ? found->object : found->library);
+        (void)snprintf(ret->file, sizeof ret->file, "%s", in_image ? found->object : found->file);
         write_reason(found, in_image, reason, sizeof reason);
     }
     if (asked == RENDEZVOUS_WIREUP_AUTO)

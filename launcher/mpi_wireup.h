@@ -59,6 +59,7 @@ struct mpi_wireup {
     enum mpi_family family;            /* that was found, whatever was asked for */
     bool of_image;                     /* in the image, for the command does not tell */
     char words[MPI_WIREUP_WORDS_MAX];  /* what was chosen and why, one line */
+    char file[MPI_WIREUP_PATH_MAX];    /* that library's, where the program finds it; "" */
     char library[MPI_WIREUP_PATH_MAX]; /* file name of the MPI library that was found; "" */
 };
 

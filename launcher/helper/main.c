@@ -32,14 +32,14 @@ int main(int argc, char **argv)
         (void)printf("mltrain-helper %s\n", MLTRAIN_VERSION);
         return 0;
     }
-    int fd = argc == 2 ? descriptor(argv[1]) : -1;
+    int fd = argc == 3 ? descriptor(argv[1]) : -1;
     if (fd < 0) {
         (void)dprintf(STDERR_FILENO, "mltrain-helper: mltrain-launcher starts this program\n");
         return EXIT_BAD_USE;
     }
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     (void)signal(SIGPIPE, SIG_IGN);
-    int code = server_run(fd);
+    int code = server_run(fd, argv[2]);
     (void)fflush(NULL);
     _exit(code); /* PMIx's destructors wait for its clients */
 }

@@ -84,6 +84,16 @@ static bool try_beside_programs(struct search *s)
     return false;
 }
 
+static bool try_beside_library(struct search *s, const char *mpi)
+{
+    char real[PATH_MAX];
+    if (!mpi[0] || !realpath(mpi, real))
+        return false;
+    strip_last(real);
+    size_t length = strlen(real);
+    return try_folder(s, real, length, "") || try_folder(s, real, length, "/openmpi");
+}
+
 static bool try_known_places(struct search *s)
 {
     static const char *const variables[] = {"PMIX_HOME", "OPAL_PREFIX", "MPI_HOME"};
@@ -102,12 +112,12 @@ static bool try_known_places(struct search *s)
 }
 
 /* The words of a search that found nothing must not be dlopen()'s "cannot open shared object". */
-static bool find(struct search *s)
+static bool find(struct search *s, const char *mpi)
 {
     const char *named = getenv(PMIX_LOAD_VARIABLE);
     if (named && named[0])
         return try_file(s, named);
-    if (try_beside_programs(s))
+    if (try_beside_library(s, mpi) || try_beside_programs(s))
         return true;
     s->handle = dlopen(PMIX_LOAD_NAME, RTLD_NOW | RTLD_GLOBAL);
     if (s->handle)
@@ -120,11 +130,11 @@ static bool find(struct search *s)
     return false;
 }
 
-int pmix_load(struct pmix_library *ret, char words[PMIX_LOAD_WORDS_MAX])
+int pmix_load(const char *mpi, struct pmix_library *ret, char words[PMIX_LOAD_WORDS_MAX])
 {
     char why[PMIX_LOAD_WORDS_MAX] = "";
     struct search search = {.words = why};
-    if (!find(&search)) {
+    if (!find(&search, mpi)) {
         if (why[0])
             say(words, "the image's " PMIX_LOAD_NAME " cannot be loaded: %.800s", why);
         else

@@ -16,11 +16,12 @@ struct pmix_library {
     pmix_abi_value_load value_load;
 };
 
-/* Where it is looked for, in this order: the file that $MLTRAIN_PMIX names, and no other; beside the
- * mpirun, mpiexec or ompi_info that $PATH finds (lib, lib64, lib/openmpi), because an image may have
- * several, and the program's MPI is the one that its user calls; where the dynamic linker looks
+/* Where it is looked for, in this order: the file that $MLTRAIN_PMIX names, and no other; beside
+ * the MPI library that the ranks use (`mpi`: its file; ""), because an image may have several, and
+ * beside the mpirun, mpiexec or ompi_info that $PATH finds (lib, lib64, lib/openmpi); where the
+ * dynamic linker looks
  * ($LD_LIBRARY_PATH, /etc/ld.so.cache); $PMIX_HOME, $OPAL_PREFIX and $MPI_HOME; where well-known
  * images have it. 0, or an enum helper_refusal with words for people. */
-int pmix_load(struct pmix_library *ret, char words[PMIX_LOAD_WORDS_MAX]);
+int pmix_load(const char *mpi, struct pmix_library *ret, char words[PMIX_LOAD_WORDS_MAX]);
 
 #endif

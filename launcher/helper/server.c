@@ -192,8 +192,7 @@ static struct group_answer *group_answer_new(const struct server *s, const struc
     group_add(answer, PMIX_ABI_GROUP_MEMBERSHIP, PMIX_ABI_DATA_ARRAY)->data.array =
         &answer->members;
     if (r->flags & HELPER_CONTEXT)
-        group_add(answer, PMIX_ABI_GROUP_CONTEXT_ID, PMIX_ABI_SIZE)->data.size =
-            (size_t)m->context;
+        group_add(answer, PMIX_ABI_GROUP_CONTEXT_ID, PMIX_ABI_SIZE)->data.size = (size_t)m->context;
     answer->data = m->data_length ? malloc(m->data_length) : NULL;
     if (answer->data) {
         memcpy(answer->data, m->data, m->data_length);
@@ -209,8 +208,7 @@ static void group_came(struct server *s, const struct helper_message *m)
     struct request *r = take_waiting(s, m->id);
     if (!r)
         return;
-    struct group_answer *answer =
-        m->status == PMIX_ABI_SUCCESS ? group_answer_new(s, r, m) : NULL;
+    struct group_answer *answer = m->status == PMIX_ABI_SUCCESS ? group_answer_new(s, r, m) : NULL;
     int status = m->status == PMIX_ABI_SUCCESS && !answer ? PMIX_ABI_ERR_NOMEM : m->status;
     if (r->info_done)
         r->info_done(status, answer && answer->count ? answer->info : NULL,
@@ -440,13 +438,13 @@ static int take_begin(struct server *s, const struct helper_message *m)
     return 0;
 }
 
-static int begin(struct server *s, const struct helper_message *m)
+static int begin(struct server *s, const struct helper_message *m, const char *mpi)
 {
     char words[PMIX_LOAD_WORDS_MAX];
     int rc = take_begin(s, m);
     if (rc != 0)
         return rc;
-    rc = pmix_load(&s->pmix, words);
+    rc = pmix_load(mpi, &s->pmix, words);
     if (rc != 0)
         return refuse(s, rc, words);
     server_calls_begin(
@@ -478,7 +476,7 @@ static int begin(struct server *s, const struct helper_message *m)
     return rc;
 }
 
-int server_run(int fd)
+int server_run(int fd, const char *mpi)
 {
     struct server *s = calloc(1, sizeof *s);
     if (!s)
@@ -490,7 +488,7 @@ int server_run(int fd)
     bool readable;
     while (!s->closed && !read_message(s, &m))
         read_socket(s);
-    int rc = s->closed ? EXIT_BROKEN : begin(s, &m);
+    int rc = s->closed ? EXIT_BROKEN : begin(s, &m, mpi);
     while (rc == 0 && !s->closed) {
         wait_for_something(s, &readable);
         if (readable)

@@ -7,7 +7,7 @@
 #define LAUNCHER_HELPER_SERVER_H
 
 /* Serves until the launcher closes the socket: 0. What cannot go on: a program's exit code, after
- * REFUSED was sent where that could be. */
-int server_run(int fd);
+ * REFUSED was sent where that could be. `mpi`: file of the ranks' MPI library; "": not known. */
+int server_run(int fd, const char *mpi);
 
 #endif

@@ -185,8 +185,8 @@ static void take_endpoints(struct request *r, const struct pmix_abi_info *info)
     r->data_length = bytes->size;
 }
 
-/* What needs nothing of anybody else is done at once, as PMIx's own host (PRRTE) does it: Open MPI's
- * groups end so, and PMIx 5 gives each rank's end of a group of one pod to its host. */
+/* What needs nothing of anybody else is done at once, as PMIx's own host (PRRTE) does it: Open
+ * MPI's groups end so, and PMIx 5 gives each rank's end of a group of one pod to its host. */
 static int group(int operation, char *name, const struct pmix_abi_proc *procs, size_t count,
                  const struct pmix_abi_info *info, size_t info_count, pmix_abi_info_done done,
                  void *arg)

@@ -5,6 +5,20 @@
 
 command -v mpicc >/dev/null && mpicc --showme:version 2>&1 | grep -q 'Open MPI' || skip "needs Open MPI (libopenmpi-dev)"
 mpicc -O1 -o program "$MLTRAIN_SOURCE_DIR/tests/component/helper/mpi_program.c" || fail "mpicc"
+
+# A helper that cannot run in the image (its dynamic linker is not there, as with musl), and none at all: once, and in words.
+mkdir lacking
+cp "$MLTRAIN_BIN_DIR"/mltrain* lacking/
+LC_ALL=C sed -i 's#/ld-linux-#/ld-lacks-#' lacking/mltrain-helper
+lacking/mltrain run --framework mpi --nproc 2 -- ./program >musl.txt 2>&1
+[ $? = 93 ] || { cat musl.txt; fail "musl: another code"; }
+grep -q 'could not be started: the image has no glibc' musl.txt || { cat musl.txt; fail "musl: other words"; }
+grep -q 'attempt 2' musl.txt && fail "musl: it was tried again"
+rm lacking/mltrain-helper
+lacking/mltrain run --framework mpi --nproc 2 -- ./program >missing.txt 2>&1
+[ $? = 93 ] || { cat missing.txt; fail "without a helper: another code"; }
+grep -q 'mltrain-helper is missing: it has to lie beside mltrain-launcher' missing.txt || { cat missing.txt; fail "without a helper: other words"; }
+
 mltrain cluster up >/dev/null || fail "cluster up"
 
 # mpi NAME NODES NPROC COMMAND [SPEC-LINES]: a job that starts COMMAND in a shell of each rank

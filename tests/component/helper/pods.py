@@ -62,12 +62,12 @@ def decode(body):
 
 
 class Pod:
-    def __init__(self, helper, folder, env):
+    def __init__(self, helper, folder, env, mpi):
         ours, theirs = socket.socketpair()
         self.socket, self.folder, self.bytes = ours, folder, b""
         os.makedirs(folder)
 
-        self.process = subprocess.Popen([helper, str(theirs.fileno())], pass_fds=[theirs.fileno()], env=env,
+        self.process = subprocess.Popen([helper, str(theirs.fileno()), mpi], pass_fds=[theirs.fileno()], env=env,
                                         stdin=subprocess.DEVNULL)
         theirs.close()
         self.socket.setblocking(True)
@@ -94,14 +94,14 @@ class Pod:
 class Job:
     """pods x ranks processes of one command, run to their end."""
 
-    def __init__(self, helper, sizes, env=None, name="test", attempt=1, collect=True):
+    def __init__(self, helper, sizes, env=None, name="test", attempt=1, collect=True, mpi=""):
         self.sizes, self.env, self.collect = sizes, dict(os.environ if env is None else env), collect
         self.nspace = f"{name}.{attempt}"
         self.folder = tempfile.mkdtemp(prefix="mltrain-pods-")
         self.pods, self.ranks, self.log, self.fences, self.groups = [], {}, [], {}, {}
         self.answers, self.outputs, self.codes, self.contexts = {}, {}, {}, 0
         for number in range(len(sizes)):
-            self.pods.append(Pod(helper, f"{self.folder}/pod-{number}", self.env))
+            self.pods.append(Pod(helper, f"{self.folder}/pod-{number}", self.env, mpi))
         self.of_rank = [pod for pod, size in zip(self.pods, sizes) for _ in range(size)]
 
     def begin(self):

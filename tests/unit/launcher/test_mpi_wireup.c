@@ -258,6 +258,10 @@ static void test_libraries_are_found_as_ld_so_finds_them(void **state)
         mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, &choice);
         if (choice.family != MPI_FAMILY_OPEN_MPI)
             fail_msg("%s: %s", rows[i].what, choice.words);
+        assert_string_equal(choice.file, ""); /* it is not there */
+        (void)add_elf(image, "/usr/lib/libmpi.so.40", "", NULL, NULL);
+        mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, &choice);
+        assert_string_equal(choice.file, "/usr/lib/libmpi.so.40");
     }
 }
 
