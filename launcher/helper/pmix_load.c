@@ -151,6 +151,7 @@ int pmix_load(const char *mpi, struct pmix_library *ret, char words[PMIX_LOAD_WO
     PMIX_ABI_FUNCTION_MAP(XX)
 #undef XX
     *(void **)&ret->value_load = dlsym(search.handle, "PMIx_Value_load");
+    ret->loads_silently = !ret->value_load;
     if (!ret->value_load)
         *(void **)&ret->value_load = dlsym(search.handle, "pmix_value_load");
     if (!ret->value_load) {

@@ -14,6 +14,7 @@ struct pmix_library {
     PMIX_ABI_FUNCTION_MAP(XX)
 #undef XX
     pmix_abi_value_load value_load;
+    bool loads_silently; /* it is that of PMIx before 4.2: without a result */
 };
 
 /* Where it is looked for, in this order: the file that $MLTRAIN_PMIX names, and no other; beside

@@ -303,7 +303,8 @@ static int load(struct server *s, struct pmix_abi_info *info, const char *key, c
                 enum pmix_abi_type type)
 {
     (void)snprintf(info->key, sizeof info->key, "%s", key);
-    return s->pmix.value_load(&info->value, value, (uint16_t)type);
+    int rc = s->pmix.value_load(&info->value, value, (uint16_t)type);
+    return s->pmix.loads_silently ? PMIX_ABI_SUCCESS : rc;
 }
 
 static int start_library(struct server *s)
@@ -315,7 +316,9 @@ static int start_library(struct server *s)
     rc = rc ? rc : load(s, &info[1], PMIX_ABI_SYSTEM_TMPDIR, s->folder, PMIX_ABI_STRING);
     rc = rc ? rc : load(s, &info[2], PMIX_ABI_SERVER_NSPACE, "mltrain", PMIX_ABI_STRING);
     rc = rc ? rc : load(s, &info[3], PMIX_ABI_SERVER_RANK, &s->node, PMIX_ABI_PROC_RANK);
-    /* Two pods of one machine, or with one host name, are two nodes. */
+    /* Two pods of one machine, or with one host name, are two nodes. PMIx 4.0 takes its own name from
+     * the environment only. */
+    (void)setenv("PMIX_HOSTNAME", name, 1);
     rc = rc ? rc : load(s, &info[4], PMIX_ABI_HOSTNAME, name, PMIX_ABI_STRING);
     return rc ? rc : s->pmix.server_init(&s->module, info, 5);
 }
@@ -345,7 +348,9 @@ static void write_maps(const struct server *s, char **ret_nodes, char **ret_rank
 static int load_map(struct server *s, struct pmix_abi_info *info, const char *key, const char *map)
 {
     int rc = load(s, info, key, map, PMIX_ABI_REGEX);
-    return rc == PMIX_ABI_SUCCESS ? rc : load(s, info, key, map, PMIX_ABI_STRING);
+    return rc == PMIX_ABI_SUCCESS && info->value.data.bytes.bytes
+               ? rc
+               : load(s, info, key, map, PMIX_ABI_STRING);
 }
 
 /* Both maps and nothing else: the library derives the rest. More would be worse: an attribute that
@@ -468,8 +473,8 @@ static int begin(struct server *s, const struct helper_message *m, const char *m
                      &(struct helper_message){
                          .kind = HELPER_READY, .name = words, .data = data, .data_length = length});
     } else {
-        (void)snprintf(words, sizeof words, "%s of %.200s: %.200s", step, s->pmix.get_version(),
-                       s->pmix.error_string(rc));
+        (void)snprintf(words, sizeof words, "%s of %.200s: %.200s (%d)", step,
+                       s->pmix.get_version(), s->pmix.error_string(rc), rc);
         rc = refuse(s, HELPER_SERVER_FAILED, words);
     }
     free(data);
