@@ -19,6 +19,22 @@ lacking/mltrain run --framework mpi --nproc 2 -- ./program >missing.txt 2>&1
 [ $? = 93 ] || { cat missing.txt; fail "without a helper: another code"; }
 grep -q 'mltrain-helper is missing: it has to lie beside mltrain-launcher' missing.txt || { cat missing.txt; fail "without a helper: other words"; }
 
+# One that never becomes ready: the job can be suspended and cancelled all the same.
+printf '#!/bin/sh\nexec sleep 300\n' >lacking/mltrain-helper
+lacking/mltrain cluster up --name slow >/dev/null || fail "cluster up --name slow"
+plain_job slow 2 2 'echo never' '  mpi: {wireup: pmix}' | sed 's/framework: plain/framework: mpi/' | mltrain submit --cluster slow - >/dev/null || fail "submit slow"
+slow_is() { [ "$(mltrain get slow --cluster slow -o json | jq -r .status.phase)" = "$1" ]; }
+waits() { pgrep -fx 'sleep 300' >/dev/null && slow_is Starting; }
+eventually 10 waits || fail "slow does not wait for its helper"
+mltrain suspend slow --cluster slow >/dev/null || fail "suspend slow"
+eventually 5 slow_is Suspended || fail "slow is not suspended"
+mltrain resume slow --cluster slow >/dev/null || fail "resume slow"
+eventually 10 waits || fail "slow does not wait for its second helper"
+mltrain cancel slow --cluster slow >/dev/null || fail "cancel slow"
+eventually 5 slow_is Failed || fail "slow is not cancelled"
+mltrain logs slow --cluster slow 2>/dev/null | grep -q never && fail "a rank was started without a server"
+mltrain cluster down --name slow >/dev/null
+
 mltrain cluster up >/dev/null || fail "cluster up"
 
 # mpi NAME NODES NPROC COMMAND [SPEC-LINES]: a job that starts COMMAND in a shell of each rank
@@ -47,6 +63,12 @@ for nodes in 1 2 4; do
   has "n$nodes" "MPI ranks are served by "
 done
 has n2 "MPI wire-up pmix"
+
+# Addresses that no fence brings: each rank asks for those that it needs, through the launchers.
+mpi modex 2 2 'OMPI_MCA_pmix_base_async_modex=1 OMPI_MCA_pmix_base_collect_data=0 RMA=0 exec ./program'
+ends modex 0
+log modex
+for ((rank = 0; rank < 4; rank++)); do has modex "rank $rank of 4: sum 6, 2 share memory, segments 2"; done
 ls /dev/shm | grep -q '^mltrain-.*-1$' && fail "shared memory is left behind"
 
 # MPI_Abort: its code, its words, and all others end at once (SIGTERM is what a job's ranks get first).
