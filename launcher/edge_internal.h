@@ -47,7 +47,7 @@ struct edge_rank {
     int64_t heard_ms; /* its last line of output, or its start */
     char error_file[PATH_MAX];
     struct output_tail tail;
-    char tail_text[OUTPUT_TAIL_SIZE + ERROR_FILE_MESSAGE_MAX +
+    char tail_text[OUTPUT_TAIL_SIZE + ERROR_FILE_MESSAGE_MAX + MPI_RANK_WORDS_MAX +
                    1]; /* at most RENDEZVOUS_TAIL_MAX used */
 };
 

@@ -301,26 +301,23 @@ void edge_spawn_ranks(struct edge *e)
 
 /* ---- ends ---- */
 
-/* The words that go with a rank's end: what it wrote into its error file, then its last output.
- * Ours (not empty) come behind the output, because a failure's message of one line is the last one.
- */
+/* The words that go with a rank's end: what it wrote into its error file, its last output, and what
+ * there is to say of it here (`words`, "" for nothing): people are shown the last line first. */
 static const char *tail_of(struct edge_rank *rank, const char *words)
 {
     char output[OUTPUT_TAIL_SIZE + 1], message[ERROR_FILE_MESSAGE_MAX] = "";
     output_tail_text(&rank->tail, output);
-    if (!words[0] && rank->error_file[0])
+    if (rank->error_file[0])
         error_file_read(rank->error_file, message);
-    size_t room = RENDEZVOUS_TAIL_MAX - strlen(message) - strlen(words) - 1;
-    size_t length = strlen(output);
+    size_t taken = strlen(message) + strlen(words) + (message[0] ? 1 : 0) + (words[0] ? 1 : 0);
+    size_t room = RENDEZVOUS_TAIL_MAX - taken, length = strlen(output);
+    while (length && output[length - 1] == '\n' && words[0])
+        output[--length] = '\0';
     const char *start = output + (length > room ? length - room : 0);
     while ((*start & 0xc0) == 0x80)
         start++; /* not in the middle of a character */
-    length = strlen(start);
-    while (words[0] && length > 0 && start[length - 1] == '\n')
-        length--;
-    (void)snprintf(rank->tail_text, sizeof rank->tail_text, "%s%s%.*s%s%s", message,
-                   message[0] ? "\n" : "", (int)length, start, words[0] && length ? "\n" : "",
-                   words);
+    (void)snprintf(rank->tail_text, sizeof rank->tail_text, "%s%s%s%s%s", message,
+                   message[0] ? "\n" : "", start, words[0] && *start ? "\n" : "", words);
     return rank->tail_text;
 }
 

@@ -25,8 +25,7 @@ bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
 static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family, bool seen)
 {
     if (family == MPI_FAMILY_MPIRUN)
-        return "the command calls mpirun or mpiexec, which starts ranks of its own: let it be the "
-               "MPI program itself";
+        return "the command calls mpirun or mpiexec: let it be the MPI program itself";
     if (family == MPI_FAMILY_NONE || !seen)
         return "is this an MPI program? For others there are the frameworks pytorch and plain";
     if (family == MPI_FAMILY_OPEN_MPI && wireup->wireup != RENDEZVOUS_WIREUP_PMIX)
@@ -34,25 +33,26 @@ static const char *advice(const struct mpi_wireup *wireup, enum mpi_family famil
     if (family == MPI_FAMILY_MPICH && wireup->wireup != RENDEZVOUS_WIREUP_PMI1)
         return "this is MPICH or one of its kind: set spec.mpi.wireup to pmi1";
     if (family == MPI_FAMILY_OPEN_MPI)
-        return "is it built for PMIx, and is libpmix.so.2 in the image the one that it uses?";
-    return "is it built with PMI-1 (MPICH's `simple` process manager interface)?";
+        return "is it built with PMIx, and with the libpmix.so.2 of this image?";
+    return "is it built with PMI-1, MPICH's `simple` process manager interface?";
 }
 
+/* Short: a failure's message in the job's status has 300 bytes. */
 static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
                         struct mpi_rank_end *end)
 {
     const char *library = rank->mapped[0] ? rank->mapped : wireup->library;
+    const char *slash = strrchr(library, '/');
     enum mpi_family family = rank->mapped[0] ? mpi_family_of_library(rank->mapped) : wireup->family;
-    char after[64] = "it exited with code 0";
+    char what[48] = "it ended well";
     if (rank->alone)
-        (void)snprintf(after, sizeof after, "it had its MPI library for %d s",
-                       MPI_RANK_ALONE_MS / 1000);
+        (void)snprintf(what, sizeof what, "%d s with MPI in memory", MPI_RANK_ALONE_MS / 1000);
     end->code = MPI_RANK_CODE_ALONE;
     end->signal = 0;
     (void)snprintf(end->words, sizeof end->words,
-                   "this rank is not part of the gang: %s, and has never connected to its launcher "
-                   "(wire-up %s, MPI library: %.300s); %s",
-                   after, rendezvous_wireup_name(wireup->wireup), library[0] ? library : "none",
+                   "no part of the gang: %s without MPI_Init over %s (%.60s); %s", what,
+                   rendezvous_wireup_name(wireup->wireup),
+                   library[0] ? (slash ? slash + 1 : library) : "no MPI library found",
                    advice(wireup, family, rank->mapped[0] || !wireup->of_image));
 }
 
@@ -82,7 +82,6 @@ void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup
     } else if (well && !rank->finalized) {
         end->code = 1;
         (void)snprintf(end->words, sizeof end->words,
-                       "it exited with code 0, but has not called MPI_Finalize: the others would "
-                       "wait for it");
+                       "it ended well, but without MPI_Finalize: the others would wait for it");
     }
 }
