@@ -178,6 +178,38 @@ static bool ends_word(char c)
     return isspace((unsigned char)c) || strchr(";&|()`'\"{}<>=\\", c) != NULL;
 }
 
+/* A script that calls MPI's compiler runs what comes out of it. Open MPI's is a program, MPICH's a
+ * script that names its library. */
+static bool look_at_compiler(const struct mpi_find *f, const char *path, struct mpi_finding *ret)
+{
+    static const char *const marks[] = {"lmpich", "libmpich", "I_MPI_ROOT", "MPICH"};
+    char real[MPI_WIREUP_PATH_MAX];
+    cleanup_free char *text = malloc(MPI_WIREUP_SCRIPT_MAX);
+    if (mpi_find_begins(f, path, ELF_MAGIC))
+        return mpi_find_linked(f, path, ret);
+    ssize_t n =
+        text ? f->in->files.read(f->in->files.arg, path, 0, text, MPI_WIREUP_SCRIPT_MAX) : 0;
+    for (size_t i = 0; n > 0 && i < MLT_ARRAY_LENGTH(marks); i++) {
+        if (!memmem(text, (size_t)n, marks[i], strlen(marks[i])))
+            continue;
+        bool known = f->in->files.resolve(f->in->files.arg, path, real) == 0;
+        ret->family = MPI_FAMILY_MPICH;
+        (void)snprintf(ret->object, sizeof ret->object, "%s", known ? real : path);
+        (void)snprintf(ret->library, sizeof ret->library, "libmpich");
+        return true;
+    }
+    return false;
+}
+
+static bool is_compiler(const char *word)
+{
+    static const char *const names[] = {"mpicc", "mpicxx", "mpic++", "mpif77", "mpif90", "mpifort"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(names); i++)
+        if (begins(base_name(word), names[i]))
+            return true;
+    return false;
+}
+
 /* Every word of a shell's text that names a program, until one tells. */
 static bool look_at_text(const struct mpi_find *f, const char *text, size_t length, unsigned depth,
                          struct mpi_finding *ret)
@@ -242,8 +274,14 @@ static bool look_at_shell(const struct mpi_find *f, const char *const *argv, uns
     const char *operand = torchrun_shell_operand(argv, &is_text);
     if (!operand)
         return false;
-    if (is_text)
-        return look_at_text(f, operand, strnlen(operand, MPI_WIREUP_SCRIPT_MAX), depth, ret);
+    if (is_text) {
+        if (look_at_text(f, operand, strnlen(operand, MPI_WIREUP_SCRIPT_MAX), depth, ret))
+            return true;
+        while (*argv && *argv != operand)
+            argv++;
+        /* What the text calls "$0" and "$@". */
+        return argv[0] && argv[1] && look_at_command(f, argv + 1, depth + 1, ret);
+    }
     return mpi_find_program(f, operand, path) && look_at_script(f, path, true, depth, ret);
 }
 
@@ -263,6 +301,8 @@ static bool look_at_command(const struct mpi_find *f, const char *const *argv, u
         return look_at_shell(f, argv, depth, ret);
     if (!mpi_find_program(f, argv[0], path))
         return false;
+    if (is_compiler(argv[0]))
+        return look_at_compiler(f, path, ret);
     if (is_python(argv[0]))
         return look_at_python(f, path, ret);
     if (mpi_find_begins(f, path, ELF_MAGIC))

@@ -6,7 +6,8 @@
  *      it: DT_RPATH, LD_LIBRARY_PATH, DT_RUNPATH, ld.so.cache, the system's folders);
  *   2. of a Python program, mpi4py's extension module in the folders that this interpreter
  * searches;
- *   3. of a shell script or `sh -c` text, the programs that it names;
+ *   3. of a shell script or `sh -c` text, the programs that it names, its arguments, MPI's
+ * compiler;
  *   4. what the image has: an MPI library in LD_LIBRARY_PATH, ld.so.cache or the system's folders.
  * A program that is linked to none, in an image without any, gets PMI-1: it costs a socket and
  * hurts nobody, and a program with MPICH linked statically looks like that. */

@@ -374,6 +374,23 @@ static void test_scripts_are_asked_for_the_programs_they_name(void **state)
     }
 }
 
+static void test_a_shell_s_arguments_and_mpi_s_compiler_tell(void **state)
+{
+    (void)state;
+    cleanup_free struct image *image = new_image();
+    struct mpi_wireup choice;
+    (void)add_elf(image, "/app/train", "libmpich.so.12", NULL, NULL);
+    (void)add_elf(image, "/usr/bin/opal_wrapper", "libopen-pal.so.40", NULL, NULL);
+    add_link(image, "/usr/bin/mpicc", "/usr/bin/opal_wrapper");
+    add_text(image, "/usr/bin/mpicc.mpich", "#!/bin/sh\n# more\ncc \"$@\" -lmpich\n");
+    CHOOSE(image, &choice, AUTO, "sh", "-c", "cd /; exec \"$0\" \"$@\"", "/app/train", "-x");
+    assert_int_equal(choice.family, MPI_FAMILY_MPICH);
+    CHOOSE(image, &choice, AUTO, "sh", "-c", "mpicc -o /tmp/a a.c && exec /tmp/a");
+    assert_int_equal(choice.family, MPI_FAMILY_OPEN_MPI);
+    CHOOSE(image, &choice, AUTO, "sh", "-c", "mpicc.mpich -o /tmp/a a.c && exec /tmp/a");
+    assert_int_equal(choice.family, MPI_FAMILY_MPICH);
+}
+
 static void test_python_is_asked_for_its_mpi4py(void **state)
 {
     (void)state;
@@ -440,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_the_cache_of_ld_so_is_read),
         cmocka_unit_test(test_broken_files_are_as_if_they_were_not_there),
         cmocka_unit_test(test_scripts_are_asked_for_the_programs_they_name),
+        cmocka_unit_test(test_a_shell_s_arguments_and_mpi_s_compiler_tell),
         cmocka_unit_test(test_python_is_asked_for_its_mpi4py),
         cmocka_unit_test(test_what_the_program_leaves_open_the_image_decides),
     };
