@@ -112,7 +112,9 @@ struct edge_mpi {
     /* edge_pmi1.c */
     struct pmi1 *pmi1; /* NULL: another wire-up, or no attempt */
     struct edge_pmi1_client clients[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
-    bool barrier_is_over;
+    uint64_t barriers;       /* begun so far */
+    uint32_t fetching;       /* puts of other pods that are on their way */
+    char barrier_words[128]; /* why the last could not begin; "" */
 };
 
 struct edge {
@@ -289,6 +291,8 @@ void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
 /* edge_pmi1.c */
 void edge_pmi1_begin(struct edge *e);
 void edge_pmi1_end(struct edge *e);
+/* What has come of its exchange. */
+void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out);
 /* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd);
 

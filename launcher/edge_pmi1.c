@@ -9,6 +9,11 @@
 
 #include "launcher/edge_internal.h"
 
+/* A tag of the exchange: the barrier's number, and below it 0 for the gather, or 1 + the pod whose
+ * puts are fetched. */
+#define BARRIER_SHIFT 32
+#define FETCHES_MAX 512 /* pods; in larger gangs all of them fetch too much from all */
+
 static void close_client(struct edge *e, uint32_t process)
 {
     struct edge_pmi1_client *c = &e->mpi.clients[process];
@@ -68,23 +73,108 @@ static void broken(void *arg, uint32_t process, const char *words)
 static void barrier(void *arg, const char *bytes, size_t length)
 {
     struct edge *e = arg;
-    (void)bytes;
-    (void)length;
-    e->mpi.barrier_is_over = true; /* one pod is all of the gang */
+    struct mlt_error err = {0};
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
+                                             .tag = ++e->mpi.barriers << BARRIER_SHIFT,
+                                             .name = "barrier",
+                                             .time_ms = EXCHANGE_TIME_MS_MAX};
+    e->mpi.fetching = 0;
+    if (exchange_gather(supervisor_exchange(e->supervisor), &request, bytes, length, NULL, 0,
+                        edge_now_ms(e), &err) < 0)
+        (void)snprintf(e->mpi.barrier_words, sizeof e->mpi.barrier_words, "%.*s",
+                       (int)sizeof e->mpi.barrier_words - 1, err.text);
 }
 
-/* Not from within the server's calls. */
+/* What may not be done from within the server's calls. */
 static void settle(struct edge *e)
 {
-    while (e->mpi.barrier_is_over) {
-        e->mpi.barrier_is_over = false;
-        pmi1_barrier_over(e->mpi.pmi1);
+    if (e->mpi.barrier_words[0]) {
+        pmi1_barrier_failed(e->mpi.pmi1, e->mpi.barrier_words);
+        e->mpi.barrier_words[0] = '\0';
     }
-    for (uint32_t i = 0; i < e->mpi.capacity && i < e->ranks_count; i++)
+    for (uint32_t i = 0; i < e->mpi.capacity && i < RENDEZVOUS_RANKS_PER_MEMBER_MAX; i++)
         if (e->mpi.clients[i].fd >= 0 && e->mpi.ranks[i].broken_words[0]) {
             close_client(e, i);
             pmi1_closed(e->mpi.pmi1, i);
         }
+}
+
+/* ---- the other pods ---- */
+
+static void fail_barrier(struct edge *e, const char *words)
+{
+    e->mpi.barriers++; /* what else comes of this one is not wanted any more */
+    pmi1_barrier_failed(e->mpi.pmi1, words);
+}
+
+static void take(struct edge *e, const unsigned char *data, size_t length)
+{
+    struct mlt_error err = {0};
+    if (pmi1_gathered(e->mpi.pmi1, (const char *)data, length, &err) < 0)
+        fail_barrier(e, err.text);
+}
+
+/* Puts that were too large to be sent to all stay with their pod. False: the barrier has failed. */
+static bool fetch(struct edge *e, const struct exchange_entry *entry, uint64_t sequence)
+{
+    struct mlt_error err = {0};
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
+                                             .tag = (e->mpi.barriers << BARRIER_SHIFT) +
+                                                    entry->node_rank + 1,
+                                             .name = "barrier"};
+    if (exchange_fetch(supervisor_exchange(e->supervisor), &request, entry->node_rank, sequence,
+                       edge_now_ms(e), &err) < 0) {
+        fail_barrier(e, err.text);
+        return false;
+    }
+    e->mpi.fetching++;
+    return true;
+}
+
+static void take_gathered(struct edge *e, const struct exchange_output *out)
+{
+    uint32_t own = supervisor_start(e->supervisor)->node_rank;
+    uint64_t barrier = e->mpi.barriers;
+    bool all_stay = out->outcome != EXCHANGE_OK;
+    if (all_stay && (out->outcome != EXCHANGE_TOO_LARGE || out->entries_count > FETCHES_MAX)) {
+        fail_barrier(e, out->words);
+        return;
+    }
+    for (uint32_t i = 0; i < out->entries_count && e->mpi.barriers == barrier; i++) {
+        const struct exchange_entry *entry = &out->entries[i];
+        if (entry->node_rank == own || entry->length == 0)
+            continue;
+        if (all_stay || !entry->data)
+            (void)fetch(e, entry, out->sequence);
+        else
+            take(e, entry->data, entry->length);
+    }
+    if (e->mpi.barriers == barrier && e->mpi.fetching == 0)
+        pmi1_barrier_over(e->mpi.pmi1);
+}
+
+static void take_fetched(struct edge *e, const struct exchange_output *out)
+{
+    uint64_t barrier = e->mpi.barriers;
+    if (out->outcome != EXCHANGE_OK) {
+        fail_barrier(e, out->words);
+        return;
+    }
+    take(e, out->data, out->length);
+    if (e->mpi.barriers == barrier && --e->mpi.fetching == 0)
+        pmi1_barrier_over(e->mpi.pmi1);
+}
+
+void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out)
+{
+    if (!e->mpi.pmi1 || out->kind != EXCHANGE_DO_DONE || out->outcome == EXCHANGE_ENDED ||
+        out->tag >> BARRIER_SHIFT != e->mpi.barriers)
+        return;
+    if (out->tag & (((uint64_t)1 << BARRIER_SHIFT) - 1))
+        take_fetched(e, out);
+    else
+        take_gathered(e, out);
+    settle(e);
 }
 
 /* ---- bytes ---- */
@@ -107,6 +197,7 @@ static void client_readable(uv_poll_t *poll, int status, int events)
         close_client(e, process);
     }
     settle(e);
+    edge_flush(e); /* a gather may have begun */
 }
 
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd)
@@ -157,5 +248,6 @@ void edge_pmi1_end(struct edge *e)
         close_client(e, i);
     pmi1_free(e->mpi.pmi1);
     e->mpi.pmi1 = NULL;
-    e->mpi.barrier_is_over = false;
+    e->mpi.barriers++;
+    e->mpi.barrier_words[0] = '\0';
 }
