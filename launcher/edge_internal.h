@@ -291,6 +291,8 @@ void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
 /* edge_pmi1.c */
 void edge_pmi1_begin(struct edge *e);
 void edge_pmi1_end(struct edge *e);
+/* Reads what a rank that has ended has said before. */
+void edge_pmi1_hear(struct edge *e, uint32_t process);
 /* What has come of its exchange. */
 void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out);
 /* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */

@@ -233,6 +233,7 @@ void edge_mpi_end(struct edge *e)
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end)
 {
     edge_helper_hear(e->mpi.helper);
+    edge_pmi1_hear(e, process);
     const struct mpi_rank *rank = edge_mpi_rank(e, process);
     enum supervisor_state state = supervisor_state(e->supervisor);
     end->words[0] = '\0';

@@ -12,6 +12,7 @@
 /* A tag of the exchange: the barrier's number, and below it 0 for the gather, or 1 + the pod whose
  * puts are fetched. */
 #define BARRIER_SHIFT 32
+#define HEAR_MAX 64     /* pieces of a dead rank's words */
 #define FETCHES_MAX 512 /* pods; in larger gangs all of them fetch too much from all */
 
 static void close_client(struct edge *e, uint32_t process)
@@ -179,17 +180,13 @@ void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out)
 
 /* ---- bytes ---- */
 
-static void client_readable(uv_poll_t *poll, int status, int events)
+/* Whether there was anything. */
+static bool read_some(struct edge *e, uint32_t process)
 {
-    struct edge_pmi1_client *c = poll->data;
-    struct edge *e = c->edge;
-    uint32_t process = (uint32_t)(c - e->mpi.clients);
     char bytes[PMI1_LINE_MAX];
-    (void)status; /* recv() tells */
-    (void)events;
-    ssize_t n = recv(c->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    ssize_t n = recv(e->mpi.clients[process].fd, bytes, sizeof bytes, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
     if (n > 0) {
         pmi1_bytes(e->mpi.pmi1, process, bytes, (size_t)n);
     } else {
@@ -198,6 +195,25 @@ static void client_readable(uv_poll_t *poll, int status, int events)
     }
     settle(e);
     edge_flush(e); /* a gather may have begun */
+    return n > 0;
+}
+
+static void client_readable(uv_poll_t *poll, int status, int events)
+{
+    struct edge_pmi1_client *c = poll->data;
+    (void)status; /* recv() tells */
+    (void)events;
+    (void)read_some(c->edge, (uint32_t)(c - c->edge->mpi.clients));
+}
+
+/* Nobody waits for an answer to MPI_Abort, so that the end may be known before it is read. */
+void edge_pmi1_hear(struct edge *e, uint32_t process)
+{
+    if (process >= RENDEZVOUS_RANKS_PER_MEMBER_MAX)
+        return;
+    for (int i = 0; i < HEAR_MAX && e->mpi.pmi1 && e->mpi.clients[process].fd >= 0; i++)
+        if (!read_some(e, process))
+            return;
 }
 
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd)
