@@ -113,7 +113,7 @@ echo "from MPI_Abort to the end of the last rank: $after ms"
 # Without MPI_Finalize.
 mpi forget 1 2 'exec ./program forget'
 ends forget 1
-job forget '.status.failures[0].message' | grep -q 'has not called MPI_Finalize' || fail "$(job forget '.status.failures')"
+job forget '.status.failures[0].message' | grep -q 'without MPI_Finalize' || fail "$(job forget '.status.failures')"
 
 # A rank killed inside MPI_Allreduce: the job starts again in the same pods, under another name.
 mpi killed 2 2 'echo "namespace $PMIX_NAMESPACE"; [ $MLTRAIN_ATTEMPT = 1 ] && exec ./program die 1 9; RMA=0 exec ./program' '  backoffLimit: 2'
