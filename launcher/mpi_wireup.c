@@ -140,6 +140,27 @@ static bool look_at_version(void *context, const char *name)
     return !p->found;
 }
 
+/* Names under which MPI libraries are asked for, Open MPI's first. */
+static const char *const library_names[] = {"libmpi.so.40", "libmpich.so.12", "libmpi.so.12"};
+
+/* An environment's own MPI (conda, PyPI's wheels), which mpi4py's wheels load before any other. */
+static bool look_at_libraries(const struct mpi_find *f, const char *interpreter, const char *lib,
+                              struct mpi_finding *ret)
+{
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(library_names); i++) {
+        if (snprintf(ret->object, sizeof ret->object, "%s/%s", lib, library_names[i]) >=
+                (int)sizeof ret->object ||
+            !mpi_find_begins(f, ret->object, ELF_MAGIC))
+            continue;
+        ret->family = mpi_family_of_library(library_names[i]);
+        (void)snprintf(ret->library, sizeof ret->library, "%s", library_names[i]);
+        (void)snprintf(ret->file, sizeof ret->file, "%s", ret->object);
+        (void)snprintf(ret->object, sizeof ret->object, "%s", interpreter);
+        return true;
+    }
+    return false;
+}
+
 static bool look_at_prefix(const struct mpi_find *f, const char *interpreter,
                            struct mpi_finding *ret)
 {
@@ -150,7 +171,7 @@ static bool look_at_prefix(const struct mpi_find *f, const char *interpreter,
         return false;
     struct prefix p = {.f = f, .lib = lib, .ret = ret};
     (void)f->in->files.list(f->in->files.arg, lib, look_at_version, &p);
-    return p.found;
+    return p.found || look_at_libraries(f, interpreter, lib, ret);
 }
 
 /* mpi4py as this interpreter finds it: PYTHONPATH, its virtual environment, its installation,
@@ -196,6 +217,7 @@ static bool look_at_compiler(const struct mpi_find *f, const char *path, struct 
         ret->family = MPI_FAMILY_MPICH;
         (void)snprintf(ret->object, sizeof ret->object, "%s", known ? real : path);
         (void)snprintf(ret->library, sizeof ret->library, "libmpich");
+        ret->file[0] = '\0';
         return true;
     }
     return false;
@@ -315,11 +337,10 @@ static bool look_at_command(const struct mpi_find *f, const char *const *argv, u
 /* What the image has; both kinds: that of which more is there to be found. */
 static bool look_at_image(const struct mpi_find *f, struct mpi_finding *ret)
 {
-    static const char *const names[] = {"libmpi.so.40", "libmpich.so.12", "libmpi.so.12"};
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(names); i++)
-        if (mpi_find_library(f, names[i], NULL, "", ret->object)) {
-            ret->family = mpi_family_of_library(names[i]);
-            (void)snprintf(ret->library, sizeof ret->library, "%s", names[i]);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(library_names); i++)
+        if (mpi_find_library(f, library_names[i], NULL, "", ret->object)) {
+            ret->family = mpi_family_of_library(library_names[i]);
+            (void)snprintf(ret->library, sizeof ret->library, "%s", library_names[i]);
             return true;
         }
     return false;

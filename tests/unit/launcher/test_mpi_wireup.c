@@ -436,11 +436,17 @@ static void test_what_the_program_leaves_open_the_image_decides(void **state)
                   NULL, NULL);
     CHOOSE(image, &choice, AUTO, "python3", "train.py");
     assert_int_equal(choice.family, MPI_FAMILY_NONE);
-    (void)add_elf(image, "/usr/lib/libmpich.so.12", "libc.so.6", NULL, NULL);
+    /* A virtual environment with an MPI of its own. */
+    add_link(image, "/venv/bin/python", "/usr/bin/python3");
+    (void)add_elf(image, "/venv/lib/libmpi.so.12", "libc.so.6", NULL, NULL);
+    CHOOSE(image, &choice, AUTO, "/venv/bin/python", "train.py");
+    assert_int_equal(choice.family, MPI_FAMILY_MPICH);
+    assert_false(choice.of_image);
+    (void)add_elf(image, "/usr/lib64/libmpich.so.12", "libc.so.6", NULL, NULL);
     CHOOSE(image, &choice, AUTO, "python3", "train.py");
     assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMI1);
-    assert_string_equal(choice.library, "/usr/lib/libmpich.so.12");
-    assert_non_null(strstr(choice.words, "the image has /usr/lib/libmpich.so.12"));
+    assert_string_equal(choice.library, "/usr/lib64/libmpich.so.12");
+    assert_non_null(strstr(choice.words, "the image has /usr/lib64/libmpich.so.12"));
     (void)add_elf(image, "/lib64/libmpi.so.40", "libc.so.6", NULL, NULL);
     CHOOSE(image, &choice, AUTO, "python3", "train.py");
     assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMIX);
