@@ -111,45 +111,63 @@ static void fail_barrier(struct edge *e, const char *words)
 static void take(struct edge *e, const unsigned char *data, size_t length)
 {
     struct mlt_error err = {0};
-    if (pmi1_gathered(e->mpi.pmi1, (const char *)data, length, &err) < 0)
+    if (length > 0 && pmi1_gathered(e->mpi.pmi1, (const char *)data, length, &err) < 0)
         fail_barrier(e, err.text);
 }
 
-/* Puts that were too large to be sent to all stay with their pod. False: the barrier has failed. */
-static bool fetch(struct edge *e, const struct exchange_entry *entry, uint64_t sequence)
+/* Puts that were too large to be sent to all stay with their pod. */
+static void fetch(struct edge *e, uint32_t node_rank, uint64_t sequence)
 {
     struct mlt_error err = {0};
     const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag = (e->mpi.barriers << BARRIER_SHIFT) +
-                                                    entry->node_rank + 1,
+                                             .tag =
+                                                 (e->mpi.barriers << BARRIER_SHIFT) + node_rank + 1,
                                              .name = "barrier"};
-    if (exchange_fetch(supervisor_exchange(e->supervisor), &request, entry->node_rank, sequence,
-                       edge_now_ms(e), &err) < 0) {
+    if (exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank, sequence,
+                       edge_now_ms(e), &err) < 0)
         fail_barrier(e, err.text);
-        return false;
+    else
+        e->mpi.fetching++;
+}
+
+/* All have come, but the whole is too large for all: then nobody is told who has put something. */
+static void fetch_all(struct edge *e, const struct exchange_output *out)
+{
+    const struct rendezvous_start *start = supervisor_start(e->supervisor);
+    uint64_t barrier = e->mpi.barriers;
+    if (start->nodes > FETCHES_MAX) {
+        fail_barrier(e, out->words);
+        return;
     }
-    e->mpi.fetching++;
-    return true;
+    for (uint32_t i = 0; i < start->nodes && e->mpi.barriers == barrier; i++)
+        if (i != start->node_rank)
+            fetch(e, i, out->sequence);
+}
+
+static void take_entries(struct edge *e, const struct exchange_output *out)
+{
+    uint32_t own = supervisor_start(e->supervisor)->node_rank;
+    uint64_t barrier = e->mpi.barriers;
+    for (uint32_t i = 0; i < out->entries_count && e->mpi.barriers == barrier; i++) {
+        const struct exchange_entry *entry = &out->entries[i];
+        if (entry->node_rank == own)
+            continue;
+        if (entry->data || entry->length == 0)
+            take(e, entry->data, entry->length);
+        else
+            fetch(e, entry->node_rank, out->sequence);
+    }
 }
 
 static void take_gathered(struct edge *e, const struct exchange_output *out)
 {
-    uint32_t own = supervisor_start(e->supervisor)->node_rank;
     uint64_t barrier = e->mpi.barriers;
-    bool all_stay = out->outcome != EXCHANGE_OK;
-    if (all_stay && (out->outcome != EXCHANGE_TOO_LARGE || out->entries_count > FETCHES_MAX)) {
+    if (out->outcome == EXCHANGE_OK)
+        take_entries(e, out);
+    else if (out->outcome == EXCHANGE_TOO_LARGE || out->outcome == EXCHANGE_NO_ROOM)
+        fetch_all(e, out);
+    else
         fail_barrier(e, out->words);
-        return;
-    }
-    for (uint32_t i = 0; i < out->entries_count && e->mpi.barriers == barrier; i++) {
-        const struct exchange_entry *entry = &out->entries[i];
-        if (entry->node_rank == own || entry->length == 0)
-            continue;
-        if (all_stay || !entry->data)
-            (void)fetch(e, entry, out->sequence);
-        else
-            take(e, entry->data, entry->length);
-    }
     if (e->mpi.barriers == barrier && e->mpi.fetching == 0)
         pmi1_barrier_over(e->mpi.pmi1);
 }

@@ -83,6 +83,9 @@ ready 6 || { cat out.txt; fail "25 rounds: not all ranks"; }
 # 160 KB a pod: more than goes to all at once, so that each pod fetches the others'.
 client 3 2 80 1000 2 || { cat out.txt err.txt; fail "much data"; }
 ready 6 || { cat out.txt; fail "much data: not all ranks"; }
+# 60 KB a pod may be sent; 2 MB to each of 35, 72 MB in all, may not: then all stay, and are fetched.
+client 35 1 58 1000 1 || { cat out.txt err.txt; fail "too much for all"; }
+ready 35 || { cat out.txt; fail "too much for all: not all ranks"; }
 # A pod with nothing to tell, and one with all.
 client 1 1 0 1 1 || { cat out.txt err.txt; fail "nothing put"; }
 
