@@ -33,7 +33,7 @@
 #define KUBELET_MS 100
 #define JOIN_MS 2        /* between two launchers */
 #define WRITES_PER_S 800 /* of an API server on two cores */
-#define WRITES_PER_JOB 2 /* of the controller's, between the creations of two jobs */
+#define WRITES_PER_JOB 1 /* of the controller's, between the creations of two jobs */
 #define WALL_START INT64_C(1764273600000)
 #define SPACE "bench"
 #define STEPS_PER_SAMPLE 64

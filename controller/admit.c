@@ -48,19 +48,26 @@ static void key_made(struct controller *c, const struct apply_order *order,
     job->key_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
 }
 
-void admit_make_key(struct job *job)
+static char *write_key(struct controller *c, const struct apply_order *order, struct mlt_error *err)
 {
-    struct controller *c = job->controller;
+    const struct job *job = job_find(c, order->job_uid);
     unsigned char key[CONTROLLER_KEY_SIZE];
+    (void)err;
+    if (!job)
+        return NULL;
     c->config.derive_key(c->config.derive_arg, job->uid, key);
     cleanup_json cJSON *secret = job_key_secret(&job->tj, key);
     explicit_bzero(key, sizeof key);
-    cleanup_free char *body = json_print(secret);
+    return json_print(secret);
+}
+
+void admit_make_key(struct job *job)
+{
     job->key_asked = true;
     apply_for_job(job, (struct apply_target){.resource = KUBE_SECRET},
                   (struct apply_order){
                       .verb = "POST",
-                      .body = body,
+                      .write = write_key,
                       .done = key_made,
                   });
 }
@@ -75,7 +82,7 @@ static void creation_ended(struct job *job, struct member *m)
     job_touch_for_member(job);
     if (!m)
         return;
-    m->creating = false;
+    m->creating = m->creating_elsewhere = false;
     free(steal_ptr(&m->creating_words));
 }
 
@@ -143,7 +150,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         view_pod_answered(c, answer->object);
     }
     creation_ended(job, m);
-    if (created || former)
+    if (created || former || (answer->status == APPLY_UNSENT && !*answer->words))
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     probe_share_distrust(&c->probe_share, job->namespace_);
@@ -171,31 +178,44 @@ struct pod_build admit_pod(struct job *job, int64_t creation)
     };
 }
 
-static void create_pod(struct job *job, struct member *m)
+/* The gang may have given up by now, and its place may be another one: then whoever asked for it asks
+ * again, if it is still wanted. */
+static char *write_pod(struct controller *c, const struct apply_order *order, struct mlt_error *err)
 {
-    struct controller *c = job->controller;
+    struct job *job = job_find(c, order->job_uid);
     cleanup_json cJSON *pod = NULL;
-    struct mlt_error err = {0};
-    struct pod_build build = admit_pod(job, creations_next(job, m));
+    if (!job || job->former_creations || job->let_go || order->index >= job->members_count)
+        return NULL;
+    const struct member *m = &job->members[order->index];
+    if (m->creating_elsewhere)
+        return NULL;
+    struct pod_build build = admit_pod(job, m->tried);
     build.index = m->slot;
     build.node = m->node;
     build.binding = pod_build_binding(&job->tj, job_planned(job));
-    m->tried = build.creation;
+    char *body = pod_build(&build, &pod, err) < 0 ? NULL : json_print(pod);
+    jobs_fold_surplus(c);
+    return body;
+}
+
+static void create_pod(struct job *job, struct member *m)
+{
+    char name[TRAININGJOB_POD_NAME_MAX];
+    struct mlt_error err = {0};
+    m->tried = creations_next(job, m);
     m->creating = true;
     m->renew = false; /* the watch may show the new pod before the answer does */
     job->creations++;
-    if (pod_build(&build, &pod, &err) < 0) {
-        pod_created(c, &(struct apply_order){.job_uid = job->uid, .index = m->slot},
-                    &(struct apply_answer){.status = 422, .words = err.text, .reason = "Invalid"});
+    if (trainingjob_pod_name(job->name, m->role, m->slot, m->tried, name, &err) < 0) {
+        pod_created(job->controller, &(struct apply_order){.job_uid = job->uid, .index = m->slot},
+                    &(struct apply_answer){.status = APPLY_UNSENT, .words = err.text, .reason = ""});
         return;
     }
-    cleanup_free char *body = json_print(pod);
-    cleanup_free char *key =
-        mlt_asprintf("pod/%s/%s", job->namespace_, json_string(pod, "metadata.name", ""));
+    cleanup_free char *key = mlt_asprintf("pod/%s/%s", job->namespace_, name);
     apply_for_job(job, (struct apply_target){.resource = KUBE_POD},
                   (struct apply_order){
                       .verb = "POST",
-                      .body = body,
+                      .write = write_pod,
                       .key = key,
                       .index = m->slot,
                       .done = pod_created,

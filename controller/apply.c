@@ -125,10 +125,17 @@ static bool key_is_busy(const struct apply *a, const struct apply_request *r)
     return other != NULL;
 }
 
+/* Its turn has come. False: there is nothing to send. */
+static bool write_body(struct controller *c, struct apply_request *r, struct mlt_error *err)
+{
+    if (!r->order.body && r->order.write)
+        r->order.body = r->order.write(c, &r->order, err);
+    return r->order.body || !r->order.write;
+}
+
 static void fly(struct controller *c, struct apply_request *r)
 {
     struct apply *a = &c->apply;
-    waiting_remove(a, r);
     r->id = ++c->next_id;
     r->sent_ms = c->now_ms;
     r->status = 0;
@@ -140,27 +147,6 @@ static void fly(struct controller *c, struct apply_request *r)
     a->in_flight_count++;
     effects_request(&c->effects, r->id, r->order.verb, r->order.path, r->order.content_type,
                     r->order.body, false);
-}
-
-int64_t apply_pump(struct controller *c)
-{
-    struct apply *a = &c->apply;
-    int64_t wake = INT64_MAX;
-    struct apply_request *next;
-    unsigned window = request_window_size(&a->window);
-    a->is_full = false;
-    for (struct apply_request *r = a->waiting; r && !a->is_full; r = next) {
-        next = r->next;
-        if (r->not_before_ms > c->now_ms) {
-            if (r->not_before_ms < wake)
-                wake = r->not_before_ms;
-        } else if (!key_is_busy(a, r)) {
-            a->is_full = a->in_flight_count >= window;
-            if (!a->is_full)
-                fly(c, r);
-        }
-    }
-    return wake;
 }
 
 static struct apply_request *find(struct apply *a, uint64_t id)
@@ -209,6 +195,52 @@ static void tell(struct controller *c, struct apply_request *r, const char *erro
     };
     if (told)
         told(c, &r->order, &answer);
+}
+
+/* Whoever asked may ask for something else: after the walk over what waits. */
+static void settle_unsent(struct controller *c, struct apply_request *unsent)
+{
+    struct apply_request *next;
+    for (struct apply_request *r = unsent; r; r = next) {
+        next = r->next;
+        tell(c, r, r->body.length ? mlt_text_string(&r->body) : NULL, r->order.done);
+        request_free(&c->apply, r);
+    }
+}
+
+int64_t apply_pump(struct controller *c)
+{
+    struct apply *a = &c->apply;
+    int64_t wake = INT64_MAX;
+    struct apply_request *next, *unsent = NULL, **unsent_end = &unsent;
+    unsigned window = request_window_size(&a->window);
+    a->is_full = false;
+    for (struct apply_request *r = a->waiting; r && !a->is_full; r = next) {
+        struct mlt_error err = {0};
+        next = r->next;
+        if (r->not_before_ms > c->now_ms) {
+            if (r->not_before_ms < wake)
+                wake = r->not_before_ms;
+            continue;
+        }
+        if (key_is_busy(a, r))
+            continue;
+        a->is_full = a->in_flight_count >= window;
+        if (a->is_full)
+            break;
+        waiting_remove(a, r);
+        if (write_body(c, r, &err)) {
+            fly(c, r);
+            continue;
+        }
+        r->status = APPLY_UNSENT;
+        mlt_text_puts(&r->body, err.text);
+        r->next = NULL;
+        *unsent_end = r;
+        unsent_end = &r->next;
+    }
+    settle_unsent(c, unsent);
+    return wake;
 }
 
 bool apply_end(struct controller *c, uint64_t id, const char *error)

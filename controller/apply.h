@@ -33,7 +33,7 @@ struct controller;
 struct apply_request;
 
 struct apply_answer {
-    int status;          /* HTTP */
+    int status;          /* HTTP; APPLY_UNSENT: see apply_written */
     const cJSON *object; /* the body when it is JSON, else NULL */
     const char *words;   /* the server's message when status >= 400, else "" */
     const char *reason;  /* Status.reason ("AlreadyExists"), "" */
@@ -42,10 +42,16 @@ struct apply_answer {
 struct apply_order;
 typedef void apply_answered(struct controller *c, const struct apply_order *order,
                             const struct apply_answer *answer);
+/* The body of a request whose turn has come; owned by the caller. NULL: it is not to be sent, and
+ * `done` gets APPLY_UNSENT with the words of `err`, "" when it is only not wanted any more. */
+typedef char *apply_written(struct controller *c, const struct apply_order *order,
+                            struct mlt_error *err);
+#define APPLY_UNSENT (-1) /* a status */
 
 /* What is wanted; strings are copied by apply_send(). */
 struct apply_order {
     const char *verb, *path, *content_type, *body; /* body NULL: none */
+    apply_written *write; /* instead of a body: thousands of pods may wait, and are not kept */
     const char *key; /* requests with equal keys go one after the other; NULL: no such order */
     const char
         *job_uid;   /* whose request it is, "" for none: for `done`, and to drop it with its job */

@@ -221,6 +221,7 @@ static void jobs_run(struct controller *c)
             job_reconcile(job);
         else
             job_hear(job);
+        jobs_fold_surplus(c);
     }
 }
 
@@ -316,9 +317,10 @@ void controller_step(struct controller *c, const struct controller_event *event)
         if (!c->touched)
             break;
     }
-    jobs_fold(c);
-    if (c->exited)
+    if (c->exited) {
+        jobs_fold(c);
         return;
+    }
     wake = earlier(wake, view_pump(c));
     if (may_act(c)) {
         wake = earlier(wake, earlier(node_loss_pump(c), volumes_pump(c)));
@@ -330,6 +332,7 @@ void controller_step(struct controller *c, const struct controller_event *event)
         event_pump(c); /* what the others have left of the window */
         wake = earlier(wake, apply_pump(c));
     }
+    jobs_fold(c);
     wake = earlier(wake, c->touched && may_act(c) ? c->now_ms : c->jobs_wake_ms);
     c->plan_at_ms = ledger_next_wake_ms(c->ledger, c->now_ms);
     if (may_act(c))

@@ -1,7 +1,7 @@
 /* The two trees of a job, its template and a worker's pod as the API server would complete it, are
  * kept as text: a tree takes ten times as much, and is wanted a few times in a job's life. What was
- * asked for in a step stays parsed until its end. Jobs with equal texts share one: many differ in
- * their command alone, which the planned pod has not. */
+ * asked for in a step stays parsed until its end, but of a few jobs only. Jobs with equal texts
+ * share one: many differ in their command alone, which the planned pod has not. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,8 @@
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
+
+#define PARSED_MAX 16 /* jobs */
 
 struct folded_text {
     char *text;
@@ -58,6 +60,7 @@ static void note_parsed(struct job *job)
     job->parsed = true;
     job->next_parsed = job->controller->parsed;
     job->controller->parsed = job;
+    job->controller->parsed_count++;
 }
 
 const cJSON *job_template(struct job *job)
@@ -119,6 +122,7 @@ void job_folded_release(struct job *job)
     for (struct job **at = &job->controller->parsed; *at; at = &(*at)->next_parsed)
         if (*at == job) {
             *at = job->next_parsed;
+            job->controller->parsed_count--;
             break;
         }
     fold(job);
@@ -134,4 +138,13 @@ void jobs_fold(struct controller *c)
         job->parsed = false;
         fold(job);
     }
+    c->parsed_count = 0;
+}
+
+/* One answer can be news for thousands of jobs (a shared dry run's, a list's): their trees, all at
+ * once, would take more than everything else. */
+void jobs_fold_surplus(struct controller *c)
+{
+    if (c->parsed_count > PARSED_MAX)
+        jobs_fold(c);
 }

@@ -47,6 +47,7 @@ struct controller {
     struct job *touched;
     TAILQ_HEAD(lazy_writes, job) lazy_writes; /* due, in order of arrival */
     struct job *parsed;        /* whose trees were asked for in this step */
+    unsigned parsed_count;
     struct folded_text *texts; /* hash: of all jobs */
     struct channel *channels;
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */
@@ -88,9 +89,9 @@ void progress_watch_note(struct job *job);
 void progress_watch_stepped(struct job *job);
 
 /* ---- folded.c: trees that are kept as text ---- */
-/* The workers' template, also in job->tj until the end of the step. */
+/* The workers' template, also in job->tj until the end of the job's turn in this step. */
 const cJSON *job_template(struct job *job);
-/* A worker's pod as the API server would complete it; NULL: not known. For this step. */
+/* A worker's pod as the API server would complete it; NULL: not known. As long. */
 const cJSON *job_planned(struct job *job);
 /* Takes `tj`. */
 void job_set_spec(struct job *job, struct trainingjob *tj);
@@ -100,6 +101,8 @@ int64_t job_gpus(const struct job *job);           /* of the whole gang */
 void job_folded_release(struct job *job);
 /* At the end of a step. */
 void jobs_fold(struct controller *c);
+/* Between two jobs: what was asked for may be gone after it. */
+void jobs_fold_surplus(struct controller *c);
 
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);

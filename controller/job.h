@@ -60,6 +60,7 @@ struct member {
     char *pod_name;       /* of the newest pod, "" */
     char *lost_uid;       /* the pod that was lost with its node, "" */
     bool creating;        /* a creation is under way ... */
+    bool creating_elsewhere; /* ... for a node that is not its own any more ... */
     char *creating_words; /* ... and the API server fails at it, saying so; NULL: it does not */
     bool renew;           /* its pod is to be replaced */
     bool silent;          /* its pod is to be deleted though ranks may run in it */

@@ -86,6 +86,7 @@ void member_unplace(struct job *job, struct member *m)
 {
     free(m->node);
     m->node = NULL;
+    m->creating_elsewhere = m->creating;
     job->no_place = false;
     if (job->ledger == JOB_LEDGER_HOLDS && !job->leaves_ledger)
         job_ledger_holds(job);

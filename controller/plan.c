@@ -150,6 +150,7 @@ void plan_run(struct controller *c)
     for (size_t i = 0; i < count; i++) {
         take(c, &all[i]);
         decision_release(&all[i]);
+        jobs_fold_surplus(c);
     }
     free(all);
 }

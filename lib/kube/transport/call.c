@@ -12,7 +12,9 @@
 
 #define RETRY_AFTER_SECONDS_MAX 3600 /* more is taken as this */
 #define STATUS_FINAL_MIN 200         /* below: 100 Continue and the like, another status follows */
-#define RECEIVE_BUFFER 131072L       /* bytes: curl's buffer for one read */
+/* Bytes of curl's two buffers, which each request has: what one TLS record and one frame of HTTP/2
+ * hold at most. More is never filled at once, and dozens are under way. */
+#define BUFFER 16384L
 
 /* ---- curl's callbacks ---- */
 
@@ -116,7 +118,8 @@ static void set_connection(struct kube_call *call)
     (void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     (void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)KUBE_CONNECT_TIMEOUT_MS);
     (void)curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+    (void)curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, BUFFER);
+    (void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, BUFFER);
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "mltrain/" MLTRAIN_VERSION);
     if (t->config.proxy_url)
         (void)curl_easy_setopt(easy, CURLOPT_PROXY, t->config.proxy_url);

@@ -139,6 +139,23 @@ static void test_after_a_refused_pod_the_answer_is_not_believed_any_more(void **
     world_release(&w);
 }
 
+/* What still waits for its turn is not written yet, and not wanted any more. */
+static void test_a_refused_pod_saves_the_creation_of_the_others(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 5, 8);
+    w.refuse_pod = "exceeded quota";
+    world_submit(&w, "a", 40, NULL);
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "PodRefused");
+    assert_in_range(w.pods_refused, 1, 16); /* the window */
+    w.refuse_pod = NULL;
+    world_advance(&w, 16000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.pods_created, 40);
+    world_release(&w);
+}
+
 /* ---- what may wait ---- */
 
 static void test_a_job_that_finds_its_place_at_once_is_placed_by_its_first_write(void **state)
@@ -232,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_a_refusal_is_nobody_elses),
         cmocka_unit_test(test_who_waits_for_the_dry_run_of_a_job_that_goes_asks_himself),
         cmocka_unit_test(test_a_spec_that_changes_during_its_dry_run_is_tried_too),
+        cmocka_unit_test(test_a_refused_pod_saves_the_creation_of_the_others),
         cmocka_unit_test(test_after_a_refused_pod_the_answer_is_not_believed_any_more),
         cmocka_unit_test(test_a_job_that_finds_its_place_at_once_is_placed_by_its_first_write),
         cmocka_unit_test(test_a_job_whose_dry_run_takes_long_is_told_to_be_queued),

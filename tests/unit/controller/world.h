@@ -96,6 +96,7 @@ struct world {
     const char *dry_run_cpu;     /* a webhook makes the trainer ask for so much; NULL: none does */
     const char *refuse_pod;      /* message of a 422 for real creations, */
     bool fails_pod;              /* of a 500 */
+    unsigned pods_refused;       /* with either */
     const char *pod_ip;          /* of the next controllers; NULL: the usual one */
     bool has_service;            /* the channel of the next controllers has a Service */
     uint64_t rights_used;        /* bit i: a request fell under api_right_at(i) */

@@ -327,6 +327,7 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     w->has_events |= strcmp(t->plural, "events") == 0;
     const char *refusal = is_pod ? (dry ? w->refuse_dry_run : w->refuse_pod) : NULL;
     cleanup_free char *key = key_of(t, json_string(json, "metadata.name", ""));
+    w->pods_refused += refusal && !dry;
     if (refusal) {
         bool fails = dry ? w->fails_dry_run : w->fails_pod;
         answer_error(w, id, fails ? 500 : 422, fails ? "InternalError" : "Invalid", refusal);
