@@ -14,24 +14,18 @@
 #include "lib/json/json.h"
 #include "lib/kube/resource.h"
 
+/* Thousands of jobs have one or two: its words stand behind it, in one piece of memory. */
 struct event_entry {
-    char *key; /* the job's UID, reason and message, each with its NUL */
-    size_t key_length;
-    const char *uid, *reason, *message; /* in it */
-    char *name, *namespace_, *job_name, *job_version;
-    bool warning;
-    int64_t count, last_ms;
-    int64_t first_wall_ms, last_wall_ms;
-    bool is_unsent, is_created;
+    const char *uid, *reason, *message; /* in `words`; the first `key_length` bytes: the key */
+    const char *namespace_, *job_name, *job_version;
+    uint64_t name; /* of the object: that of the job, and this number */
+    uint32_t key_length, count;
+    int64_t last_ms, first_wall_ms, last_wall_ms;
+    bool warning, is_unsent, is_created;
     int64_t unsent_since_ms;
     TAILQ_ENTRY(event_entry) link; /* of those that are not sent */
     UT_hash_handle hh;
-};
-
-struct event_budget {
-    char *job_uid;
-    int64_t left, filled_ms;
-    UT_hash_handle hh;
+    char words[];
 };
 
 static struct event_queue *queue_of(struct event_recorder *recorder, const struct event_entry *e)
@@ -44,27 +38,7 @@ static void entry_free(struct event_recorder *recorder, struct event_entry *e)
     HASH_DEL(recorder->entries, e);
     if (e->is_unsent)
         TAILQ_REMOVE(queue_of(recorder, e), e, link);
-    free(e->key);
-    free(e->name);
-    free(e->namespace_);
-    free(e->job_name);
-    free(e->job_version);
     free(e);
-}
-
-static void budget_free(struct event_recorder *recorder, struct event_budget *b)
-{
-    HASH_DEL(recorder->budgets, b);
-    free(b->job_uid);
-    free(b);
-}
-
-void event_forget_job(struct event_recorder *recorder, const char *job_uid)
-{
-    struct event_budget *b;
-    HASH_FIND_STR(recorder->budgets, job_uid, b);
-    if (b)
-        budget_free(recorder, b);
 }
 
 void event_recorder_init(struct event_recorder *recorder)
@@ -77,8 +51,6 @@ void event_recorder_release(struct event_recorder *recorder)
 {
     while (recorder->entries)
         entry_free(recorder, recorder->entries);
-    while (recorder->budgets)
-        budget_free(recorder, recorder->budgets);
 }
 
 /* How much of the budget is kept for what matters more: a job that fails in a loop must not use up
@@ -91,20 +63,15 @@ static int64_t reserve_of(const struct job *job, bool warning)
 }
 
 /* Takes one event from the job's budget; false when no more than the reserve is left. */
-static bool spend(struct controller *c, const char *job_uid, int64_t reserve)
+static bool spend(struct job *job, int64_t reserve)
 {
-    struct event_budget *b;
-    HASH_FIND_STR(c->events.budgets, job_uid, b);
-    if (!b) {
-        b = mlt_calloc(1, sizeof *b);
-        b->job_uid = mlt_strdup(job_uid);
-        b->left = EVENT_BURST;
-        b->filled_ms = c->now_ms;
-        HASH_ADD_KEYPTR(hh, c->events.budgets, b->job_uid, strlen(b->job_uid), b);
-    }
-    int64_t refill = (c->now_ms - b->filled_ms) / EVENT_REFILL_MS;
+    struct event_budget *b = &job->event_budget;
+    int64_t now_ms = job->controller->now_ms;
+    if (!b->is_open)
+        *b = (struct event_budget){.is_open = true, .left = EVENT_BURST, .filled_ms = now_ms};
+    int64_t refill = (now_ms - b->filled_ms) / EVENT_REFILL_MS;
     b->filled_ms += refill * EVENT_REFILL_MS;
-    b->left = b->left + refill < EVENT_BURST ? b->left + refill : EVENT_BURST;
+    b->left = (int)(b->left + refill < EVENT_BURST ? b->left + refill : EVENT_BURST);
     if (b->left <= reserve)
         return false;
     b->left--;
@@ -113,7 +80,13 @@ static bool spend(struct controller *c, const char *job_uid, int64_t reserve)
 
 /* ---- sending ---- */
 
-static cJSON *creation_of(const struct controller *c, const struct event_entry *e)
+/* Of the object; the caller frees it. */
+static char *name_of(const struct event_entry *e)
+{
+    return mlt_asprintf("%s.%016" PRIx64, e->job_name, e->name);
+}
+
+static cJSON *creation_of(const struct controller *c, const struct event_entry *e, const char *name)
 {
     char first[MLT_TIME_TEXT_MAX], last[MLT_TIME_TEXT_MAX];
     mlt_time_format(e->first_wall_ms, first);
@@ -121,7 +94,7 @@ static cJSON *creation_of(const struct controller *c, const struct event_entry *
     cJSON *event = cJSON_CreateObject();
     json_set_string(event, "apiVersion", kube_api_version(KUBE_EVENT));
     json_set_string(event, "kind", "Event");
-    json_set_string(event, "metadata.name", e->name);
+    json_set_string(event, "metadata.name", name);
     json_set_string(event, "metadata.namespace", e->namespace_);
     json_set_string(event, "involvedObject.apiVersion", TRAININGJOB_API_VERSION);
     json_set_string(event, "involvedObject.kind", TRAININGJOB_KIND);
@@ -154,10 +127,11 @@ static cJSON *patch_of(const struct event_entry *e)
 static void event_send(struct controller *c, struct event_entry *e)
 {
     struct mlt_text path = MLT_TEXT_INIT(KUBE_PATH_MAX);
-    cleanup_json cJSON *body = e->is_created ? patch_of(e) : creation_of(c, e);
+    cleanup_free char *name = name_of(e);
+    cleanup_json cJSON *body = e->is_created ? patch_of(e) : creation_of(c, e, name);
     cleanup_free char *text = json_print(body);
-    cleanup_free char *key = mlt_asprintf("event/%s/%s", e->namespace_, e->name);
-    kube_path(&path, KUBE_EVENT, e->namespace_, e->is_created ? e->name : NULL, NULL, NULL);
+    cleanup_free char *key = mlt_asprintf("event/%s/%s", e->namespace_, name);
+    kube_path(&path, KUBE_EVENT, e->namespace_, e->is_created ? name : NULL, NULL, NULL);
     apply_send(c, &(struct apply_order){
                       .verb = e->is_created ? "PATCH" : "POST",
                       .path = mlt_text_string(&path),
@@ -188,46 +162,43 @@ void event_pump(struct controller *c)
 
 /* ---- recording ---- */
 
-/* The same again, whenever it comes, has the same key. */
-static char *key_of(const struct job *job, const char *reason, const char *message,
-                    size_t *ret_length)
+#define WORDS 6 /* the first three are the key: the same again, whenever it comes, has the same */
+
+/* All of it in one, each with its NUL. */
+static struct event_entry *entry_new(const struct job *job, const char *reason, const char *message)
 {
-    const char *const parts[] = {job->uid, reason, message};
-    size_t length = 0;
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(parts); i++)
-        length += strlen(parts[i]) + 1;
-    char *key = mlt_calloc(1, length), *at = key;
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(parts); i++) {
-        size_t size = strlen(parts[i]) + 1;
-        memcpy(at, parts[i], size);
-        at += size;
+    const char *version = job->resource_version ? job->resource_version : "";
+    const char *const parts[WORDS] = {job->uid,        reason,    message,
+                                      job->namespace_, job->name, version};
+    size_t sizes[WORDS], length = 0, key_length = 0;
+    for (size_t i = 0; i < WORDS; i++) {
+        sizes[i] = strlen(parts[i]) + 1;
+        length += sizes[i];
+        key_length += i < 3 ? sizes[i] : 0;
     }
-    *ret_length = length;
-    return key;
+    struct event_entry *e = mlt_calloc(1, sizeof *e + length);
+    const char **const to[WORDS] = {&e->uid,        &e->reason,   &e->message,
+                                    &e->namespace_, &e->job_name, &e->job_version};
+    e->key_length = (uint32_t)key_length;
+    char *at = e->words;
+    for (size_t i = 0; i < WORDS; i++) {
+        memcpy(at, parts[i], sizes[i]);
+        *to[i] = at;
+        at += sizes[i];
+    }
+    return e;
 }
 
-/* Takes the key. */
-static struct event_entry *entry_add(struct job *job, bool warning, char *key, size_t key_length)
+static void entry_add(struct controller *c, struct event_entry *e, bool warning)
 {
-    struct controller *c = job->controller;
     if (HASH_COUNT(c->events.entries) >= EVENT_ENTRIES_MAX) {
         c->metrics.count[METRIC_EVENTS_DROPPED] += c->events.entries->is_unsent;
         entry_free(&c->events, c->events.entries);
     }
-    struct event_entry *e = mlt_calloc(1, sizeof *e);
-    e->key = key;
-    e->key_length = key_length;
-    e->uid = key;
-    e->reason = e->uid + strlen(e->uid) + 1;
-    e->message = e->reason + strlen(e->reason) + 1;
-    e->name = mlt_asprintf("%s.%016" PRIx64, job->name, mlt_random_next(&c->random));
-    e->namespace_ = mlt_strdup(job->namespace_);
-    e->job_name = mlt_strdup(job->name);
-    e->job_version = mlt_strdup(job->resource_version);
+    e->name = mlt_random_next(&c->random);
     e->warning = warning;
     e->first_wall_ms = c->wall_ms;
-    HASH_ADD_KEYPTR(hh, c->events.entries, e->key, e->key_length, e);
-    return e;
+    HASH_ADD_KEYPTR(hh, c->events.entries, e->words, e->key_length, e);
 }
 
 static void count_up(struct controller *c, struct event_entry *e)
@@ -250,21 +221,21 @@ void event_record(struct job *job, bool warning, const char *reason, const char 
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    if (!spend(c, job->uid, reserve_of(job, warning))) {
+    if (!spend(job, reserve_of(job, warning))) {
         c->metrics.count[METRIC_EVENTS_DROPPED]++;
         return;
     }
-    size_t key_length;
-    char *key = key_of(job, reason, message, &key_length);
-    struct event_entry *e;
-    HASH_FIND(hh, c->events.entries, key, key_length, e);
+    struct event_entry *e, *made = entry_new(job, reason, message);
+    HASH_FIND(hh, c->events.entries, made->words, made->key_length, e);
     if (e && c->now_ms - e->last_ms > EVENT_AGGREGATE_MS) {
         entry_free(&c->events, e);
         e = NULL;
     }
-    if (e)
-        free(key);
-    else
-        e = entry_add(job, warning, key, key_length);
+    if (e) {
+        free(made);
+    } else {
+        e = made;
+        entry_add(c, e, warning);
+    }
     count_up(c, e);
 }

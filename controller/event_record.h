@@ -20,7 +20,6 @@
 #define EVENT_MESSAGE_MAX 1024              /* bytes, as the API server allows */
 
 struct event_entry;
-struct event_budget;
 struct job;
 struct controller;
 
@@ -29,7 +28,13 @@ TAILQ_HEAD(event_queue, event_entry);
 struct event_recorder {
     struct event_entry *entries;  /* hash by job, reason and message, oldest first */
     struct event_queue unsent[2]; /* of these: warnings, others */
-    struct event_budget *budgets; /* hash by job UID */
+};
+
+/* How many events a job may still have: see EVENT_BURST. */
+struct event_budget {
+    int64_t filled_ms;
+    int left;
+    bool is_open; /* it has had one */
 };
 
 void event_record(struct job *job, bool warning, const char *reason, const char *format, ...)
@@ -38,8 +43,6 @@ void event_record(struct job *job, bool warning, const char *reason, const char 
 /* Sends what there is room for. */
 void event_pump(struct controller *c);
 
-/* Forgets the budget of a job that is gone. */
-void event_forget_job(struct event_recorder *recorder, const char *job_uid);
 void event_recorder_init(struct event_recorder *recorder);
 void event_recorder_release(struct event_recorder *recorder);
 

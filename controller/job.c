@@ -240,7 +240,6 @@ void job_end(struct job *job)
         finish_let_go(job);
     channels_orphan(c, job->uid);
     leave_ledger(job);
-    event_forget_job(&c->events, job->uid);
     job_free(job);
 }
 

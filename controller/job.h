@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <uthash.h>
+#include "controller/event_record.h"
 #include "rendezvous/coordinator.h"
 #include "trainingjob/trainingjob.h"
 
@@ -188,6 +189,7 @@ struct job {
     bool deleting_job;        /* the deletion of the object is under way */
     int64_t delete_again_ms;  /* it, or that of a pod, was refused: not before */
 
+    struct event_budget event_budget;
     int64_t wake_ms;
     int64_t looked_ms; /* the last look at all of it */
     bool touched;

@@ -135,6 +135,25 @@ static void drop_annotations(cJSON *metadata)
     }
 }
 
+/* A name is 24 bytes, and 150 as a member of a tree. */
+static void keep_names(struct trainingjob *job, cJSON *metadata)
+{
+    const char **const to[] = {&job->metadata.name, &job->metadata.namespace_, &job->metadata.uid};
+    static const char *const members[] = {"name", "namespace", "uid"};
+    size_t sizes[MLT_ARRAY_LENGTH(to)], length = 0, at = 0;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(to); i++)
+        length += sizes[i] = strlen(*to[i]) + 1;
+    char *names = mlt_calloc(1, length);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(to); i++) {
+        memcpy(names + at, *to[i], sizes[i]);
+        *to[i] = names + at;
+        at += sizes[i];
+        drop(metadata, members[i]);
+    }
+    free(job->names);
+    job->names = names;
+}
+
 char *trainingjob_slim(struct trainingjob *job)
 {
     cJSON *spec = json_member(job->object, "spec"),
@@ -149,8 +168,15 @@ char *trainingjob_slim(struct trainingjob *job)
     drop(metadata, "generation");
     drop(job->object, "apiVersion");
     drop(job->object, "kind");
-    if (job->spec.roles_count == 0) /* else their templates have numbers that nobody has read */
+    if (job->spec.roles_count == 0) { /* else their templates have numbers that nobody has read */
+        drop(spec, "framework");
         drop_scalars(spec);
+    }
+    if (spec && !spec->child)
+        drop(job->object, "spec");
+    keep_names(job, metadata);
+    if (metadata && !metadata->child)
+        drop(job->object, "metadata");
     return template_ ? json_print(template_) : NULL;
 }
 
@@ -163,6 +189,7 @@ void trainingjob_release(struct trainingjob *job)
         trainingjob_status_release(job->status);
     free(job->status);
     cJSON_Delete(job->object);
+    free(job->names);
     *job = (struct trainingjob){0};
 }
 

@@ -220,6 +220,7 @@ struct trainingjob_spec {
 
 struct trainingjob {
     cJSON *object; /* owned copy of the object without status and managedFields */
+    char *names;   /* owned: of trainingjob_slim(), which takes them out of the object */
     struct trainingjob_metadata metadata;
     struct trainingjob_spec spec;
     struct trainingjob_status *status; /* owned; NULL: trainingjob_read_spec() */
@@ -237,7 +238,7 @@ int trainingjob_read_spec(const cJSON *object, struct trainingjob *ret_job,
 /* For who keeps thousands of jobs. Takes the workers' template out of the job
  * (spec.workers.template_ is NULL then) and returns it as compact JSON, which the caller frees: a
  * tenth of the tree's size. Of `object` only what is still pointed to stays: strings of the spec,
- * names, labels, and of the annotations mltrain's own (kubectl keeps a second copy of the manifest
+ * labels, and of the annotations mltrain's own (kubectl keeps a second copy of the manifest
  * in another). The resource_version is "" then. */
 char *trainingjob_slim(struct trainingjob *job);
 void trainingjob_release(struct trainingjob *job); /* twice is fine */
