@@ -78,7 +78,7 @@ void channels_send_exit(struct controller *c, uint64_t id, const char *reason)
 
 static void deliver(struct job *job, uint64_t id, const struct rendezvous_frame *frame)
 {
-    coordinator_frame(job->coordinator, id, frame, job->controller->now_ms);
+    coordinator_frame(job_coordinator(job), id, frame, job->controller->now_ms);
     /* In a large gang many a second come, and nearly none says anything. */
     if (frame->type == RENDEZVOUS_PONG && !coordinator_has_output(job->coordinator))
         return;
@@ -99,7 +99,7 @@ void channels_frame(struct controller *c, uint64_t id, const struct rendezvous_f
         return;
     }
     struct job *job = job_find(c, channel->job_uid);
-    if (job && job->coordinator) {
+    if (job && job->members) {
         deliver(job, id, frame);
         return;
     }
@@ -142,7 +142,7 @@ void channels_replay(struct job *job)
  * were on a node that was away when the gang ended or was undone. */
 static bool is_without_gang(const struct job *job)
 {
-    if (job->coordinator || job->gate_seq != job->gate_saved)
+    if (job->members || job->gate_seq != job->gate_saved)
         return false;
     if (job_has_ended(job))
         return job->let_go;

@@ -375,7 +375,7 @@ void controller_check(const struct controller *c)
     assert(c->apply.in_flight_count <= CONTROLLER_IN_FLIGHT_MAX);
     for (const struct job *job = c->jobs; job; job = job->hh.next) {
         assert(job->gate_saved <= job->gate_sent && job->gate_sent <= job->gate_seq);
-        assert(!job->members || job->coordinator);
+        assert(job->members || !job->coordinator);
         if (job->coordinator)
             coordinator_check(job->coordinator);
         /* No rank is started before its attempt stands in the status. */

@@ -80,7 +80,7 @@ static bool has_had_its_time(const struct job *job, const struct view_pod *pod)
     bool waited = waited_long_enough(job);
     bool comes = m && (m->joined_once || pod->phase == VIEW_RUNNING); /* or comes again */
     bool answers = comes && strcmp(m->lost_uid, pod->uid) != 0;
-    return view_pod_ended(pod) || waited || !job->coordinator || !answers;
+    return view_pod_ended(pod) || waited || !job->members || !answers;
 }
 
 static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *pod)
@@ -253,7 +253,7 @@ void finish_delete_pods(struct job *job)
 void finish_retire(struct job *job)
 {
     int64_t let_go_ms = job->let_go_ms;
-    if (!job->coordinator || !job->let_go || !job_finished(job) || job->creations)
+    if (!job->members || !job->let_go || !job_finished(job) || job->creations)
         return;
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
         if (!view_pod_terminal(p))

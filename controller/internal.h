@@ -115,6 +115,8 @@ void members_refresh(struct job *job);
 void members_stopping(struct job *job, bool stopping);
 /* Launchers whose pods are being ended need not wait once their ranks have stopped. */
 void members_dismiss(struct job *job);
+/* Tells a coordinator that has just been made which pods there are. */
+void members_introduce(struct job *job);
 /* Pods that have ended before this gang came to be are not its own. */
 void members_leave_former(struct job *job);
 struct member *member_find(struct job *job, const char *role, uint32_t slot);

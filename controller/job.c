@@ -406,11 +406,18 @@ static void make_coordinator(struct job *job)
     if (!job->coordinator)
         abort(); /* no memory: as lib/base/alloc.h does */
     job->adopting = adopt;
-    job->waiting_since_ms = c->now_ms;
-    wait_for_next_attempt(job);
     set_welcome(job);
     if (config.was_stopping)
         stop_order(job); /* before a launcher tells how its ranks have ended */
+}
+
+struct coordinator *job_coordinator(struct job *job)
+{
+    if (!job->coordinator) {
+        make_coordinator(job);
+        members_introduce(job);
+    }
+    return job->coordinator;
 }
 
 bool job_finished(const struct job *job)
@@ -426,13 +433,18 @@ bool job_has_ended(const struct job *job)
 
 void job_make_gang(struct job *job)
 {
-    if (job->coordinator || !job->has_tj)
+    if (job->members || !job->has_tj)
         return;
     make_members(job);
     creations_take_up(job);
     if (job->draft.phase == TRAININGJOB_PHASE_ADMITTED)
         members_leave_former(job);
-    make_coordinator(job);
+    job->waiting_since_ms = job->controller->now_ms;
+    wait_for_next_attempt(job);
+    /* Before the first START there is nothing to coordinate until a launcher comes, and thousands
+     * of jobs may wait for theirs. */
+    if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED)
+        make_coordinator(job);
     if (!job_has_ended(job))
         job_ledger_holds(job);
     /* A HELLO from a pod that the coordinator does not expect would be refused. */

@@ -149,7 +149,7 @@ struct job {
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended and the status says so */
 
-    struct coordinator *coordinator;
+    struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */
     bool coordinator_stale;  /* has outputs to be taken */
     bool holds_frames;       /* channels of its launchers wait for a coordinator */
     bool adopting;           /* a new leader waits for the members of a running attempt */
@@ -223,6 +223,8 @@ int64_t job_look_at_ms(const struct job *job);
 /* Sizes the members by the spec and makes the coordinator, when the phase needs them; idempotent.
  */
 void job_make_gang(struct job *job);
+/* Of a job that has members; made now when it is not there yet. */
+struct coordinator *job_coordinator(struct job *job);
 bool job_finished(const struct job *job); /* by the draft's phase */
 /* Finished or suspended: its launchers are to go, and nobody is to blame for that. */
 bool job_has_ended(const struct job *job);

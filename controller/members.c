@@ -169,6 +169,12 @@ static void wait_after_deletion(struct job *job, struct member *m)
         m->deletions++;
 }
 
+static void tell_lost(struct job *job, const struct member *m, const struct coordinator_loss *loss)
+{
+    if (job->coordinator)
+        coordinator_pod_lost(job->coordinator, m->role, m->slot, loss, job->controller->now_ms);
+}
+
 /* The member's pod has ended or is gone. */
 static void member_lost(struct job *job, struct member *m)
 {
@@ -192,7 +198,7 @@ static void member_lost(struct job *job, struct member *m)
         .words = words,
         .exit_code = code,
     };
-    coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
+    tell_lost(job, m, &loss);
     /* Before the first START whatever ends a pod is held against its node: an image or a sandbox
      * that fails there. */
     bool undone = job->draft.phase == TRAININGJOB_PHASE_ADMITTED;
@@ -264,7 +270,8 @@ static void member_refresh(struct job *job, struct member *m)
         set_string(&m->pod_name, m->pod->name);
         m->absent_since_ms = job->controller->now_ms;
         m->terminating = m->joined_once = false;
-        coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod->uid);
+        if (job->coordinator)
+            coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod->uid);
         return;
     }
     if (*m->pod_uid) {
@@ -279,7 +286,7 @@ static void member_refresh(struct job *job, struct member *m)
         m->dead = true;
         const struct coordinator_loss loss = {
             .infrastructure = true, .node = m->node, .words = "its pod was deleted"};
-        coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
+        tell_lost(job, m, &loss);
     } else if (!m->pod && !job->let_go && !job_has_ended(job)) {
         (void)is_missing(job, m); /* before another is created */
     }
@@ -301,7 +308,7 @@ void members_refresh(struct job *job)
 {
     job->members_stale = false;
     finish_mark_surplus(job);
-    if (!job->coordinator)
+    if (!job->members)
         return;
     for (uint32_t i = 0; i < job->members_count; i++) {
         job->members[i].pod = NULL;
@@ -326,11 +333,28 @@ void members_refresh(struct job *job)
         if (member_of_pod(job, p) || view_pod_terminal(p))
             continue;
         /* A controller that has just come does not know which of them it has given up. */
-        coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
+        if (job->coordinator)
+            coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
         /* What came late, from a former controller, has to go before another comes. */
         if (m && p->creation > 0 && !node_loss_is_stranded(job->controller, p))
             m->occupied = true;
     }
+}
+
+void members_introduce(struct job *job)
+{
+    if (job->members_stale) /* else a pod that has just come would pass for a former one */
+        members_refresh(job);
+    for (uint32_t i = 0; i < job->members_count; i++) {
+        const struct member *m = &job->members[i];
+        if (*m->lost_uid)
+            coordinator_former_pod(job->coordinator, m->role, m->slot, m->lost_uid);
+        if (*m->pod_uid)
+            coordinator_expect_pod(job->coordinator, m->role, m->slot, m->pod_uid);
+    }
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (member_find(job, p->role, p->slot) && !member_of_pod(job, p) && !view_pod_terminal(p))
+            coordinator_former_pod(job->coordinator, p->role, p->slot, p->uid);
 }
 
 void members_stopping(struct job *job, bool stopping)
@@ -388,7 +412,7 @@ void member_lost_with_node(struct job *job, struct member *m, const char *words)
     tell_node_lost(job, words);
     const struct coordinator_loss loss = {
         .infrastructure = true, .node = m->pod->node, .words = words};
-    coordinator_pod_lost(job->coordinator, m->role, m->slot, &loss, job->controller->now_ms);
+    tell_lost(job, m, &loss);
     blame_node(job, m, m->pod->node);
     job_touch(job);
 }

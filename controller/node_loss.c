@@ -287,8 +287,6 @@ static void check_member(struct job *job, struct member *m)
 
 void node_loss_check_job(struct job *job)
 {
-    if (!job->coordinator)
-        return;
     for (uint32_t i = 0; i < job->members_count; i++)
         check_member(job, &job->members[i]);
 }

@@ -53,7 +53,7 @@ void stop_order(struct job *job)
     job->stop_why[0] = '\0';
     members_stopping(job, true);
     job->stop_grace_ms = grace;
-    coordinator_stop(job->coordinator, (uint32_t)grace, reason, c->now_ms);
+    coordinator_stop(job_coordinator(job), (uint32_t)grace, reason, c->now_ms);
     job_lazy(job, 0);
 }
 
