@@ -102,7 +102,7 @@ YAML
     --service-account-signing-key-file="$pki/service-account.key" \
     --service-account-issuer=https://kubernetes.default.svc --authorization-mode=Node,RBAC \
     --enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement \
-    --audit-policy-file="$cluster/audit.yaml" --audit-log-path="$cluster/log/audit.log"
+    --audit-policy-file="$cluster/audit.yaml" --audit-log-path="$cluster/log/audit.log" --audit-log-maxsize=100000
   until kubectl get --raw /readyz >/dev/null 2>&1; do
     component_runs apiserver || { echo "the API server has ended: see $cluster/log/apiserver.log" >&2; exit 1; }
     sleep 0.1
