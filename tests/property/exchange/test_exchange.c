@@ -1,0 +1,116 @@
+/* Random orders, channels that break, changes of leader, members that end and attempts that end,
+ * over both ends of the exchange; after each step:
+ *  - whoever has begun something is told its end once, and what it is told of a gather that went
+ *    well is exactly what all its members gave in this attempt, and only after all had come;
+ *  - a value is the one that was put in this attempt;
+ *  - nothing fails without a reason: a time that was over, a member that has ended, the attempt's
+ *    end;
+ *  - both ends' own invariants.
+ * When the faults end, everything comes to its end, also across one more change of leader, without
+ * any time being over. EXCHANGE_SEED=n runs one seed (EXCHANGE_TRACE=1 tells it), EXCHANGE_SEEDS=n
+ * more or fewer of them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "gang.h"
+#include "lib/base/number.h"
+
+#define SEEDS 400
+#define STEPS 3000
+
+static struct gang gang;
+
+/* The violation that this seed leads to, or NULL. */
+static const char *run(uint64_t seed, enum gang_bug bug)
+{
+    struct gang *g = &gang;
+    g->trace = getenv("EXCHANGE_TRACE") != NULL;
+    gang_init(g, seed, bug);
+    for (int i = 0; i < STEPS && !g->violation; i++)
+        gang_step(g);
+    if (!g->violation && !gang_heal(g) && !g->violation)
+        g->violation = "without faults somebody waits for ever";
+    gang_release(g);
+    return g->violation;
+}
+
+static int64_t setting(const char *name, int64_t otherwise)
+{
+    const char *text = getenv(name);
+    int64_t value = otherwise;
+    if (text && mlt_parse_integer(text, 0, INT64_MAX, &value, NULL) < 0)
+        fail_msg("%s: `%s` is not a number", name, text);
+    return value;
+}
+
+static void test_an_exchange_survives_whatever_happens(void **state)
+{
+    (void)state;
+    uint64_t first = (uint64_t)setting("EXCHANGE_SEED", 1), count = 1;
+    struct gang sum = {0};
+    if (!getenv("EXCHANGE_SEED"))
+        count = (uint64_t)setting("EXCHANGE_SEEDS", SEEDS);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        const char *violation = run(seed, GANG_BUG_NONE);
+        if (violation)
+            fail_msg("seed %llu: %s", (unsigned long long)seed, violation);
+        sum.results += gang.results;
+        sum.barriers += gang.barriers;
+        sum.gets += gang.gets;
+        sum.questions += gang.questions;
+        sum.fetched += gang.fetched;
+        sum.timeouts += gang.timeouts;
+        sum.ended += gang.ended;
+        sum.cuts += gang.cuts;
+        sum.leaders += gang.leaders;
+        sum.attempts += gang.attempts;
+    }
+    printf("%llu seeds from %llu: %u results, %u of gathers, %u of gets, %u of fetches, %u of what "
+           "stays; %u times "
+           "were over, %u ended with their attempt; %u cuts, %u changes of leader, %u attempts\n",
+           (unsigned long long)count, (unsigned long long)first, sum.results, sum.barriers,
+           sum.gets, sum.questions, sum.fetched, sum.timeouts, sum.ended, sum.cuts, sum.leaders,
+           sum.attempts);
+    if (count > 100) /* what never happens proves nothing */
+        assert_true(sum.timeouts > count / 10 && sum.ended > count && sum.leaders > count &&
+                    sum.questions > count && sum.fetched > count && sum.barriers > 10 * count);
+}
+
+static const struct {
+    const char *sentence;
+    enum gang_bug bug;
+} bugs[] = {
+    {"a launcher that does not repeat what others may lack", GANG_BUG_FORGETS_RESULTS},
+    {"a controller that takes another attempt's words", GANG_BUG_MIXES_ATTEMPTS},
+    {"a launcher that says nothing again", GANG_BUG_NEVER_REPEATS},
+};
+
+static void test_deliberate_mistakes_are_caught(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof bugs / sizeof bugs[0]; i++) {
+        const char *violation = NULL;
+        uint64_t seed = 0;
+        while (!violation && seed < SEEDS)
+            violation = run(++seed, bugs[i].bug);
+        if (!violation)
+            fail_msg("%s went unnoticed over %d seeds", bugs[i].sentence, SEEDS);
+        else
+            printf("%s: noticed with seed %llu: %s\n", bugs[i].sentence, (unsigned long long)seed,
+                   violation);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_exchange_survives_whatever_happens),
+        cmocka_unit_test(test_deliberate_mistakes_are_caught),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
