@@ -166,7 +166,8 @@ struct rendezvous_message stage_hello_message(const struct stage *s, uint32_t sl
                                         .slot = slot,
                                         .state = state,
                                         .step = RENDEZVOUS_NO_STEP,
-                                        .takes_orders = s->takes_orders};
+                                        .takes_orders = s->takes_orders,
+                                        .takes_exchange = true};
     if (state == RENDEZVOUS_STATE_READY)
         m.hello.port = (uint16_t)(5000 + slot);
     else if (state != RENDEZVOUS_STATE_IDLE) {
