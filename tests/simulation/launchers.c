@@ -432,6 +432,7 @@ static void do_effect(struct sim *s, struct sim_launcher *l, const struct superv
         ranks_kill_all(s, l);
         break;
     case SUPERVISOR_DO_EXCHANGED:
+        exchanges_told(s, l, e->exchanged);
         break;
     case SUPERVISOR_DO_LOG:
         sim_say(s, l->pod, "%s", e->words);

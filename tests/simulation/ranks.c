@@ -302,6 +302,16 @@ static void meets(struct sim *s, uint64_t id, void *data)
         return;
     }
     w->poisoned_at = from && from->poisoned ? w->step + 2 : 0;
+    if (exchanges_are_the_theme(s))
+        exchanges_meet(s, l);
+    else
+        ranks_have_met(s, l, w);
+}
+
+void ranks_have_met(struct sim *s, struct sim_launcher *l, struct sim_world *w)
+{
+    if (w->broken)
+        return;
     for (uint32_t i = 0; i < l->nproc; i++)
         w->joined += l->ranks[i].state == RANK_ALIVE || l->ranks[i].state == RANK_HUNG;
     if (w->joined < w->size)
@@ -367,6 +377,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
     l->nproc = supervisor_processes(l->supervisor);
     l->rank_base = supervisor_start(l->supervisor)->rank_base;
     l->spawned = false;
+    l->exchange_round = 0;
     l->word_ms = INT64_MAX;
     for (uint32_t i = 0; i < l->nproc; i++)
         l->ranks[i] = (struct sim_rank){.state = RANK_ALIVE};

@@ -222,6 +222,7 @@ struct sim_launcher {
     struct supervisor_event *held;      /* what its ranks have said meanwhile */
     size_t held_count, held_capacity;
     struct sim_orders orders;
+    int64_t exchange_round; /* the newest that it has come to; 0: none */
     struct sim_launcher *next;
 };
 
@@ -276,6 +277,7 @@ struct sim_world {
     int64_t met_ms;     /* when all ranks had met */
     int64_t saved_ms;   /* when the newest checkpoint became complete; 0: none */
     int64_t saved_step;
+    int64_t hasty_round; /* the newest exchange for which somebody has little time; 0: none */
     struct sim_world *next;
 };
 
@@ -304,6 +306,14 @@ void ranks_ask(struct sim *s, struct sim_world *w);
 bool stops_are_the_theme(const struct sim *s); /* of this seed */
 void stops_choose_program(struct sim *s, struct sim_job *job);
 void stops_begin(struct sim *s);
+
+/* ---- exchanges.c: programs that exchange ---- */
+
+bool exchanges_are_the_theme(const struct sim *s); /* of this seed */
+/* The ranks of a launcher wait for the others; ranks_have_met() follows. */
+void exchanges_meet(struct sim *s, struct sim_launcher *l);
+void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange_output *out);
+void ranks_have_met(struct sim *s, struct sim_launcher *l, struct sim_world *w); /* ranks.c */
 
 /* ---- jobs.c: what users do, and what their programs are like ---- */
 
