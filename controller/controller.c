@@ -20,6 +20,7 @@ struct controller *controller_new(const struct controller_config *config)
     effects_init(&c->effects);
     TAILQ_INIT(&c->lazy_writes);
     event_recorder_init(&c->events);
+    c->exchange_budget.max = COLLECTIVE_BYTES_ALL_MAX;
     c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
     c->jobs_wake_ms = c->plan_at_ms = c->claims_wake_ms = INT64_MAX;
     c->ledger = config_ledger(&c->config);

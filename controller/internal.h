@@ -19,6 +19,7 @@
 #include "controller/volumes.h"
 #include "ledger/ledger.h"
 #include "lib/base/random.h"
+#include "rendezvous/collective.h"
 
 /* One open channel. */
 struct channel {
@@ -42,6 +43,7 @@ struct controller {
     struct channel_service channel_service;
     struct event_recorder events;
     struct probe_share probe_share;
+    struct collective_budget exchange_budget; /* what members of all jobs exchange */
     struct ledger *ledger;
     struct job *jobs; /* hash by uid */
     struct job *touched;

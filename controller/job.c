@@ -396,6 +396,7 @@ static void make_coordinator(struct job *job)
         .has_checkpoints = job->tj.spec.checkpoint.path != NULL,
         .stall_ms = job->tj.spec.progress.stall_timeout_seconds * 1000,
         .startup_ms = job->tj.spec.progress.startup_timeout_seconds * 1000,
+        .exchange_budget = &c->exchange_budget,
         .rank0_decides = job->tj.spec.success_policy == TRAININGJOB_SUCCESS_RANK0,
         .was_stopping = adopt && *job->draft.recovery.pending_stop,
         .newest_checkpoint = newest_known(&job->draft),

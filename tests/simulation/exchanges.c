@@ -13,6 +13,8 @@
 #define LONG_MS (12 * 3600 * 1000)
 #define HASTY_PER_MILLE 5 /* gathers with a time that may be over */
 #define HUNG_MS 500
+#define LOOK_MS 2000
+#define DUE_LOOKS 15 /* some frames, one after another, each late by 6 s */
 #define TEXT_MAX 96
 
 enum phase { PHASE_MEET, PHASE_PUT, PHASE_GATHER, PHASE_GET, PHASE_ASK, PHASES };
@@ -20,6 +22,7 @@ enum phase { PHASE_MEET, PHASE_PUT, PHASE_GATHER, PHASE_GET, PHASE_ASK, PHASES }
 static const char is_ours[] =
     "what members exchange is what the members of the same attempt gave, and comes after all came";
 static const char has_reason[] = "no exchange fails without a reason";
+static const char answered[] = "what all have come to is answered";
 
 bool exchanges_are_the_theme(const struct sim *s)
 {
@@ -39,11 +42,24 @@ struct turn {
     uint64_t world;
     int64_t round;
     enum phase phase;
+    int looks;            /* in a row at which an answer was due ... */
+    uint64_t connections; /* ... over the same connections */
 };
+
+static uint64_t tag_of(const struct turn *t)
+{
+    return (uint64_t)t->round * PHASES + t->phase;
+}
 
 static uint32_t peer_of(const struct sim_launcher *l)
 {
     return (l->slot + 1) % (uint32_t)l->job->replicas;
+}
+
+/* What is got in a round: what its peer has just put, or has put long ago. */
+static int64_t got_in(int64_t round)
+{
+    return round % 2 ? 1 : round;
 }
 
 static int begin(struct sim *s, struct sim_launcher *l, const struct sim_world *w,
@@ -53,7 +69,8 @@ static int begin(struct sim *s, struct sim_launcher *l, const struct sim_world *
     char name[64], text[TEXT_MAX];
     request->name = name;
     text_of(w, l->slot, t->round, text);
-    (void)snprintf(name, sizeof name, "value-%" PRId64 "-%u", t->round,
+    (void)snprintf(name, sizeof name, "value-%" PRId64 "-%u",
+                   t->phase == PHASE_GET ? got_in(t->round) : t->round,
                    t->phase == PHASE_GET ? peer_of(l) : l->slot);
     switch (t->phase) {
     case PHASE_PUT:
@@ -68,6 +85,61 @@ static int begin(struct sim *s, struct sim_launcher *l, const struct sim_world *
     }
 }
 
+/* All members of the world are there, their ranks run, and nobody takes a pod away. */
+static bool is_whole(struct sim *s, const struct sim_world *w)
+{
+    int members = 0;
+    for (const struct sim_launcher *l = s->launchers; l; l = l->next) {
+        if (l->world != w->number || l->left)
+            continue;
+        members++;
+        for (uint32_t i = 0; i < l->nproc; i++)
+            if (l->ranks[i].state == RANK_GONE)
+                return false;
+    }
+    return members == w->job->replicas && !w->broken && !w->leaving &&
+           w->shocks == w->job->facts.shocks;
+}
+
+/* All members have come to the round, and everybody is in reach. *ret_connections: a sum that
+ * changes when one of them connects anew. */
+static bool is_due(struct sim *s, const struct sim_world *w, const struct turn *t,
+                   uint64_t *ret_connections)
+{
+    const struct sim_host *host = controller_for_launcher(s);
+    bool due = host && !host->paused && is_whole(s, w);
+    *ret_connections = 0;
+    for (const struct sim_launcher *m = s->launchers; m && due; m = m->next) {
+        if (m->world != w->number)
+            continue;
+        *ret_connections += m->connection;
+        due = connection_stands(s, m->connection, host->id) && s->now_ms >= m->frozen_until_ms &&
+              s->nodes[m->node].reachable && m->exchange_round >= t->round &&
+              m->ranks[0].state == RANK_ALIVE;
+    }
+    return due;
+}
+
+/* Looks now and then whether it has been answered. */
+static void waits(struct sim *s, uint64_t id, void *data)
+{
+    struct turn *t = data;
+    struct sim_launcher *l = launcher_find(s, id);
+    const struct sim_world *w = world_find(s, t->world);
+    if (!l || l->left || !w || l->world != t->world || l->exchange_tag != tag_of(t))
+        return;
+    uint64_t connections;
+    bool due = is_due(s, w, t, &connections) && connections == t->connections;
+    t->looks = due ? t->looks + 1 : 0;
+    t->connections = connections;
+    if (t->looks > DUE_LOOKS)
+        sim_violated(s, answered,
+                     "%s: attempt %" PRIu64 ", round %" PRId64 ", phase %d: nothing "
+                     "for %d s",
+                     l->pod, w->attempt, t->round, (int)t->phase, DUE_LOOKS * LOOK_MS / 1000);
+    sim_after(s, LOOK_MS, waits, id, mlt_memdup(t, sizeof *t));
+}
+
 static void acts(struct sim *s, uint64_t id, void *data)
 {
     const struct turn *t = data;
@@ -80,9 +152,8 @@ static void acts(struct sim *s, uint64_t id, void *data)
         sim_after(s, HUNG_MS, acts, id, mlt_memdup(t, sizeof *t));
     if (l->ranks[0].state != RANK_ALIVE)
         return;
-    struct exchange_request request = {.user = EXCHANGE_USER_SDK,
-                                       .tag = (uint64_t)t->round * PHASES + t->phase,
-                                       .time_ms = LONG_MS};
+    struct exchange_request request = {
+        .user = EXCHANGE_USER_SDK, .tag = tag_of(t), .time_ms = LONG_MS};
     if (t->phase == PHASE_GATHER && s->faults && sim_chance(s, HASTY_PER_MILLE)) {
         request.time_ms = sim_between(s, 1, 3000);
         w->hasty_round = t->round;
@@ -93,6 +164,11 @@ static void acts(struct sim *s, uint64_t id, void *data)
         sim_violated(s, has_reason, "%s: what a program may do was refused: %d", l->pod, rc);
     if (rc == 0 && t->phase == PHASE_GATHER)
         l->exchange_round = t->round;
+    if (rc == 0) {
+        l->exchange_tag = tag_of(t);
+        struct turn watched = *t;
+        sim_after(s, LOOK_MS, waits, id, mlt_memdup(&watched, sizeof watched));
+    }
     launcher_post(s, l, NULL);
 }
 
@@ -148,22 +224,6 @@ static void check_value(struct sim *s, const struct sim_launcher *l, const struc
                      l->pod, peer_of(l), round, text);
 }
 
-/* All members of the world are there, their ranks run, and nobody takes a pod away. */
-static bool is_whole(struct sim *s, const struct sim_world *w)
-{
-    int members = 0;
-    for (const struct sim_launcher *l = s->launchers; l; l = l->next) {
-        if (l->world != w->number || l->left)
-            continue;
-        members++;
-        for (uint32_t i = 0; i < l->nproc; i++)
-            if (l->ranks[i].state == RANK_GONE)
-                return false;
-    }
-    return members == w->job->replicas && !w->broken && !w->leaving &&
-           w->shocks == w->job->facts.shocks;
-}
-
 static void check_failure(struct sim *s, const struct sim_launcher *l, const struct sim_world *w,
                           enum phase phase, int64_t round, const struct exchange_output *out)
 {
@@ -191,6 +251,8 @@ static void goes_well(struct sim *s, struct sim_launcher *l, struct sim_world *w
         check_entries(s, l, w, round, out);
         break;
     case PHASE_GET:
+        check_value(s, l, w, got_in(round), out);
+        break;
     case PHASE_ASK:
         check_value(s, l, w, round, out);
         break;
@@ -233,6 +295,8 @@ void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange
     }
     int64_t round = (int64_t)(out->tag / PHASES);
     enum phase phase = (enum phase)(out->tag % PHASES);
+    if (l->exchange_tag == out->tag)
+        l->exchange_tag = UINT64_MAX;
     if (out->outcome == EXCHANGE_ENDED || !w)
         return;
     if (out->outcome == EXCHANGE_OK) {

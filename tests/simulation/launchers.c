@@ -221,6 +221,12 @@ void connection_controller_died(struct sim *s, uint64_t controller)
     }
 }
 
+bool connection_stands(struct sim *s, uint64_t connection, uint64_t controller)
+{
+    const struct sim_connection *c = connection_find(s, connection);
+    return c && c->launcher && c->controller == controller && !c->cut;
+}
+
 void connection_cut(struct sim *s, uint64_t connection, bool silently)
 {
     struct sim_connection *c = connection_find(s, connection);

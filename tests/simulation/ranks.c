@@ -378,6 +378,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
     l->rank_base = supervisor_start(l->supervisor)->rank_base;
     l->spawned = false;
     l->exchange_round = 0;
+    l->exchange_tag = UINT64_MAX;
     l->word_ms = INT64_MAX;
     for (uint32_t i = 0; i < l->nproc; i++)
         l->ranks[i] = (struct sim_rank){.state = RANK_ALIVE};

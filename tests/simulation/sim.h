@@ -223,6 +223,7 @@ struct sim_launcher {
     size_t held_count, held_capacity;
     struct sim_orders orders;
     int64_t exchange_round; /* the newest that it has come to; 0: none */
+    uint64_t exchange_tag;  /* what its program waits for; UINT64_MAX: nothing */
     struct sim_launcher *next;
 };
 
@@ -251,6 +252,8 @@ bool launcher_sleeps(struct sim *s, const struct sim_launcher *l, sim_run_f *run
 void connection_send_down(struct sim *s, uint64_t connection, const void *data, size_t length);
 void connection_close_by_controller(struct sim *s, uint64_t connection);
 void connection_controller_died(struct sim *s, uint64_t controller);
+/* Open between a launcher and this controller, and not cut. */
+bool connection_stands(struct sim *s, uint64_t connection, uint64_t controller);
 void connection_cut(struct sim *s, uint64_t connection, bool silently);
 
 /* The life of a gang between a START and its end: a world of ranks that wait for each other. */
