@@ -21,6 +21,7 @@ void admit_write(struct job *job)
                                     "has a place", c->wall_ms);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_ADMITTED, true, "Placed", s->placement,
                                     c->wall_ms);
+    preempt_end_conditions(job, "Admitted", "has a place again");
     trainingjob_forget_queue(s);
     creations_tell_former(job);
     job->placed = false;

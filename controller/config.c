@@ -20,6 +20,8 @@ void config_copy(struct controller_config *to, const struct controller_config *f
         to->node_loss_ms = CONTROLLER_NODE_LOSS_MS;
     if (!to->look_gap_us)
         to->look_gap_us = CONTROLLER_LOOK_GAP_US;
+    if (!to->min_run_ms)
+        to->min_run_ms = CONTROLLER_MIN_RUN_MS;
     to->identity = mlt_strdup(from->identity);
     to->lease_namespace = mlt_strdup(from->lease_namespace);
     to->channel_address = mlt_strdup(from->channel_address);
@@ -76,6 +78,9 @@ struct ledger *config_ledger(const struct controller_config *config)
         .gpu_resources_count = config->gpu_resources_count,
         .levels = levels,
         .levels_count = count,
+        .reservations = config->reservations,
+        .may_preempt = !config->never_preempts,
+        .min_run_ms = config->min_run_ms,
     });
     for (uint32_t i = 0; i < count; i++)
         free_const(levels[i].name);

@@ -85,6 +85,8 @@ static void act(struct job *job, enum reconcile_action action)
         [RECONCILE_JUDGE] = restart_judge,
         [RECONCILE_COMPLETE] = finish_complete,
         [RECONCILE_LET_GO] = finish_let_go,
+        [RECONCILE_LEAVE] = preempt_leave,
+        [RECONCILE_REQUEUE] = preempt_requeue,
         [RECONCILE_DELETE_JOB] = finish_delete_job,
     };
     _Static_assert(sizeof verbs / sizeof verbs[0] == RECONCILE_DELETE_JOB + 1,

@@ -81,12 +81,18 @@ static uint64_t queue_facts(const struct job *job)
            SET_IF(job->has_key, KEY);
 }
 
+bool job_has_pods(const struct job *job)
+{
+    for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job)
+        if (!view_pod_terminal(p) && !node_loss_is_stranded(job->controller, p))
+            return true;
+    return job->creations > 0;
+}
+
 static uint64_t pod_facts(const struct job *job)
 {
-    uint64_t facts = SET_IF(job->creations, PODS_LEFT);
+    uint64_t facts = SET_IF(job_has_pods(job), PODS_LEFT);
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
-        facts |=
-            SET_IF(!view_pod_terminal(p) && !node_loss_is_stranded(job->controller, p), PODS_LEFT);
         if (finish_pod_is_to_go(job, p))
             facts |= job_finished(job) ? RECONCILE_BIT(UNCLEAN) : RECONCILE_BIT(TO_DELETE);
     }
@@ -114,11 +120,16 @@ static int64_t untold_at_ms(const struct job *job)
     return job->trigger_words ? job->trigger_ms + JOB_TRIGGER_SHOWN_MS : INT64_MAX;
 }
 
+bool job_is_active(const struct job *job)
+{
+    return job->coordinator && (job->adopting || coordinator_is_running(job->coordinator));
+}
+
 static uint64_t gang_facts(const struct job *job)
 {
     const struct controller *c = job->controller;
     uint64_t attempt = (uint64_t)job->draft.attempt;
-    bool active = job->coordinator && (job->adopting || coordinator_is_running(job->coordinator));
+    bool active = job_is_active(job);
     bool ready = job->coordinator && job->ready_attempt && !active &&
                  coordinator_ready_count(job->coordinator) == job->members_count &&
                  members_are_whole(job);
@@ -185,6 +196,8 @@ void job_set_alarms(struct job *job)
         wake_later(job, job->members[i].create_after_ms);
     if (job->let_go)
         wake_later(job, job->let_go_ms + JOB_EXIT_WAIT_MS);
+    if (job->let_go && job->makes_way)
+        wake_later(job, job->let_go_ms + JOB_MAKE_WAY_MS);
     if (job->coordinator)
         job_wake_at(job, coordinator_wake_ms(job->coordinator));
     if (!job->has_tj)

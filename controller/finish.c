@@ -15,6 +15,7 @@ static void end_conditions(struct job *job, const char *reason)
     struct trainingjob_status *s = &job->draft;
     for (int type = TRAININGJOB_CONDITION_QUEUED; type <= TRAININGJOB_CONDITION_SUSPENDED; type++)
         job_end_condition(job, (enum trainingjob_condition_type)type, reason, "the job has ended");
+    preempt_end_conditions(job, reason, "the job has ended");
     s->completion_ms = job->controller->wall_ms;
     trainingjob_forget_queue(s);
     s->recovery.pending_stop[0] = 0;
@@ -128,8 +129,10 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
     case TRAININGJOB_PHASE_STARTING:
     case TRAININGJOB_PHASE_RUNNING:
     case TRAININGJOB_PHASE_RESTARTING:
-    case TRAININGJOB_PHASE_PREEMPTING:
         return member_pod_is_to_go(job, pod);
+    case TRAININGJOB_PHASE_PREEMPTING:
+        return job->let_go ? !view_pod_terminal(pod) && has_had_its_time(job, pod)
+                           : member_pod_is_to_go(job, pod);
     case TRAININGJOB_PHASE_ADMITTED:
         return member_is_silent(job, pod);
     case TRAININGJOB_PHASE_NONE:

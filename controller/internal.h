@@ -108,6 +108,8 @@ void jobs_fold_surplus(struct controller *c);
 
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
+bool job_is_active(const struct job *job);   /* ranks run, or may run */
+bool job_has_pods(const struct job *job);    /* that run or are being created; not stranded ones */
 /* Sets the time at which a fact of this job will change by itself. */
 void job_set_alarms(struct job *job);
 
@@ -174,6 +176,23 @@ void channels_release(struct controller *c);
 
 /* ---- gang_output.c: what the coordinator says ---- */
 void gang_drain(struct job *job);
+
+/* ---- preempt.c: a job makes way for another ---- */
+/* What the ledger has decided: `for_uid` and `for_job` (namespace/name) get the place. */
+struct preempt_order {
+    const char *for_uid, *for_job;
+    enum gang_cause cause;
+};
+void preempt_ask(struct job *job, const struct preempt_order *order);
+/* Ranks were asked to make way, and have stopped: only pods are left. */
+bool preempt_has_stopped(const struct job *job);
+void preempt_leave(struct job *job);
+void preempt_requeue(struct job *job);
+/* The job has a place again, or has ended. */
+void preempt_end_conditions(struct job *job, const char *reason, const char *words);
+/* Tells the ledger of a job that holds a place what the choice of whom to ask depends on: since when
+ * it runs, what it has saved, and that it is leaving. */
+void preempt_tell_ledger(struct job *job);
 
 /* ---- plan.c ---- */
 void plan_run(struct controller *c);

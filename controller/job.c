@@ -230,7 +230,7 @@ static void leave_ledger(struct job *job)
     if (job->ledger != JOB_LEDGER_NONE)
         ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
     job->ledger = JOB_LEDGER_NONE;
-    job->leaves_ledger = false;
+    job->leaves_ledger = job->makes_way = false;
 }
 
 void job_end(struct job *job)
@@ -382,7 +382,8 @@ static void make_coordinator(struct job *job)
      * ended, and how they ended has been judged already, unless they were still being stopped. */
     bool adopt = job->draft.attempt > 0 &&
                  (phase == TRAININGJOB_PHASE_STARTING || phase == TRAININGJOB_PHASE_RUNNING ||
-                  (phase == TRAININGJOB_PHASE_RESTARTING && restart_is_stopping(job)));
+                  (phase == TRAININGJOB_PHASE_RESTARTING && restart_is_stopping(job)) ||
+                  (phase == TRAININGJOB_PHASE_PREEMPTING && !preempt_has_stopped(job)));
     struct coordinator_config config = {
         .job = name,
         .lease_transitions = leader_transitions(&c->leader),
@@ -429,7 +430,8 @@ bool job_finished(const struct job *job)
 
 bool job_has_ended(const struct job *job)
 {
-    return job_finished(job) || job->draft.phase == TRAININGJOB_PHASE_SUSPENDED;
+    return job_finished(job) || job->draft.phase == TRAININGJOB_PHASE_SUSPENDED ||
+           preempt_has_stopped(job);
 }
 
 void job_make_gang(struct job *job)
@@ -446,7 +448,7 @@ void job_make_gang(struct job *job)
      * of jobs may wait for theirs. */
     if (job->draft.phase != TRAININGJOB_PHASE_ADMITTED)
         make_coordinator(job);
-    if (!job_has_ended(job))
+    if (!job_has_ended(job) || preempt_has_stopped(job))
         job_ledger_holds(job);
     /* A HELLO from a pod that the coordinator does not expect would be refused. */
     members_refresh(job);
@@ -562,6 +564,7 @@ void job_give_back(struct job *job, const char *reason, const char *words)
     job_end_condition(job, TRAININGJOB_CONDITION_RUNNING, reason, words);
     job_end_condition(job, TRAININGJOB_CONDITION_RESTARTING, reason, words);
     trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
+    s->preemption.revocable = false;
     s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
     job_ledger_none(job);
 }
@@ -578,10 +581,9 @@ void job_ledger_holds(struct job *job)
     if (ledger_job_holds(c->ledger, &job->tj, job_planned(job), nodes, job->members_count,
                          c->now_ms, &err) < 0)
         job_log(job, MLT_LOG_ERROR, "ledger refused a placement error=\"%s\"", err.text);
-    int64_t ran_ms = job->draft.start_ms ? c->wall_ms - job->draft.start_ms : 0;
-    ledger_job_started(c->ledger, job->uid, c->now_ms - ran_ms);
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;
+    preempt_tell_ledger(job);
     free(nodes);
 }
 
@@ -594,10 +596,15 @@ void job_ledger_none(struct job *job)
 }
 
 /* Pods that are on their way to its nodes need their place until they can be seen there. And as
- * long as the status says that it has a place, a next controller takes it for taken. */
+ * long as the status says that it has a place, a next controller takes it for taken. Who makes way
+ * for another job keeps the place for it until the pods are gone: the ledger would ask somebody else
+ * to leave. */
 void job_leave_ledger(struct job *job)
 {
-    if (job->leaves_ledger && !job->creations && job->gate_seq == job->gate_saved)
+    bool waits =
+        job->makes_way && job_has_pods(job) &&
+        (!job->let_go || job->controller->now_ms - job->let_go_ms < JOB_MAKE_WAY_MS);
+    if (job->leaves_ledger && !job->creations && job->gate_seq == job->gate_saved && !waits)
         leave_ledger(job);
 }
 

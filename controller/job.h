@@ -38,8 +38,11 @@
 #define JOB_DELETED_DOUBLINGS_MAX 5
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
 #define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
+#define JOB_MAKE_WAY_MS 30000 /* at most, after the end: then its place counts for pods of its own */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
+
+#define JOB_REASON_PREEMPTED "Preempted" /* of conditions, events and a pending stop */
 
 struct controller;
 struct view_pod;
@@ -148,6 +151,7 @@ struct job {
     unsigned creations;      /* of pods, under way */
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended and the status says so */
+    bool makes_way;          /* ... and its pods are gone: another job waits for its place */
 
     struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */
     bool coordinator_stale;  /* has outputs to be taken */
@@ -226,7 +230,7 @@ void job_make_gang(struct job *job);
 /* Of a job that has members; made now when it is not there yet. */
 struct coordinator *job_coordinator(struct job *job);
 bool job_finished(const struct job *job); /* by the draft's phase */
-/* Finished or suspended: its launchers are to go, and nobody is to blame for that. */
+/* Finished, suspended, or stopped to make way: its launchers are to go, and nobody is to blame for that. */
 bool job_has_ended(const struct job *job);
 void job_forget_verdict(struct job *job);
 /* Forgets the gang: members, coordinator and what is known of the attempt. */

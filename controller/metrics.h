@@ -21,6 +21,8 @@
     XX(PLANS, "mltrain_plans_total", "Plans made over all waiting gangs.")                       \
     XX(GANGS_PLACED, "mltrain_gangs_placed_total", "Gangs that were given their nodes.")         \
     XX(GANGS_UNDONE, "mltrain_gangs_undone_total", "Gangs given back before their first start.") \
+    XX(GANGS_PREEMPTED, "mltrain_gangs_preempted_total",                                         \
+       "Gangs that were asked to leave for others.")                                             \
     XX(STARTS, "mltrain_starts_total", "STARTs sent to whole gangs.")                            \
     XX(ADOPTIONS, "mltrain_adoptions_total", "Running gangs adopted from a former controller.")  \
     XX(PODS_CREATED, "mltrain_pods_created_total", "Pods created.")                              \

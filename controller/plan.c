@@ -9,7 +9,7 @@
 /* A decision is valid only until the next call on the ledger, so the whole plan is copied first. */
 struct decision {
     struct ledger_decision d;
-    char *job_uid, *reason;
+    char *job_uid, *reason, *for_uid, *for_job;
     char **nodes;
 };
 
@@ -18,6 +18,8 @@ static struct decision decision_copy(const struct ledger_decision *d)
     struct decision copy = {.d = *d};
     copy.job_uid = mlt_strdup(d->job_uid);
     copy.reason = mlt_strdup(d->reason ? d->reason : "");
+    copy.for_uid = mlt_strdup(d->for_uid);
+    copy.for_job = mlt_strdup(d->for_job);
     copy.nodes = mlt_calloc(d->nodes_count + 1u, sizeof *copy.nodes);
     for (uint32_t i = 0; i < d->nodes_count; i++)
         copy.nodes[i] = mlt_strdup(d->nodes[i]);
@@ -31,6 +33,8 @@ static void decision_release(struct decision *d)
     free(d->nodes);
     free(d->job_uid);
     free(d->reason);
+    free(d->for_uid);
+    free(d->for_job);
 }
 
 static void take_place(struct job *job, const struct decision *d)
@@ -47,9 +51,10 @@ static void take_place(struct job *job, const struct decision *d)
         job_log(job, MLT_LOG_ERROR, "ledger refused its own place error=\"%s\"", err.text);
         return;
     }
-    ledger_job_started(c->ledger, job->uid, c->now_ms);
     job->ledger = JOB_LEDGER_HOLDS;
     job->leaves_ledger = false;
+    job->draft.preemption.revocable = d->d.revocable;
+    preempt_tell_ledger(job);
     job->placed = true;
     metrics_waited(&c->metrics, job_waited_ms(job));
     mlt_hostlist_compress(nodes, d->d.nodes_count, &list);
@@ -98,8 +103,11 @@ static void take_wait(struct job *job, const struct decision *d)
 static void take(struct controller *c, const struct decision *d)
 {
     struct job *job = job_find(c, d->job_uid);
-    if (!job || job->leaves_ledger)
-        return; /* what still holds its place only until the status says so wants no other */
+    if (job && d->d.kind == GANG_PREEMPT)
+        preempt_ask(job, &(struct preempt_order){d->for_uid, d->for_job, d->d.cause});
+    /* What still holds its place only until the status says so, or makes way, wants no other. */
+    if (!job || job->leaves_ledger || job->draft.phase == TRAININGJOB_PHASE_PREEMPTING)
+        return;
     job_touch(job);
     switch (d->d.kind) {
     case GANG_PLACE:
@@ -112,7 +120,7 @@ static void take(struct controller *c, const struct decision *d)
     case GANG_NEVER:
         take_wait(job, d);
         break;
-    case GANG_PREEMPT: /* not without gang_config.may_preempt */
+    case GANG_PREEMPT: /* done above */
         break;
     }
 }

@@ -84,6 +84,8 @@ _Static_assert(RECONCILE_FACT_COUNT <= 64, "a set of facts is a uint64_t");
     XX(JUDGE, "apply the failure policy to the verdict")      \
     XX(COMPLETE, "write that the job has succeeded")          \
     XX(LET_GO, "tell the launchers to exit")                  \
+    XX(LEAVE, "write that the ranks have made way")           \
+    XX(REQUEUE, "queue the job that has made way")            \
     XX(DELETE_JOB, "delete the job object")
 
 enum reconcile_action {

@@ -133,6 +133,7 @@ void restart_refill(struct job *job)
         poison_note_checkpoint(&r->poison, job->reports[0].step);
     }
     keep_newest(job);
+    preempt_tell_ledger(job);
 }
 
 /* The checkpoint that the failed attempts resumed from is suspected: the one before it is used. */

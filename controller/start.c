@@ -85,7 +85,8 @@ void start_note_running(struct job *job)
     if (trainingjob_find_condition(s, TRAININGJOB_CONDITION_RESTARTING))
         (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_RESTARTING, false, "Started",
                                         START_RUNNING_WORDS, c->wall_ms);
-    (void)job_template(job); /* says how many ranks */
+    preempt_tell_ledger(job); /* its time has begun to count */
+    (void)job_template(job);  /* says how many ranks */
     if (s->recovery.resume_step >= 0)
         event_record(job, false, "Started",
                      "attempt %" PRId64 ": %" PRId64 " ranks in %u pods, from step %" PRId64,

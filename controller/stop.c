@@ -26,7 +26,10 @@ static const char *stop_reason(const struct job *job)
         return "Deleted";
     if (trainingjob_cancel(&job->tj))
         return TRAININGJOB_REASON_CANCELLED;
-    return job->tj.spec.suspend ? "Suspended" : TRAININGJOB_REASON_DEADLINE;
+    if (job->tj.spec.suspend)
+        return "Suspended";
+    return job->draft.phase == TRAININGJOB_PHASE_PREEMPTING ? JOB_REASON_PREEMPTED
+                                                            : TRAININGJOB_REASON_DEADLINE;
 }
 
 void stop_order(struct job *job)

@@ -94,8 +94,10 @@ void submit_enqueue(struct job *job)
         return;
     }
     ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
+    if (job->draft.preemption.count)
+        ledger_job_was_preempted(c->ledger, job->uid);
     job->ledger = JOB_LEDGER_WAITS;
-    job->leaves_ledger = false;
+    job->leaves_ledger = job->makes_way = false;
     plan_tell_avoided(job);
 }
 

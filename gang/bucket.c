@@ -85,6 +85,7 @@ static struct gang_bucket_key key_of(const struct gang_job *job)
         .required_level = job->required_level,
         .preferred_level = job->preferred_level,
         .priority = job->priority,
+        .never_preempts = job->never_preempts,
     };
 }
 
@@ -115,7 +116,8 @@ static bool keys_equal(const struct gang_bucket_key *a, const struct gang_bucket
            a->expected_ms == b->expected_ms && a->grace_ms == b->grace_ms &&
            a->attained_ms == b->attained_ms && a->preferred_until_ms == b->preferred_until_ms &&
            a->queue == b->queue && a->required_level == b->required_level &&
-           a->preferred_level == b->preferred_level && a->priority == b->priority;
+           a->preferred_level == b->preferred_level && a->priority == b->priority &&
+           a->never_preempts == b->never_preempts;
 }
 
 static int table_reserve(struct gang *g)

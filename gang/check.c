@@ -153,7 +153,8 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     hash = mix(mix(hash, (uint64_t)job->preferred_until_ms), (uint64_t)job->expected_ms);
     hash = mix(mix(hash, (uint64_t)job->grace_ms), (uint64_t)job->attained_ms);
     hash = mix(mix(hash, (uint64_t)job->since_ms), job->never_preempted);
-    hash = mix(mix(hash, job->was_preempted), job->saves);
+    hash = mix(mix(hash, job->was_preempted),
+               (uint64_t)job->saves | (uint64_t)job->never_preempts << 1);
     if (job->nodes) {
         hash = mix(mix(hash, (uint64_t)job->started_ms), job->revocable);
         hash = mix(mix(hash, job->saved), (uint64_t)job->saved_ms);

@@ -225,6 +225,7 @@ static void describe(struct gang_job *job, struct gang_shape *shape,
     job->never_preempted = request->never_preempted;
     job->was_preempted = request->was_preempted;
     job->saves = request->saves;
+    job->never_preempts = request->never_preempts;
 }
 
 /* Takes `shape`; the one it had is given back. */

@@ -69,7 +69,7 @@ struct gang_job {
     int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
     uint32_t required_level, preferred_level;
     int64_t preferred_until_ms; /* from then on any domain will do */
-    bool never_preempted, was_preempted, saves;
+    bool never_preempted, was_preempted, saves, never_preempts;
     /* Of a placed one. */
     bool revocable, saved, stopping;
     int64_t started_ms, saved_ms, stopping_ms;
@@ -93,6 +93,7 @@ struct gang_bucket_key {
     int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, preferred_until_ms;
     uint32_t queue, required_level, preferred_level;
     int32_t priority;
+    bool never_preempts;
 };
 
 /* What the last plan found out about the first job of a bucket that it did not place. */

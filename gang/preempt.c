@@ -209,7 +209,7 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
                  bool *ret_stopping)
 {
     *ret_stopping = false;
-    if (!g->config.may_preempt)
+    if (!g->config.may_preempt || job->never_preempts)
         return 0;
     if (gang_preempt_stopping(g, job)) {
         *ret_stopping = true;

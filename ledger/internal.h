@@ -169,7 +169,9 @@ enum ledger_job_state { LEDGER_ABSENT, LEDGER_WAITS, LEDGER_HOLDS };
 struct ledger_request {
     char *queue, *priority_class; /* priority_class: "" when the job names none */
     int32_t priority;
-    int64_t sequence, time_limit_ms;
+    bool never_preempts; /* as its class says */
+    bool saves;          /* it has a checkpoint folder */
+    int64_t sequence, time_limit_ms, grace_ms;
     uint32_t required_level, preferred_level;
     int64_t preferred_wait_ms;
     struct ledger_role *roles;
@@ -182,6 +184,14 @@ struct ledger_job {
     enum ledger_job_state state, in_gang;
     struct ledger_request request;  /* when not absent */
     int64_t since_ms, started_ms;   /* when it began to wait, and to run */
+    bool was_preempted;
+    /* HOLDS: */
+    bool revocable;
+    int64_t saved_ms;  /* LEDGER_NEVER: it has saved nothing */
+    char *for_uid;     /* for whom it was asked to leave; NULL: it was not */
+    int64_t leaves_ms; /* since when */
+    bool place_dirty;  /* more than these is to be told */
+    bool saved_dirty, leaves_dirty;
     struct ledger_node **nodes;     /* HOLDS: one per pod, NULL: to be replaced */
     cJSON *volumes;                 /* of its workers: an array of nodeSelectorTerms; NULL: none */
     struct ledger_avoided *avoided; /* at most GANG_AVOID_MAX */
@@ -203,7 +213,9 @@ struct ledger {
     struct ledger_map nodes, pods, jobs, jobs_by_id, priorities, constraints;
     struct ledger_map known_queues; /* TrainingQueues by name */
     char *default_class;            /* the PriorityClass with globalDefault; NULL: none */
-    int32_t default_priority;
+    uint32_t reservations;
+    bool may_preempt;
+    int64_t min_run_ms;
 
     /* Derived, as of the last rebuild. */
     struct gang *gang;
@@ -303,6 +315,9 @@ enum ledger_fit ledger_constraints_fit(const struct ledger_constraints *c, const
 
 /* ---- queue.c ---- */
 
+/* Of a queue that is only a name. */
+struct gang_queue_config ledger_queue_of_name(const struct ledger *l);
+
 void ledger_queue_release(struct ledger_queue *q);
 const cJSON *ledger_queue_node_selector(const struct ledger *l, const char *name); /* NULL: none */
 /* Whether a job that waits may not use the queue that it names, and why. */
@@ -326,19 +341,36 @@ int ledger_request_read(struct ledger *l, const struct trainingjob *job,
                         struct ledger_request *ret, struct mlt_error *err) MLT_MUST_USE;
 void ledger_request_release(struct ledger *l, struct ledger_request *r);
 bool ledger_request_equal(const struct ledger_request *a, const struct ledger_request *b);
+/* What a PriorityClass says. */
+struct ledger_priority {
+    int32_t value;
+    bool never_preempts;
+};
 /* -EINVAL when the class is not known. */
-int ledger_request_priority(const struct ledger *l, const struct ledger_request *r, int32_t *ret,
-                            struct mlt_error *err) MLT_MUST_USE;
-/* For the gang; node classes are borrowed. `since_ms`: when the job began to wait. */
+int ledger_request_priority(const struct ledger *l, const struct ledger_request *r,
+                            struct ledger_priority *ret, struct mlt_error *err) MLT_MUST_USE;
+/* For the gang; node classes are borrowed. */
 void ledger_request_fill(const struct ledger *l, const struct ledger_request *r, uint32_t queue,
-                         int64_t since_ms, struct gang_job_request *ret);
+                         struct gang_job_request *ret);
 /* The index in the gang of a role's pod; LEDGER_NO_NUMBER when there is none. */
 uint32_t ledger_request_pod(const struct ledger_request *r, const char *role, int64_t index);
+
+/* ---- leave.c: what the choice of whom to ask to leave depends on ---- */
+
+/* What holds for a place only is forgotten. */
+void ledger_job_forget_place(struct ledger_job *job);
+/* The gang's id of a job that may not be known here. */
+uint64_t ledger_job_id(const struct ledger *l, const char *uid);
+/* What the gang does not know yet of a job whose place it knows. */
+int ledger_job_tell_place(struct ledger *l, struct ledger_job *job,
+                          struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- job.c ---- */
 
 struct ledger_job *ledger_job_get(struct ledger *l, const char *uid); /* made when new */
 void ledger_job_mark(struct ledger *l, struct ledger_job *job);
+/* The same, when all but its place and request is to be told. */
+void ledger_job_mark_lightly(struct ledger *l, struct ledger_job *job);
 void ledger_job_release(struct ledger *l, struct ledger_job *job);
 void ledger_jobs_forget_node(struct ledger *l, const struct ledger_node *node); /* none avoids it */
 void ledger_job_drop_if_idle(struct ledger *l, struct ledger_job *job);

@@ -29,6 +29,7 @@ struct ledger_job *ledger_job_get(struct ledger *l, const char *uid)
     job = mlt_calloc(1, sizeof *job);
     job->uid = mlt_strdup(uid);
     job->label = mlt_strdup(uid);
+    job->saved_ms = LEDGER_NEVER;
     job->id = id_for(l, uid);
     ledger_map_put(&l->jobs, uid, job);
     ledger_map_set(&l->jobs_by_id, &job->id, sizeof job->id, job);
@@ -38,6 +39,12 @@ struct ledger_job *ledger_job_get(struct ledger *l, const char *uid)
 void ledger_job_mark(struct ledger *l, struct ledger_job *job)
 {
     l->changed = true;
+    job->place_dirty = true;
+    ledger_job_mark_lightly(l, job);
+}
+
+void ledger_job_mark_lightly(struct ledger *l, struct ledger_job *job)
+{
     if (job->dirty)
         return;
     job->dirty = true;
@@ -67,8 +74,10 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     forget_avoided(job);
     ledger_request_release(l, &job->request);
     cJSON_Delete(steal_ptr(&job->volumes));
+    ledger_job_forget_place(job);
     job->state = LEDGER_ABSENT;
-    job->since_ms = job->started_ms = 0;
+    job->since_ms = 0;
+    job->was_preempted = false;
 }
 
 void ledger_job_release(struct ledger *l, struct ledger_job *job)
@@ -128,7 +137,10 @@ static int read_request(struct ledger *l, const struct trainingjob *job,
         ledger_request_read(l, job, effective_template, known ? known->volumes : NULL, ret, err);
     if (rc < 0)
         return rc;
-    rc = ledger_request_priority(l, ret, &ret->priority, err);
+    struct ledger_priority priority = {0};
+    rc = ledger_request_priority(l, ret, &priority, err);
+    ret->priority = priority.value;
+    ret->never_preempts = priority.never_preempts;
     if (rc == 0)
         rc = ledger_topology_check(l, &job->spec.scheduling, err);
     if (rc < 0 && is_new) {
@@ -150,6 +162,7 @@ int ledger_job_waits(struct ledger *l, const struct trainingjob *from,
     set_label(job, from);
     if (set_state(l, job, LEDGER_WAITS, &request, NULL))
         ledger_job_mark(l, job);
+    ledger_job_forget_place(job);
     return 0;
 }
 
@@ -187,13 +200,6 @@ void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms)
         return;
     job->since_ms = since_ms;
     ledger_job_mark(l, job);
-}
-
-void ledger_job_started(struct ledger *l, const char *uid, int64_t started_ms)
-{
-    struct ledger_job *job = ledger_map_find(&l->jobs, uid);
-    if (job && job->state == LEDGER_HOLDS)
-        job->started_ms = started_ms; /* told with the place */
 }
 
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms)

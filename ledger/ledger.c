@@ -23,6 +23,9 @@ struct ledger *ledger_new(const struct ledger_config *config)
     struct ledger *l = mlt_calloc(1, sizeof *l);
     for (uint32_t i = 0; i < config->gpu_resources_count; i++)
         l->gpu_resources[l->gpu_resources_count++] = ledger_intern(l, config->gpu_resources[i]);
+    l->reservations = config->reservations;
+    l->may_preempt = config->may_preempt;
+    l->min_run_ms = config->min_run_ms;
     ledger_topology_init(l, config);
     l->stale = l->changed = true; /* the first sync makes the gang */
     return l;
@@ -35,7 +38,7 @@ void ledger_free(struct ledger *l)
     struct ledger_job *job;
     struct ledger_pod *pod;
     struct ledger_node *node;
-    int32_t *priority;
+    struct ledger_priority *priority;
     char *name;
     LEDGER_MAP_EACH(&l->jobs, job)
     ledger_job_release(l, job);
@@ -76,22 +79,23 @@ static void priorities_changed(struct ledger *l)
     struct ledger_job *job;
     LEDGER_MAP_EACH(&l->jobs, job)
     {
-        int32_t priority;
+        struct ledger_priority priority;
         if (job->state != LEDGER_ABSENT &&
             ledger_request_priority(l, &job->request, &priority, NULL) == 0 &&
-            priority != job->request.priority) {
-            job->request.priority = priority;
+            (priority.value != job->request.priority ||
+             priority.never_preempts != job->request.never_preempts)) {
+            job->request.priority = priority.value;
+            job->request.never_preempts = priority.never_preempts;
             ledger_job_mark(l, job);
         }
     }
 }
 
-static void find_default(struct ledger *l, const char *name, bool is_default, int32_t value)
+static void find_default(struct ledger *l, const char *name, bool is_default)
 {
     if (is_default) {
         free(l->default_class);
         l->default_class = mlt_strdup(name);
-        l->default_priority = value;
     } else if (l->default_class && strcmp(l->default_class, name) == 0) {
         free(l->default_class);
         l->default_class = NULL;
@@ -104,13 +108,14 @@ void ledger_priority_class(struct ledger *l, const cJSON *object)
     int64_t value = json_integer(object, "value", 0);
     if (name[0] == '\0' || value < INT32_MIN || value > INT32_MAX)
         return;
-    int32_t *kept = ledger_map_find(&l->priorities, name);
+    struct ledger_priority *kept = ledger_map_find(&l->priorities, name);
     if (!kept) {
         kept = mlt_calloc(1, sizeof *kept);
         ledger_map_put(&l->priorities, name, kept);
     }
-    *kept = (int32_t)value;
-    find_default(l, name, json_bool(object, "globalDefault", false), *kept);
+    kept->value = (int32_t)value;
+    kept->never_preempts = strcmp(json_string(object, "preemptionPolicy", ""), "Never") == 0;
+    find_default(l, name, json_bool(object, "globalDefault", false));
     priorities_changed(l);
 }
 
@@ -118,6 +123,6 @@ void ledger_priority_class_gone(struct ledger *l, const char *name)
 {
     free(ledger_map_find(&l->priorities, name));
     ledger_map_drop(&l->priorities, name);
-    find_default(l, name, false, 0);
+    find_default(l, name, false);
     priorities_changed(l);
 }

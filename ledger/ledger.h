@@ -29,6 +29,11 @@ struct ledger_config {
     uint32_t gpu_resources_count;
     const struct ledger_topology_level *levels; /* wide to narrow; at most GANG_LEVELS_MAX */
     uint32_t levels_count;
+    /* As of struct gang_config. With may_preempt, queues that are only names (no TrainingQueue) have
+     * withinQueue LowerPriority. */
+    uint32_t reservations;
+    bool may_preempt;
+    int64_t min_run_ms;
 };
 
 struct ledger *
@@ -91,8 +96,20 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
 /* Since when it waits: what the wait for a preferred topology counts from. Kept until the job is
  * gone; 0 when it was never said. */
 void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms);
-/* When it began to run: what its time limit counts from. Right after ledger_job_holds(). */
+/* Of a job that holds a place, until it waits or is gone. When it was placed, or began to run: what
+ * its time limit counts from. */
 void ledger_job_started(struct ledger *l, const char *uid, int64_t started_ms);
+/* The same: when the newest of what it has saved in this place became safe; LEDGER_NEVER: it has
+ * saved nothing. */
+#define LEDGER_NEVER INT64_MIN
+void ledger_job_saved(struct ledger *l, const char *uid, int64_t saved_ms);
+/* The same: its place was given by a decision that was revocable. */
+void ledger_job_revocable(struct ledger *l, const char *uid);
+/* The same: it was asked at `since_ms` to leave for the job with this UID (the answer to
+ * GANG_PREEMPT). That one gets its place, and nobody else is asked for it meanwhile. */
+void ledger_job_leaves(struct ledger *l, const char *uid, const char *for_uid, int64_t since_ms);
+/* It was asked to leave, once: min_run_ms protects it from now on. Kept until the job is gone. */
+void ledger_job_was_preempted(struct ledger *l, const char *uid);
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
 /* Where the volumes of a job's workers can be mounted: an array with one array of nodeSelectorTerms
  * (of PersistentVolume's spec.nodeAffinity.required) for each volume that not every node can mount;
@@ -120,7 +137,11 @@ struct ledger_decision {
     const char *const *nodes; /* names in pod order */
     uint32_t nodes_count;
     uint32_t position;
-    int64_t estimated_start_ms;
+    int64_t estimated_start_ms; /* WAIT: the start that is reserved for it; 0: none is */
+    bool revocable;             /* PLACE: to be told by ledger_job_revocable() */
+    /* PREEMPT: for whom (UID, and namespace/name) the job is to leave, and why. */
+    const char *for_uid, *for_job;
+    enum gang_cause cause;
     uint32_t nodes_avoided;     /* WAIT: nodes that it could use, did it not avoid them */
     const char *reason;         /* one sentence with numbers */
     const struct gang_why *why; /* the numbers; NULL: none, or its queue refuses it */
@@ -140,7 +161,8 @@ int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms);
 /* Decides over all jobs; -ENOMEM, and the next call tries again. What is decided does not count
  * until the host says ledger_job_holds(), which it may do while it still takes decisions. */
 int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
-/* Replacements first, then jobs in order; jobs that were given up meanwhile are left out. False
+/* Replacements first, then placements and preemptions, then jobs that wait, in order; jobs that were
+ * given up meanwhile are left out. False
  * when all were taken. Valid until the next call on the ledger. */
 bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret);
 

@@ -27,6 +27,10 @@ int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms)
             over > now_ms && over < wake)
             wake = over;
     }
+    if ((l->may_preempt || l->reservations) && l->gang && !l->stale) {
+        int64_t gang = gang_next_wake_ms(l->gang, now_ms);
+        wake = gang < wake ? gang : wake;
+    }
     return wake;
 }
 
@@ -166,6 +170,12 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
         name_nodes(l, &d);
         if (d.why)
             write_reason(l, &job->request, d.why, l->reason);
+        const struct ledger_job *other =
+            d.kind == GANG_PREEMPT
+                ? ledger_map_get(&l->jobs_by_id, &d.for_job, sizeof d.for_job)
+                : NULL;
+        if (d.kind == GANG_PREEMPT && !other)
+            continue;
         *ret = (struct ledger_decision){
             .kind = d.kind,
             .job_uid = job->uid,
@@ -174,6 +184,10 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
             .nodes_count = d.nodes_count,
             .position = d.position,
             .estimated_start_ms = d.estimated_start_ms,
+            .revocable = d.revocable,
+            .for_uid = other ? other->uid : NULL,
+            .for_job = other ? other->label : NULL,
+            .cause = d.cause,
             .nodes_avoided = d.why && d.why->kind != GANG_WHY_BEHIND ? d.why->nodes_avoided : 0,
             .reason = d.why ? l->reason : NULL,
             .why = d.why,
@@ -210,7 +224,7 @@ static int could_fit(struct ledger *l, const struct ledger_request *request, str
         rc = ledger_queue_number(l, request->queue, &queue, err);
     if (rc < 0)
         return rc;
-    ledger_request_fill(l, request, queue, 0, &asked);
+    ledger_request_fill(l, request, queue, &asked);
     rc = gang_could_fit(l->gang, &asked, &why, err);
     if (rc != -ENOSPC)
         return rc;

@@ -273,6 +273,16 @@ static struct gang_queue_config config_of(const struct ledger *l, const struct l
     return config;
 }
 
+struct gang_queue_config ledger_queue_of_name(const struct ledger *l)
+{
+    struct gang_queue_config config = {.parent = GANG_NO_QUEUE, .weight = 1};
+    for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
+        config.nominal[r] = config.borrow_limit[r] = config.lend_limit[r] = GANG_UNLIMITED;
+    if (l->may_preempt)
+        config.within_queue = GANG_PREEMPTION_LOWER_PRIORITY;
+    return config;
+}
+
 static int tell_queue(struct ledger *l, struct ledger_queue *q, int64_t now_ms,
                       struct mlt_error *err)
 {

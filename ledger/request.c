@@ -9,6 +9,10 @@
 #include "lib/base/alloc.h"
 #include "lib/json/json.h"
 
+/* From the end of the grace until the pods are gone: ranks are killed, launchers look at the
+ * checkpoints once more and exit, kubelets tell it. What takes longer is deleted. */
+#define LEAVING_MS 15000
+
 static int check_amounts(const struct ledger_use *use, struct mlt_error *err)
 {
     if (use->cpu_milli > GANG_AMOUNT_MAX || use->memory > GANG_AMOUNT_MAX)
@@ -140,6 +144,8 @@ int ledger_request_read(struct ledger *l, const struct trainingjob *job,
         .priority_class = mlt_strdup(job->spec.priority_class ? job->spec.priority_class : ""),
         .sequence = job->metadata.creation_ms,
         .time_limit_ms = job->spec.active_deadline_seconds * 1000,
+        .saves = job->spec.checkpoint.path != NULL,
+        .grace_ms = job->spec.checkpoint.grace_period_seconds * 1000 + LEAVING_MS,
     };
     ledger_topology_read(l, &job->spec.scheduling, &r);
     int rc = read_roles(l, job, effective_template, volumes, &r, err);
@@ -167,8 +173,9 @@ void ledger_request_release(struct ledger *l, struct ledger_request *r)
 bool ledger_request_equal(const struct ledger_request *a, const struct ledger_request *b)
 {
     if (strcmp(a->queue, b->queue) != 0 || strcmp(a->priority_class, b->priority_class) != 0 ||
-        a->priority != b->priority || a->sequence != b->sequence ||
-        a->time_limit_ms != b->time_limit_ms || a->roles_count != b->roles_count ||
+        a->priority != b->priority || a->never_preempts != b->never_preempts ||
+        a->sequence != b->sequence || a->time_limit_ms != b->time_limit_ms ||
+        a->saves != b->saves || a->grace_ms != b->grace_ms || a->roles_count != b->roles_count ||
         a->required_level != b->required_level || a->preferred_level != b->preferred_level ||
         a->preferred_wait_ms != b->preferred_wait_ms)
         return false;
@@ -181,34 +188,34 @@ bool ledger_request_equal(const struct ledger_request *a, const struct ledger_re
     return true;
 }
 
-int ledger_request_priority(const struct ledger *l, const struct ledger_request *r, int32_t *ret,
-                            struct mlt_error *err)
+int ledger_request_priority(const struct ledger *l, const struct ledger_request *r,
+                            struct ledger_priority *ret, struct mlt_error *err)
 {
-    if (r->priority_class[0] == '\0') {
-        *ret = l->default_class ? l->default_priority : 0;
-        return 0;
-    }
-    const int32_t *value = ledger_map_find(&l->priorities, r->priority_class);
-    if (!value)
+    const char *name = r->priority_class[0] ? r->priority_class : l->default_class;
+    const struct ledger_priority *class_ = name ? ledger_map_find(&l->priorities, name) : NULL;
+    if (!class_ && name)
         return mlt_fail(err, EINVAL, "spec.priorityClassName: there is no PriorityClass `%s`",
-                        r->priority_class);
-    *ret = *value;
+                        name);
+    *ret = class_ ? *class_ : (struct ledger_priority){0};
     return 0;
 }
 
 void ledger_request_fill(const struct ledger *l, const struct ledger_request *r, uint32_t queue,
-                         int64_t since_ms, struct gang_job_request *ret)
+                         struct gang_job_request *ret)
 {
     *ret = (struct gang_job_request){
         .queue = queue,
         .priority = r->priority,
+        .never_preempts = r->never_preempts,
+        .saves = r->saves,
         .sequence = r->sequence,
-        .roles_count = r->roles_count,
         .time_limit_ms = r->time_limit_ms,
+        .expected_ms = r->time_limit_ms,
+        .grace_ms = r->grace_ms,
+        .roles_count = r->roles_count,
         .required_level = r->required_level,
         .preferred_level = r->preferred_level,
         .preferred_wait_ms = r->preferred_wait_ms,
-        .since_ms = since_ms,
     };
     for (uint32_t i = 0; i < r->roles_count; i++) {
         struct gang_role *role = &ret->roles[i];

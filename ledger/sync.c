@@ -16,7 +16,9 @@ int ledger_queue_number(struct ledger *l, const char *name, uint32_t *ret, struc
         return 0;
     }
     if (!found) {
-        const struct gang_event event = {.kind = GANG_QUEUE_SET, .queue = l->queues_count};
+        const struct gang_queue_config config = ledger_queue_of_name(l);
+        const struct gang_event event = {
+            .kind = GANG_QUEUE_SET, .queue = l->queues_count, .queue_config = &config};
         int rc = gang_event(l->gang, &event, l->now_ms, err);
         if (rc < 0)
             return rc;
@@ -92,6 +94,7 @@ static int tell_place(struct ledger *l, const struct ledger_job *job,
         .nodes = numbers,
         .nodes_count = job->request.pods,
         .started_ms = job->started_ms,
+        .revocable = job->revocable,
     };
     return gang_event(l->gang, &event, l->now_ms, err);
 }
@@ -103,9 +106,13 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
     int rc = ledger_queue_number(l, job->request.queue, &queue, err);
     if (rc < 0)
         return rc;
-    ledger_request_fill(l, &job->request, queue, job->since_ms, &request);
-    if (job->state == LEDGER_HOLDS)
+    ledger_request_fill(l, &job->request, queue, &request);
+    request.since_ms = job->since_ms;
+    request.was_preempted = job->was_preempted;
+    if (job->state == LEDGER_HOLDS) {
+        job->saved_dirty = job->leaves_dirty = true; /* a place is told without them */
         return tell_place(l, job, &request, err);
+    }
     if (job->in_gang == LEDGER_HOLDS) {
         const struct gang_event released = {.kind = GANG_JOB_RELEASED, .job = job->id};
         rc = gang_event(l->gang, &released, l->now_ms, err);
@@ -156,10 +163,16 @@ static int tell_job(struct ledger *l, struct ledger_job *job, int64_t now_ms, st
     int rc = tell_gone(l, job, err);
     if (rc < 0 || refused || job->state == LEDGER_ABSENT)
         return rc;
-    rc = tell_state(l, job, err);
+    if (job->place_dirty || job->in_gang != job->state)
+        rc = tell_state(l, job, err);
     if (rc < 0)
         return rc;
+    job->place_dirty = false;
     job->in_gang = job->state;
+    if (job->state == LEDGER_HOLDS)
+        rc = ledger_job_tell_place(l, job, err);
+    if (rc < 0)
+        return rc;
     return tell_avoided(l, job, now_ms, err);
 }
 
@@ -315,6 +328,9 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
                                        .devices = l->devices_count,
                                        .level_names = l->level_names,
                                        .levels = l->levels_count,
+                                       .reservations = l->reservations,
+                                       .may_preempt = l->may_preempt,
+                                       .min_run_ms = l->min_run_ms,
                                        .usage_half_life_ms = LEDGER_USAGE_HALF_LIFE_MS};
     l->gang = gang_new(&config);
     if (!l->gang)

@@ -55,6 +55,8 @@ void trainingjob_status_release(struct trainingjob_status *status)
     free(status->recovery.resume_path);
     free(status->checkpoint.path);
     trainingjob_forget_queue(status);
+    free(status->preemption.by);
+    free(status->preemption.by_uid);
     free(status->placement);
     free(status->pod_creations);
     free(status->workers);
@@ -105,6 +107,8 @@ void trainingjob_status_copy(const struct trainingjob_status *from,
     to.checkpoint.path = mlt_strdup(from->checkpoint.path);
     to.queue.explanation = mlt_strdup(from->queue.explanation);
     to.queue.topology_levels = mlt_strdup(from->queue.topology_levels);
+    to.preemption.by = mlt_strdup(from->preemption.by);
+    to.preemption.by_uid = mlt_strdup(from->preemption.by_uid);
     to.placement = mlt_strdup(from->placement);
     to.pod_creations = mlt_strdup(from->pod_creations);
     to.workers = mlt_strdup(from->workers);

@@ -50,7 +50,9 @@ enum trainingjob_phase {
     XX(COMPLETE, "Complete") /* Complete and Failed as in batch/v1: they end the job */  \
     XX(FAILED, "Failed")                                                                 \
     XX(CHECKPOINT_NOT_DURABLE, "CheckpointNotDurable")                                   \
-    XX(PODS_READY, "PodsReady") /* as Kueue's */
+    XX(PODS_READY, "PodsReady") /* this and those below as Kueue's */                    \
+    XX(EVICTED, "Evicted")                                                               \
+    XX(PREEMPTED, "Preempted")
 
 enum trainingjob_condition_type {
 #define XX(name, text) TRAININGJOB_CONDITION_##name,
@@ -149,6 +151,16 @@ struct trainingjob_queue_status {
                               for who works out by himself why it waits; NULL: none */
 };
 
+/* status.preemption: of the last time that the job was asked to leave, and what bears on the next.
+ */
+struct trainingjob_preemption {
+    bool revocable;                    /* the place that it holds was given until it is needed */
+    int64_t count;                     /* how often it was asked to leave */
+    char reason[TRAININGJOB_WORD_MAX]; /* as of the condition Preempted; "": never */
+    char *by, *by_uid;                 /* namespace/name and UID of the job that it left for */
+    int64_t time_ms;
+};
+
 struct trainingjob_status {
     enum trainingjob_phase phase;
     struct trainingjob_condition *conditions;
@@ -160,6 +172,7 @@ struct trainingjob_status {
     struct trainingjob_checkpoint checkpoint;
     struct trainingjob_progress progress;
     struct trainingjob_queue_status queue;
+    struct trainingjob_preemption preemption;
     char *placement;     /* host list of the workers, in index order (status.placement.workers) */
     char *pod_creations; /* of the pods that `attempt` was started in: pod_creations.h; NULL: none,
                             or too many different ones */

@@ -100,6 +100,17 @@ static void write_recovery(const struct trainingjob_recovery *r, cJSON *to)
     set_time(to, "recovery.pendingStop.time", r->pending_stop_ms);
 }
 
+static void write_preemption(const struct trainingjob_preemption *p, cJSON *to)
+{
+    if (p->revocable)
+        json_set_bool(to, "preemption.revocable", true);
+    set_integer(to, "preemption.count", p->count, 0);
+    set_word(to, "preemption.reason", p->reason);
+    json_set_string(to, "preemption.by", p->by);
+    json_set_string(to, "preemption.byUID", p->by_uid);
+    set_time(to, "preemption.time", p->time_ms);
+}
+
 static void write_progress(const struct trainingjob_status *s, cJSON *to)
 {
     set_integer(to, "checkpoint.step", s->checkpoint.step, TRAININGJOB_NONE);
@@ -123,6 +134,7 @@ cJSON *trainingjob_status_json(const struct trainingjob_status *s)
     set_word(to, "queue.reason", s->queue.reason);
     json_set_string(to, "queue.explanation", s->queue.explanation);
     json_set_string(to, "queue.topologyLevels", s->queue.topology_levels);
+    write_preemption(&s->preemption, to);
     json_set_string(to, "placement.workers", s->placement);
     json_set_string(to, "placement.podCreations", s->pod_creations);
     set_integer(to, "attempt", s->attempt, 0);

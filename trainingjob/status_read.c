@@ -137,6 +137,16 @@ static void read_recovery(const cJSON *from, struct trainingjob_recovery *r)
     r->pending_stop_ms = trainingjob_time(from, "pendingStop.time");
 }
 
+static void read_preemption(const cJSON *from, struct trainingjob_preemption *p)
+{
+    p->revocable = json_bool(from, "revocable", false);
+    p->count = read_count(from, "count");
+    read_word(from, "reason", p->reason, sizeof p->reason);
+    read_text(from, "by", &p->by, TRAININGJOB_MESSAGE_MAX);
+    read_text(from, "byUID", &p->by_uid, TRAININGJOB_WORD_MAX);
+    p->time_ms = trainingjob_time(from, "time");
+}
+
 static void read_progress(const cJSON *from, struct trainingjob_status *s)
 {
     s->checkpoint.step = json_integer(from, "checkpoint.step", TRAININGJOB_NONE);
@@ -165,6 +175,7 @@ void trainingjob_status_read(const cJSON *from, struct trainingjob_status *ret_s
     read_word(from, "queue.reason", s->queue.reason, sizeof s->queue.reason);
     read_text(from, "queue.explanation", &s->queue.explanation, TRAININGJOB_MESSAGE_MAX);
     read_text(from, "queue.topologyLevels", &s->queue.topology_levels, TRAININGJOB_LEVELS_MAX);
+    read_preemption(json_member(from, "preemption"), &s->preemption);
     read_text(from, "placement.workers", &s->placement, TRAININGJOB_PLACEMENT_MAX);
     read_text(from, "placement.podCreations", &s->pod_creations, TRAININGJOB_POD_CREATIONS_MAX);
     s->attempt = read_count(from, "attempt");

@@ -322,6 +322,18 @@ void world_release(struct world *w)
     }
 }
 
+void world_priority(struct world *w, const char *name, int value, const char *preemption_policy)
+{
+    cleanup_free char *key = mlt_asprintf("priorityclasses//%s", name);
+    cJSON *json = cJSON_CreateObject();
+    json_set_string(json, "apiVersion", "scheduling.k8s.io/v1");
+    json_set_string(json, "kind", "PriorityClass");
+    json_set_string(json, "metadata.name", name);
+    json_set_integer(json, "value", value);
+    json_set_string(json, "preemptionPolicy", preemption_policy);
+    (void)world_put_new(w, key, json);
+}
+
 void world_queue(struct world *w, const char *name, const char *spec)
 {
     cleanup_free char *key = mlt_asprintf("trainingqueues//%s", name);

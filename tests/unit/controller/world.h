@@ -156,6 +156,8 @@ void world_replace_controller(struct world *w);
 void world_put_job(struct world *w, const char *name, int replicas, const char *patch);
 /* The same, and lets happen what follows from it. */
 void world_submit(struct world *w, const char *name, int replicas, const char *patch);
+/* A PriorityClass. */
+void world_priority(struct world *w, const char *name, int value, const char *preemption_policy);
 /* A TrainingQueue; `spec`: JSON. */
 void world_queue(struct world *w, const char *name, const char *spec);
 /* Merges into an object as kubectl patch does; spec changes raise the generation. */
