@@ -68,12 +68,13 @@ static uint64_t wish_facts(const struct job *job)
                   EXPIRED);
 }
 
-static uint64_t queue_facts(const struct job *job)
+static uint64_t queue_facts(struct job *job)
 {
     int64_t now_ms = job->controller->now_ms;
     bool stale = job->planned_until_ms && job->planned_until_ms <= now_ms && !job->placed;
     bool probed = probe_is_known(job) && !stale;
-    bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms;
+    bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms ||
+                   preempt_gives_precedence(job);
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
            SET_IF(probed && !volumes_are_settled(job), VOLUMES_OPEN) |
            SET_IF(job->ledger == JOB_LEDGER_WAITS, IN_QUEUE) | SET_IF(job->placed, PLACED) |
@@ -184,6 +185,7 @@ void job_set_alarms(struct job *job)
     if (job->draft.phase == TRAININGJOB_PHASE_QUEUED)
         wake_later(job, job->planned_until_ms);
     wake_later(job, job->queue_again_ms);
+    wake_later(job, job->precedence_look_ms);
     wake_later(job, job->key_again_ms);
     wake_later(job, job->save_again_ms);
     wake_later(job, job->settle_until_ms);

@@ -187,6 +187,9 @@ void preempt_ask(struct job *job, const struct preempt_order *order);
 /* Ranks were asked to make way, and have stopped: only pods are left. */
 bool preempt_has_stopped(const struct job *job);
 void preempt_leave(struct job *job);
+/* Whether a job that has made way must not be queued yet, since the other one is not: to a leader
+ * that has just come all are new, and it might get the place that it has left. */
+bool preempt_gives_precedence(struct job *job);
 void preempt_requeue(struct job *job);
 /* The job has a place again, or has ended. */
 void preempt_end_conditions(struct job *job, const char *reason, const char *words);

@@ -38,6 +38,8 @@
 #define JOB_DELETED_DOUBLINGS_MAX 5
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
 #define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
+#define JOB_PRECEDENCE_MS 3000 /* so long, at most, a job that made way lets the other one go first */
+#define JOB_PRECEDENCE_LOOK_MS 200
 #define JOB_MAKE_WAY_MS 30000 /* at most, after the end: then its place counts for pods of its own */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
@@ -151,6 +153,7 @@ struct job {
     unsigned creations;      /* of pods, under way */
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended and the status says so */
+    int64_t precedence_until_ms, precedence_look_ms; /* preempt_gives_precedence(); 0: no */
     bool makes_way;          /* ... and its pods are gone: another job waits for its place */
 
     struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */

@@ -149,10 +149,29 @@ void preempt_requeue(struct job *job)
                                     words, now_ms);
     job_give_back(job, JOB_REASON_PREEMPTED, words);
     s->recovery.next_attempt_ms = 0;
+    job->precedence_until_ms = 0;
     volumes_forget(job); /* a claim may have been bound meanwhile */
     job_drop_gang(job);
     event_record(job, false, "Requeued", "%s, and waits again", words);
     job_gate(job);
+}
+
+bool preempt_gives_precedence(struct job *job)
+{
+    const struct controller *c = job->controller;
+    const char *uid = job->draft.preemption.by_uid;
+    const struct job *other = uid ? job_find(job->controller, uid) : NULL;
+    job->precedence_look_ms = 0;
+    if (job->draft.phase != TRAININGJOB_PHASE_QUEUED || !other || other->ledger != JOB_LEDGER_NONE ||
+        other->draft.phase != TRAININGJOB_PHASE_QUEUED || other->deleting || !other->has_tj ||
+        other->tj.spec.suspend || other->refusal || other->probe_again_ms > c->now_ms)
+        return false;
+    if (!job->precedence_until_ms)
+        job->precedence_until_ms = c->now_ms + JOB_PRECEDENCE_MS;
+    if (job->precedence_until_ms <= c->now_ms)
+        return false; /* two that have made way for each other */
+    job->precedence_look_ms = c->now_ms + JOB_PRECEDENCE_LOOK_MS;
+    return true;
 }
 
 void preempt_end_conditions(struct job *job, const char *reason, const char *words)
