@@ -93,6 +93,9 @@ static struct controller_config controller_config(const struct options *a,
         .topology_levels_count = a->topology_levels_count,
         .seed = seed,
         .node_loss_ms = a->node_loss_ms,
+        .never_preempts = a->never_preempts,
+        .min_run_ms = a->min_run_ms,
+        .reservations = a->reservations,
     };
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/controller.h"
+#include "gang/gang.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
@@ -30,6 +31,9 @@ enum option_key {
     OPTION_IDENTITY,
     OPTION_READY_FD,
     OPTION_NODE_LOSS_TIMEOUT,
+    OPTION_NO_PREEMPTION,
+    OPTION_PREEMPTION_MIN_RUN,
+    OPTION_RESERVATIONS,
     OPTION_LOG_LEVEL,
     OPTION_PRINT_API_RIGHTS,
     OPTION_UPDATE_CRDS,
@@ -75,6 +79,16 @@ static const struct argp_option options[] = {
     {"node-loss-timeout", OPTION_NODE_LOSS_TIMEOUT, "SECONDS", 0,
      "From the last word of a launcher to the loss of its node, while the node's Lease is not "
      "renewed (16 to 3600, default 20)",
+     0},
+    {"no-preemption", OPTION_NO_PREEMPTION, NULL, 0,
+     "Ask no job to make way for another, whatever PriorityClasses and TrainingQueues say", 0},
+    {"preemption-min-run", OPTION_PREEMPTION_MIN_RUN, "SECONDS", 0,
+     "Leave a job that has made way alone for so long in its next place, and until it has saved once "
+     "(1 to 604800, default 600)",
+     0},
+    {"reservations", OPTION_RESERVATIONS, "N", 0,
+     "Reserve the start of so many jobs that wait for room, and let others start before it; those "
+     "without a time limit make way when it comes (0 to 32, default 0: strict order)",
      0},
     {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
@@ -185,6 +199,19 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
                               CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
             argp_error(state, "--node-loss-timeout: %s", err.text);
         o->node_loss_ms = number * 1000;
+        break;
+    case OPTION_NO_PREEMPTION:
+        o->never_preempts = true;
+        break;
+    case OPTION_PREEMPTION_MIN_RUN:
+        if (mlt_parse_integer(value, 1, OPTIONS_MIN_RUN_MAX, &number, &err) < 0)
+            argp_error(state, "--preemption-min-run: %s", err.text);
+        o->min_run_ms = number * 1000;
+        break;
+    case OPTION_RESERVATIONS:
+        if (mlt_parse_integer(value, 0, GANG_RESERVATIONS_MAX, &number, &err) < 0)
+            argp_error(state, "--reservations: %s", err.text);
+        o->reservations = (uint32_t)number;
         break;
     case OPTION_READY_FD:
         if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)

@@ -9,6 +9,7 @@
 #define OPTIONS_GPU_RESOURCES_MAX 32
 #define OPTIONS_PULL_SECRETS_MAX 8
 #define OPTIONS_TOPOLOGY_LEVELS_MAX 8
+#define OPTIONS_MIN_RUN_MAX (7 * 24 * 60 * 60) /* seconds */
 
 struct options {
     const char *kubeconfig, *context;
@@ -27,6 +28,9 @@ struct options {
     const char *log_level;
     int ready_fd;
     int64_t node_loss_ms;
+    bool never_preempts;
+    int64_t min_run_ms; /* 0: the default */
+    uint32_t reservations;
     bool print_api_rights;   /* print them and exit */
     const char *update_crds; /* a folder: update them and exit; NULL: no */
 };

@@ -106,7 +106,8 @@ static int ensure_queue(struct start *b)
     if (!api_resource_of_kind(b->server, "mltrain.io/v1alpha1", "TrainingQueue"))
         return 0; /* a server without mltrain's CRDs (tests) */
     cJSON *queue = new_object("mltrain.io/v1alpha1", "TrainingQueue", "default");
-    (void)json_set_object(queue, "spec");
+    /* What a PriorityClass means in Kubernetes, unless it says preemptionPolicy Never. */
+    json_set_string(queue, "spec.preemption.withinQueue", "LowerPriority");
     return ensure(b, queue, false);
 }
 

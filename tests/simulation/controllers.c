@@ -254,6 +254,8 @@ void controller_start(struct sim *s, int index)
         .seed = mlt_random_next(&s->random),
         .look_gap_us = s->seed % LARGE_EVERY == 2 ? LARGE_GAP_US : 0,
         .derive_key = derive_key,
+        .min_run_ms = s->min_run_ms,
+        .reservations = s->reservations,
     };
     host->id = ++s->ids;
     host->paused = host->draining = false;

@@ -105,6 +105,7 @@ static char *manifest(struct sim *s, const struct sim_job *job)
     if (job->deadline_s)
         json_set_integer(o, "spec.activeDeadlineSeconds", job->deadline_s);
     rules_manifest(s, job, o);
+    turns_manifest(job, o);
     if (job->wish == WISH_TTL)
         json_set_integer(o, "spec.ttlSecondsAfterFinished", 20);
     cleanup_free char *pod = mlt_asprintf(
@@ -189,6 +190,8 @@ static enum sim_wish choose_wish(struct sim *s)
 void jobs_begin(struct sim *s)
 {
     s->jobs_count = (int)sim_between(s, 1, 4);
+    if (turns_are_the_theme(s))
+        s->jobs_count = SIM_JOBS_MAX - 1; /* the last one is main.c's */
     int gpus_max = s->nodes[0].gpus;
     for (int i = 0; i < s->jobs_count; i++) {
         struct sim_job *job = &s->jobs[i];

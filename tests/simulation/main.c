@@ -116,8 +116,10 @@ static void tell_seed(struct sim *s, uint64_t seed)
     kubelets_begin(s);
     api_settle(s);
     faults_choose(s);
+    turns_choose(s);
     controllers_begin(s);
     jobs_begin(s);
+    turns_begin(s);
     faults_begin(s);
     stops_begin(s);
     sim_run(s, s->now_ms + sim_between(s, 20, 120) * 1000, NULL);
@@ -125,11 +127,12 @@ static void tell_seed(struct sim *s, uint64_t seed)
     must_converge(s, "every job");
     sim_run(s, s->now_ms + settle_ms, NULL);
     oracle_end(s);
+    turns_end(s);
     probe_ledger(s);
     sim_run(s, s->now_ms + settle_ms, NULL);
     oracle_end(s);
-    printf("seed %" PRIu64 " ok hash %016" PRIx64 " faults %u writes %u seconds %" PRId64 "\n",
-           seed, s->hash, s->faults_count, s->writes, s->now_ms / 1000);
+    printf("seed %" PRIu64 " ok hash %016" PRIx64 " faults %u writes %u preemptions %u seconds %" PRId64 "\n",
+           seed, s->hash, s->faults_count, s->writes, s->preemptions, s->now_ms / 1000);
 }
 
 /* Each history has a process of its own, made from one that has the API server ready: they cannot

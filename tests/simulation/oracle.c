@@ -258,10 +258,11 @@ static void check_phase(struct sim *s, const struct sim_job *job, const char *fr
     static const char *const allowed[][2] = {
         {"", "Queued Admitted Failed Suspended"},
         {"Queued", "Admitted Suspended Failed"},
-        {"Admitted", "Starting Queued Suspended Failed"},
-        {"Starting", "Running Restarting Queued Suspended Succeeded Failed"},
-        {"Running", "Restarting Starting Queued Suspended Succeeded Failed"},
-        {"Restarting", "Starting Running Queued Suspended Succeeded Failed"},
+        {"Admitted", "Starting Preempting Queued Suspended Failed"},
+        {"Starting", "Running Restarting Preempting Queued Suspended Succeeded Failed"},
+        {"Running", "Restarting Starting Preempting Queued Suspended Succeeded Failed"},
+        {"Restarting", "Starting Running Preempting Queued Suspended Succeeded Failed"},
+        {"Preempting", "Queued Suspended Succeeded Failed"},
         {"Suspended", "Queued Admitted Failed"},
         {"Succeeded", ""},
         {"Failed", ""},
@@ -376,6 +377,7 @@ static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
     check_charge(s, job, before, now);
     check_culprit(s, job, now);
     rules_job_changed(s, job, before, now);
+    turns_job_changed(s, job, before, now);
     if (strcmp(text(now, "status.phase"), "Admitted") != 0)
         job->facts.forbidden_ms = 0;
 }

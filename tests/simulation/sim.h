@@ -318,6 +318,17 @@ void exchanges_meet(struct sim *s, struct sim_launcher *l);
 void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange_output *out);
 void ranks_have_met(struct sim *s, struct sim_launcher *l, struct sim_world *w); /* ranks.c */
 
+/* ---- turns.c: histories that are about priorities and queues ---- */
+
+bool turns_are_the_theme(const struct sim *s); /* of this seed */
+/* Before the controllers start. */
+void turns_choose(struct sim *s);
+void turns_begin(struct sim *s);
+void turns_manifest(const struct sim_job *job, cJSON *manifest);
+/* The oracle's part: who makes way, for whom, and what becomes of both. */
+void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, const cJSON *now);
+void turns_end(struct sim *s);
+
 /* ---- jobs.c: what users do, and what their programs are like ---- */
 
 enum sim_checkpoint_state { CHECKPOINT_WRITING, CHECKPOINT_COMPLETE, CHECKPOINT_TORN };
@@ -338,6 +349,7 @@ enum sim_wish { WISH_FINISH, WISH_CANCEL, WISH_DELETE, WISH_DEADLINE, WISH_CRASH
 struct sim_job {
     char name[24], uid[64]; /* uid "": not created yet, or gone */
     int replicas, nproc;
+    const char *priority, *queue; /* priority: of turn_priorities; NULL: none */
     enum sim_wish wish;
     int64_t backoff_limit, deadline_s;
     int grace_s;
@@ -383,6 +395,12 @@ struct sim_job {
         int64_t order_ms, order_end_ms, disturbed_until_ms;
         bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
+        /* turns.c: since when it has a place, and whether ranks have run there; for whom it left. */
+        int64_t runs_ms; /* -1: none have */
+        int64_t leaves_ms; /* 0: it does not make way */
+        bool leaves_ranks; /* its ranks had to be stopped for that */
+        int64_t leaves_charges;
+        char left_for[64]; /* UID, while it waits again; "" */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
         uint64_t forbidden_to;
     } facts;
@@ -511,6 +529,9 @@ struct sim {
 
     struct sim_host hosts[SIM_HOSTS];
     int hosts_count;
+    int64_t min_run_ms; /* of the controllers; 0: the default */
+    uint32_t reservations;
+    unsigned preemptions; /* ever */
     struct sim_launcher *launchers;
     struct sim_connection *connections;
     struct sim_world *worlds;
