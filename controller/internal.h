@@ -187,8 +187,10 @@ void preempt_ask(struct job *job, const struct preempt_order *order);
 /* Ranks were asked to make way, and have stopped: only pods are left. */
 bool preempt_has_stopped(const struct job *job);
 void preempt_leave(struct job *job);
-/* Whether a job that has made way must not be queued yet, since the other one is not: to a leader
- * that has just come all are new, and it might get the place that it has left. */
+/* Whether a job that has made way is not to be queued yet: the other one still waits, and it might
+ * get the place that it has left (it comes first in order, and was asked for quota that it had
+ * borrowed; or the leader has just come and knows the other one not yet). While others leave for
+ * that one, and JOB_PRECEDENCE_MS, doubling. */
 bool preempt_gives_precedence(struct job *job);
 void preempt_requeue(struct job *job);
 /* The job has a place again, or has ended. */

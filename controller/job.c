@@ -220,6 +220,7 @@ void job_free(struct job *job)
     free(job->name);
     free(job->refusal);
     free(job->undo_words);
+    free(job->taken_back_for);
     free(job->last_refusal);
     free(job->resource_version);
     free(job);

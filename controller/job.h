@@ -38,7 +38,8 @@
 #define JOB_DELETED_DOUBLINGS_MAX 5
 #define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
 #define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
-#define JOB_PRECEDENCE_MS 3000 /* so long, at most, a job that made way lets the other one go first */
+#define JOB_PRECEDENCE_MS 3000 /* so long a job that has made way lets the other one go first, */
+#define JOB_PRECEDENCE_DOUBLINGS_MAX 8 /* doubling */
 #define JOB_PRECEDENCE_LOOK_MS 200
 #define JOB_MAKE_WAY_MS 30000 /* at most, after the end: then its place counts for pods of its own */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
@@ -153,6 +154,8 @@ struct job {
     unsigned creations;      /* of pods, under way */
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended and the status says so */
+    char *taken_back_for;    /* UID of the job for which it lost a place that nobody knew of; NULL */
+    unsigned takings_back;   /* how often */
     int64_t precedence_until_ms, precedence_look_ms; /* preempt_gives_precedence(); 0: no */
     bool makes_way;          /* ... and its pods are gone: another job waits for its place */
 

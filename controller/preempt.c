@@ -5,8 +5,10 @@
  * checkpoint. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "lib/base/cleanup.h"
 
 /* The reason of the condition Preempted, after Kueue's, and in words. */
 static const struct {
@@ -79,6 +81,28 @@ static bool is_there(const struct job *job)
     }
 }
 
+/* Nobody knows yet that it has a place, and no pod asks for it: it never had it. */
+static bool is_untold(const struct job *job)
+{
+    return job->draft.phase == TRAININGJOB_PHASE_ADMITTED && !job->saved.placement &&
+           !job_has_pods(job);
+}
+
+static void take_back(struct job *job, const struct preempt_order *order)
+{
+    char words[TRAININGJOB_MESSAGE_MAX];
+    (void)snprintf(words, sizeof words, "%s goes first", order->for_job);
+    trainingjob_set_text(&job->taken_back_for, order->for_uid, TRAININGJOB_WORD_MAX);
+    job->takings_back++;
+    job->precedence_until_ms = 0;
+    job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
+    job_end_condition(job, TRAININGJOB_CONDITION_ADMITTED, JOB_REASON_PREEMPTED, words);
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true,
+                                    JOB_REASON_PREEMPTED, words, job->controller->wall_ms);
+    job_give_back(job, JOB_REASON_PREEMPTED, words);
+    job_drop_gang(job);
+}
+
 static void write_order(struct job *job, const struct preempt_order *order)
 {
     struct trainingjob_status *s = &job->draft;
@@ -88,6 +112,7 @@ static void write_order(struct job *job, const struct preempt_order *order)
                    causes[order->cause].words);
     job_set_phase(job, TRAININGJOB_PHASE_PREEMPTING);
     s->preemption.count++;
+    free(steal_ptr(&job->taken_back_for));
     (void)snprintf(s->preemption.reason, sizeof s->preemption.reason, "%s",
                    causes[order->cause].reason);
     trainingjob_set_text(&s->preemption.by, order->for_job, TRAININGJOB_MESSAGE_MAX);
@@ -118,6 +143,12 @@ void preempt_ask(struct job *job, const struct preempt_order *order)
     job_touch(job);
     if (!is_there(job)) {
         ledger_job_leaves(c->ledger, job->uid, order->for_uid, c->now_ms);
+        return;
+    }
+    if (is_untold(job)) {
+        ledger_job_leaves(c->ledger, job->uid, order->for_uid, c->now_ms);
+        take_back(job, order);
+        job_gate(job);
         return;
     }
     write_order(job, order);
@@ -156,20 +187,48 @@ void preempt_requeue(struct job *job)
     job_gate(job);
 }
 
+/* It waits for a place, or is about to. */
+static bool waits_too(const struct job *other)
+{
+    return other->draft.phase == TRAININGJOB_PHASE_QUEUED && !other->placed && !other->deleting &&
+           other->has_tj && !other->tj.spec.suspend && !other->refusal &&
+           (other->ledger == JOB_LEDGER_WAITS ||
+            (other->ledger == JOB_LEDGER_NONE &&
+             other->probe_again_ms <= other->controller->now_ms));
+}
+
+static bool somebody_leaves_for(const struct controller *c, const char *uid)
+{
+    for (const struct job *job = c->jobs; job; job = job->hh.next)
+        if (job->draft.phase == TRAININGJOB_PHASE_PREEMPTING && job->draft.preemption.by_uid &&
+            strcmp(job->draft.preemption.by_uid, uid) == 0)
+            return true;
+    return false;
+}
+
+/* Longer each time, or those that come in on condition would come and go all the time. */
+static int64_t precedence_ms(const struct job *job)
+{
+    int64_t doublings = job->draft.preemption.count + job->takings_back - 1;
+    if (doublings > JOB_PRECEDENCE_DOUBLINGS_MAX)
+        doublings = JOB_PRECEDENCE_DOUBLINGS_MAX;
+    return (int64_t)JOB_PRECEDENCE_MS << (doublings > 0 ? doublings : 0);
+}
+
 bool preempt_gives_precedence(struct job *job)
 {
     const struct controller *c = job->controller;
-    const char *uid = job->draft.preemption.by_uid;
-    const struct job *other = uid ? job_find(job->controller, uid) : NULL;
+    const char *uid = job->taken_back_for ? job->taken_back_for : job->draft.preemption.by_uid;
     job->precedence_look_ms = 0;
-    if (job->draft.phase != TRAININGJOB_PHASE_QUEUED || !other || other->ledger != JOB_LEDGER_NONE ||
-        other->draft.phase != TRAININGJOB_PHASE_QUEUED || other->deleting || !other->has_tj ||
-        other->tj.spec.suspend || other->refusal || other->probe_again_ms > c->now_ms)
+    if (!uid || job->draft.phase != TRAININGJOB_PHASE_QUEUED || job->ledger == JOB_LEDGER_WAITS)
         return false;
-    if (!job->precedence_until_ms)
-        job->precedence_until_ms = c->now_ms + JOB_PRECEDENCE_MS;
+    const struct job *other = job_find(job->controller, uid);
+    if (!other || !waits_too(other))
+        return false;
+    if (!job->precedence_until_ms || somebody_leaves_for(c, uid))
+        job->precedence_until_ms = c->now_ms + precedence_ms(job);
     if (job->precedence_until_ms <= c->now_ms)
-        return false; /* two that have made way for each other */
+        return false; /* it cannot come in now, or both have made way for each other */
     job->precedence_look_ms = c->now_ms + JOB_PRECEDENCE_LOOK_MS;
     return true;
 }

@@ -400,6 +400,7 @@ struct sim_job {
         int64_t leaves_ms; /* 0: it does not make way */
         bool leaves_ranks; /* its ranks had to be stopped for that */
         int64_t leaves_charges;
+        unsigned admissions;
         char left_for[64]; /* UID, while it waits again; "" */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
         uint64_t forbidden_to;

@@ -227,6 +227,7 @@ static void begins_to_leave(struct sim *s, struct sim_job *job, const cJSON *now
     f->leaves_charges = json_integer(now, "status.restartsCharged", 0);
     (void)snprintf(f->left_for, sizeof f->left_for, "%s", text(now, "status.preemption.byUID"));
     oracle_excuse_mildly(s, job);
+    sim_say(s, job->name, "makes way for %s: %s", by ? by->name : "one that is gone", reason);
     if (f->leaves_ranks && f->stop_ms < 0) {
         oracle_stop_asked(s, job, "preempt");
         /* It was decided before it was stored, and the whole second was rounded up. */
@@ -258,15 +259,14 @@ static void check_left(struct sim *s, const struct sim_job *job, const cJSON *no
         sim_violated(s, pods, "%s: %s is still there", job->name, text(o->json, "metadata.name"));
 }
 
-/* The place of those that were asked is for the job that they were asked for. */
-static void check_came_in(struct sim *s, const struct sim_job *job)
+/* The place of those that were asked is for the job that they were asked for. Both may be admitted
+ * at once, and the writes come in any order. */
+static void check_came_in(struct sim *s, uint64_t index, void *data)
 {
     static const char sentence[] = "who has made way comes in again only after the job that it "
                                    "made way for, as long as that one waits";
-    const struct sim_job *by = job_of_uid(s, job->facts.left_for);
-    if (!by || s->reservations || !is_calm(s) || by->suspended_once || has_queues(s))
-        return;
-    if (strcmp(job_phase(s, by), "Queued") == 0)
+    const struct sim_job *job = &s->jobs[index], *by = job_of_uid(s, data);
+    if (by && by->facts.admissions == 0 && strcmp(job_phase(s, by), "Queued") == 0)
         sim_violated(s, sentence, "%s, before %s", job->name, by->name);
 }
 
@@ -278,8 +278,13 @@ void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, 
         return;
     if (strcmp(is, "Admitted") == 0) {
         f->runs_ms = -1;
-        check_came_in(s, job);
+        f->admissions++;
+        if (*f->left_for && !s->reservations && !has_queues(s) && is_calm(s))
+            sim_after(s, 1000, check_came_in, (uint64_t)(job - s->jobs), mlt_strdup(f->left_for));
         f->left_for[0] = '\0';
+        for (int i = 0; i < s->jobs_count; i++) /* it may make way itself, or be undone, later */
+            if (strcmp(s->jobs[i].facts.left_for, job->uid) == 0)
+                s->jobs[i].facts.left_for[0] = '\0';
     }
     if (strcmp(is, "Running") == 0 && f->runs_ms < 0)
         f->runs_ms = s->now_ms;
