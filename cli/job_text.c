@@ -115,12 +115,15 @@ static const char *why(const cJSON *job)
 {
     const char *message = "";
     if (is_waiting(job)) {
-        if (job_condition(job, "Admitted", &message) == 0 && *message)
+        if (job_condition(job, "Admitted", &message) == 0 && *message &&
+            job_condition(job, "Preempted", NULL) != 1)
             return message;
         return json_string(job, "status.queue.explanation",
                            json_string(job, "status.queue.reason", ""));
     }
     if (strcmp(phase_of(job), "Failed") == 0 && job_condition(job, "Failed", &message) == 1)
+        return message;
+    if (strcmp(phase_of(job), "Preempting") == 0 && job_condition(job, "Preempted", &message) == 1)
         return message;
     if (strcmp(phase_of(job), "Restarting") == 0)
         return json_string(last_failure(job), "message", "");
@@ -178,6 +181,18 @@ static void left_text(const cJSON *job, char *cell)
         mlt_duration_for_people(seconds, cell);
 }
 
+/* The start that is reserved for it, as far as that can be known. */
+static void starts_text(const cJSON *job, int64_t now_ms, char *cell)
+{
+    int64_t starts_ms = time_at(job, "status.queue.estimatedStartTime");
+    char text[JOB_CELL_MAX / 2];
+    cell[0] = '\0';
+    if (!starts_ms || !is_waiting(job))
+        return;
+    mlt_duration_for_people(starts_ms > now_ms ? (starts_ms - now_ms) / 1000 : 0, text);
+    (void)snprintf(cell, JOB_CELL_MAX, "in %s", text);
+}
+
 static void number_cell(const cJSON *job, const char *path, char *cell)
 {
     int64_t value = json_integer(job, path, -1);
@@ -215,6 +230,9 @@ void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *ce
         break;
     case JOB_COLUMN_LEFT:
         left_text(job, cell);
+        break;
+    case JOB_COLUMN_STARTS:
+        starts_text(job, now_ms, cell);
         break;
     case JOB_COLUMN_RESTARTS:
         (void)snprintf(cell, JOB_CELL_MAX, "%" PRId64, json_integer(job, "status.restarts", 0));
@@ -437,6 +455,15 @@ static void event_lines(struct mlt_text *out, const cJSON *events, int64_t now_m
     free(sorted);
 }
 
+static void made_way_field(struct mlt_text *out, const cJSON *job)
+{
+    int64_t count = json_integer(job, "status.preemption.count", 0);
+    if (count > 0)
+        mlt_text_printf(out, "%-14s %" PRId64 " time%s, the last for %s (%s)\n", "Made way:", count,
+                        count == 1 ? "" : "s", json_string(job, "status.preemption.by", "?"),
+                        json_string(job, "status.preemption.reason", "?"));
+}
+
 void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out)
 {
     field(out, "Name:", json_string(job, "metadata.name", ""));
@@ -447,6 +474,7 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     if (is_waiting(job) && json_integer(job, "status.queue.position", 0) > 0)
         mlt_text_printf(out, "%-14s %" PRId64 "\n",
                         "Position:", json_integer(job, "status.queue.position", 0));
+    cell_field(out, "Starts:", job, JOB_COLUMN_STARTS, now_ms);
     placement_fields(out, job);
     cell_field(out, "Workers:", job, JOB_COLUMN_WORKERS, now_ms);
     cell_field(out, "GPUs:", job, JOB_COLUMN_GPUS, now_ms);
@@ -456,6 +484,7 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     checkpoint_field(out, job, now_ms);
     skipped_field(out, job);
     restarts_field(out, job);
+    made_way_field(out, job);
     cell_field(out, "Age:", job, JOB_COLUMN_AGE, now_ms);
     conditions(out, job, now_ms);
     failures(out, job, now_ms);

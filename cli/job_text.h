@@ -22,6 +22,7 @@
     XX(STEP, "STEP", false)             \
     XX(SPEED, "STEPS/S", false)         \
     XX(LEFT, "LEFT", false)             \
+    XX(STARTS, "STARTS", true)          \
     XX(RESTARTS, "RESTARTS", false)     \
     XX(CHECKPOINT, "CHECKPOINT", false) \
     XX(AGE, "AGE", false)               \

@@ -231,6 +231,7 @@ void submit_refuse(struct job *job);
 void submit_enqueue(struct job *job);
 /* The job cannot be planned or created as it is: it is tried again after a while. */
 void submit_show_refusal(struct job *job, const char *reason, const char *words);
+/* Shows why it waits; `estimated_start_ms`: 0: not known. */
 void submit_note(struct job *job, bool never, const char *words, uint32_t position,
                  int64_t estimated_start_ms);
 

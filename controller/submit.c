@@ -7,6 +7,8 @@
 #include "controller/durable.h"
 #include "controller/internal.h"
 
+#define SHOWN_MAX 100 /* of a queue: the position and the start of those behind are not told */
+
 /* What stands in the status from the first moment on. */
 static void fill_status(struct job *job)
 {
@@ -116,6 +118,12 @@ static void tell_levels(struct job *job)
     mlt_text_release(&text);
 }
 
+/* A status tells whole seconds, and two clocks never agree to the millisecond. */
+static bool differs(int64_t a_ms, int64_t b_ms)
+{
+    return (a_ms == 0) != (b_ms == 0) || a_ms - b_ms > 1500 || b_ms - a_ms > 1500;
+}
+
 void submit_note(struct job *job, bool never, const char *words, uint32_t position,
                  int64_t estimated_start_ms)
 {
@@ -125,13 +133,17 @@ void submit_note(struct job *job, bool never, const char *words, uint32_t positi
     if (never)
         probe_doubt(job);
     bool first = !q->explanation || strcmp(q->reason, reason) != 0;
-    if (!first && strcmp(q->explanation, words) == 0 && q->position == position)
+    bool shown = position <= SHOWN_MAX;
+    int64_t starts_ms =
+        estimated_start_ms && shown ? estimated_start_ms - c->now_ms + c->wall_ms : 0;
+    if (!first && strcmp(q->explanation, words) == 0 && q->position == (shown ? position : 0) &&
+        !differs(starts_ms, q->estimated_start_ms))
         return;
     (void)snprintf(q->reason, sizeof q->reason, "%s", reason);
     trainingjob_set_text(&q->explanation, words, TRAININGJOB_MESSAGE_MAX);
     tell_levels(job);
-    q->position = position <= 100 ? position : 0;
-    q->estimated_start_ms = estimated_start_ms ? estimated_start_ms - c->now_ms + c->wall_ms : 0;
+    q->position = shown ? position : 0;
+    q->estimated_start_ms = starts_ms;
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_QUEUED, true, reason, words,
                                     c->wall_ms);
     if (first) {

@@ -62,6 +62,29 @@ static void test_cells_say_how_a_running_job_stands(void **state)
         "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150");
 }
 
+static void test_a_job_that_made_way_says_for_whom_and_when_it_starts_again(void **state)
+{
+    (void)state;
+    cJSON *job cleanup_json = parse(
+        "{\"metadata\":{\"name\":\"a\"},\"status\":{\"phase\":\"Queued\",\"queue\":{"
+        "\"explanation\":\"1 of 2 free\",\"estimatedStartTime\":\"2025-11-24T16:12:00Z\"},"
+        "\"conditions\":[{\"type\":\"Admitted\",\"status\":\"False\",\"message\":\"has made way "
+        "for team/b\"},{\"type\":\"Preempted\",\"status\":\"True\",\"message\":\"makes way for "
+        "team/b\"}],\"preemption\":{\"count\":2,\"by\":\"team/b\",\"reason\":\"InClusterQueue\"}}}");
+    char cell[JOB_CELL_MAX];
+    job_cell(job, JOB_COLUMN_WHY, NOW_MS, cell);
+    assert_string_equal(cell, "1 of 2 free");
+    job_cell(job, JOB_COLUMN_STARTS, NOW_MS, cell);
+    assert_string_equal(cell, "in 10m");
+    struct mlt_text page cleanup_text = MLT_TEXT_INIT(JOB_PAGE_MAX);
+    job_page(job, NULL, NOW_MS, &page);
+    assert_non_null(strstr(mlt_text_string(&page),
+                           "Made way:      2 times, the last for team/b (InClusterQueue)\n"));
+    json_set_string(job, "status.phase", "Preempting");
+    job_cell(job, JOB_COLUMN_WHY, NOW_MS, cell);
+    assert_string_equal(cell, "makes way for team/b");
+}
+
 static void test_a_waiting_job_says_why_in_numbers(void **state)
 {
     (void)state;
@@ -160,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cells_say_how_a_running_job_stands),
+        cmocka_unit_test(test_a_job_that_made_way_says_for_whom_and_when_it_starts_again),
         cmocka_unit_test(test_a_waiting_job_says_why_in_numbers),
         cmocka_unit_test(test_the_page_names_failures_and_checkpoint),
         cmocka_unit_test(test_the_exit_code_is_the_culprits),
