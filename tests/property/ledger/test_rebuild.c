@@ -11,6 +11,7 @@
 #define JOBS 8
 #define GANG_MAX 4
 #define QUEUES 5
+#define LIVES 6
 #define TELLINGS (NODES + PODS + JOBS + QUEUES + 1)
 
 /* The objects of the cluster, as the API server would hold them. */
@@ -36,9 +37,17 @@ struct cluster {
         int queue;   /* QUEUES: one that is never there */
         int avoided; /* a node, or -1 */
         int64_t avoided_until_ms;
+        const char *priority; /* NULL: none */
+        bool saves, was_preempted, revocable;
+        int64_t limit_s, started_ms, saved_ms; /* limit_s: 0: none; saved_ms: LEDGER_NEVER */
+        int leaves_for;                        /* a job, or -1 */
+        int64_t leaves_ms;
     } jobs[JOBS];
     const char *queues[QUEUES]; /* specs; NULL: not there */
     bool priority_class;
+    bool calm; /* nodes, pods and queues rarely change, and jobs may run anywhere */
+    uint32_t reservations;
+    int preempted;
 };
 
 static const char *const queue_names[QUEUES] = {"default", "root", "a", "b", "c"};
@@ -87,6 +96,20 @@ static void tell_pod(const struct cluster *c, struct ledger *l, int p)
     objects_pod(l, name, node_name(c->pods[p].node), c->pods[p].phase, labels, containers);
 }
 
+static void tell_place(const struct cluster *c, struct ledger *l, int j)
+{
+    char name[16], other[16];
+    job_name(j, name);
+    ledger_job_started(l, name, c->jobs[j].started_ms);
+    ledger_job_saved(l, name, c->jobs[j].saved_ms);
+    if (c->jobs[j].revocable)
+        ledger_job_revocable(l, name);
+    if (c->jobs[j].leaves_for < 0)
+        return;
+    job_name(c->jobs[j].leaves_for, other);
+    ledger_job_leaves(l, name, other, c->jobs[j].leaves_ms);
+}
+
 static void tell_job(const struct cluster *c, struct ledger *l, int j)
 {
     char name[16];
@@ -99,6 +122,9 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
     cleanup_trainingjob struct trainingjob job = objects_job(
         name, c->jobs[j].pods, c->jobs[j].gpus, c->jobs[j].sequence, c->jobs[j].template_spec);
     const char *topology = c->jobs[j].topology;
+    job.spec.active_deadline_seconds = c->jobs[j].limit_s;
+    job.spec.checkpoint.path = c->jobs[j].saves ? "/c" : NULL;
+    job.spec.priority_class = c->jobs[j].priority;
     job.spec.queue = c->jobs[j].queue < QUEUES ? queue_names[c->jobs[j].queue] : "none";
     if (topology && topology[0] == '?') {
         job.spec.scheduling.topology_preferred = topology + 1;
@@ -117,6 +143,10 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
         fail_msg("%s", err.text);
     if (c->jobs[j].state == LEDGER_WAITS)
         ledger_job_since(l, name, c->jobs[j].since_ms);
+    if (c->jobs[j].was_preempted)
+        ledger_job_was_preempted(l, name);
+    if (c->jobs[j].state == LEDGER_HOLDS)
+        tell_place(c, l, j);
     if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
         ledger_job_avoids(l, name, node_name(c->jobs[j].avoided), c->jobs[j].avoided_until_ms,
                           c->now_ms);
@@ -195,6 +225,40 @@ static int change_pod(struct cluster *c)
     return NODES + p;
 }
 
+/* As the controller does it: what it says of a job that waits holds for its next place. */
+static void waits_again(struct cluster *c, int j)
+{
+    c->jobs[j].state = LEDGER_WAITS;
+    c->jobs[j].since_ms = c->now_ms - 990;
+    c->jobs[j].was_preempted |= c->jobs[j].leaves_for >= 0;
+    c->jobs[j].leaves_for = -1;
+    c->jobs[j].revocable = false;
+    c->jobs[j].saved_ms = LEDGER_NEVER;
+}
+
+static void submit_job(struct cluster *c, int j)
+{
+    static const char *const priorities[] = {NULL, NULL, "low", "high", "high", "polite"};
+    c->jobs[j].priority = priorities[below(c, 6)];
+    c->jobs[j].saves = below(c, 2);
+    c->jobs[j].limit_s = below(c, 2) ? 0 : 1 + below(c, 3);
+    c->jobs[j].was_preempted = false;
+    c->jobs[j].leaves_for = -1;
+    waits_again(c, j);
+}
+
+/* Begins to run, saves, or leaves, for whomever it was asked to. */
+static void live_on(struct cluster *c, int j)
+{
+    int what = below(c, 3);
+    if (c->jobs[j].leaves_for >= 0 && what == 0)
+        waits_again(c, j);
+    else if (what == 1)
+        c->jobs[j].started_ms = c->now_ms;
+    else
+        c->jobs[j].saved_ms = c->now_ms;
+}
+
 static int change_job(struct cluster *c)
 {
     static const char *const specs[] = {
@@ -209,14 +273,20 @@ static int change_job(struct cluster *c)
     if (c->jobs[j].state == LEDGER_ABSENT) {
         c->jobs[j].state = LEDGER_WAITS;
         c->jobs[j].pods = 1 + below(c, GANG_MAX);
-        c->jobs[j].gpus = below(c, 5);
+        c->jobs[j].gpus = below(c, 9);
         c->jobs[j].sequence = below(c, 100);
         c->jobs[j].template_spec = specs[below(c, 5)];
         c->jobs[j].topology = topologies[below(c, 6)];
         c->jobs[j].since_ms = c->now_ms - 990;
         c->jobs[j].queue = below(c, 8) ? below(c, QUEUES) : QUEUES;
         c->jobs[j].avoided = -1;
-    } else if (what < 2) {
+        if (c->calm) {
+            c->jobs[j].template_spec = "";
+            c->jobs[j].topology = NULL;
+            c->jobs[j].queue = 0;
+        }
+        submit_job(c, j);
+    } else if (what < (c->calm ? 1 : 2)) {
         c->jobs[j].state = LEDGER_ABSENT;
         c->jobs[j].avoided = -1;
     } else if (what == 2) { /* one node at a time */
@@ -225,8 +295,9 @@ static int change_job(struct cluster *c)
         c->jobs[j].avoided = below(c, NODES);
         c->jobs[j].avoided_until_ms = c->now_ms + 1 + below(c, 20);
     } else if (c->jobs[j].state == LEDGER_HOLDS && what == 3) {
-        c->jobs[j].state = LEDGER_WAITS; /* the gang was undone */
-        c->jobs[j].since_ms = c->now_ms - 990;
+        waits_again(c, j); /* the gang was undone */
+    } else if (c->jobs[j].state == LEDGER_HOLDS && what == 4) {
+        live_on(c, j);
     } else if (c->jobs[j].state == LEDGER_HOLDS) {
         c->jobs[j].nodes[below(c, c->jobs[j].pods)] = -1;
     }
@@ -236,9 +307,10 @@ static int change_job(struct cluster *c)
 static int change_queue(struct cluster *c)
 {
     static const char *const specs[] = {
-        "order: FairShare",
-        "order: FIFO, quota: [{resource: nvidia.com/gpu, nominal: 20}]",
-        "parent: root, weight: 3",
+        "order: FairShare, preemption: {withinQueue: LowerPriority}",
+        "order: FIFO, preemption: {withinQueue: LowerPriority}, quota: [{resource: nvidia.com/gpu, "
+        "nominal: 20}]",
+        "parent: root, weight: 3, preemption: {withinQueue: LowerPriority}",
         "parent: root, quota: [{resource: nvidia.com/gpu, nominal: 4, borrowLimit: 4}]",
         "parent: root, quota: [{resource: nvidia.com/gpu, nominal: 6, lendLimit: 2}, {resource: "
         "cpu, nominal: 1}]",
@@ -248,9 +320,13 @@ static int change_queue(struct cluster *c)
         "parent: nobody",
         "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: other}}",
         "weight: 0",
+        "preemption: {withinQueue: LowerPriority}",
+        "parent: root, preemption: {withinQueue: LowerPriority, reclaim: Any}, quota: [{resource: "
+        "nvidia.com/gpu, nominal: 12}]",
     };
     int q = below(c, QUEUES);
-    c->queues[q] = c->queues[q] && below(c, 3) == 0 ? NULL : specs[below(c, 11)];
+    int of = below(c, 3) ? 3 : 13; /* mostly such as refuse nobody */
+    c->queues[q] = c->queues[q] && below(c, 3) == 0 ? NULL : specs[below(c, of)];
     return NODES + PODS + JOBS + q;
 }
 
@@ -298,19 +374,41 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
                      objects_reason());
         if (decision[0] == '\0')
             return taken;
-        if (taken >= 0 || sscanf(decision, "place job%d:", &number) != 1)
+        int leaves_for;
+        if (taken >= 0)
+            continue;
+        if (sscanf(decision, "preempt job%d for job%d", &number, &leaves_for) == 2) {
+            taken = number;
+            c->jobs[taken].leaves_for = leaves_for;
+            c->jobs[taken].leaves_ms = c->now_ms;
+            c->preempted++;
+            continue;
+        }
+        if (sscanf(decision, "place job%d:", &number) != 1)
             continue;
         char *rest = strchr(decision, ':') + 1;
         taken = number;
         c->jobs[taken].state = LEDGER_HOLDS;
+        c->jobs[taken].started_ms = c->now_ms;
+        c->jobs[taken].saved_ms = LEDGER_NEVER;
+        c->jobs[taken].revocable = strstr(decision, " revocable") != NULL;
         for (int i = 0; i < c->jobs[taken].pods; i++)
             c->jobs[taken].nodes[i] = (int)strtol(strstr(rest, "node") + 4, &rest, 10) - 5;
     }
 }
 
+static struct ledger *new_ledger(const struct cluster *c)
+{
+    struct ledger *l = objects_ledger_that_preempts(c->reservations, 20);
+    objects_priority(l, "low", -10, "PreemptLowerPriority");
+    objects_priority(l, "high", 10, "PreemptLowerPriority");
+    objects_priority(l, "polite", 10, "Never");
+    return l;
+}
+
 static struct ledger *rebuilt(struct cluster *c)
 {
-    struct ledger *l = objects_ledger_with_levels();
+    struct ledger *l = new_ledger(c);
     int order[TELLINGS];
     for (int i = 0; i < TELLINGS; i++) {
         int at = below(c, i + 1);
@@ -345,45 +443,77 @@ static int64_t from_environment(const char *name, int64_t fallback)
     return value;
 }
 
-static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
+static void begin(struct cluster *c)
 {
-    (void)state;
-    struct cluster c = {0};
-    int64_t seed = from_environment("MLT_SEED", 3), steps = from_environment("MLT_REBUILDS", 600);
+    for (int n = 0; c->calm && n < NODES; n++) {
+        c->nodes[n].there = true;
+        c->nodes[n].gpus = 4;
+        c->nodes[n].labels = c->nodes[n].spec = "";
+    }
+}
+
+static void live(struct cluster *c, int64_t life)
+{
+    int64_t seed = from_environment("MLT_SEED", 3) + life;
+    int64_t steps = from_environment("MLT_REBUILDS", 600);
     int decided = 0;
-    mlt_random_init(&c.random, (uint64_t)seed);
-    struct ledger *old = objects_ledger_with_levels();
+    mlt_random_init(&c->random, (uint64_t)seed);
+    struct ledger *old = new_ledger(c);
+    begin(c);
+    for (int what = 0; what < TELLINGS; what++)
+        tell(c, old, what);
     for (int step = 0; step < steps; step++) {
-        c.now_ms++;
-        for (int changes = 1 + below(&c, 3); changes > 0; changes--) {
-            int what = below(&c, 11);
+        c->now_ms++;
+        for (int changes = 1 + below(c, 3); changes > 0; changes--) {
+            int what = c->calm && below(c, 20) ? 7 : below(c, 11);
             if (what == 0)
-                c.priority_class = !c.priority_class;
-            tell(&c, old,
+                c->priority_class = !c->priority_class;
+            tell(c, old,
                  what == 0  ? TELLINGS - 1
-                 : what < 4 ? change_node(&c)
-                 : what < 6 ? change_pod(&c)
-                 : what < 7 ? change_queue(&c)
-                            : change_job(&c));
+                 : what < 4 ? change_node(c)
+                 : what < 6 ? change_pod(c)
+                 : what < 7 ? change_queue(c)
+                            : change_job(c));
         }
-        struct ledger *fresh = rebuilt(&c);
-        tell_usage(&c, old, fresh);
-        int taken = compare_plans(&c, old, fresh, step);
+        struct ledger *fresh = rebuilt(c);
+        tell_usage(c, old, fresh);
+        int taken = compare_plans(c, old, fresh, step);
         if (taken >= 0)
-            tell_job(&c, old, taken);
+            tell_job(c, old, taken);
         decided += taken >= 0;
         ledger_free(fresh);
     }
     ledger_free(old);
-    printf("seed %" PRId64 ": %" PRId64 " rebuilds, %d gangs placed on the way\n", seed, steps,
-           decided);
+    printf("seed %" PRId64 ": %" PRId64 " rebuilds, %d gangs placed or asked to leave (%d) on the "
+           "way\n",
+           seed, steps, decided, c->preempted);
     assert_true(decided > steps / 50);
+}
+
+static void test_a_rebuilt_ledger_says_what_the_old_one_said(void **state)
+{
+    (void)state;
+    struct cluster c = {0};
+    live(&c, 0);
+}
+
+static void test_preemptions_in_flight_are_the_same_in_a_rebuilt_ledger(void **state)
+{
+    (void)state;
+    int preempted = 0;
+    for (int life = 0; life < LIVES; life++) {
+        struct cluster c = {.calm = true};
+        live(&c, life);
+        preempted += c.preempted;
+    }
+    assert_true(preempted >= LIVES);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rebuilt_ledger_says_what_the_old_one_said),
+        cmocka_unit_test(test_preemptions_in_flight_are_the_same_in_a_rebuilt_ledger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

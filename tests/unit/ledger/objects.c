@@ -12,6 +12,27 @@ struct ledger *objects_ledger(void)
     return ledger_new(&(struct ledger_config){.gpu_resources = gpus, .gpu_resources_count = 2});
 }
 
+struct ledger *objects_ledger_that_preempts(uint32_t reservations, int64_t min_run_ms)
+{
+    static const char *const gpus[] = {"nvidia.com/gpu"};
+    static const struct ledger_topology_level levels[] = {{"zone", "zone"},
+                                                          {"rack", "example.com/rack"}};
+    return ledger_new(&(struct ledger_config){.gpu_resources = gpus,
+                                              .gpu_resources_count = 1,
+                                              .levels = levels,
+                                              .levels_count = 2,
+                                              .may_preempt = true,
+                                              .min_run_ms = min_run_ms,
+                                              .reservations = reservations});
+}
+
+void objects_priority(struct ledger *l, const char *name, int value, const char *policy)
+{
+    cleanup_json cJSON *class_ = objects_yaml(
+        "metadata: {name: %s}\nvalue: %d\npreemptionPolicy: %s\n", name, value, policy);
+    ledger_priority_class(l, class_);
+}
+
 struct ledger *objects_ledger_with_levels(void)
 {
     static const char *const gpus[] = {"nvidia.com/gpu"};
@@ -157,6 +178,11 @@ const char *objects_next(struct ledger *l)
     for (uint32_t i = 0; i < d.nodes_count; i++)
         length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i ? " " : ": ",
                                    d.nodes[i]);
+    if (d.for_uid)
+        length +=
+            (size_t)snprintf(text + length, sizeof text - length, " for %s", d.for_uid);
+    if (d.revocable)
+        (void)snprintf(text + length, sizeof text - length, " revocable");
     if (d.reason)
         (void)snprintf(reason, sizeof reason, "%s", d.reason);
     return text;

@@ -19,6 +19,10 @@ struct ledger *objects_ledger(void);
 /* With the levels zone (label zone) and rack (label example.com/rack). */
 struct ledger *objects_ledger_with_levels(void);
 
+/* The same, and jobs may be asked to leave for others. */
+struct ledger *objects_ledger_that_preempts(uint32_t reservations, int64_t min_run_ms);
+void objects_priority(struct ledger *l, const char *name, int value, const char *policy);
+
 /* From YAML, freed by the caller. */
 cJSON *objects_yaml(const char *format, ...) MLT_PRINTF(1, 2);
 
@@ -45,7 +49,8 @@ void objects_holds(struct ledger *l, const char *name, int pods, int gpus, int s
                    const char *nodes);
 
 void objects_plan(struct ledger *l, int64_t now_ms);
-/* "place a: n1 n2", "replace a.1: n2", "wait a at 1", "wait a.1", "never a", "" at the end. */
+/* "place a: n1 n2", "place a: n1 revocable", "replace a.1: n2", "preempt a for b", "wait a at 1",
+ * "wait a.1", "never a", "" at the end. */
 const char *objects_next(struct ledger *l);
 const char *objects_reason(void);
 

@@ -151,6 +151,77 @@ static void test_priority_classes_order_jobs(void **state)
     ledger_free(l);
 }
 
+static void test_who_has_a_lower_priority_is_asked_to_leave_once_and_the_place_is_kept(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger_that_preempts(0, 600000);
+    struct mlt_error err = {0};
+    objects_priority(l, "high", 10, "PreemptLowerPriority");
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_holds(l, "a", 1, 4, 1, "n1");
+    objects_holds(l, "b", 1, 4, 2, "n1");
+    ledger_job_started(l, "a", 0);
+    ledger_job_started(l, "b", 0);
+    ledger_job_saved(l, "a", 50); /* b would lose more */
+    cleanup_trainingjob struct trainingjob c = objects_job("c", 1, 4, 3, NULL);
+    c.spec.priority_class = "high";
+    assert_int_equal(ledger_job_waits(l, &c, NULL, 100, &err), 0);
+    objects_waits(l, "d", 1, 4, 4, NULL);
+    objects_plan(l, 100);
+    assert_string_equal(objects_next(l), "preempt a for c");
+    ledger_job_leaves(l, "a", "c", 100);
+    objects_plan(l, 200);
+    assert_string_equal(objects_next(l), "wait c at 1");
+    assert_string_equal(objects_reason(), "1 job asked to leave for it has not left yet");
+    assert_string_equal(objects_next(l), "wait d at 2");
+    objects_waits(l, "a", 1, 4, 1, NULL);
+    ledger_job_was_preempted(l, "a");
+    objects_plan(l, 300);
+    assert_string_equal(objects_next(l), "place c: n1");
+    ledger_free(l);
+}
+
+static void test_nobody_leaves_for_a_class_that_preempts_never(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger_that_preempts(0, 600000);
+    struct mlt_error err = {0};
+    objects_priority(l, "polite", 10, "Never");
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_holds(l, "a", 1, 8, 1, "n1");
+    cleanup_trainingjob struct trainingjob c = objects_job("c", 1, 4, 3, NULL);
+    c.spec.priority_class = "polite";
+    assert_int_equal(ledger_job_waits(l, &c, NULL, 0, &err), 0);
+    objects_plan(l, 100);
+    assert_string_equal(objects_next(l), "wait c at 1");
+    objects_priority(l, "polite", 10, "PreemptLowerPriority");
+    objects_plan(l, 200);
+    assert_string_equal(objects_next(l), "preempt a for c");
+    ledger_free(l);
+}
+
+static void test_a_job_without_a_limit_starts_early_on_condition_where_a_start_is_reserved(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger_that_preempts(1, 600000);
+    struct ledger_decision d;
+    objects_node(l, "n1", 8, NULL, NULL);
+    cleanup_trainingjob struct trainingjob a = objects_job("a", 1, 4, 1, NULL);
+    const char *nodes[] = {"n1"};
+    struct mlt_error err = {0};
+    a.spec.active_deadline_seconds = 100;
+    assert_int_equal(ledger_job_holds(l, &a, NULL, nodes, 1, 0, &err), 0);
+    ledger_job_started(l, "a", 20000); /* its ranks: placed it was before */
+    objects_waits(l, "b", 1, 8, 2, NULL);
+    objects_waits(l, "c", 1, 4, 3, NULL);
+    objects_plan(l, 30000);
+    assert_string_equal(objects_next(l), "place c: n1 revocable");
+    assert_true(ledger_decision_next(l, &d));
+    assert_string_equal(d.job_uid, "b");
+    assert_int_equal(d.estimated_start_ms, 120000);
+    ledger_free(l);
+}
+
 static void test_a_lost_member_is_replaced_and_an_avoided_node_left_out(void **state)
 {
     (void)state;
@@ -241,6 +312,11 @@ int main(void)
         cmocka_unit_test(test_what_never_fits_says_why),
         cmocka_unit_test(test_could_fit_needs_no_job_in_the_ledger),
         cmocka_unit_test(test_priority_classes_order_jobs),
+        cmocka_unit_test(
+            test_who_has_a_lower_priority_is_asked_to_leave_once_and_the_place_is_kept),
+        cmocka_unit_test(test_nobody_leaves_for_a_class_that_preempts_never),
+        cmocka_unit_test(
+            test_a_job_without_a_limit_starts_early_on_condition_where_a_start_is_reserved),
         cmocka_unit_test(test_a_lost_member_is_replaced_and_an_avoided_node_left_out),
         cmocka_unit_test(test_the_same_object_again_changes_nothing),
         cmocka_unit_test(test_too_many_kinds_of_devices_are_refused_in_words),
