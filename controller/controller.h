@@ -56,11 +56,12 @@ struct controller_config {
     uint32_t gpu_resources_count;
     const char *const *topology_levels; /* NAME=LABEL, wide to narrow, at most GANG_LEVELS_MAX */
     uint32_t topology_levels_count;
-    bool never_preempts;   /* no job is asked to leave for another */
-    int64_t min_run_ms;    /* a job that was preempted before is left alone so long; 0: the default,
-                              CONTROLLER_MIN_RUN_MS */
-    uint32_t reservations; /* of blocked jobs, past which others start early; 0: none, strict order */
-    uint64_t seed;         /* of the one generator */
+    bool never_preempts; /* no job is asked to leave for another */
+    int64_t min_run_ms;  /* a job that was preempted before is left alone so long; 0: the default,
+                            CONTROLLER_MIN_RUN_MS */
+    uint32_t
+        reservations;  /* of blocked jobs, past which others start early; 0: none, strict order */
+    uint64_t seed;     /* of the one generator */
     int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
     int64_t node_loss_ms; /* from the last word of a launcher to the loss of its node, at least
                              CONTROLLER_NODE_LOSS_MS_MIN; 0: the default */

@@ -108,8 +108,8 @@ void jobs_fold_surplus(struct controller *c);
 
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
-bool job_is_active(const struct job *job);   /* ranks run, or may run */
-bool job_has_pods(const struct job *job);    /* that run or are being created; not stranded ones */
+bool job_is_active(const struct job *job); /* ranks run, or may run */
+bool job_has_pods(const struct job *job);  /* that run or are being created; not stranded ones */
 /* Sets the time at which a fact of this job will change by itself. */
 void job_set_alarms(struct job *job);
 
@@ -195,8 +195,8 @@ bool preempt_gives_precedence(struct job *job);
 void preempt_requeue(struct job *job);
 /* The job has a place again, or has ended. */
 void preempt_end_conditions(struct job *job, const char *reason, const char *words);
-/* Tells the ledger of a job that holds a place what the choice of whom to ask depends on: since when
- * it runs, what it has saved, and that it is leaving. */
+/* Tells the ledger of a job that holds a place what the choice of whom to ask depends on: since
+ * when it runs, what it has saved, and that it is leaving. */
 void preempt_tell_ledger(struct job *job);
 
 /* ---- plan.c ---- */

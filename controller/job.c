@@ -598,13 +598,12 @@ void job_ledger_none(struct job *job)
 
 /* Pods that are on their way to its nodes need their place until they can be seen there. And as
  * long as the status says that it has a place, a next controller takes it for taken. Who makes way
- * for another job keeps the place for it until the pods are gone: the ledger would ask somebody else
- * to leave. */
+ * for another job keeps the place for it until the pods are gone: the ledger would ask somebody
+ * else to leave. */
 void job_leave_ledger(struct job *job)
 {
-    bool waits =
-        job->makes_way && job_has_pods(job) &&
-        (!job->let_go || job->controller->now_ms - job->let_go_ms < JOB_MAKE_WAY_MS);
+    bool waits = job->makes_way && job_has_pods(job) &&
+                 (!job->let_go || job->controller->now_ms - job->let_go_ms < JOB_MAKE_WAY_MS);
     if (job->leaves_ledger && !job->creations && job->gate_seq == job->gate_saved && !waits)
         leave_ledger(job);
 }

@@ -36,12 +36,13 @@
 #define JOB_REJECTED_WAIT_MS 1000 /* before the next try there, doubling */
 #define JOB_DELETED_WAIT_MS 1000  /* before a pod that was deleted again is created, doubling */
 #define JOB_DELETED_DOUBLINGS_MAX 5
-#define JOB_EXIT_WAIT_MS 10000    /* launchers told to exit: then what still runs is deleted */
-#define JOB_ENDED_PODS_MAX 5      /* of one member, kept for their logs; older ones are deleted */
+#define JOB_EXIT_WAIT_MS 10000 /* launchers told to exit: then what still runs is deleted */
+#define JOB_ENDED_PODS_MAX 5   /* of one member, kept for their logs; older ones are deleted */
 #define JOB_PRECEDENCE_MS 3000 /* so long a job that has made way lets the other one go first, */
 #define JOB_PRECEDENCE_DOUBLINGS_MAX 8 /* doubling */
 #define JOB_PRECEDENCE_LOOK_MS 200
-#define JOB_MAKE_WAY_MS 30000 /* at most, after the end: then its place counts for pods of its own */
+#define JOB_MAKE_WAY_MS \
+    30000 /* at most, after the end: then its place counts for pods of its own */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 
@@ -118,8 +119,8 @@ struct job {
     int64_t write_by_ms;                      /* lazy changes; INT64_MAX: none */
     bool waits_for_room;                      /* with lazy changes: in lazy_writes.c's queue */
     TAILQ_ENTRY(job) lazy_link;
-    int64_t last_lazy_ms;                     /* when the status was last written */
-    int64_t save_again_ms;                    /* after a write that the API server refused */
+    int64_t last_lazy_ms;  /* when the status was last written */
+    int64_t save_again_ms; /* after a write that the API server refused */
 
     struct member *members;
     uint32_t members_count;
@@ -129,7 +130,7 @@ struct job {
     bool placed;   /* a place is reserved and not yet in the draft */
     bool no_place; /* the ledger found no node for a member */
 
-    struct job_volumes *volumes; /* volumes.c; NULL: not looked up */
+    struct job_volumes *volumes;       /* volumes.c; NULL: not looked up */
     struct folded_text *template_text; /* the workers', as JSON */
     struct folded_text *planned_text;  /* a worker's pod as the API server would complete it, as
                                           JSON; NULL: not known yet */
@@ -154,10 +155,10 @@ struct job {
     unsigned creations;      /* of pods, under way */
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended and the status says so */
-    char *taken_back_for;    /* UID of the job for which it lost a place that nobody knew of; NULL */
-    unsigned takings_back;   /* how often */
+    char *taken_back_for;  /* UID of the job for which it lost a place that nobody knew of; NULL */
+    unsigned takings_back; /* how often */
     int64_t precedence_until_ms, precedence_look_ms; /* preempt_gives_precedence(); 0: no */
-    bool makes_way;          /* ... and its pods are gone: another job waits for its place */
+    bool makes_way; /* ... and its pods are gone: another job waits for its place */
 
     struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */
     bool coordinator_stale;  /* has outputs to be taken */
@@ -236,7 +237,8 @@ void job_make_gang(struct job *job);
 /* Of a job that has members; made now when it is not there yet. */
 struct coordinator *job_coordinator(struct job *job);
 bool job_finished(const struct job *job); /* by the draft's phase */
-/* Finished, suspended, or stopped to make way: its launchers are to go, and nobody is to blame for that. */
+/* Finished, suspended, or stopped to make way: its launchers are to go, and nobody is to blame for
+ * that. */
 bool job_has_ended(const struct job *job);
 void job_forget_verdict(struct job *job);
 /* Forgets the gang: members, coordinator and what is known of the attempt. */

@@ -83,7 +83,8 @@ static const struct argp_option options[] = {
     {"no-preemption", OPTION_NO_PREEMPTION, NULL, 0,
      "Ask no job to make way for another, whatever PriorityClasses and TrainingQueues say", 0},
     {"preemption-min-run", OPTION_PREEMPTION_MIN_RUN, "SECONDS", 0,
-     "Leave a job that has made way alone for so long in its next place, and until it has saved once "
+     "Leave a job that has made way alone for so long in its next place, and until it has saved "
+     "once "
      "(1 to 604800, default 600)",
      0},
     {"reservations", OPTION_RESERVATIONS, "N", 0,

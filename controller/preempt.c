@@ -1,7 +1,7 @@
 /* The verb "preempt": a job makes way for another. The phase Preempting and for whom are stored
- * first; then the ranks get the job's signal and its grace, as for a suspension (the stop's reason is
- * Preempted); then launchers exit. The job holds its place until its pods are gone, and is queued
- * again. Nothing is charged, and nothing is judged: the next attempt goes on from the newest
+ * first; then the ranks get the job's signal and its grace, as for a suspension (the stop's reason
+ * is Preempted); then launchers exit. The job holds its place until its pods are gone, and is
+ * queued again. Nothing is charged, and nothing is judged: the next attempt goes on from the newest
  * checkpoint. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -54,8 +54,7 @@ void preempt_tell_ledger(struct job *job)
     /* By the clock of the node that looked: one that is behind tells too little, never too much. */
     bool saved = s->checkpoint.step >= 0 && s->start_ms &&
                  s->checkpoint.time_ms / 1000 >= s->start_ms / 1000;
-    ledger_job_saved(c->ledger, job->uid,
-                     saved ? to_now(c, s->checkpoint.time_ms) : LEDGER_NEVER);
+    ledger_job_saved(c->ledger, job->uid, saved ? to_now(c, s->checkpoint.time_ms) : LEDGER_NEVER);
     if (s->preemption.revocable)
         ledger_job_revocable(c->ledger, job->uid);
     if (s->preemption.count)
@@ -130,8 +129,9 @@ static void write_order(struct job *job, const struct preempt_order *order)
         s->recovery.pending_stop[0] = 0;
         s->recovery.pending_stop_ms = 0;
     }
-    event_record(job, false, JOB_REASON_PREEMPTED, "%s; the ranks have %" PRId64 " s to save and end",
-                 words, job_is_active(job) ? stop_grace_ms(job) / 1000 : 0);
+    event_record(job, false, JOB_REASON_PREEMPTED,
+                 "%s; the ranks have %" PRId64 " s to save and end", words,
+                 job_is_active(job) ? stop_grace_ms(job) / 1000 : 0);
 }
 
 void preempt_ask(struct job *job, const struct preempt_order *order)

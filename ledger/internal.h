@@ -182,8 +182,8 @@ struct ledger_job {
     char *uid, *label; /* label: namespace/name */
     uint64_t id;
     enum ledger_job_state state, in_gang;
-    struct ledger_request request;  /* when not absent */
-    int64_t since_ms, started_ms;   /* when it began to wait, and to run */
+    struct ledger_request request; /* when not absent */
+    int64_t since_ms, started_ms;  /* when it began to wait, and to run */
     bool was_preempted;
     /* HOLDS: */
     bool revocable;

@@ -98,9 +98,8 @@ int ledger_job_tell_place(struct ledger *l, struct ledger_job *job, struct mlt_e
         return rc;
     job->saved_dirty = false;
     if (job->leaves_dirty && job->for_uid) {
-        const struct gang_event leaves = {.kind = GANG_JOB_STOPPING,
-                                          .job = job->id,
-                                          .for_job = ledger_job_id(l, job->for_uid)};
+        const struct gang_event leaves = {
+            .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = ledger_job_id(l, job->for_uid)};
         rc = gang_event(l->gang, &leaves, job->leaves_ms, err);
     }
     if (rc == 0)

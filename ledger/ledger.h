@@ -29,8 +29,8 @@ struct ledger_config {
     uint32_t gpu_resources_count;
     const struct ledger_topology_level *levels; /* wide to narrow; at most GANG_LEVELS_MAX */
     uint32_t levels_count;
-    /* As of struct gang_config. With may_preempt, queues that are only names (no TrainingQueue) have
-     * withinQueue LowerPriority. */
+    /* As of struct gang_config. With may_preempt, queues that are only names (no TrainingQueue)
+     * have withinQueue LowerPriority. */
     uint32_t reservations;
     bool may_preempt;
     int64_t min_run_ms;
@@ -161,9 +161,9 @@ int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms);
 /* Decides over all jobs; -ENOMEM, and the next call tries again. What is decided does not count
  * until the host says ledger_job_holds(), which it may do while it still takes decisions. */
 int ledger_plan(struct ledger *l, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
-/* Replacements first, then placements and preemptions, then jobs that wait, in order; jobs that were
- * given up meanwhile are left out. False
- * when all were taken. Valid until the next call on the ledger. */
+/* Replacements first, then placements and preemptions, then jobs that wait, in order; jobs that
+ * were given up meanwhile are left out. False when all were taken. Valid until the next call on the
+ * ledger. */
 bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret);
 
 /* For `mltrain run` and submit: whether a job can ever fit the nodes known here, were they empty

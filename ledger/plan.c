@@ -171,9 +171,8 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
         if (d.why)
             write_reason(l, &job->request, d.why, l->reason);
         const struct ledger_job *other =
-            d.kind == GANG_PREEMPT
-                ? ledger_map_get(&l->jobs_by_id, &d.for_job, sizeof d.for_job)
-                : NULL;
+            d.kind == GANG_PREEMPT ? ledger_map_get(&l->jobs_by_id, &d.for_job, sizeof d.for_job)
+                                   : NULL;
         if (d.kind == GANG_PREEMPT && !other)
             continue;
         *ret = (struct ledger_decision){

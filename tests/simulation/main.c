@@ -131,7 +131,8 @@ static void tell_seed(struct sim *s, uint64_t seed)
     probe_ledger(s);
     sim_run(s, s->now_ms + settle_ms, NULL);
     oracle_end(s);
-    printf("seed %" PRIu64 " ok hash %016" PRIx64 " faults %u writes %u preemptions %u seconds %" PRId64 "\n",
+    printf("seed %" PRIu64 " ok hash %016" PRIx64
+           " faults %u writes %u preemptions %u seconds %" PRId64 "\n",
            seed, s->hash, s->faults_count, s->writes, s->preemptions, s->now_ms / 1000);
 }
 

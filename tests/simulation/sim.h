@@ -395,13 +395,14 @@ struct sim_job {
         int64_t order_ms, order_end_ms, disturbed_until_ms;
         bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
-        /* turns.c: since when it has a place, and whether ranks have run there; for whom it left. */
-        int64_t runs_ms; /* -1: none have */
+        /* turns.c: since when it has a place, and whether ranks have run there; for whom it left.
+         */
+        int64_t runs_ms;   /* -1: none have */
         int64_t leaves_ms; /* 0: it does not make way */
         bool leaves_ranks; /* its ranks had to be stopped for that */
         int64_t leaves_charges;
         unsigned admissions;
-        char left_for[64]; /* UID, while it waits again; "" */
+        char left_for[64];    /* UID, while it waits again; "" */
         int64_t forbidden_ms; /* a pod's creation was refused, and that was told; 0: no */
         uint64_t forbidden_to;
     } facts;

@@ -10,8 +10,9 @@
 
 #define THEME_EVERY 7
 #define RESERVATIONS_TRIED 4
-#define CLOCK_MS 2000 /* a status tells whole seconds */
-#define LEAVES_MS 60000 /* from the end of the grace, in calm histories: kill, exit, a few writes */
+#define CLOCK_MS 2000   /* a status tells whole seconds */
+#define LEAVES_MS 60000 /* from the end of the grace, in calm histories: kill, exit, a few writes \
+                         */
 
 bool turns_are_the_theme(const struct sim *s)
 {

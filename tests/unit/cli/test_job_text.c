@@ -70,7 +70,8 @@ static void test_a_job_that_made_way_says_for_whom_and_when_it_starts_again(void
         "\"explanation\":\"1 of 2 free\",\"estimatedStartTime\":\"2025-11-24T16:12:00Z\"},"
         "\"conditions\":[{\"type\":\"Admitted\",\"status\":\"False\",\"message\":\"has made way "
         "for team/b\"},{\"type\":\"Preempted\",\"status\":\"True\",\"message\":\"makes way for "
-        "team/b\"}],\"preemption\":{\"count\":2,\"by\":\"team/b\",\"reason\":\"InClusterQueue\"}}}");
+        "team/b\"}],\"preemption\":{\"count\":2,\"by\":\"team/"
+        "b\",\"reason\":\"InClusterQueue\"}}}");
     char cell[JOB_CELL_MAX];
     job_cell(job, JOB_COLUMN_WHY, NOW_MS, cell);
     assert_string_equal(cell, "1 of 2 free");

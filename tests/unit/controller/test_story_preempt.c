@@ -143,8 +143,8 @@ static void test_one_that_has_made_way_is_left_alone_until_it_has_run_and_saved(
     world_release(&w);
 }
 
-/* The pods of one that ends by itself while it is asked to leave are still there for a while: nobody
- * else is asked meanwhile. */
+/* The pods of one that ends by itself while it is asked to leave are still there for a while:
+ * nobody else is asked meanwhile. */
 static void test_nobody_else_is_asked_while_one_is_leaving(void **state)
 {
     struct world w;

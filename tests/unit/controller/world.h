@@ -45,7 +45,7 @@ struct world_launcher {
     bool used;
     char *pod, *uid, *job_uid; /* pod: plural/namespace/name */
     uint32_t slot, nproc;
-    uint64_t channel; /* 0: closed */
+    uint64_t channel;           /* 0: closed */
     uint64_t lease_transitions; /* of the latest leader that it has heard */
     enum world_launcher_state state;
     uint64_t ready_attempt, attempt, digest;

@@ -179,8 +179,7 @@ const char *objects_next(struct ledger *l)
         length += (size_t)snprintf(text + length, sizeof text - length, "%s%s", i ? " " : ": ",
                                    d.nodes[i]);
     if (d.for_uid)
-        length +=
-            (size_t)snprintf(text + length, sizeof text - length, " for %s", d.for_uid);
+        length += (size_t)snprintf(text + length, sizeof text - length, " for %s", d.for_uid);
     if (d.revocable)
         (void)snprintf(text + length, sizeof text - length, " revocable");
     if (d.reason)

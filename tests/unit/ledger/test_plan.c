@@ -200,7 +200,8 @@ static void test_nobody_leaves_for_a_class_that_preempts_never(void **state)
     ledger_free(l);
 }
 
-static void test_a_job_without_a_limit_starts_early_on_condition_where_a_start_is_reserved(void **state)
+static void
+test_a_job_without_a_limit_starts_early_on_condition_where_a_start_is_reserved(void **state)
 {
     (void)state;
     struct ledger *l = objects_ledger_that_preempts(1, 600000);
