@@ -324,6 +324,7 @@ bool turns_are_the_theme(const struct sim *s); /* of this seed */
 /* Before the controllers start. */
 void turns_choose(struct sim *s);
 void turns_begin(struct sim *s);
+void turns_create_classes(struct sim *s); /* PriorityClasses, for stories as well */
 void turns_manifest(const struct sim_job *job, cJSON *manifest);
 /* The oracle's part: who makes way, for whom, and what becomes of both. */
 void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, const cJSON *now);

@@ -69,6 +69,24 @@ static void cancel(struct sim *s)
     job_act(s, &s->jobs[0], "graceful");
 }
 
+/* A job of higher priority that wants the whole cluster. */
+static void urgent(struct sim *s)
+{
+    struct sim_job *job = &s->jobs[1];
+    struct sim_facts facts = job->facts; /* as it begins */
+    *job = s->jobs[0];
+    (void)snprintf(job->name, sizeof job->name, "urgent");
+    job->uid[0] = '\0';
+    job->submitted = false;
+    job->folder_count = 0;
+    job->facts = facts;
+    job->nproc = 2;
+    job->total_steps = 6;
+    job->priority = "high";
+    s->jobs_count = 2;
+    job_submit(s, job);
+}
+
 /* ---- the stories ---- */
 
 const struct sim_story stories[] = {
@@ -77,6 +95,7 @@ const struct sim_story stories[] = {
     {"pod-dies", pod_dies, .ends = "Succeeded", .worlds = 2},
     {"node-vanishes", node_vanishes, .ends = "Succeeded", .worlds = 2},
     {"suspend", suspend, .ends = "Succeeded", .worlds = 2},
+    {"makes-way", urgent, .ends = "Succeeded", .worlds = 2},
     {"cancel", cancel, .ends = "Failed", .worlds = 1},
     {"deadline", nothing, .ends = "Failed", .worlds = 1, .deadline_s = 20},
     {"ttl", nothing, .ends = "", .worlds = 1, .ttl = true},
@@ -146,6 +165,7 @@ void story_tell(struct sim *s, const struct sim_story *story, int64_t die_at, bo
     prepare(s);
     kubelets_begin(s);
     api_settle(s);
+    turns_create_classes(s);
     controllers_begin(s);
     sim_run(s, 2000, NULL);
     job_submit(s, &s->jobs[0]);

@@ -54,7 +54,7 @@ static void create(struct sim *s, const char *path, cJSON *object)
                      json_string(answer, "message", ""));
 }
 
-static void create_classes(struct sim *s)
+void turns_create_classes(struct sim *s)
 {
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(classes); i++) {
         cJSON *o = cJSON_CreateObject();
@@ -129,7 +129,7 @@ void turns_begin(struct sim *s)
 {
     if (!turns_are_the_theme(s))
         return;
-    create_classes(s);
+    turns_create_classes(s);
     if (has_queues(s))
         create_queues(s);
     for (int i = 0; i < s->jobs_count; i++)
