@@ -198,8 +198,8 @@ void job_set_alarms(struct job *job)
         wake_later(job, job->members[i].create_after_ms);
     if (job->let_go)
         wake_later(job, job->let_go_ms + JOB_EXIT_WAIT_MS);
-    if (job->let_go && job->makes_way)
-        wake_later(job, job->let_go_ms + JOB_MAKE_WAY_MS);
+    if (job->let_go && job->leaves_ledger)
+        wake_later(job, job->let_go_ms + JOB_LEAVES_MS);
     if (job->coordinator)
         job_wake_at(job, coordinator_wake_ms(job->coordinator));
     if (!job->has_tj)

@@ -231,7 +231,7 @@ static void leave_ledger(struct job *job)
     if (job->ledger != JOB_LEDGER_NONE)
         ledger_job_gone(job->controller->ledger, job->uid, job->controller->now_ms);
     job->ledger = JOB_LEDGER_NONE;
-    job->leaves_ledger = job->makes_way = false;
+    job->leaves_ledger = false;
 }
 
 void job_end(struct job *job)
@@ -597,13 +597,14 @@ void job_ledger_none(struct job *job)
 }
 
 /* Pods that are on their way to its nodes need their place until they can be seen there. And as
- * long as the status says that it has a place, a next controller takes it for taken. Who makes way
- * for another job keeps the place for it until the pods are gone: the ledger would ask somebody
- * else to leave. */
+ * long as the status says that it has a place, a next controller takes it for taken. Until its pods
+ * are gone the place is still its own: a job that comes first in order and waits for it would
+ * otherwise seem to wait for pods of others, for which nothing is kept, and somebody behind it
+ * would take what is free; or the ledger would ask somebody else to leave. */
 void job_leave_ledger(struct job *job)
 {
-    bool waits = job->makes_way && job_has_pods(job) &&
-                 (!job->let_go || job->controller->now_ms - job->let_go_ms < JOB_MAKE_WAY_MS);
+    bool waits = job_has_pods(job) &&
+                 (!job->let_go || job->controller->now_ms - job->let_go_ms < JOB_LEAVES_MS);
     if (job->leaves_ledger && !job->creations && job->gate_seq == job->gate_saved && !waits)
         leave_ledger(job);
 }

@@ -28,7 +28,7 @@
 #define JOB_UNDONE_WAIT_MS 2000      /* a gang whose node shut down is placed again after it */
 #define JOB_PROBE_RETRY_MS 15000     /* a refused dry run is tried again */
 #define JOB_PROBE_ANEW_MS \
-    (5 * 60 * 1000) /* who waits for what no node could ever take is asked about again */
+    (5 * 60 * 1000)          /* who waits for what no node could ever take is asked about again */
 #define JOB_UNBOUND_MS 60000 /* the scheduler has not bound a pod by then: the gang is undone */
 #define JOB_SETTLE_MS 3000   /* for the last look at the checkpoints */
 #define JOB_REJECTIONS_MAX \
@@ -41,8 +41,7 @@
 #define JOB_PRECEDENCE_MS 3000 /* so long a job that has made way lets the other one go first, */
 #define JOB_PRECEDENCE_DOUBLINGS_MAX 8 /* doubling */
 #define JOB_PRECEDENCE_LOOK_MS 200
-#define JOB_MAKE_WAY_MS \
-    30000 /* at most, after the end: then its place counts for pods of its own */
+#define JOB_LEAVES_MS 30000       /* after that, pods that still run count as those of others */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
 #define JOB_FRUITFUL_MS (10 * 60 * 1000) /* an attempt that ran so long counts as progress */
 
@@ -154,11 +153,10 @@ struct job {
     char *undo_words;        /* the same in a sentence, NULL */
     unsigned creations;      /* of pods, under way */
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
-    bool leaves_ledger;      /* when these have ended and the status says so */
+    bool leaves_ledger;      /* when these have ended, the status says so, and its pods are gone */
     char *taken_back_for;  /* UID of the job for which it lost a place that nobody knew of; NULL */
     unsigned takings_back; /* how often */
     int64_t precedence_until_ms, precedence_look_ms; /* preempt_gives_precedence(); 0: no */
-    bool makes_way; /* ... and its pods are gone: another job waits for its place */
 
     struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */
     bool coordinator_stale;  /* has outputs to be taken */

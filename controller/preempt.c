@@ -62,7 +62,6 @@ void preempt_tell_ledger(struct job *job)
     if (s->phase == TRAININGJOB_PHASE_PREEMPTING && s->preemption.by_uid) {
         ledger_job_leaves(c->ledger, job->uid, s->preemption.by_uid,
                           to_now(c, s->preemption.time_ms));
-        job->makes_way = true;
     }
 }
 
@@ -139,7 +138,6 @@ void preempt_ask(struct job *job, const struct preempt_order *order)
     struct controller *c = job->controller;
     if (job->ledger != JOB_LEDGER_HOLDS || !order->for_uid)
         return;
-    job->makes_way = true;
     job_touch(job);
     if (!is_there(job)) {
         ledger_job_leaves(c->ledger, job->uid, order->for_uid, c->now_ms);

@@ -99,7 +99,7 @@ void submit_enqueue(struct job *job)
     if (job->draft.preemption.count)
         ledger_job_was_preempted(c->ledger, job->uid);
     job->ledger = JOB_LEDGER_WAITS;
-    job->leaves_ledger = job->makes_way = false;
+    job->leaves_ledger = false;
     plan_tell_avoided(job);
 }
 

@@ -163,9 +163,35 @@ static void test_while_nothing_happens_queues_write_one_status_in_ten_seconds(vo
     world_release(&w);
 }
 
+/* Its pods end a moment after its success is known: until then they are its own, and not somebody
+ * else's for whom nothing is kept. */
+static void
+test_while_the_pods_of_a_job_end_nobody_slips_in_before_who_waits_for_its_place(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 1, 4);
+    world_submit(&w, "a", 3, NULL);
+    world_submit(&w, "b", 4, NULL);
+    world_submit(&w, "c", 1, NULL);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        world_launcher(&w, "a", slot)->ignores_exit = true;
+    world_job_ends_well(&w, "a");
+    assert_string_equal(world_phase(&w, "a"), "Succeeded");
+    world_advance(&w, 5000);
+    assert_string_equal(world_phase(&w, "b"), "Queued");
+    assert_string_equal(world_phase(&w, "c"), "Queued");
+    world_advance(&w, 10000);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    assert_string_equal(world_phase(&w, "c"), "Queued");
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_while_the_pods_of_a_job_end_nobody_slips_in_before_who_waits_for_its_place),
         cmocka_unit_test(test_a_job_whose_queue_is_not_there_waits_until_it_is),
         cmocka_unit_test(test_a_queue_tells_what_it_uses_when_that_changes),
         cmocka_unit_test(test_a_status_is_written_at_most_once_a_minute),
