@@ -6,6 +6,11 @@
  * channel.join: from the moment at which all launchers begin to connect, until the coordinator
  * knows that each is ready: handshake, HELLO, WELCOME, READY.
  *
+ * channel.fence: a gang that runs; from the moment at which all launchers begin to say GATHER,
+ * without data, until the last has read its GATHERED. channel.ids: the same with NCCL ids (64 of
+ * 128 bytes) from every 32nd launcher, which all get. channel.id: 64 launchers PUT an id, each of
+ * all GETs one of them.
+ *
  * channel.barrier: a standing gang; from the moment at which all launchers begin to say READY,
  * until the last one has read its START. channel.barrier.server_cpu: what the controller's process
  * spent meanwhile. channel.memory: its resident memory with all connections. */
@@ -36,7 +41,13 @@
 #define BARRIERS 21 /* of each join */
 #define JOB_UID "bench"
 #define WAIT_MS 60000
+#define EXCHANGES 11 /* of each kind, of each join */
+#define IDS 64       /* communicators of 32 launchers */
+#define ID_SIZE 128  /* ncclUniqueId */
 #define GO 'g'
+#define FENCE 'f'
+#define GATHER_IDS 'i'
+#define GET_IDS 'v'
 
 static int64_t clock_us(clockid_t clock)
 {
@@ -84,7 +95,9 @@ struct gang {
     uv_timer_t guard;
     uv_poll_t poll;
     int to_server;
-    uint32_t started;
+    uint32_t started, exchanged;
+    uint64_t fences, ids, gets; /* so far */
+    char kind;                  /* of the exchange under way */
     unsigned char key[CHANNEL_KEY_SIZE];
     char read_buffer[LINK_READ_SIZE];
     struct member members[MEMBERS];
@@ -119,6 +132,7 @@ static void on_opened(struct link *l)
     hello.hello.launcher_version = "bench";
     hello.hello.state = RENDEZVOUS_STATE_IDLE;
     hello.hello.step = RENDEZVOUS_NO_STEP;
+    hello.hello.takes_exchange = true;
     tell(m, &hello);
 }
 
@@ -162,6 +176,67 @@ static void obey_start(struct gang *gang)
         say_started(&gang->members[i]);
 }
 
+/* ---- the exchange ---- */
+
+static void say_gather(struct member *m, bool with_id)
+{
+    static const unsigned char id[ID_SIZE];
+    struct rendezvous_message gather = {.type = RENDEZVOUS_GATHER, .attempt = m->attempt};
+    gather.gather.name = with_id ? "sdk/nccl" : "pmix/fence";
+    gather.gather.sequence = with_id ? m->gang->ids : m->gang->fences;
+    if (with_id && m->slot % (MEMBERS / IDS) == 0) {
+        gather.gather.data = id;
+        gather.gather.data_length = ID_SIZE;
+    }
+    tell(m, &gather);
+}
+
+static void say_get(struct member *m)
+{
+    static const unsigned char id[ID_SIZE];
+    char name[48];
+    (void)snprintf(name, sizeof name, "sdk/nccl-%llu-%u", (unsigned long long)m->gang->gets,
+                   m->slot / (MEMBERS / IDS));
+    if (m->slot % (MEMBERS / IDS) == 0)
+        tell(m, &(struct rendezvous_message){
+                    .type = RENDEZVOUS_PUT,
+                    .attempt = m->attempt,
+                    .put = {.token = 1, .name = name, .data = id, .data_length = ID_SIZE}});
+    tell(m, &(struct rendezvous_message){
+                .type = RENDEZVOUS_GET, .attempt = m->attempt, .get = {.token = 2, .name = name}});
+}
+
+static void begin_exchange(struct gang *gang, char kind)
+{
+    gang->kind = kind;
+    for (uint32_t i = 0; i < MEMBERS; i++) {
+        if (kind == GET_IDS)
+            say_get(&gang->members[i]);
+        else
+            say_gather(&gang->members[i], kind == GATHER_IDS);
+    }
+    gang->fences += kind == FENCE;
+    gang->ids += kind == GATHER_IDS;
+    gang->gets += kind == GET_IDS;
+}
+
+static void take_exchanged(struct gang *gang, const struct rendezvous_message *m)
+{
+    bool is_get = m->type == RENDEZVOUS_VALUE;
+    if (is_get && m->value.token == 1)
+        return; /* a put is stored */
+    if (is_get ? m->value.data_length != ID_SIZE
+               : m->gathered.outcome != RENDEZVOUS_OUTCOME_OK ||
+                     m->gathered.entries_count != (gang->kind == GATHER_IDS ? IDS : 0))
+        die("an exchange that is no part of this");
+    if (++gang->exchanged < MEMBERS)
+        return;
+    int64_t now = clock_us(CLOCK_MONOTONIC);
+    gang->exchanged = 0;
+    if (write(gang->to_server, &now, sizeof now) != sizeof now)
+        die("the server is gone");
+}
+
 static void on_order(struct link *l, const struct rendezvous_frame *frame)
 {
     struct member *m = (struct member *)l;
@@ -175,6 +250,8 @@ static void on_order(struct link *l, const struct rendezvous_frame *frame)
         obey_start(m->gang);
     } else if (order.type == RENDEZVOUS_STOP) {
         obey_stop(m, order.attempt);
+    } else if (order.type == RENDEZVOUS_GATHERED || order.type == RENDEZVOUS_VALUE) {
+        take_exchanged(m->gang, &order);
     } else if (order.type != RENDEZVOUS_PING) {
         die("an order that is no part of this");
     }
@@ -230,6 +307,10 @@ static void on_go(uv_poll_t *poll, int status, int events)
     (void)status, (void)events;
     if (read(gang->to_server, &word, 1) != 1)
         exit(0); /* the server has seen enough */
+    if (word != GO) {
+        begin_exchange(gang, word);
+        return;
+    }
     for (uint32_t i = 0; i < MEMBERS; i++)
         say_ready(&gang->members[i]);
 }
@@ -355,9 +436,9 @@ static void run_until(struct server *s, const bool *flag)
         (void)uv_run(&s->loop, UV_RUN_ONCE);
 }
 
-static void go(const struct server *s)
+static void go(const struct server *s, char what)
 {
-    if (write(s->to_gang, &(char){GO}, 1) != 1)
+    if (write(s->to_gang, &what, 1) != 1)
         die("the launchers are gone");
 }
 
@@ -405,6 +486,7 @@ static void open_server(struct server *s, const unsigned char *master)
  * memory and descriptors; tells its times by `out`. */
 struct times {
     int64_t join_us, barrier_us[BARRIERS], cpu_us[BARRIERS];
+    int64_t exchange_us[3][EXCHANGES], exchange_cpu_us[3][EXCHANGES];
     long memory_kib;
 };
 
@@ -413,7 +495,7 @@ static void pass_barrier(struct server *s, int64_t *ret_us, int64_t *ret_cpu_us)
     int64_t begin = clock_us(CLOCK_MONOTONIC);
     s->all_started = s->running = s->stopped = false;
     s->cpu_begin_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
-    go(s);
+    go(s, GO);
     run_until(s, &s->all_started);
     *ret_us = s->last_start_us - begin;
     *ret_cpu_us = s->barrier_cpu_us;
@@ -421,6 +503,23 @@ static void pass_barrier(struct server *s, int64_t *ret_us, int64_t *ret_cpu_us)
     coordinator_stop(s->coordinator, 0, "bench", now_ms());
     drain(s);
     run_until(s, &s->stopped);
+}
+
+/* Alternating, since the machine's speed changes from minute to minute. */
+static void exchange(struct server *s, struct times *times)
+{
+    static const char kinds[3] = {FENCE, GATHER_IDS, GET_IDS};
+    for (int i = 0; i < EXCHANGES; i++)
+        for (int kind = 0; kind < 3; kind++) {
+            int64_t begin = clock_us(CLOCK_MONOTONIC);
+            s->all_started = false;
+            s->cpu_begin_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+            go(s, kinds[kind]);
+            run_until(s, &s->all_started);
+            times->exchange_us[kind][i] = s->last_start_us - begin;
+            times->exchange_cpu_us[kind][i] = s->barrier_cpu_us;
+        }
+    s->cpu_begin_us = 0;
 }
 
 static _Noreturn void live(int out)
@@ -443,7 +542,7 @@ static _Noreturn void live(int out)
     if (read(s.to_gang, &word, 1) != 1)
         die("no launchers");
     int64_t begin = clock_us(CLOCK_MONOTONIC);
-    go(&s);
+    go(&s, GO);
     run_until(&s, &s.ready);
     times.join_us = clock_us(CLOCK_MONOTONIC) - begin;
     /* The first START belongs to the join; barriers are those of a standing gang. */
@@ -456,6 +555,7 @@ static _Noreturn void live(int out)
     drain(&s);
     run_until(&s, &s.running);
     run_until(&s, &s.all_started);
+    exchange(&s, &times);
     coordinator_stop(s.coordinator, 0, "bench", now_ms());
     drain(&s);
     run_until(&s, &s.stopped);
@@ -473,6 +573,7 @@ static _Noreturn void live(int out)
 int main(void)
 {
     static int64_t join[JOINS], barrier[JOINS * BARRIERS], cpu[JOINS * BARRIERS];
+    static int64_t exchanges[3][JOINS * EXCHANGES], exchanges_cpu[3][JOINS * EXCHANGES];
     long memory_kib = 0;
     struct rlimit files;
     (void)getrlimit(RLIMIT_NOFILE, &files);
@@ -496,11 +597,23 @@ int main(void)
         join[i] = times.join_us;
         memcpy(&barrier[i * BARRIERS], times.barrier_us, sizeof times.barrier_us);
         memcpy(&cpu[i * BARRIERS], times.cpu_us, sizeof times.cpu_us);
+        for (int kind = 0; kind < 3; kind++) {
+            memcpy(&exchanges[kind][i * EXCHANGES], times.exchange_us[kind],
+                   sizeof times.exchange_us[kind]);
+            memcpy(&exchanges_cpu[kind][i * EXCHANGES], times.exchange_cpu_us[kind],
+                   sizeof times.exchange_cpu_us[kind]);
+        }
         memory_kib = times.memory_kib;
     }
     report("channel.join.2048", join, JOINS);
     report("channel.barrier.2048", barrier, JOINS * BARRIERS);
     report("channel.barrier.2048.server_cpu", cpu, JOINS * BARRIERS);
+    report("channel.fence.2048", exchanges[0], JOINS * EXCHANGES);
+    report("channel.fence.2048.server_cpu", exchanges_cpu[0], JOINS * EXCHANGES);
+    report("channel.ids.2048", exchanges[1], JOINS * EXCHANGES);
+    report("channel.ids.2048.server_cpu", exchanges_cpu[1], JOINS * EXCHANGES);
+    report("channel.id.2048", exchanges[2], JOINS * EXCHANGES);
+    report("channel.id.2048.server_cpu", exchanges_cpu[2], JOINS * EXCHANGES);
     printf("{\"name\": \"channel.memory.2048\", \"value\": %.1f, \"unit\": \"MiB\", \"n\": 1}\n",
            (double)memory_kib / 1024);
     return 0;

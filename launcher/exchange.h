@@ -15,15 +15,16 @@
  * said again with each WELCOME, under the same name, and counted once.
  *
  * Order. Before the answer to a gather comes, everybody's puts that were begun before their part
- * in it can be got: a put, then a gather, then gets that need not wait. Gathers of one name are
- * numbered by their order: the third of "fence" here meets the third of "fence" elsewhere, so all
- * members begin those of one name in the same order, one at a time. Gathers of different names are
- * independent.
+ * in it can be got: a put, then a gather, then gets that find it (see exchange_get()). Gathers of
+ * one name are numbered by their order (one that was refused does not count): the third of "fence"
+ * here meets the third of "fence" elsewhere, so all members begin those of one name in the same
+ * order, one at a time. Gathers of different names are independent.
  *
- * Failure. A gather fails for all or for none, with one exception: a member that runs out of time
- * without a channel knows only of itself. The first member whose time is over makes it fail for
- * all that still wait, and the words name who is missing. The end of the attempt (STOP's grace is
- * over, SIGKILL) ends all that is open with EXCHANGE_ENDED.
+ * Failure. A gather fails for all or for none, with two exceptions: a member that runs out of time
+ * without a channel knows only of itself, and one that runs out of time just after a change of
+ * leader may not learn that others have the result. The first member whose time is over makes it
+ * fail for all that still wait, and the words name who is missing. The end of the attempt (STOP's
+ * grace is over, SIGKILL) ends all that is open with EXCHANGE_ENDED.
  *
  * After a change of leader the next one knows nothing, and the launchers say all again: what is
  * open, their puts, and their part in the last gather of each name, because another member may not
@@ -115,7 +116,9 @@ int exchange_gather(struct exchange *x, const struct exchange_request *request, 
 int exchange_put(struct exchange *x, const struct exchange_request *request, const void *data,
                  size_t length, int64_t now_ms, struct mlt_error *err) MLT_MUST_USE;
 
-/* Waits until somebody has put it. time_ms -1: not at all, EXCHANGE_NOT_FOUND. */
+/* Waits until somebody has put it. time_ms -1: not at all, EXCHANGE_NOT_FOUND; which may be said of
+ * what was put as well, in the moment after a change of leader in which its writer has not said it
+ * again: where that matters, wait. */
 int exchange_get(struct exchange *x, const struct exchange_request *request, int64_t now_ms,
                  struct mlt_error *err) MLT_MUST_USE;
 

@@ -120,6 +120,18 @@ static bool is_due(struct sim *s, const struct sim_world *w, const struct turn *
     return due;
 }
 
+bool exchanges_are_owed(struct sim *s, const struct sim_world *w)
+{
+    uint64_t connections;
+    for (const struct sim_launcher *l = s->launchers; l; l = l->next) {
+        struct turn t = {.round = (int64_t)(l->exchange_tag / PHASES)};
+        if (l->world == w->number && l->exchange_tag != UINT64_MAX &&
+            is_due(s, w, &t, &connections))
+            return true;
+    }
+    return false;
+}
+
 /* Looks now and then whether it has been answered. */
 static void waits(struct sim *s, uint64_t id, void *data)
 {
@@ -305,4 +317,6 @@ void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange
     }
     sim_say(s, l->pod, "exchange of round %" PRId64 " failed: %s", round, out->words);
     check_failure(s, l, w, phase, round, out);
+    if (out->outcome == EXCHANGE_TIMED_OUT)
+        go_on(s, l, round + 1, PHASE_PUT, sim_between(s, 100, 4000));
 }

@@ -210,8 +210,22 @@ static void leaves_well(struct sim *s, uint64_t id, void *data)
             rank_exits(s, l, i, 0, 0, false);
 }
 
+static void finish(struct sim *s, struct sim_world *w);
+
+static void finishes_later(struct sim *s, uint64_t number, void *data)
+{
+    struct sim_world *w = world_find(s, number);
+    (void)data;
+    if (w && !w->broken && !w->leaving)
+        finish(s, w);
+}
+
 static void finish(struct sim *s, struct sim_world *w)
 {
+    if (exchanges_are_the_theme(s) && exchanges_are_owed(s, w)) {
+        sim_after(s, 500, finishes_later, w->number, NULL);
+        return;
+    }
     sim_say(s, w->job->name, "the program is done at step %" PRId64, w->step);
     w->leaving = w->done = true;
     for (struct sim_launcher *l = s->launchers; l; l = l->next)

@@ -315,6 +315,8 @@ void stops_begin(struct sim *s);
 bool exchanges_are_the_theme(const struct sim *s); /* of this seed */
 /* The ranks of a launcher wait for the others; ranks_have_met() follows. */
 void exchanges_meet(struct sim *s, struct sim_launcher *l);
+/* Somebody waits for what all have come to: a program ends after it has been answered. */
+bool exchanges_are_owed(struct sim *s, const struct sim_world *w);
 void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange_output *out);
 void ranks_have_met(struct sim *s, struct sim_launcher *l, struct sim_world *w); /* ranks.c */
 
