@@ -6,10 +6,12 @@
 void edge_exchanged(struct edge *e, const struct exchange_output *out)
 {
     switch (out->user) {
+    case EXCHANGE_USER_LAUNCHER:
+        edge_rsh_exchanged(e, out);
+        break;
     case EXCHANGE_USER_PMI1:
         edge_pmi1_exchanged(e, out);
         break;
-    case EXCHANGE_USER_LAUNCHER:
     case EXCHANGE_USER_PMIX:
         if (edge_helper_exchanged(e->mpi.helper, out))
             return;

@@ -413,32 +413,6 @@ const char *edge_helper_shared(const struct edge_helper *h)
     return h ? h->shared : "";
 }
 
-/* In memory, where /dev/shm is this pod's and goes with it. */
-static void make_shared(struct edge_helper *h)
-{
-    (void)snprintf(h->shared, sizeof h->shared, "/dev/shm/mltrain-%.16s-%llu", h->edge->launcher_id,
-                   (unsigned long long)supervisor_attempt(h->edge->supervisor));
-    if (!shm_clean_is_safe() || mkdir(h->shared, 0700) < 0)
-        memcpy(h->shared, h->folder, sizeof h->shared);
-}
-
-/* DIR/attempts/N/pmix, which goes with the other leftovers of an attempt. */
-static int make_folder(const struct edge *e, char *path, size_t size, struct mlt_error *err)
-{
-    const char *dir = e->config->dir[0] ? e->config->dir : "/tmp";
-    char attempt[32];
-    (void)snprintf(attempt, sizeof attempt, "%llu",
-                   (unsigned long long)supervisor_attempt(e->supervisor));
-    const char *const steps[] = {"attempts", attempt, "pmix"};
-    size_t length = (size_t)snprintf(path, size, "%s", dir);
-    for (size_t i = 0; i < 3 && length < size; i++) {
-        length += (size_t)snprintf(path + length, size - length, "/%s", steps[i]);
-        if (length < size && mkdir(path, 0700) < 0 && errno != EEXIST)
-            return mlt_fail(err, errno, "make folder %.200s: %s", path, strerror(errno));
-    }
-    return length < size ? 0 : mlt_fail(err, ENAMETOOLONG, "MLTRAIN_DIR is too long");
-}
-
 struct ends {
     int socket[2], status[2], log[2];
 };
@@ -465,6 +439,7 @@ static int spawn(struct edge_helper *h, const struct rank_env_input *env, struct
     char *const command[] = {h->path, number, h->edge->mpi.wireup.file, NULL};
     (void)snprintf(number, sizeof number, "%d", ends->socket[1]);
     const struct rank_spawn what = {.saved = h->edge->saved,
+                                    .in = -1,
                                     .command = command,
                                     .env = env,
                                     .out = ends->log[1],
@@ -517,9 +492,9 @@ void edge_helper_start(struct edge_helper *h, const struct rank_env_input *env)
     h->last_line[0] = '\0';
     int rc = make_ends(&ends, &err);
     if (rc == 0)
-        rc = make_folder(h->edge, h->folder, sizeof h->folder, &err);
+        rc = edge_mpi_folder(h->edge, "pmix", h->folder, sizeof h->folder, &err);
     if (rc == 0)
-        make_shared(h);
+        edge_mpi_shared(h->edge, h->folder, h->shared);
     if (rc == 0)
         rc = spawn(h, env, &ends, &err);
     for (int i = 0; i < 2; i++) {

@@ -17,6 +17,7 @@
 #include "launcher/progress.h"
 #include "launcher/rank_spawn.h"
 #include "launcher/reap.h"
+#include "launcher/remote.h"
 #include "launcher/sdk_exchange.h"
 #include "launcher/sdk_socket.h"
 #include "launcher/supervisor.h"
@@ -98,6 +99,21 @@ struct edge_pmi1_client {
 };
 
 struct edge_helper;
+struct edge_remote;
+
+/* Of an MPI job whose command starts the ranks itself: launcher/remote.h, edge_rsh.c. */
+struct edge_rsh {
+    bool is_on;                 /* in the attempt that runs */
+    struct edge_remote *remote; /* NULL: nobody can reach this pod */
+    bool is_over;               /* the job's command has ended */
+    int32_t code;               /* with this code */
+    char identity[REMOTE_IDENTITY_MAX + 1];
+    char folder[PATH_MAX], shared[PATH_MAX];
+    char agent[PATH_MAX], hosts[PATH_MAX], hydra_hosts[PATH_MAX];
+    char interface[NCCL_ENV_NAME_MAX + 1];
+    char own_path[PATH_MAX];
+    char *keeper[4]; /* the command of those pods in which the job's own does not run */
+};
 
 /* Of a job with framework mpi. */
 struct edge_mpi {
@@ -115,6 +131,7 @@ struct edge_mpi {
     uint64_t barriers;       /* begun so far */
     uint32_t fetching;       /* puts of other pods that are on their way */
     char barrier_words[128]; /* why the last could not begin; "" */
+    struct edge_rsh rsh;
 };
 
 struct edge {
@@ -222,6 +239,8 @@ void edge_poll_free(uv_poll_t **poll);
 int edge_ranks_init(struct edge *e, struct mlt_error *err);
 void edge_reserve_ranks(struct edge *e);
 void edge_spawn(struct edge *e);
+/* What a process of this pod finds in its environment, by what is known now. `pmi_fd`: -1 for none. */
+struct rank_env_input edge_env_input(const struct edge *e, uint32_t process, int pmi_fd);
 /* Starts the ranks that have waited for the server of their wire-up. */
 void edge_spawn_ranks(struct edge *e);
 /* ... or ends them before they were started, as if by SIGKILL. */
@@ -287,6 +306,31 @@ struct mpi_rank *edge_mpi_rank(struct edge *e, uint32_t process);
 void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char *words);
 /* What its end means (launcher/mpi_rank.h), if it was not told to stop. */
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
+
+/* Makes the folder DIR/attempts/N/NAME, which goes with the other leftovers of an attempt. -errno. */
+int edge_mpi_folder(const struct edge *e, const char *name, char *path, size_t size,
+                    struct mlt_error *err);
+/* Another in memory, where /dev/shm is this pod's and goes with it; else `folder` itself. */
+void edge_mpi_shared(const struct edge *e, const char *folder, char shared[PATH_MAX]);
+
+/* edge_rsh.c: nothing of it does anything with another wire-up. */
+void edge_rsh_begin(struct edge *e);
+void edge_rsh_stop(struct edge *e);
+void edge_rsh_end(struct edge *e);
+/* What runs in place of the job's command in this pod; NULL: the command itself. */
+char *const *edge_rsh_keeper(const struct edge *e);
+/* The environment of the job's command here, or of what was asked for by other pods. */
+struct rank_env_input edge_rsh_environment(const struct edge *e, enum rank_env_rsh_role role);
+/* Is the one that keeps this pod's place to be left alone by this signal? */
+bool edge_rsh_spares(struct edge *e, int signal);
+/* Ends it when it is time. */
+void edge_rsh_check(struct edge *e);
+/* What the end of the pod's only process means; false with another wire-up. */
+bool edge_rsh_judge(struct edge *e, struct mpi_rank_end *end);
+/* A program asks where a pod is: sdk_socket_reply() follows, unless it is gone before. */
+void edge_rsh_ask(struct edge *e, uint64_t connection, const char *host);
+void edge_rsh_gone(struct edge *e, uint64_t connection);
+void edge_rsh_exchanged(struct edge *e, const struct exchange_output *out);
 
 /* edge_pmi1.c */
 void edge_pmi1_begin(struct edge *e);

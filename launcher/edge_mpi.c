@@ -1,15 +1,18 @@
 /* The edge of MPI jobs, whatever their wire-up: which one it is, what each rank has said to its
  * server, and what follows from it. PMI-1's sockets stand in edge_pmi1.c, PMIx's server in
  * edge_helper.c. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "launcher/edge_helper.h"
 #include "launcher/edge_internal.h"
 #include "launcher/mpi_image.h"
 #include "launcher/proc_look.h"
+#include "launcher/shm_clean.h"
 
 /* ---- the choice ---- */
 
@@ -43,7 +46,9 @@ static void choose(struct edge *e)
                                         .python_path = rank_value(e, "PYTHONPATH"),
                                         .files = mpi_image_files()};
     mpi_wireup_choose(&in, e->mpi.asked, &e->mpi.wireup);
-    if (e->mpi.wireup.family == MPI_FAMILY_MPIRUN)
+    bool is_rsh = e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_RSH;
+    supervisor_one_process(e->supervisor, is_rsh);
+    if (e->mpi.wireup.family == MPI_FAMILY_MPIRUN && !is_rsh)
         edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "MpirunInCommand", "%s", e->mpi.wireup.words);
     else
         edge_log(e, "%s", e->mpi.wireup.words);
@@ -199,11 +204,39 @@ bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env)
 
 void edge_mpi_stop(struct edge *e)
 {
+    edge_rsh_stop(e);
     edge_helper_stop(e->mpi.helper);
     if (!e->mpi.waits)
         return;
     e->mpi.waits = false;
     edge_spawn_none(e);
+}
+
+/* ---- folders ---- */
+
+void edge_mpi_shared(const struct edge *e, const char *folder, char shared[PATH_MAX])
+{
+    (void)snprintf(shared, PATH_MAX, "/dev/shm/mltrain-%.16s-%llu", e->launcher_id,
+                   (unsigned long long)supervisor_attempt(e->supervisor));
+    if (!shm_clean_is_safe() || mkdir(shared, 0700) < 0)
+        (void)snprintf(shared, PATH_MAX, "%s", folder);
+}
+
+int edge_mpi_folder(const struct edge *e, const char *name, char *path, size_t size,
+                    struct mlt_error *err)
+{
+    const char *dir = e->config->dir[0] ? e->config->dir : "/tmp";
+    char attempt[32];
+    (void)snprintf(attempt, sizeof attempt, "%llu",
+                   (unsigned long long)supervisor_attempt(e->supervisor));
+    const char *const steps[] = {"attempts", attempt, name};
+    size_t length = (size_t)snprintf(path, size, "%s", dir);
+    for (size_t i = 0; i < 3 && length < size; i++) {
+        length += (size_t)snprintf(path + length, size - length, "/%s", steps[i]);
+        if (length < size && mkdir(path, 0700) < 0 && errno != EEXIST)
+            return mlt_fail(err, errno, "make folder %.200s: %s", path, strerror(errno));
+    }
+    return length < size ? 0 : mlt_fail(err, ENAMETOOLONG, "MLTRAIN_DIR is too long");
 }
 
 /* ---- an attempt ---- */
@@ -213,6 +246,10 @@ void edge_mpi_begin(struct edge *e)
     if (!e->mpi.is_on)
         return;
     memset(e->mpi.ranks, 0, e->mpi.capacity * sizeof *e->mpi.ranks);
+    if (e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_RSH) {
+        edge_rsh_begin(e);
+        return; /* ranks are the business of the one that starts them */
+    }
     uv_update_time(&e->loop);
     (void)uv_timer_start(&e->mpi.look_timer, look_for_singletons, MPI_RANK_LOOK_MS,
                          MPI_RANK_LOOK_MS);
@@ -226,6 +263,7 @@ void edge_mpi_end(struct edge *e)
         return;
     (void)uv_timer_stop(&e->mpi.look_timer);
     (void)uv_timer_stop(&e->mpi.abort_timer);
+    edge_rsh_end(e);
     edge_pmi1_end(e);
     edge_helper_end(e->mpi.helper);
 }
@@ -234,9 +272,11 @@ void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end)
 {
     edge_helper_hear(e->mpi.helper);
     edge_pmi1_hear(e, process);
+    end->words[0] = '\0';
+    if (edge_rsh_judge(e, end))
+        return;
     const struct mpi_rank *rank = edge_mpi_rank(e, process);
     enum supervisor_state state = supervisor_state(e->supervisor);
-    end->words[0] = '\0';
     if (rank && (state == SUPERVISOR_STARTING || state == SUPERVISOR_RUNNING))
         mpi_rank_judge(rank, &e->mpi.wireup, end);
 }

@@ -12,6 +12,7 @@
 
 #include "launcher/edge_helper.h"
 #include "launcher/edge_internal.h"
+#include "launcher/edge_remote.h"
 #include "launcher/shm_clean.h"
 #include "launcher/torchrun.h"
 
@@ -67,7 +68,7 @@ static uint32_t cpus(void)
     return online > 0 ? (uint32_t)online : 1;
 }
 
-static struct rank_env_input env_input(const struct edge *e, uint32_t process, int pmi_fd)
+struct rank_env_input edge_env_input(const struct edge *e, uint32_t process, int pmi_fd)
 {
     const struct launcher_config *c = e->config;
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
@@ -115,7 +116,7 @@ static void tell_overrides(struct edge *e)
     if (e->told_overrides)
         return;
     e->told_overrides = true;
-    struct rank_env_input input = env_input(e, 0, -1);
+    struct rank_env_input input = edge_env_input(e, 0, -1);
     struct rank_env env;
     struct rank_env_notes notes = {.overridden = MLT_TEXT_INIT(EDGE_NAMES_MAX),
                                    .removed = MLT_TEXT_INIT(EDGE_NAMES_MAX)};
@@ -170,14 +171,18 @@ static int start_process(struct edge *e, uint32_t process, int status)
     if (rc == 0 && e->mpi.is_on && e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_PMI1)
         rc = edge_pmi1_add(e, process, &pmi);
     if (rc == 0) {
-        struct rank_env_input input = env_input(e, process, pmi);
+        char *const *keeper = edge_rsh_keeper(e);
+        struct rank_env_input input = e->mpi.rsh.is_on && !keeper
+                                          ? edge_rsh_environment(e, RANK_ENV_RSH_COMMAND)
+                                          : edge_env_input(e, process, pmi);
         struct rank_spawn what = {.saved = e->saved,
-                                  .command = e->config->command,
+                                  .command = keeper ? keeper : e->config->command,
                                   .env = &input,
                                   .process = process,
                                   .out = out,
                                   .err = errors,
                                   .keep = pmi,
+                                  .in = -1,
                                   .status = status};
         rc = rank_spawn(&what, &rank->pid, &err);
     }
@@ -259,7 +264,7 @@ static void prepare_spawn(struct edge *e)
 void edge_spawn(struct edge *e)
 {
     prepare_spawn(e);
-    struct rank_env_input input = env_input(e, 0, -1);
+    struct rank_env_input input = edge_env_input(e, 0, -1);
     if (!edge_mpi_serve(e, &input))
         edge_spawn_ranks(e);
 }
@@ -367,7 +372,8 @@ static void reap_children(struct edge *e)
 {
     int status;
     for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
-        if (edge_watch_reaped(e, pid) || edge_helper_reaped(e->mpi.helper, pid, status))
+        if (edge_watch_reaped(e, pid) || edge_helper_reaped(e->mpi.helper, pid, status) ||
+            edge_remote_reaped(e->mpi.rsh.remote, pid, status))
             continue;
         for (uint32_t i = 0; i < e->ranks_count; i++)
             if (e->ranks[i].running && e->ranks[i].pid == pid) {
@@ -404,6 +410,8 @@ void edge_signal(struct edge *e, int signal)
 {
     if (e->mpi.waits)
         edge_mpi_stop(e); /* nobody is there who would understand the signal */
+    if (edge_rsh_spares(e, signal))
+        return;
     for (uint32_t i = 0; i < e->ranks_count; i++)
         if (e->ranks[i].running && kill(-e->ranks[i].pid, signal) < 0)
             (void)kill(e->ranks[i].pid, signal); /* forked, and not yet in a group of its own */

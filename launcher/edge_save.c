@@ -73,12 +73,16 @@ static void committed(void *arg, uint32_t rank, int64_t step, const char *path)
 
 static void exchange(void *arg, uint64_t connection, uint32_t rank, const struct sdk_message *m)
 {
-    edge_sdk_ask(arg, connection, rank, m);
+    if (m->kind == SDK_REMOTE)
+        edge_rsh_ask(arg, connection, m->name);
+    else
+        edge_sdk_ask(arg, connection, rank, m);
 }
 
 static void gone(void *arg, uint64_t connection)
 {
     edge_sdk_gone(arg, connection);
+    edge_rsh_gone(arg, connection);
 }
 
 /* Before an order to save is judged, all that ranks have said before it is heard. After a while
@@ -162,6 +166,8 @@ void edge_signal_catching(struct edge *e, int signal, const uint64_t *except)
     if (rc < 0)
         edge_log(e, "who catches a signal cannot be seen: read /proc: %s", strerror(-rc));
     find_roots(e, &l, false, &roots);
+    if (e->mpi.rsh.is_on && signal == SIGTERM)
+        roots.count = 0; /* mpirun, too, ends its ranks for it */
     for (uint32_t i = 0; i < roots.count; i++) {
         if (roots.pid[i] == 0 || except[i / 64] >> i % 64 & 1)
             continue;

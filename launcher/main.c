@@ -9,6 +9,8 @@
 #include "launcher/config.h"
 #include "launcher/edge_uv.h"
 #include "launcher/rank_spawn.h"
+#include "launcher/remote.h"
+#include "launcher/remote_call.h"
 #include "launcher/self_copy.h"
 
 #define EXIT_BAD_USE 64 /* design section 5: bad specification */
@@ -16,6 +18,7 @@
 static const char help[] =
     "Usage: mltrain-launcher run -- COMMAND [ARGUMENT...]\n"
     "       mltrain-launcher copy DIR\n"
+    "       mltrain-launcher rsh HOST COMMAND [ARGUMENT...]\n"
     "       mltrain-launcher --version | --help\n"
     "\n"
     "Starts and watches the ranks of a training job. It is PID 1 of each training container; "
@@ -28,10 +31,12 @@ static const char help[] =
     "DIR/python,\n"
     "         and mltrain-helper, which serves MPI ranks, if it lies beside this program\n"
     "         (an init container does this)\n"
+    "  rsh    run COMMAND by a shell in pod HOST (pod-0, pod-1 ...) of the same job, with our\n"
+    "         standard input and output; for mpirun and mpiexec within a job\n"
     "\n"
     "Exit codes of `run`: the job's own code for its ranks; 64 bad specification; 69 no controller "
     "for\n"
-    "10 minutes before the first start; 128+n after signal n.\n";
+    "10 minutes before the first start; 128+n after signal n. Of `rsh`: COMMAND's code; 255 it could not be run.\n";
 
 /* A closed stdin, stdout or stderr would hand its number to the next file that is opened. */
 static void fill_standard_descriptors(void)
@@ -80,6 +85,9 @@ static int copy(const char *dir)
 int main(int argc, char **argv)
 {
     fill_standard_descriptors();
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+    if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], REMOTE_PROGRAM) == 0)
+        return remote_call(argv + 1);
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)fputs(help, stdout);
         return 0;
@@ -90,12 +98,16 @@ int main(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "copy") == 0)
         return copy(argv[2]);
+    if (argc > 2 && strcmp(argv[1], "rsh") == 0 && strcmp(argv[2], "--keep") == 0)
+        return remote_keep(); /* started by the launcher itself */
+    if (argc >= 2 && strcmp(argv[1], "rsh") == 0)
+        return remote_call(argv + 2);
     if (argc < 2)
-        return complain("", "a command is missing: run, copy");
+        return complain("", "a command is missing: run, copy, rsh");
     if (strcmp(argv[1], "copy") == 0)
         return complain("copy: ", "one folder expected");
     if (strcmp(argv[1], "run") != 0)
-        return complain("not a command (run, copy): ", argv[1]);
+        return complain("not a command (run, copy, rsh): ", argv[1]);
     int first = argc > 2 && strcmp(argv[2], "--") == 0 ? 3 : 2;
     if (first >= argc)
         return complain("run: ", "a command is missing after `--`");

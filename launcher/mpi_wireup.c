@@ -357,8 +357,7 @@ static void write_reason(const struct mpi_finding *found, bool in_image, char *t
         (void)snprintf(to, size, "no MPI library was found");
     else if (found->family == MPI_FAMILY_MPIRUN)
         (void)snprintf(to, size,
-                       "the command calls %.100s, which starts ranks of its own, and that is not "
-                       "supported yet: let the command be the MPI program",
+                       "the command calls %.100s, which starts the ranks: it runs once, in pod-0",
                        found->object);
     else if (in_image)
         (void)snprintf(to, size, "the command does not tell, and the image has %.200s (%s)",
@@ -391,8 +390,9 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
         write_reason(found, in_image, reason, sizeof reason);
     }
     if (asked == RENDEZVOUS_WIREUP_AUTO)
-        ret->wireup =
-            ret->family == MPI_FAMILY_OPEN_MPI ? RENDEZVOUS_WIREUP_PMIX : RENDEZVOUS_WIREUP_PMI1;
+        ret->wireup = ret->family == MPI_FAMILY_OPEN_MPI ? RENDEZVOUS_WIREUP_PMIX
+                      : ret->family == MPI_FAMILY_MPIRUN ? RENDEZVOUS_WIREUP_RSH
+                                                         : RENDEZVOUS_WIREUP_PMI1;
     (void)snprintf(ret->words, sizeof ret->words, "MPI wire-up %s%s: %s",
                    rendezvous_wireup_name(ret->wireup),
                    asked == RENDEZVOUS_WIREUP_AUTO ? "" : ", as the job says", reason);

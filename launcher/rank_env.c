@@ -206,17 +206,19 @@ static void add_layers(struct builder *b, const struct rank_env_input *in)
 static void add_place(struct builder *b, const struct rank_env_input *in)
 {
     const struct rendezvous_start *start = in->start;
-    set_number(b, "RANK", start->rank_base + in->local_rank);
-    set_number(b, "LOCAL_RANK", in->local_rank);
     set_number(b, "WORLD_SIZE", start->world_size);
     set_number(b, "LOCAL_WORLD_SIZE", in->welcome->nproc);
-    set_number(b, "GROUP_RANK", start->node_rank);
     set_number(b, "GROUP_WORLD_SIZE", start->nodes);
+    set(b, "MASTER_ADDR", "%s", start->master_address);
+    set_number(b, "MASTER_PORT", start->master_port);
+    if (in->rsh.role != RANK_ENV_RSH_NONE)
+        return; /* no rank: MPI's starter numbers them */
+    set_number(b, "RANK", start->rank_base + in->local_rank);
+    set_number(b, "LOCAL_RANK", in->local_rank);
+    set_number(b, "GROUP_RANK", start->node_rank);
     set_number(b, "ROLE_RANK", start->role_rank_base + in->local_rank);
     set_number(b, "ROLE_WORLD_SIZE", start->role_world_size);
     set(b, "ROLE_NAME", "%s", in->role);
-    set(b, "MASTER_ADDR", "%s", start->master_address);
-    set_number(b, "MASTER_PORT", start->master_port);
 }
 
 static void add_mltrain(struct builder *b, const struct rank_env_input *in)
@@ -324,6 +326,12 @@ static void add_mpi(struct builder *b, const struct rank_env_input *in)
     const struct rendezvous_start *start = in->start;
     uint32_t rank = start->rank_base + in->local_rank;
     remove_foreign_mpi(b);
+    /* Pods of the one-machine cluster have addresses of the loopback range, which MPI leaves out
+     * when it looks for a network. */
+    if (is_one_machine(in))
+        set_default(b, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+    if (in->rsh.role != RANK_ENV_RSH_NONE)
+        return;
     set_number(b, "OMPI_COMM_WORLD_RANK", rank);
     set_number(b, "OMPI_COMM_WORLD_SIZE", start->world_size);
     set_number(b, "OMPI_COMM_WORLD_LOCAL_RANK", in->local_rank);
@@ -335,10 +343,18 @@ static void add_mpi(struct builder *b, const struct rank_env_input *in)
         set_number(b, "PMI_SIZE", start->world_size);
         set_number(b, "PMI_FD", (uint64_t)in->pmi_fd);
     }
-    /* Pods of the one-machine cluster have addresses of the loopback range, which MPI leaves out
-     * when it looks for a network. */
-    if (is_one_machine(in))
-        set_default(b, "OMPI_MCA_btl_tcp_if_include", "127.0.0.0/8");
+}
+
+/* Files that ranks of a pod share have names of host and local rank, so that two pods that share
+ * /dev/shm or /tmp would write into each other's. */
+static void add_shared_folders(struct builder *b, const struct rank_env_input *in)
+{
+    static const char *const shared[] = {"OMPI_MCA_btl_vader_backing_directory",
+                                         "OMPI_MCA_btl_sm_backing_directory",
+                                         "OMPI_MCA_osc_sm_backing_directory"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(shared); i++)
+        set_default(b, shared[i], in->mpi_shared);
+    set_default(b, "OMPI_MCA_orte_tmpdir_base", in->mpi_folder);
 }
 
 /* What a server for Open MPI's ranks says, and what else Open MPI needs where it is not started by
@@ -356,16 +372,48 @@ static void add_pmix(struct builder *b, const struct rank_env_input *in)
     /* Open MPI 4 looks for a server only where it knows who would have started one: of those this
      * one is read by the fewest others, and it binds no rank to CPUs. */
     set_default(b, "JSM_JSRUN_PORT", "1");
-    /* Files that ranks of a pod share have names of host and local rank, so that two pods that
-     * share /dev/shm or /tmp would write into each other's. */
-    static const char *const shared[] = {"OMPI_MCA_btl_vader_backing_directory",
-                                         "OMPI_MCA_btl_sm_backing_directory",
-                                         "OMPI_MCA_osc_sm_backing_directory"};
-    for (size_t i = 0; i < MLT_ARRAY_LENGTH(shared); i++)
-        set_default(b, shared[i], in->mpi_shared);
-    set_default(b, "OMPI_MCA_orte_tmpdir_base", in->mpi_folder);
+    add_shared_folders(b, in);
     /* As mpirun does with more ranks than CPUs, where each would wait for the other to be moved off
      * its CPU. Pods of the one-machine cluster share theirs. */
+    if (in->welcome->nproc > in->cpus || is_one_machine(in))
+        set_default(b, "OMPI_MCA_mpi_yield_when_idle", "1");
+}
+
+/* So that Open MPI 4 (orte), 5 (prrte), MPICH and Intel MPI (hydra) find the pods and run their
+ * daemons there by our agent. Their own options on the command line win. */
+static void add_rsh_command(struct builder *b, const struct rank_env_input *in)
+{
+    const struct rank_env_rsh *rsh = &in->rsh;
+    const struct {
+        const char *name, *value;
+    } ours[] = {
+        {"OMPI_MCA_plm_rsh_agent", rsh->agent},
+        {"OMPI_MCA_orte_default_hostfile", rsh->hosts},
+        {"PRTE_MCA_plm_ssh_agent", rsh->agent},
+        {"PRTE_MCA_prte_default_hostfile", rsh->hosts},
+        {"HYDRA_LAUNCHER", "ssh"},
+        {"HYDRA_LAUNCHER_EXEC", rsh->agent},
+        {"HYDRA_HOST_FILE", rsh->hydra_hosts},
+        {"I_MPI_HYDRA_BOOTSTRAP", "ssh"},
+        {"I_MPI_HYDRA_BOOTSTRAP_EXEC", rsh->agent},
+        {"I_MPI_HYDRA_HOST_FILE", rsh->hydra_hosts},
+    };
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(ours); i++)
+        set(b, ours[i].name, "%s", ours[i].value);
+    /* Other pods do not know this pod's name, under which Hydra would be called back; with an
+     * interface it gives the address. */
+    if (rsh->interface[0]) {
+        set_default(b, "HYDRA_IFACE", rsh->interface);
+        set_default(b, "I_MPI_HYDRA_IFACE", rsh->interface);
+    }
+    /* A container's root is nobody's administrator. */
+    static const char *const root[] = {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
+                                       "PRTE_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"};
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(root); i++)
+        set_default(b, root[i], "1");
+    /* Each pod's first rank would be bound to the node's first core. */
+    set_default(b, "OMPI_MCA_hwloc_base_binding_policy", "none");
+    set_default(b, "PRTE_MCA_hwloc_default_binding_policy", "none");
     if (in->welcome->nproc > in->cpus || is_one_machine(in))
         set_default(b, "OMPI_MCA_mpi_yield_when_idle", "1");
 }
@@ -407,6 +455,11 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
         add_mpi(&b, input);
     if (input->pmix)
         add_pmix(&b, input);
+    if (input->rsh.role == RANK_ENV_RSH_COMMAND)
+        add_rsh_command(&b, input);
+    /* Not for the command: it would hand its own on to all, and each pod has others. */
+    if (input->rsh.role == RANK_ENV_RSH_DAEMON)
+        add_shared_folders(&b, input);
     expand_user_values(ret);
 }
 

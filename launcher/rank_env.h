@@ -15,6 +15,21 @@
 #define RANK_ENV_VARIABLES_MAX 16384
 #define RANK_ENV_VALUE_MAX (1024u * 1024) /* bytes of one expanded variable or argument */
 
+/* A job whose command starts the ranks itself by MPI's own starter (launcher/remote.h). */
+enum rank_env_rsh_role {
+    RANK_ENV_RSH_NONE,    /* another job, or the one that keeps a pod's place */
+    RANK_ENV_RSH_COMMAND, /* the job's command, in the first pod */
+    RANK_ENV_RSH_DAEMON,  /* what the starter runs in a pod; ranks come from it */
+};
+
+struct rank_env_rsh {
+    enum rank_env_rsh_role role;
+    const char *agent;              /* path of REMOTE_PROGRAM */
+    const char *hosts;              /* path of the list of hosts as Open MPI has it */
+    const char *hydra_hosts;        /* ... as Hydra has it */
+    const char *interface;          /* the one with the pod's address; "" when not known */
+};
+
 struct rank_env_input {
     const char *const
         *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
@@ -30,6 +45,7 @@ struct rank_env_input {
                          NULL: there is none */
     const char *mpi_folder,
         *mpi_shared; /* for what MPI keeps while it runs, and shares in memory */
+    struct rank_env_rsh rsh;
     uint64_t attempt;
     uint32_t local_rank;
     uint32_t cpus;            /* that this container may use when it has no limit */

@@ -43,8 +43,8 @@ static void reset_signals(void)
 
 static void set_descriptors(const struct rank_spawn *what)
 {
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(what->out, STDOUT_FILENO) < 0 ||
+    int in = what->in >= 0 ? what->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(what->out, STDOUT_FILENO) < 0 ||
         dup2(what->err, STDERR_FILENO) < 0)
         fail(what, errno);
     /* All of ours are CLOEXEC already; this is for what the launcher inherited itself. Kernels
@@ -68,7 +68,7 @@ static char **expanded_command(const struct rank_spawn *what, const struct rank_
         count++;
     char **argv = calloc(count + 1, sizeof *argv);
     for (size_t i = 0; argv && i < count; i++) {
-        argv[i] = strstr(what->command[i], "$(") ? rank_env_expand(env, what->command[i])
+        argv[i] = !what->verbatim && strstr(what->command[i], "$(") ? rank_env_expand(env, what->command[i])
                                                  : what->command[i];
         if (!argv[i])
             return NULL;

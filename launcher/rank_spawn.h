@@ -35,12 +35,14 @@ struct rank_spawn {
     uint32_t process;                 /* told back in a failure */
     int out, err;                     /* write ends for stdout and stderr */
     int keep;                         /* inherited under its own number; -1: none */
-    int status;                       /* write end of the status pipe */
+    int in;                           /* for stdin; -1: /dev/null */
+    bool verbatim;                    /* nothing of the command is expanded */
+    int status;                       /* write end of the status pipe; -1: nobody is told */
 };
 
 /* Gives the child's pid, which leads its own session and group, dies with the launcher (SIGKILL),
- * has every signal at its default and none blocked, the limits saved, stdin from /dev/null, and no
- * other descriptor of ours but `keep`. -errno when fork fails. */
+ * has every signal at its default and none blocked, the limits saved, stdin from `in` or
+ * /dev/null, and no other descriptor of ours but `keep`. -errno when fork fails. */
 int rank_spawn(const struct rank_spawn *what, pid_t *ret_pid, struct mlt_error *err) MLT_MUST_USE;
 
 #endif

@@ -63,6 +63,29 @@ static bool is_spared(pid_t pid, const pid_t *spare, size_t count)
     return false;
 }
 
+/* Marks what hangs below something that is marked. */
+static void mark_below(struct proc_look *w, const pid_t *spare, size_t spare_count)
+{
+    pid_t self = getpid();
+    bool more = true;
+    while (more) {
+        more = false;
+        for (size_t i = 0; i < w->count; i++) {
+            struct proc_look_process *p = &w->list[i];
+            for (size_t j = 0; !p->marked && p->pid != self && j < w->count; j++)
+                if (w->list[j].marked && w->list[j].pid == p->parent)
+                    more = p->marked = !is_spared(p->pid, spare, spare_count);
+        }
+    }
+}
+
+static void remember_sessions(struct reap *r, const struct proc_look *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (w->list[i].marked && w->list[i].session > 1 && w->list[i].session != getsid(0))
+            reap_remember(r, w->list[i].session);
+}
+
 /* Marks our own descendants: first those that can be told by themselves, then what hangs below
  * them. */
 static void mark(struct reap *r, struct proc_look *w, const pid_t *spare, size_t spare_count)
@@ -75,19 +98,23 @@ static void mark(struct reap *r, struct proc_look *w, const pid_t *spare, size_t
         p->marked = is_session_of_ours(r, p->session) ||
                     (p->parent == self && (!r->adopts_others || has_marker(r, p->pid)));
     }
-    bool more = true;
-    while (more) {
-        more = false;
-        for (size_t i = 0; i < w->count; i++) {
-            struct proc_look_process *p = &w->list[i];
-            for (size_t j = 0; !p->marked && p->pid != self && j < w->count; j++)
-                if (w->list[j].marked && w->list[j].pid == p->parent)
-                    more = p->marked = !is_spared(p->pid, spare, spare_count);
-        }
+    mark_below(w, spare, spare_count);
+    remember_sessions(r, w);
+}
+
+static int kill_marked(const struct proc_look *w)
+{
+    int left = 0;
+    for (size_t i = 0; i < w->count; i++) {
+        if (!w->list[i].marked || w->list[i].state == 'X')
+            continue;
+        /* A zombie of ours is left until we have reaped it; one of a process of ours goes with it.
+         */
+        left++;
+        if (w->list[i].state != 'Z')
+            (void)proc_look_signal(&w->list[i], SIGKILL);
     }
-    for (size_t i = 0; i < w->count; i++)
-        if (w->list[i].marked && w->list[i].session > 1 && w->list[i].session != getsid(0))
-            reap_remember(r, w->list[i].session);
+    return left;
 }
 
 int reap_kill_all(struct reap *r, const pid_t *spare, size_t spare_count)
@@ -99,16 +126,24 @@ int reap_kill_all(struct reap *r, const pid_t *spare, size_t spare_count)
         return rc;
     }
     mark(r, &w, spare, spare_count);
-    int left = 0;
-    for (size_t i = 0; i < w.count; i++) {
-        if (!w.list[i].marked || w.list[i].state == 'X')
-            continue;
-        /* A zombie of ours is left until we have reaped it; one of a process of ours goes with it.
-         */
-        left++;
-        if (w.list[i].state != 'Z')
-            (void)proc_look_signal(&w.list[i], SIGKILL);
+    int left = kill_marked(&w);
+    proc_look_release(&w);
+    return left;
+}
+
+int reap_kill_tree(struct reap *r, pid_t root)
+{
+    struct proc_look w = {0};
+    int rc = proc_look_walk(&w);
+    if (rc < 0) {
+        proc_look_release(&w);
+        return rc;
     }
+    for (size_t i = 0; i < w.count; i++)
+        w.list[i].marked = w.list[i].pid == root || w.list[i].session == root;
+    mark_below(&w, NULL, 0);
+    remember_sessions(r, &w);
+    int left = kill_marked(&w);
     proc_look_release(&w);
     return left;
 }

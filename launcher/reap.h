@@ -38,4 +38,8 @@ void reap_forget(struct reap *r);
  * gives how many there were. 0 means that none is left. -errno when /proc cannot be read. */
 int reap_kill_all(struct reap *r, const pid_t *spare, size_t spare_count);
 
+/* The same of what hangs below `root`, a child of ours that leads its session, or is in that
+ * session. What was found to have left it is remembered. */
+int reap_kill_tree(struct reap *r, pid_t root);
+
 #endif

@@ -143,8 +143,21 @@ static void ask(struct connection *c, int64_t step)
     s->ops->asked(s->arg, c->rank, step);
 }
 
+/* Who runs commands in other pods does so as our user, and has to be it. */
+static bool is_our_user(const struct connection *c)
+{
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    return getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+           (peer.uid == geteuid() || peer.uid == 0);
+}
+
 static void exchange(struct connection *c, const struct sdk_message *m)
 {
+    if (m->kind == SDK_REMOTE && !is_our_user(c)) {
+        refuse(c, "remote: another user than the launcher's");
+        return;
+    }
     if (c->exchanges || c->reply_out < c->reply_length) {
         refuse(c, "one exchange at a time on a connection");
         return;

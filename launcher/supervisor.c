@@ -384,6 +384,11 @@ const struct rendezvous_start *supervisor_start(const struct supervisor *s)
     return s->start_message.type ? &s->start_message.start : NULL;
 }
 
+void supervisor_one_process(struct supervisor *s, bool one)
+{
+    s->one_process = one;
+}
+
 uint32_t supervisor_processes(const struct supervisor *s)
 {
     return s->processes;

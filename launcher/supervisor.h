@@ -239,7 +239,10 @@ uint64_t supervisor_refusals(const struct supervisor *s);
 /* The last WELCOME and START obeyed; NULL before. Valid until the next frame. */
 const struct rendezvous_welcome *supervisor_welcome(const struct supervisor *s);
 const struct rendezvous_start *supervisor_start(const struct supervisor *s);
-/* Processes that a SPAWN starts: one a rank, or one in all for torchrun. */
+/* Whether from the next START on one process stands for all ranks of this pod, whatever the
+ * command is: it starts them itself, as mpirun does. */
+void supervisor_one_process(struct supervisor *s, bool one);
+/* Processes that a SPAWN starts: one a rank, or one in all for torchrun and the like. */
 uint32_t supervisor_processes(const struct supervisor *s);
 
 /* Asserts what must hold between steps. */

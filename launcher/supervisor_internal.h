@@ -46,6 +46,7 @@ struct supervisor {
     /* The attempt that runs or ran last. */
     uint64_t attempt;
     uint32_t ranks_count, processes, alive;
+    bool one_process; /* for the ranks of the next attempt */
     int64_t started_ms;
     bool signalled, killed, unkillable, stopped;
     bool fenced; /* killed by its own fence */

@@ -21,8 +21,8 @@ void supervisor_started(struct supervisor *s, const struct supervisor_event *eve
     s->step = RENDEZVOUS_NO_STEP;
     s->ranks_count = welcome->nproc;
     s->alive = welcome->nproc;
-    s->processes =
-        s->identity.once_per_pod && strcmp(welcome->framework, "pytorch") == 0 ? 1 : welcome->nproc;
+    bool torchrun = s->identity.once_per_pod && strcmp(welcome->framework, "pytorch") == 0;
+    s->processes = torchrun || s->one_process ? 1 : welcome->nproc;
     assert(s->ranks_count <= s->ranks_capacity);
     for (uint32_t i = 0; i < s->ranks_count; i++)
         s->ranks[i] = (struct supervisor_rank){

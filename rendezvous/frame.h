@@ -29,7 +29,9 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
 
 /* XX(NAME, number, direction, largest payload in bytes). Numbers are the wire's: never reused; 50
  * was set aside once and never sent. GET goes down to a member that has what another one asks for,
- * and its VALUE comes up. */
+ * and its VALUE comes up. REMOTE_... are said between launchers, over connections of their own
+ * (launcher/remote.h): UP from the one that asks for a command, DOWN from the pod in which it runs.
+ */
 #define RENDEZVOUS_TYPE_MAP(XX)                       \
     XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)           \
     XX(READY, 2, RENDEZVOUS_UP, 256)                  \
@@ -46,6 +48,9 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
     XX(PUT, 16, RENDEZVOUS_UP, 68 * 1024)             \
     XX(GET, 17, RENDEZVOUS_BOTH, 256)                 \
     XX(GATHER, 18, RENDEZVOUS_UP, 80 * 1024)          \
+    XX(REMOTE_RUN, 24, RENDEZVOUS_UP, 132 * 1024)     \
+    XX(REMOTE_INPUT, 25, RENDEZVOUS_UP, 20 * 1024)    \
+    XX(REMOTE_TAKEN, 26, RENDEZVOUS_BOTH, 64)         \
     XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)     \
     XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)         \
     XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)           \
@@ -55,7 +60,9 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
     XX(CHECKPOINT_NOW, 38, RENDEZVOUS_DOWN, 4 * 1024) \
     XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)              \
     XX(VALUE, 48, RENDEZVOUS_BOTH, 1028 * 1024)       \
-    XX(GATHERED, 49, RENDEZVOUS_DOWN, 4 * 1024 * 1024)
+    XX(GATHERED, 49, RENDEZVOUS_DOWN, 4 * 1024 * 1024) \
+    XX(REMOTE_OUTPUT, 56, RENDEZVOUS_DOWN, 20 * 1024) \
+    XX(REMOTE_ENDED, 57, RENDEZVOUS_DOWN, 4 * 1024)
 
 enum rendezvous_type {
 #define XX(name, number, direction, max) RENDEZVOUS_##name = number,

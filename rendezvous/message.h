@@ -29,6 +29,8 @@
 #define RENDEZVOUS_VALUE_MAX (1024u * 1024)      /* bytes in one VALUE */
 #define RENDEZVOUS_MEMBER_BITS_MAX (65536u / 8)  /* bytes: who takes part in a GATHER */
 #define RENDEZVOUS_GATHERED_ENTRIES_MAX 65536
+#define RENDEZVOUS_REMOTE_COMMAND_MAX (128u * 1024 - 1) /* bytes: the kernel takes no longer word */
+#define RENDEZVOUS_REMOTE_DATA_MAX (16u * 1024) /* bytes in one REMOTE_INPUT or REMOTE_OUTPUT */
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 
 /* Why a rank ended, as far as its launcher can know. XX(NAME, wire number, words) */
@@ -400,6 +402,33 @@ struct rendezvous_gathered {
     uint32_t entries_count;
 };
 
+/* ---- a command in another pod: launcher/remote.h ---- the frame's attempt is that of the ranks */
+
+/* up, first and once. */
+struct rendezvous_remote_run {
+    const char *command; /* for sh -c; not empty */
+};
+
+/* up: of the command's standard input. down: of its output. No bytes: there are no more. */
+struct rendezvous_remote_bytes {
+    uint8_t stream; /* 0: standard input; 1, 2: standard output, standard error */
+    const unsigned char *data;
+    uint32_t data_length;
+};
+
+/* Both directions: so many bytes of a stream have been passed on, and so many more may come. */
+struct rendezvous_remote_taken {
+    uint8_t stream;
+    uint32_t bytes;
+};
+
+/* down, last. */
+struct rendezvous_remote_ended {
+    int32_t code;      /* the command's exit code, 0 when a signal ended it */
+    int32_t signal;    /* 0 when it exited */
+    const char *words; /* not "": it was not run, or not to its end, and why */
+};
+
 /* Any decoded message. */
 struct rendezvous_message {
     enum rendezvous_type type;
@@ -429,6 +458,10 @@ struct rendezvous_message {
         struct rendezvous_gather gather;
         struct rendezvous_value value;
         struct rendezvous_gathered gathered;
+        struct rendezvous_remote_run remote_run;
+        struct rendezvous_remote_bytes remote_bytes; /* REMOTE_INPUT, REMOTE_OUTPUT */
+        struct rendezvous_remote_taken remote_taken;
+        struct rendezvous_remote_ended remote_ended;
     };
     char *storage; /* owned; strings point into it */
 };

@@ -283,6 +283,31 @@ static const struct message_field gathered_fields[] = {
     LIST(rendezvous_gathered, entries, RENDEZVOUS_GATHERED_ENTRIES_MAX, gathered_entry_schema),
 };
 
+static const struct message_field remote_run_fields[] = {
+    STRING(rendezvous_remote_run, command, RENDEZVOUS_REMOTE_COMMAND_MAX),
+};
+
+static const struct message_field remote_input_fields[] = {
+    NUMBER(rendezvous_remote_bytes, U8, stream, 0, 0),
+    BYTES(rendezvous_remote_bytes, data, RENDEZVOUS_REMOTE_DATA_MAX),
+};
+
+static const struct message_field remote_output_fields[] = {
+    NUMBER(rendezvous_remote_bytes, U8, stream, 1, 2),
+    BYTES(rendezvous_remote_bytes, data, RENDEZVOUS_REMOTE_DATA_MAX),
+};
+
+static const struct message_field remote_taken_fields[] = {
+    NUMBER(rendezvous_remote_taken, U8, stream, 0, 2),
+    NUMBER(rendezvous_remote_taken, U32, bytes, 1, INT32_MAX),
+};
+
+static const struct message_field remote_ended_fields[] = {
+    NUMBER(rendezvous_remote_ended, I32, code, 0, 255),
+    NUMBER(rendezvous_remote_ended, I32, signal, 0, SIGNAL_MAX),
+    WORDS(rendezvous_remote_ended, words),
+};
+
 /* RANK_EXIT is nothing but one exit. */
 _Static_assert(offsetof(struct rendezvous_rank_exit, exit) == 0,
                "RANK_EXIT uses the exit's own schema");
@@ -313,6 +338,11 @@ static const struct message_schema schemas[] = {
     [RENDEZVOUS_GATHER] = SCHEMA(rendezvous_gather, gather_fields),
     [RENDEZVOUS_VALUE] = SCHEMA(rendezvous_value, value_fields),
     [RENDEZVOUS_GATHERED] = SCHEMA(rendezvous_gathered, gathered_fields),
+    [RENDEZVOUS_REMOTE_RUN] = SCHEMA(rendezvous_remote_run, remote_run_fields),
+    [RENDEZVOUS_REMOTE_INPUT] = SCHEMA(rendezvous_remote_bytes, remote_input_fields),
+    [RENDEZVOUS_REMOTE_TAKEN] = SCHEMA(rendezvous_remote_taken, remote_taken_fields),
+    [RENDEZVOUS_REMOTE_OUTPUT] = SCHEMA(rendezvous_remote_bytes, remote_output_fields),
+    [RENDEZVOUS_REMOTE_ENDED] = SCHEMA(rendezvous_remote_ended, remote_ended_fields),
 };
 
 const struct message_schema *message_schema(uint8_t type)

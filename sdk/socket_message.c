@@ -132,6 +132,11 @@ static bool parse(char *line, struct sdk_message *ret)
         ret->path = at;
         return *at && strlen(at) <= SDK_PATH_MAX;
     }
+    if (take_word(&at, "remote")) {
+        ret->kind = SDK_REMOTE;
+        ret->name = at;
+        return sdk_name_is_valid(at);
+    }
     return parse_exchange(line, ret);
 }
 
@@ -276,6 +281,8 @@ int sdk_message_write(const struct sdk_message *m, char *buffer, size_t size)
     else if (m->kind == SDK_COMMITTED && m->path && m->path[0] && !strchr(m->path, '\n') &&
              strlen(m->path) <= SDK_PATH_MAX)
         length = snprintf(buffer, size, "committed %lld %s\n", (long long)m->step, m->path);
+    else if (m->kind == SDK_REMOTE && m->name && sdk_name_is_valid(m->name))
+        length = snprintf(buffer, size, "remote %s\n", m->name);
     else if (m->kind == SDK_GATHER || m->kind == SDK_PUT || m->kind == SDK_GET)
         length = write_exchange(m, buffer, size);
     if (length < 0)

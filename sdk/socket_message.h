@@ -12,6 +12,9 @@
  * of the attempt; `done` or `failed` get NAME TIME_MS                       waits until it is put;
  * `data` or `failed`
  *
+ *   remote HOST                            where mltrain-launcher's `rsh` reaches a pod; `data` (one
+ * line, launcher/remote.h) or `failed`
+ *
  *   from the launcher
  *   save                                   to `ask`: save now, all ranks save this step
  *   go                                     to `ask`: go on
@@ -61,6 +64,7 @@ enum sdk_message_kind {
     SDK_GATHER,
     SDK_PUT,
     SDK_GET,
+    SDK_REMOTE,
 };
 
 struct sdk_message {
@@ -69,7 +73,7 @@ struct sdk_message {
     int64_t step;                   /* the others */
     int64_t total;                  /* REPORT; 0: unknown */
     const char *path;               /* COMMITTED; not empty */
-    const char *name;               /* GATHER, PUT, GET */
+    const char *name;               /* GATHER, PUT, GET; REMOTE: the host */
     int64_t time_ms;                /* GATHER, GET: 1 to SDK_TIME_MS_MAX */
     const unsigned char *data;      /* GATHER, PUT: at most SDK_DATA_MAX bytes */
     size_t length;

@@ -267,17 +267,13 @@ static const struct field progress_list[] = {
 static const struct field_table progress_fields =
     FIELD_TABLE(struct trainingjob_progress_spec, progress_list);
 
-static const uint32_t supported_wireups =
-    1u << TRAININGJOB_WIREUP_AUTO | 1u << TRAININGJOB_WIREUP_PMIX | 1u << TRAININGJOB_WIREUP_PMI1;
-
 static const struct field mpi_list[] = {
     {.name = "wireup",
      .kind = FIELD_ENUM,
      FIELD_AT(struct trainingjob_spec, mpi_wireup),
      .names = trainingjob_wireup_names,
      .absent = TRAININGJOB_WIREUP_AUTO,
-     .has_default = true,
-     .supported = &supported_wireups},
+     .has_default = true},
 };
 static const struct field_table mpi_fields = FIELD_TABLE(struct trainingjob_spec, mpi_list);
 

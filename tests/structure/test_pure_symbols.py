@@ -22,7 +22,7 @@ PURE = {
     "mltrain-localcluster_core.dir/localcluster/api": None,
 }
 PURE_FILES = {
-    "mltrain-launcher_core.dir/launcher": {"supervisor.c.o", "rank_env.c.o", "mpi_wireup.c.o", "mpi_find.c.o", "mpi_elf.c.o", "mpi_rank.c.o",
+    "mltrain-launcher_core.dir/launcher": {"supervisor.c.o", "rank_env.c.o", "mpi_wireup.c.o", "mpi_find.c.o", "mpi_elf.c.o", "mpi_rank.c.o", "remote.c.o",
                                              "pmi1.c.o", "pmi1_kvs.c.o", "helper_client.c.o",
                                              "exchange.c.o", "exchange_ask.c.o", "exchange_output.c.o", "exchange_part.c.o", "exchange_put.c.o",
                                              "sdk_exchange.c.o", "nccl_env.c.o"},

@@ -42,6 +42,7 @@ static void test_each_message_is_read_as_it_was_written(void **state)
         {.kind = SDK_GATHER, .name = "b", .time_ms = 5, .data = bytes, .length = sizeof bytes},
         {.kind = SDK_PUT, .name = "~!", .data = bytes, .length = 3},
         {.kind = SDK_GET, .name = "a/b", .time_ms = SDK_TIME_MS_MAX},
+        {.kind = SDK_REMOTE, .name = "pod-12"},
     };
     static struct sdk_reader r;
     char line[SDK_LINE_MAX + 1];

@@ -85,7 +85,6 @@ static void test_what_is_not_supported_yet_is_refused_by_name(void **state)
          "\"a\"]}]}}}]",
          "spec.roles: not supported yet"},
         {"/spec/scheduling/spares", "1", "spec.scheduling.spares: not supported yet"},
-        {"/spec/mpi/wireup", "\"rsh\"", "spec.mpi.wireup: `rsh` is not supported yet"},
     };
     cleanup_json cJSON *full = full_job();
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
