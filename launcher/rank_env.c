@@ -203,22 +203,29 @@ static void add_layers(struct builder *b, const struct rank_env_input *in)
             put(b->env, strdup(in->welcome->environment[i]), false);
 }
 
-static void add_place(struct builder *b, const struct rank_env_input *in)
+/* Of those that stand for a rank. What MPI's own starter runs has none: it numbers them itself. */
+static void add_rank(struct builder *b, const struct rank_env_input *in)
 {
     const struct rendezvous_start *start = in->start;
-    set_number(b, "WORLD_SIZE", start->world_size);
-    set_number(b, "LOCAL_WORLD_SIZE", in->welcome->nproc);
-    set_number(b, "GROUP_WORLD_SIZE", start->nodes);
-    set(b, "MASTER_ADDR", "%s", start->master_address);
-    set_number(b, "MASTER_PORT", start->master_port);
     if (in->rsh.role != RANK_ENV_RSH_NONE)
-        return; /* no rank: MPI's starter numbers them */
+        return;
     set_number(b, "RANK", start->rank_base + in->local_rank);
     set_number(b, "LOCAL_RANK", in->local_rank);
     set_number(b, "GROUP_RANK", start->node_rank);
     set_number(b, "ROLE_RANK", start->role_rank_base + in->local_rank);
     set_number(b, "ROLE_WORLD_SIZE", start->role_world_size);
     set(b, "ROLE_NAME", "%s", in->role);
+}
+
+static void add_place(struct builder *b, const struct rank_env_input *in)
+{
+    const struct rendezvous_start *start = in->start;
+    add_rank(b, in);
+    set_number(b, "WORLD_SIZE", start->world_size);
+    set_number(b, "LOCAL_WORLD_SIZE", in->welcome->nproc);
+    set_number(b, "GROUP_WORLD_SIZE", start->nodes);
+    set(b, "MASTER_ADDR", "%s", start->master_address);
+    set_number(b, "MASTER_PORT", start->master_port);
 }
 
 static void add_mltrain(struct builder *b, const struct rank_env_input *in)

@@ -367,6 +367,8 @@ static void test_scripts_are_asked_for_the_programs_they_name(void **state)
         CHOOSE(image, &choice, AUTO, "/run.sh");
         if (choice.family != rows[i].family)
             fail_msg("%s: %s", rows[i].script, choice.words);
+        if (rows[i].family == MPI_FAMILY_MPIRUN)
+            assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_RSH);
         CHOOSE(image, &choice, AUTO, "bash", "-euo", "pipefail", "/run.sh");
         assert_int_equal(choice.family, rows[i].family);
         CHOOSE(image, &choice, AUTO, "nohup", "env", "A=b", "sh", "-c", rows[i].script);

@@ -55,6 +55,82 @@ static void check(const struct rank_env *env, const char *name, const char *valu
                  value ? value : "(unset)");
 }
 
+static const struct rendezvous_welcome mpi_job = {
+    .framework = "mpi", .nproc = 4, .checkpoint_path = ""};
+
+static struct rank_env_input rsh_input(const char *const *base, enum rank_env_rsh_role role)
+{
+    struct rank_env_input input = input_of(base);
+    input.welcome = &mpi_job;
+    input.mpi_folder = "/mltrain/attempts/3/rsh";
+    input.mpi_shared = "/dev/shm/m";
+    input.rsh = (struct rank_env_rsh){.role = role,
+                                      .agent = "/a/mltrain-rsh",
+                                      .hosts = "/a/hosts",
+                                      .hydra_hosts = "/a/hosts.hydra",
+                                      .interface = "eth0"};
+    return input;
+}
+
+static void test_mpis_own_starter_finds_agent_and_hosts_and_no_rank(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value;
+    } rows[] = {
+        {"RANK", NULL},
+        {"LOCAL_RANK", NULL},
+        {"GROUP_RANK", NULL},
+        {"OMPI_COMM_WORLD_RANK", NULL},
+        {"WORLD_SIZE", "8"},
+        {"MASTER_ADDR", "10.0.0.7"},
+        {"MLTRAIN_ATTEMPT", "3"},
+        {"MLTRAIN_SOCKET", "/mltrain/sdk.sock"},
+        {"OMPI_MCA_plm_rsh_agent", "/a/mltrain-rsh"},
+        {"OMPI_MCA_orte_default_hostfile", "/a/hosts"},
+        {"PRTE_MCA_plm_ssh_agent", "/a/mltrain-rsh"},
+        {"PRTE_MCA_prte_default_hostfile", "/a/hosts"},
+        {"HYDRA_LAUNCHER", "ssh"},
+        {"HYDRA_LAUNCHER_EXEC", "/a/mltrain-rsh"},
+        {"HYDRA_HOST_FILE", "/a/hosts.hydra"},
+        {"HYDRA_IFACE", "eth0"},
+        {"I_MPI_HYDRA_BOOTSTRAP_EXEC", "/a/mltrain-rsh"},
+        {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+        {"OMPI_MCA_hwloc_base_binding_policy", "core"},     /* the user's */
+        {"OMPI_MCA_btl_vader_backing_directory", NULL}, /* each pod has its own */
+        {"OMPI_MCA_orte_tmpdir_base", NULL},
+        {"PMI_RANK", NULL},
+    };
+    const char *base[] = {"OMPI_MCA_plm_rsh_agent=/etc/mpi/kubexec.sh", "PMI_RANK=1",
+                          "OMPI_MCA_hwloc_base_binding_policy=core", NULL};
+    struct rank_env_input input = rsh_input(base, RANK_ENV_RSH_COMMAND);
+    struct rank_env_notes notes = {.overridden = MLT_TEXT_INIT(400), .removed = MLT_TEXT_INIT(400)};
+    struct rank_env env;
+    rank_env_build(&input, &env, &notes);
+    assert_false(env.failed);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++)
+        check(&env, rows[i].name, rows[i].value);
+    assert_string_equal(mlt_text_string(&notes.overridden), "OMPI_MCA_plm_rsh_agent");
+    mlt_text_release(&notes.overridden);
+    mlt_text_release(&notes.removed);
+    rank_env_release(&env);
+}
+
+static void test_its_daemons_have_the_folders_of_their_pod(void **state)
+{
+    (void)state;
+    const char *base[] = {"HOME=/root", NULL};
+    struct rank_env_input input = rsh_input(base, RANK_ENV_RSH_DAEMON);
+    struct rank_env env;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OMPI_MCA_btl_vader_backing_directory", "/dev/shm/m");
+    check(&env, "OMPI_MCA_orte_tmpdir_base", "/mltrain/attempts/3/rsh");
+    check(&env, "MLTRAIN_SOCKET", "/mltrain/sdk.sock");
+    check(&env, "HYDRA_HOST_FILE", NULL);
+    check(&env, "RANK", NULL);
+    rank_env_release(&env);
+}
+
 static void test_each_name_of_the_contract_has_its_value(void **state)
 {
     (void)state;
@@ -370,6 +446,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_name_of_the_contract_has_its_value),
+        cmocka_unit_test(test_mpis_own_starter_finds_agent_and_hosts_and_no_rank),
+        cmocka_unit_test(test_its_daemons_have_the_folders_of_their_pod),
         cmocka_unit_test(test_one_torchrun_for_the_pod_is_told_the_pods_place),
         cmocka_unit_test(
             test_plain_ranks_get_nothing_of_torch_and_no_resume_step_without_a_checkpoint),

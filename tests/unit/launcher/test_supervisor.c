@@ -258,6 +258,18 @@ static void test_one_torchrun_ends_for_all_its_ranks(void **state)
     world_release(&w);
 }
 
+/* mpirun in an MPI job: what the command is has been seen after WELCOME. */
+static void test_a_command_that_starts_the_ranks_itself_is_one_process(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    supervisor_one_process(w.s, true);
+    world_make_running(&w, 4);
+    assert_int_equal(supervisor_processes(w.s), 1);
+    world_release(&w);
+}
+
 /* ---- stopping ---- */
 
 static void test_a_stop_signals_then_kills_then_prepares_for_the_next_attempt(void **state)
@@ -707,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_only_pytorch_ranks_of_node_0_keep_the_held_port),
         cmocka_unit_test(test_ends_are_told_and_siblings_left_alone),
         cmocka_unit_test(test_one_torchrun_ends_for_all_its_ranks),
+        cmocka_unit_test(test_a_command_that_starts_the_ranks_itself_is_one_process),
         cmocka_unit_test(test_a_stop_signals_then_kills_then_prepares_for_the_next_attempt),
         cmocka_unit_test(test_when_all_have_ended_the_grace_is_not_waited_for),
         cmocka_unit_test(test_the_shorter_grace_holds_and_a_signal_is_sent_once),
