@@ -239,7 +239,8 @@ void edge_poll_free(uv_poll_t **poll);
 int edge_ranks_init(struct edge *e, struct mlt_error *err);
 void edge_reserve_ranks(struct edge *e);
 void edge_spawn(struct edge *e);
-/* What a process of this pod finds in its environment, by what is known now. `pmi_fd`: -1 for none. */
+/* What a process of this pod finds in its environment, by what is known now. `pmi_fd`: -1 for none.
+ */
 struct rank_env_input edge_env_input(const struct edge *e, uint32_t process, int pmi_fd);
 /* Starts the ranks that have waited for the server of their wire-up. */
 void edge_spawn_ranks(struct edge *e);
@@ -307,7 +308,8 @@ void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char
 /* What its end means (launcher/mpi_rank.h), if it was not told to stop. */
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
 
-/* Makes the folder DIR/attempts/N/NAME, which goes with the other leftovers of an attempt. -errno. */
+/* Makes the folder DIR/attempts/N/NAME, which goes with the other leftovers of an attempt. -errno.
+ */
 int edge_mpi_folder(const struct edge *e, const char *name, char *path, size_t size,
                     struct mlt_error *err);
 /* Another in memory, where /dev/shm is this pod's and goes with it; else `folder` itself. */

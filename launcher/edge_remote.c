@@ -181,11 +181,10 @@ static void pump(struct output *o)
             return;
         }
         remote_window_sent(&o->window, (size_t)n);
-        struct rendezvous_message m = {
-            .type = RENDEZVOUS_REMOTE_OUTPUT,
-            .remote_bytes = {.stream = o == &c->outputs[0] ? 1 : 2,
-                             .data = (const unsigned char *)data,
-                             .data_length = (uint32_t)n}};
+        struct rendezvous_message m = {.type = RENDEZVOUS_REMOTE_OUTPUT,
+                                       .remote_bytes = {.stream = o == &c->outputs[0] ? 1 : 2,
+                                                        .data = (const unsigned char *)data,
+                                                        .data_length = (uint32_t)n}};
         say(c->owner, c->connection, &m);
     }
 }
@@ -408,8 +407,9 @@ static void refused(void *arg, const char *peer, const char *reason)
 {
     struct edge_remote *r = arg;
     if (channel_server_refusals(r->server) == 1)
-        edge_log(r->edge, "%s wanted to run a command here and was refused: %s (others are only "
-                          "counted)",
+        edge_log(r->edge,
+                 "%s wanted to run a command here and was refused: %s (others are only "
+                 "counted)",
                  peer, reason);
 }
 

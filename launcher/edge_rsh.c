@@ -25,7 +25,8 @@
 
 #define CODE_NAME "rsh/code"
 #define FIND_MS 60000 /* until a pod that was asked for must have said where it is */
-/* Tags of what is open in the exchange; of a program's question: its connection's number, shifted. */
+/* Tags of what is open in the exchange; of a program's question: its connection's number, shifted.
+ */
 #define TAG_CODE 0
 #define TAG_PLACE 1
 #define TAG_QUESTION 2
@@ -256,7 +257,8 @@ char *const *edge_rsh_keeper(const struct edge *e)
     return e->mpi.rsh.is_on && !runs_command(e) ? e->mpi.rsh.keeper : NULL;
 }
 
-/* While its ranks may still save, it stays: it is their launcher's sign that something runs here. */
+/* While its ranks may still save, it stays: it is their launcher's sign that something runs here.
+ */
 bool edge_rsh_spares(struct edge *e, int signal)
 {
     if (!edge_rsh_keeper(e) || signal == SIGKILL)

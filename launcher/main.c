@@ -36,7 +36,8 @@ static const char help[] =
     "\n"
     "Exit codes of `run`: the job's own code for its ranks; 64 bad specification; 69 no controller "
     "for\n"
-    "10 minutes before the first start; 128+n after signal n. Of `rsh`: COMMAND's code; 255 it could not be run.\n";
+    "10 minutes before the first start; 128+n after signal n. Of `rsh`: COMMAND's code; 255 it "
+    "could not be run.\n";
 
 /* A closed stdin, stdout or stderr would hand its number to the next file that is opened. */
 static void fill_standard_descriptors(void)

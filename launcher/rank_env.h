@@ -24,22 +24,22 @@ enum rank_env_rsh_role {
 
 struct rank_env_rsh {
     enum rank_env_rsh_role role;
-    const char *agent;              /* path of REMOTE_PROGRAM */
-    const char *hosts;              /* path of the list of hosts as Open MPI has it */
-    const char *hydra_hosts;        /* ... as Hydra has it */
-    const char *interface;          /* the one with the pod's address; "" when not known */
+    const char *agent;       /* path of REMOTE_PROGRAM */
+    const char *hosts;       /* path of the list of hosts as Open MPI has it */
+    const char *hydra_hosts; /* ... as Hydra has it */
+    const char *interface;   /* the one with the pod's address; "" when not known */
 };
 
 struct rank_env_input {
     const char *const
         *base; /* NAME=value, ends with NULL: the launcher's own environment at its start */
     const char *job, *job_namespace, *job_uid, *role;
-    const char *error_file;  /* of this rank; "" for none */
-    const char *socket;      /* for libmltrain; "" for none */
-    const char *python_path; /* folder of libmltrain's Python module; "" for none */
-    const char *launcher_id; /* marks our descendants: launcher/reap.h */
-    const char *pod_ip;      /* "" when not known */
-    int pmi_fd;              /* its connection to the PMI-1 server; -1: none */
+    const char *error_file;         /* of this rank; "" for none */
+    const char *socket;             /* for libmltrain; "" for none */
+    const char *python_path;        /* folder of libmltrain's Python module; "" for none */
+    const char *launcher_id;        /* marks our descendants: launcher/reap.h */
+    const char *pod_ip;             /* "" when not known */
+    int pmi_fd;                     /* its connection to the PMI-1 server; -1: none */
     const char *nccl_socket_ifname; /* launcher/nccl_env.h; "" or NULL: none */
     const char *pmix; /* what its PMIx server wants: NAME=value texts, an empty one behind them;
                          NULL: there is none */

@@ -68,8 +68,9 @@ static char **expanded_command(const struct rank_spawn *what, const struct rank_
         count++;
     char **argv = calloc(count + 1, sizeof *argv);
     for (size_t i = 0; argv && i < count; i++) {
-        argv[i] = !what->verbatim && strstr(what->command[i], "$(") ? rank_env_expand(env, what->command[i])
-                                                 : what->command[i];
+        argv[i] = !what->verbatim && strstr(what->command[i], "$(")
+                      ? rank_env_expand(env, what->command[i])
+                      : what->command[i];
         if (!argv[i])
             return NULL;
     }

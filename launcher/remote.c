@@ -50,8 +50,8 @@ void remote_hosts_write(struct mlt_text *to, enum remote_hosts_form form, uint32
 int remote_identity(const char *job_uid, uint64_t attempt, char to[REMOTE_IDENTITY_MAX + 1])
 {
     char identity[REMOTE_IDENTITY_MAX + 1];
-    int length = snprintf(identity, sizeof identity, "%s/rsh/%llu", job_uid,
-                          (unsigned long long)attempt);
+    int length =
+        snprintf(identity, sizeof identity, "%s/rsh/%llu", job_uid, (unsigned long long)attempt);
     if (length < 0 || length >= (int)sizeof identity)
         return -ENAMETOOLONG;
     memcpy(to, identity, sizeof identity);
@@ -63,8 +63,8 @@ int remote_ticket_write(const struct remote_ticket *ticket, char to[REMOTE_TICKE
     int length = snprintf(to, REMOTE_TICKET_MAX + 1, "%s %u %s ", ticket->address, ticket->port,
                           ticket->identity);
     for (size_t i = 0; i < REMOTE_KEY_SIZE; i++)
-        length += snprintf(to + length, REMOTE_TICKET_MAX + 1 - (size_t)length, "%02x",
-                           ticket->key[i]);
+        length +=
+            snprintf(to + length, REMOTE_TICKET_MAX + 1 - (size_t)length, "%02x", ticket->key[i]);
     return length;
 }
 

@@ -33,9 +33,9 @@
 #define REMOTE_IDENTITY_MAX 128
 #define REMOTE_ADDRESS_MAX 63
 #define REMOTE_TICKET_MAX (REMOTE_ADDRESS_MAX + REMOTE_IDENTITY_MAX + 2 * REMOTE_KEY_SIZE + 16)
-#define REMOTE_HOST_MAX 16             /* bytes of "pod-65535" with its NUL, and some */
-#define REMOTE_HOSTS_MAX (4u << 20)    /* bytes of a list of hosts */
-#define REMOTE_EXIT_FAILED 255         /* the agent's code for its own failures, as ssh(1) has it */
+#define REMOTE_HOST_MAX 16          /* bytes of "pod-65535" with its NUL, and some */
+#define REMOTE_HOSTS_MAX (4u << 20) /* bytes of a list of hosts */
+#define REMOTE_EXIT_FAILED 255      /* the agent's code for its own failures, as ssh(1) has it */
 
 /* ---- hosts ---- A pod is "pod-N", N its node rank: no name that a network could know, so that MPI
  * takes none of them for the machine that it runs on, and starts its daemons everywhere alike. */
@@ -84,11 +84,11 @@ struct remote_call {
     const char *host;
     char *command; /* for sh -c; freed by the caller */
 };
-/* As rsh(1) and ssh(1) are called: [OPTIONS] HOST COMMAND..., the words joined by spaces. Options of
- * theirs that Open MPI and Hydra use, or people give (-x -n -q -T -l USER -o WORD ...), mean nothing
- * here. -EINVAL in words, -E2BIG, -ENOMEM. */
-int remote_call_parse(char *const *argv, struct remote_call *ret, struct mlt_error *err)
-    MLT_MUST_USE;
+/* As rsh(1) and ssh(1) are called: [OPTIONS] HOST COMMAND..., the words joined by spaces. Options
+ * of theirs that Open MPI and Hydra use, or people give (-x -n -q -T -l USER -o WORD ...), mean
+ * nothing here. -EINVAL in words, -E2BIG, -ENOMEM. */
+int remote_call_parse(char *const *argv, struct remote_call *ret,
+                      struct mlt_error *err) MLT_MUST_USE;
 
 /* As a shell has it: the code, or 128 + the signal. */
 int remote_exit_code(int code, int signal);

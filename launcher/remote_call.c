@@ -85,8 +85,7 @@ static ssize_t hear(int fd, char *to, size_t size)
         if (!end)
             continue;
         *end = '\0';
-        bool more = sdk_answer_data(to, &sequence, &body) &&
-                    at - (size_t)(end + 1 - to) < body;
+        bool more = sdk_answer_data(to, &sequence, &body) && at - (size_t)(end + 1 - to) < body;
         if (!more)
             return (ssize_t)at;
         *end = '\n';

@@ -31,7 +31,8 @@ struct sdk_socket_ops {
     void (*asked)(void *arg, uint32_t rank, int64_t step);
     void (*unasked)(void *arg, uint32_t rank); /* the connection that asked is closed */
     void (*committed)(void *arg, uint32_t rank, int64_t step, const char *path);
-    /* A GATHER, PUT, GET or REMOTE, the only one of its connection at a time: sdk_socket_reply() is owed.
+    /* A GATHER, PUT, GET or REMOTE, the only one of its connection at a time: sdk_socket_reply() is
+     * owed.
      */
     void (*exchange)(void *arg, uint64_t connection, uint32_t rank,
                      const struct sdk_message *message);

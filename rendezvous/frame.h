@@ -32,36 +32,36 @@ enum rendezvous_direction { RENDEZVOUS_UP, RENDEZVOUS_DOWN, RENDEZVOUS_BOTH };
  * and its VALUE comes up. REMOTE_... are said between launchers, over connections of their own
  * (launcher/remote.h): UP from the one that asks for a command, DOWN from the pod in which it runs.
  */
-#define RENDEZVOUS_TYPE_MAP(XX)                       \
-    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)           \
-    XX(READY, 2, RENDEZVOUS_UP, 256)                  \
-    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)          \
-    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)         \
-    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)         \
-    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)            \
-    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)               \
-    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)       \
-    XX(PONG, 9, RENDEZVOUS_UP, 64)                    \
-    XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)           \
-    XX(SAVE_STEP, 11, RENDEZVOUS_UP, 256)             \
-    XX(EVIDENCE, 12, RENDEZVOUS_UP, 64 * 1024)        \
-    XX(PUT, 16, RENDEZVOUS_UP, 68 * 1024)             \
-    XX(GET, 17, RENDEZVOUS_BOTH, 256)                 \
-    XX(GATHER, 18, RENDEZVOUS_UP, 80 * 1024)          \
-    XX(REMOTE_RUN, 24, RENDEZVOUS_UP, 132 * 1024)     \
-    XX(REMOTE_INPUT, 25, RENDEZVOUS_UP, 20 * 1024)    \
-    XX(REMOTE_TAKEN, 26, RENDEZVOUS_BOTH, 64)         \
-    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)     \
-    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)         \
-    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)           \
-    XX(PING, 35, RENDEZVOUS_DOWN, 64)                 \
-    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)           \
-    XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)        \
-    XX(CHECKPOINT_NOW, 38, RENDEZVOUS_DOWN, 4 * 1024) \
-    XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)              \
-    XX(VALUE, 48, RENDEZVOUS_BOTH, 1028 * 1024)       \
+#define RENDEZVOUS_TYPE_MAP(XX)                        \
+    XX(HELLO, 1, RENDEZVOUS_UP, 256 * 1024)            \
+    XX(READY, 2, RENDEZVOUS_UP, 256)                   \
+    XX(STARTED, 3, RENDEZVOUS_UP, 64 * 1024)           \
+    XX(RANK_EXIT, 4, RENDEZVOUS_UP, 8 * 1024)          \
+    XX(STOPPED, 5, RENDEZVOUS_UP, 256 * 1024)          \
+    XX(TERMINATING, 6, RENDEZVOUS_UP, 256)             \
+    XX(PROGRESS, 7, RENDEZVOUS_UP, 256)                \
+    XX(CHECKPOINT, 8, RENDEZVOUS_UP, 64 * 1024)        \
+    XX(PONG, 9, RENDEZVOUS_UP, 64)                     \
+    XX(NOTICE, 10, RENDEZVOUS_UP, 2 * 1024)            \
+    XX(SAVE_STEP, 11, RENDEZVOUS_UP, 256)              \
+    XX(EVIDENCE, 12, RENDEZVOUS_UP, 64 * 1024)         \
+    XX(PUT, 16, RENDEZVOUS_UP, 68 * 1024)              \
+    XX(GET, 17, RENDEZVOUS_BOTH, 256)                  \
+    XX(GATHER, 18, RENDEZVOUS_UP, 80 * 1024)           \
+    XX(REMOTE_RUN, 24, RENDEZVOUS_UP, 132 * 1024)      \
+    XX(REMOTE_INPUT, 25, RENDEZVOUS_UP, 20 * 1024)     \
+    XX(REMOTE_TAKEN, 26, RENDEZVOUS_BOTH, 64)          \
+    XX(WELCOME, 32, RENDEZVOUS_DOWN, 1024 * 1024)      \
+    XX(START, 33, RENDEZVOUS_DOWN, 16 * 1024)          \
+    XX(STOP, 34, RENDEZVOUS_DOWN, 4 * 1024)            \
+    XX(PING, 35, RENDEZVOUS_DOWN, 64)                  \
+    XX(EXIT, 36, RENDEZVOUS_DOWN, 4 * 1024)            \
+    XX(REFUSED, 37, RENDEZVOUS_DOWN, 4 * 1024)         \
+    XX(CHECKPOINT_NOW, 38, RENDEZVOUS_DOWN, 4 * 1024)  \
+    XX(EXAMINE, 39, RENDEZVOUS_DOWN, 64)               \
+    XX(VALUE, 48, RENDEZVOUS_BOTH, 1028 * 1024)        \
     XX(GATHERED, 49, RENDEZVOUS_DOWN, 4 * 1024 * 1024) \
-    XX(REMOTE_OUTPUT, 56, RENDEZVOUS_DOWN, 20 * 1024) \
+    XX(REMOTE_OUTPUT, 56, RENDEZVOUS_DOWN, 20 * 1024)  \
     XX(REMOTE_ENDED, 57, RENDEZVOUS_DOWN, 4 * 1024)
 
 enum rendezvous_type {

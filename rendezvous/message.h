@@ -29,7 +29,8 @@
 #define RENDEZVOUS_VALUE_MAX (1024u * 1024)      /* bytes in one VALUE */
 #define RENDEZVOUS_MEMBER_BITS_MAX (65536u / 8)  /* bytes: who takes part in a GATHER */
 #define RENDEZVOUS_GATHERED_ENTRIES_MAX 65536
-#define RENDEZVOUS_REMOTE_COMMAND_MAX (128u * 1024 - 1) /* bytes: the kernel takes no longer word */
+#define RENDEZVOUS_REMOTE_COMMAND_MAX (128u * 1024 - 1) /* bytes: the kernel takes no longer word \
+                                                         */
 #define RENDEZVOUS_REMOTE_DATA_MAX (16u * 1024) /* bytes in one REMOTE_INPUT or REMOTE_OUTPUT */
 #define RENDEZVOUS_NO_STEP INT64_C(-1)
 

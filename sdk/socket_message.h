@@ -12,8 +12,8 @@
  * of the attempt; `done` or `failed` get NAME TIME_MS                       waits until it is put;
  * `data` or `failed`
  *
- *   remote HOST                            where mltrain-launcher's `rsh` reaches a pod; `data` (one
- * line, launcher/remote.h) or `failed`
+ *   remote HOST                            where mltrain-launcher's `rsh` reaches a pod; `data`
+ * (one line, launcher/remote.h) or `failed`
  *
  *   from the launcher
  *   save                                   to `ask`: save now, all ranks save this step

@@ -96,7 +96,7 @@ static void test_mpis_own_starter_finds_agent_and_hosts_and_no_rank(void **state
         {"HYDRA_IFACE", "eth0"},
         {"I_MPI_HYDRA_BOOTSTRAP_EXEC", "/a/mltrain-rsh"},
         {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
-        {"OMPI_MCA_hwloc_base_binding_policy", "core"},     /* the user's */
+        {"OMPI_MCA_hwloc_base_binding_policy", "core"}, /* the user's */
         {"OMPI_MCA_btl_vader_backing_directory", NULL}, /* each pod has its own */
         {"OMPI_MCA_orte_tmpdir_base", NULL},
         {"PMI_RANK", NULL},

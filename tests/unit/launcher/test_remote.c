@@ -21,8 +21,9 @@ static void test_only_pods_of_this_gang_are_hosts(void **state)
     assert_int_equal(node, 0);
     assert_true(remote_host_parse("pod-2047", 2048, &node));
     assert_int_equal(node, 2047);
-    const char *const others[] = {"pod-2048", "pod-",   "pod--1", "pod-01",      "pod-1 ", "Pod-1",
-                                  "pod",      "worker-1", "",     "pod-4294967296", "pod-1x"};
+    const char *const others[] = {"pod-2048", "pod-",           "pod--1", "pod-01",
+                                  "pod-1 ",   "Pod-1",          "pod",    "worker-1",
+                                  "",         "pod-4294967296", "pod-1x"};
     node = 77;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         assert_false(remote_host_parse(others[i], 2048, &node));
