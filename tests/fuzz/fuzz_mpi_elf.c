@@ -51,7 +51,8 @@ static void choose(const struct mpi_files *files, const char *const *command)
                                         .python_path = "/p",
                                         .files = *files};
     mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, &choice);
-    REQUIRE(choice.wireup == RENDEZVOUS_WIREUP_PMIX || choice.wireup == RENDEZVOUS_WIREUP_PMI1);
+    REQUIRE(choice.wireup == RENDEZVOUS_WIREUP_PMIX || choice.wireup == RENDEZVOUS_WIREUP_PMI1 ||
+            choice.wireup == RENDEZVOUS_WIREUP_RSH);
     REQUIRE(choice.words[0] && strlen(choice.words) < sizeof choice.words);
 }
 
