@@ -48,6 +48,10 @@ static int check_job(const struct gang *g, const struct gang_job *job, struct ml
     if (!job->bucket != (job->nodes != NULL))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": bucket and place contradict each other",
                         job->id);
+    if (list_holds(&g->left, job) != (job->left_for != GANG_NO_JOB) ||
+        (job->left_for != GANG_NO_JOB && !job->bucket))
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of those that left for others",
+                        job->id);
     if (list_holds(&g->wounded, job) != (job->missing > 0))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of wounded and %u missing pods",
                         job->id, job->missing);
@@ -160,6 +164,8 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
         hash = mix(mix(hash, job->saved), (uint64_t)job->saved_ms);
         hash = mix(mix(hash, job->stopping), job->stopping ? job->for_job : 0);
     }
+    if (job->left_for != GANG_NO_JOB)
+        hash = mix(hash, job->left_for);
     for (uint32_t i = 0; i < job->shape->roles_count; i++) {
         const struct gang_role *role = &job->shape->roles[i];
         hash = mix(mix(hash, role->pods), role->node_classes_words);

@@ -92,12 +92,12 @@ void gang_free(struct gang *g)
         gang_release(g, g->reservations[i].short_of);
     }
     gang_ends_free(g);
-    void *arrays[] = {g->classes,    g->open,          g->hidden,        g->marks,
-                      g->queues,     g->shapes,        g->bucket_table,  g->buckets,
-                      g->table,      g->wounded.jobs,  g->trials,        g->plan.entries,
-                      g->plan.nodes, g->plan.blockers, g->plan.parked,   g->plan.touched,
-                      g->odd_ends,   g->given,         g->reserve_nodes, g->by_work,
-                      g->victims,    g->plan.waits};
+    void *arrays[] = {g->classes,      g->open,         g->hidden,        g->marks,
+                      g->queues,       g->shapes,       g->bucket_table,  g->buckets,
+                      g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
+                      g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.parked,
+                      g->plan.touched, g->odd_ends,     g->given,         g->reserve_nodes,
+                      g->by_work,      g->victims,      g->plan.waits};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -328,6 +328,7 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 
 static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
 {
+    gang_job_waits_no_more(g, job);
     struct gang_reservation *own = gang_reservation_of(g, job);
     if (own)
         gang_reservation_drop(g, own);
@@ -436,14 +437,12 @@ static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint
 {
     uint32_t before = job->missing;
     g->gains++;
-    for (uint32_t i = 0; i < g->reservations_used; i++)
-        if (job->relied >> i & 1)
-            g->reservations[i].broken = true;
     discharge(g, job, pod);
     job->missing -= job->nodes[pod] == GANG_NO_NODE;
     job->missing += node == GANG_NO_NODE;
     job->nodes[pod] = node;
     charge(g, job, pod);
+    gang_reserve_pod_moved(g, job);
     if (!before && job->missing)
         gang_list_insert(&g->wounded, job);
     if (before && !job->missing)
@@ -497,8 +496,12 @@ static int on_job_released(struct gang *g, const struct gang_event *e, int64_t n
     struct gang_bucket *bucket = gang_bucket_for(g, job);
     if (!bucket)
         return gang_no_memory(err);
+    bool stopped = job->stopping && g->config.may_preempt;
+    const struct gang_job *other = stopped ? gang_job_find(g, job->for_job) : NULL;
+    uint64_t left_for = other && other->bucket ? other->id : GANG_NO_JOB;
     leave_place(g, job, now_ms);
     gang_bucket_insert(g, bucket, job);
+    gang_job_left_for(g, job, left_for);
     return 0;
 }
 
@@ -509,6 +512,7 @@ static int on_job_removed(struct gang *g, const struct gang_event *e, int64_t no
     if (!job)
         return -EINVAL;
     leave_place(g, job, now_ms);
+    gang_job_waits_no_more(g, job);
     forget_reservation(g, job);
     gang_bucket_release(g, gang_bucket_remove(g, job));
     gang_queue_of(g, job->queue)->jobs--;
@@ -563,6 +567,7 @@ static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_
         gang_bucket_release(g, bucket);
         return gang_no_memory(err);
     }
+    gang_reserve_holder_changed(g, job);
     if (bucket && bucket != job->bucket) {
         struct gang_bucket *old = gang_bucket_remove(g, job);
         gang_bucket_insert(g, bucket, job);

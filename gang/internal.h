@@ -73,9 +73,10 @@ struct gang_job {
     /* Of a placed one. */
     bool revocable, saved, stopping;
     int64_t started_ms, saved_ms, stopping_ms;
-    uint64_t for_job; /* stopping: who gets its place */
-    int64_t end_ms;   /* where it stands in g->ends */
-    uint64_t relied;  /* the reservations that count on its end, a bit for each */
+    uint64_t for_job;  /* stopping: who gets its place */
+    uint64_t left_for; /* waiting: whom it has given its place to, who still waits; GANG_NO_JOB */
+    int64_t end_ms;    /* where it stands in g->ends */
+    uint64_t relied;   /* the reservations that count on its end, a bit for each */
     struct gang_avoid *avoid;
     uint32_t avoid_count, avoid_capacity;
 };
@@ -127,6 +128,7 @@ struct gang_bucket {
     uint64_t plan;
     uint32_t taken, role, blocker, blocked_queue, blocked_resource;
     enum gang_outcome outcome;
+    bool behind; /* one before it in its queue may use no more of what it needs */
     /* What it could hope for, found out for the nodes of this version. */
     uint64_t verdict_version;
     enum gang_verdict verdict;
@@ -284,6 +286,7 @@ struct gang {
     struct gang_job **table; /* open addressing by id */
     uint32_t table_size, jobs, placed, waiting;
     struct gang_list wounded; /* has room for all jobs */
+    struct gang_list left;    /* with a left_for, in no order; has room for all jobs */
     uint32_t avoids;          /* entries of all jobs */
 
     struct gang_ends ends;
@@ -335,6 +338,10 @@ void gang_job_free(struct gang *g, struct gang_job *job);
 bool gang_job_before(const struct gang_job *a, const struct gang_job *b);
 void gang_list_insert(struct gang_list *list, struct gang_job *job);       /* has room */
 void gang_list_remove(struct gang_list *list, const struct gang_job *job); /* absent: nothing */
+/* Whom it left for when it was asked to leave; nobody any more. */
+void gang_job_left_for(struct gang *g, struct gang_job *job, uint64_t other);
+/* It waits no more: nobody has left for it any more, nor it for anybody. */
+void gang_job_waits_no_more(struct gang *g, struct gang_job *job);
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
 /* -ENOMEM; the caller sees to the job's bucket. */
 int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
@@ -541,6 +548,9 @@ void gang_plan_mark_now(struct gang *g); /* what was put off */
 /* ---- timed.c ---- (plans with reservations) */
 
 int gang_timed_plan(struct gang *g, int64_t now_ms) MLT_MUST_USE;
+/* Withholds on the board what this job must leave alone when it starts then; whether that is so. */
+void gang_timed_heed(struct gang *g, const struct gang_job *job, int64_t start_ms);
+bool gang_timed_heeds(const struct gang *g, const struct gang_job *job, int64_t start_ms);
 void gang_timed_joined(struct gang *g, const struct gang_job *job); /* it waits from now on */
 int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms);
 void gang_timed_end(struct gang *g); /* nothing is withheld any more */
@@ -555,6 +565,7 @@ struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at); 
 
 /* ---- reserve.c ---- */
 
+int64_t gang_leaves_by(const struct gang_job *job, int64_t asked_ms);
 /* When it will probably leave, seen from now. */
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms);
 /* Finds the earliest start of this blocked job, heeding the active reservations, and has it
@@ -562,11 +573,19 @@ int64_t gang_end_of(const struct gang_job *job, int64_t now_ms);
 int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
                        struct gang_reservation **ret) MLT_MUST_USE;
 bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms);
+bool gang_reservation_holds(const struct gang *g, const struct gang_reservation *r);
+/* Whether it needs this placed job to leave by its start. If not, it relies on it no more. Nothing
+ * of it is withheld now. */
+bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct gang_job *job);
 struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job);
 void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold);
 void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
 void gang_reserve_job_left(struct gang *g, struct gang_job *job);
 void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
+/* While it is off the board, what it would have left later is to be kept free now. */
+void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool left);
+void gang_reserve_pod_moved(struct gang *g, const struct gang_job *job);
+void gang_reserve_holder_changed(struct gang *g, const struct gang_job *job); /* what it may use */
 void gang_reserve_node_changed(struct gang *g, uint32_t node);
 
 /* This job, which fits now while victims are off the board, holds what it would be placed on until
@@ -579,6 +598,14 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms) MLT
  * is, or was asked before and has not left. */
 int gang_preempt(struct gang *g, struct gang_bucket *bucket, struct gang_job *job, int64_t now_ms,
                  bool *ret_stopping) MLT_MUST_USE;
+/* Asks revocable jobs that the reservation needs gone by its start, and whose grace begins now. */
+int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
+                     bool *ret_stopping) MLT_MUST_USE;
+/* Whose turn it is when that of this bucket has come: if its next job has left for another one, and
+ * that one fits now, or others are leaving for it still, that one's. */
+struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms);
+/* Whether it has left for one that still waits, and would fit now on what is kept, too. */
+bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms);
 uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job); /* for it */
 /* When somebody may be asked who may not be asked now; INT64_MAX: never. */
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms);

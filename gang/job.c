@@ -172,6 +172,28 @@ void gang_list_remove(struct gang_list *list, const struct gang_job *job)
     memmove(list->jobs + at, list->jobs + at + 1, (list->count - at) * sizeof *list->jobs);
 }
 
+/* ---- for whom they have left ---- */
+
+void gang_job_left_for(struct gang *g, struct gang_job *job, uint64_t other)
+{
+    if (job->left_for == GANG_NO_JOB && other != GANG_NO_JOB)
+        g->left.jobs[g->left.count++] = job;
+    for (uint32_t i = 0; job->left_for != GANG_NO_JOB && other == GANG_NO_JOB; i++)
+        if (g->left.jobs[i] == job) {
+            g->left.jobs[i] = g->left.jobs[--g->left.count];
+            break;
+        }
+    job->left_for = other;
+}
+
+void gang_job_waits_no_more(struct gang *g, struct gang_job *job)
+{
+    gang_job_left_for(g, job, GANG_NO_JOB);
+    for (uint32_t i = g->left.count; i-- > 0;)
+        if (g->left.jobs[i]->left_for == job->id)
+            gang_job_left_for(g, g->left.jobs[i], GANG_NO_JOB);
+}
+
 /* ---- coming and going ---- */
 
 struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape)
@@ -179,7 +201,8 @@ struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *sh
     size_t jobs = (size_t)g->jobs + 1;
     if (jobs > GANG_JOBS_MAX || table_reserve(g) < 0 ||
         gang_reserve(g, &g->wounded.jobs, &g->wounded.capacity, jobs, sizeof(struct gang_job *)) <
-            0)
+            0 ||
+        gang_reserve(g, &g->left.jobs, &g->left.capacity, jobs, sizeof(struct gang_job *)) < 0)
         return NULL;
     struct gang_job *job = gang_alloc(g, sizeof *job);
     if (!job)
@@ -187,6 +210,7 @@ struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *sh
     job->id = id;
     job->shape = shape;
     job->planned = GANG_NOT_PLANNED;
+    job->left_for = GANG_NO_JOB;
     table_put(g, job);
     g->jobs++;
     return job;

@@ -158,6 +158,7 @@ static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, uin
         g->plan.nodes[g->plan.nodes_count++] = node;
         e->nodes_count = 1;
         *also = node;
+        g->reserve_verify = true; /* it may stand where somebody has a reservation */
         return 0;
     }
     plan_add(g, GANG_WAIT, job, pod)->role = role;
@@ -235,12 +236,13 @@ bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_
         q->blocked_resources = 0;
     q->plan = g->plan.number;
     b->outcome = gang_queue_gate(g, b);
+    b->behind = (q->blocked_resources & gang_shape_asks(g, job->shape)) != 0;
     if (b->outcome != GANG_OUTCOME_OPEN && gang_plan_judge(g, b) == GANG_VERDICT_NEVER) {
         b->outcome = GANG_OUTCOME_IDLE;
         return true;
     }
     if (b->outcome == GANG_OUTCOME_OPEN) {
-        if (!(q->blocked_resources & gang_shape_asks(g, job->shape)))
+        if (!b->behind)
             return false;
         b->outcome = GANG_OUTCOME_BEHIND;
         b->blocker = q->blocker;
@@ -267,7 +269,8 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     if (gang_plan_held_by_quota(g, b, job)) {
         bool stopping = false;
         gang_plan_park(g, b);
-        if (b->outcome == GANG_OUTCOME_QUOTA && gang_preempt(g, b, job, now_ms, &stopping) < 0)
+        if (b->outcome == GANG_OUTCOME_QUOTA && !b->behind &&
+            gang_preempt(g, b, job, now_ms, &stopping) < 0)
             return -ENOMEM;
         b->outcome = stopping ? GANG_OUTCOME_STOPPING : b->outcome;
         return 0;
@@ -380,7 +383,7 @@ static int plan_all(struct gang *g, int64_t now_ms)
         gang_plan_mark_now(g);
         if (!anything_open(g))
             return 0;
-        if (decide_bucket(g, b, now_ms) < 0)
+        if (decide_bucket(g, gang_preempt_turn(g, b, now_ms), now_ms) < 0)
             return -ENOMEM;
     }
 }

@@ -112,6 +112,15 @@ static bool already_asked(const struct gang *g, const struct gang_job *v)
     return false;
 }
 
+static int add_victim(struct gang *g, struct gang_job *v, enum gang_cause cause)
+{
+    if (gang_reserve(g, &g->victims, &g->victims_capacity, (size_t)g->victims_count + 1,
+                     sizeof *g->victims) < 0)
+        return -ENOMEM;
+    g->victims[g->victims_count++] = (struct gang_victim){.job = v, .cause = cause};
+    return 0;
+}
+
 static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
@@ -121,10 +130,8 @@ static int find_candidates(struct gang *g, const struct gang_job *job, int64_t n
     for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
         if (!may_be_asked(g, v, job, reclaims, now_ms, &cause) || already_asked(g, v))
             continue;
-        if (gang_reserve(g, &g->victims, &g->victims_capacity, (size_t)g->victims_count + 1,
-                         sizeof *g->victims) < 0)
+        if (add_victim(g, v, cause) < 0)
             return -ENOMEM;
-        g->victims[g->victims_count++] = (struct gang_victim){.job = v, .cause = cause};
     }
     if (g->victims_count)
         qsort(g->victims, g->victims_count, sizeof *g->victims, cheaper_first);
@@ -140,12 +147,15 @@ static void put_off(struct gang *g, struct gang_victim *v, bool off)
     else
         gang_room_take_gang(g, v->job->shape, v->job->nodes);
     gang_queue_charge(g, v->job->queue, v->job->shape, off ? -1 : 1);
+    gang_reserve_what_if_left(g, v->job, off);
     v->off = off;
 }
 
-static bool fits_now(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
+static bool fits_somehow(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
+                         int64_t now_ms, bool kept_too)
 {
     struct gang_where where = gang_where_now(job, now_ms);
+    where.hidden_too = kept_too;
     uint32_t role;
     enum gang_outcome outcome = b->outcome;
     uint32_t queue = b->blocked_queue, resource = b->blocked_resource;
@@ -153,8 +163,14 @@ static bool fits_now(struct gang *g, struct gang_bucket *b, struct gang_job *job
     b->outcome = outcome;
     b->blocked_queue = queue;
     b->blocked_resource = resource;
-    return open && !gang_cannot_fit(g, job->shape) &&
+    return open && (kept_too || !gang_cannot_fit(g, job->shape)) &&
            gang_place(g, &where, job->shape, NULL, &role);
+}
+
+static bool fits_now(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
+                     int64_t now_ms)
+{
+    return fits_somehow(g, b, job, now_ms, false);
 }
 
 /* Takes candidates off until the job fits, then spares whom it can. False: not with all of them. */
@@ -176,6 +192,37 @@ static bool choose(struct gang *g, struct gang_bucket *b, struct gang_job *job, 
             put_off(g, &g->victims[i], true);
     }
     return fits;
+}
+
+/* The longest grace of those that are off, or of all. */
+static int64_t longest_grace(const struct gang *g, bool all)
+{
+    int64_t longest = 0;
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        if ((all || g->victims[i].off) && g->victims[i].job->grace_ms > longest)
+            longest = g->victims[i].job->grace_ms;
+    return longest;
+}
+
+static void put_back(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        if (g->victims[i].off)
+            put_off(g, &g->victims[i], false);
+}
+
+/* It starts when they have left, and must leave reserved starts alone then. */
+static bool choose_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job,
+                           int64_t now_ms)
+{
+    gang_timed_heed(g, job, now_ms);
+    if (!choose(g, b, job, now_ms))
+        return false;
+    if (gang_timed_heeds(g, job, now_ms + longest_grace(g, false)))
+        return true;
+    put_back(g);
+    gang_timed_heed(g, job, now_ms + longest_grace(g, true));
+    return choose(g, b, job, now_ms);
 }
 
 static int ask_all(struct gang *g, struct gang_job *job)
@@ -219,17 +266,78 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
         return 0;
     if (find_candidates(g, job, now_ms) < 0)
         return -ENOMEM;
-    bool chosen = choose(g, b, job, now_ms);
+    bool chosen = choose_heeding(g, b, job, now_ms);
     int rc = chosen ? ask_all(g, job) : 0;
     if (rc == 0 && chosen)
         rc = gang_reserve_after(g, job, now_ms);
-    for (uint32_t i = 0; i < g->victims_count; i++)
-        if (g->victims[i].off)
-            put_off(g, &g->victims[i], false);
+    put_back(g);
     if (!chosen && g->plan.count == 0)
         b->preempt_refused = g->gains;
     *ret_stopping = chosen;
     return rc;
+}
+
+int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms, bool *ret_stopping)
+{
+    struct gang_ends_at at = {0};
+    uint64_t bit = UINT64_C(1) << (r - g->reservations);
+    g->victims_count = 0;
+    for (struct gang_job *v;
+         g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+        if (v->revocable && !v->stopping && (v->relied & bit) &&
+            gang_leaves_by(v, now_ms) >= r->start_ms && !already_asked(g, v) &&
+            add_victim(g, v, GANG_CAUSE_REVOKED) < 0)
+            return -ENOMEM;
+    if (!g->victims_count)
+        return 0;
+    qsort(g->victims, g->victims_count, sizeof *g->victims, cheaper_first);
+    for (uint32_t i = g->victims_count; i-- > 0;) {
+        g->victims[i].off = gang_reservation_needs(g, r, g->victims[i].job);
+        *ret_stopping = *ret_stopping || g->victims[i].off;
+    }
+    return ask_all(g, r->job);
+}
+
+/* When it must be asked to have left by the reserved starts that rely on it. */
+static int64_t due_ms(const struct gang *g, const struct gang_job *v)
+{
+    int64_t due = INT64_MAX;
+    for (uint32_t i = 0; v->revocable && !v->stopping && i < g->reservations_used; i++)
+        if (g->reservations[i].job && g->reservations[i].provisional)
+            return INT64_MIN; /* the next plan will know */
+        else if ((v->relied >> i & 1) && g->reservations[i].start_ms - gang_leaves_by(v, 0) < due)
+            due = g->reservations[i].start_ms - gang_leaves_by(v, 0);
+    return due;
+}
+
+struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms)
+{
+    /* Each began to wait before the one that left for it did: the chain ends. */
+    for (struct gang_job *job = gang_bucket_head(bucket); job->left_for != GANG_NO_JOB;) {
+        job = gang_job_find(g, job->left_for);
+        struct gang_bucket *its = job ? job->bucket : NULL;
+        if (!its || its->heap_at == UINT32_MAX || its == bucket || /* its equal */
+            !(fits_now(g, its, job, now_ms) || gang_preempt_stopping(g, job)))
+            break;
+        bucket = its;
+    }
+    return bucket;
+}
+
+/* One before it in its queue was short of what it needs, too, in this plan. */
+static bool is_behind(const struct gang *g, const struct gang_job *job)
+{
+    const struct gang_queue *q = gang_queue_of(g, job->queue);
+    return q->plan == g->plan.number && (q->blocked_resources & gang_shape_asks(g, job->shape));
+}
+
+bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    const struct gang_job *other =
+        job->left_for == GANG_NO_JOB ? NULL : gang_job_find(g, job->left_for);
+    return other && other->bucket && other->bucket != job->bucket &&
+           other->planned == GANG_NOT_PLANNED && !is_behind(g, other) &&
+           fits_somehow(g, other->bucket, other, now_ms, g->plan.marked);
 }
 
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
@@ -238,11 +346,12 @@ int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
     int64_t wake = INT64_MAX;
     for (const struct gang_job *v;
          g->config.may_preempt && g->waiting && (v = gang_ends_next(g, &at)) != NULL;) {
-        int64_t times[2] = {protected_until(g, v), INT64_MAX};
+        int64_t due = due_ms(g, v);
+        int64_t times[3] = {protected_until(g, v), INT64_MAX, due > INT64_MIN ? due : now_ms + 1};
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
         if (slice > 0)
             times[1] = v->started_ms + slice;
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 3; i++)
             if (times[i] > now_ms && times[i] < wake)
                 wake = times[i];
     }

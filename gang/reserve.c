@@ -9,6 +9,12 @@
 
 #define NOBODY UINT32_MAX /* in place of a reservation: only time passes */
 
+/* Without a grace: any moment later. */
+int64_t gang_leaves_by(const struct gang_job *job, int64_t asked_ms)
+{
+    return asked_ms + (job->grace_ms > 0 ? job->grace_ms : 1);
+}
+
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
 {
     int64_t leaves = INT64_MAX, more = (now_ms - job->started_ms) / 5;
@@ -76,23 +82,25 @@ void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool 
     }
 }
 
-/* Whether what it withholds is there. Nothing is withheld on the board now. */
-static bool holds(const struct gang *g, const struct gang_reservation *r)
+/* Whether what it claims is free now, or will be by its start. It withholds nothing on the board
+ * now. */
+bool gang_reservation_holds(const struct gang *g, const struct gang_reservation *r)
 {
-    gang_amounts amounts = {0};
     for (uint32_t i = 0; i < r->claims_count; i++) {
-        if (g->open[r->claims[i].node] == GANG_CLASS_NONE)
+        const struct gang_claim *c = &r->claims[i];
+        const int64_t *there = gang_at(g, GANG_FREE, c->node);
+        if (g->open[c->node] == GANG_CLASS_NONE)
             return false;
-        if (withheld_of(g, &r->claims[i], amounts) &&
-            !gang_board_fits(g, gang_at(g, GANG_FREE, r->claims[i].node), amounts))
-            return false;
+        for (uint32_t k = 0; k < g->resources; k++)
+            if (c->claim[k] > 0 && there[k] + c->ending[k] < c->claim[k])
+                return false;
     }
     return true;
 }
 
 bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms)
 {
-    if (!r->broken && g->reserve_verify && !holds(g, r))
+    if (!r->broken && g->reserve_verify && !gang_reservation_holds(g, r))
         r->broken = true;
     return !r->broken && !r->provisional && r->start_ms > now_ms;
 }
@@ -139,6 +147,40 @@ static bool touches(const struct gang_reservation *r, const struct gang_job *job
     return false;
 }
 
+bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct gang_job *job)
+{
+    uint64_t bit = UINT64_C(1) << (r - g->reservations);
+    if (!(job->relied & bit))
+        return false;
+    count_ending(g, r, job, job->nodes, -1);
+    if (!gang_reservation_holds(g, r)) {
+        count_ending(g, r, job, job->nodes, 1);
+        return true;
+    }
+    job->relied &= ~bit;
+    return false;
+}
+
+void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool left)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        bool withheld = r->withheld;
+        if (!r->job || !(job->relied >> i & 1))
+            continue;
+        gang_reservation_withhold(g, r, false);
+        count_ending(g, r, job, job->nodes, left ? -1 : 1);
+        gang_reservation_withhold(g, r, withheld);
+    }
+}
+
+void gang_reserve_holder_changed(struct gang *g, const struct gang_job *job)
+{
+    struct gang_reservation *r = gang_reservation_of(g, job);
+    if (r)
+        r->broken = true;
+}
+
 void gang_reserve_job_left(struct gang *g, struct gang_job *job)
 {
     for (uint32_t i = 0; i < g->reservations_used; i++) {
@@ -161,9 +203,19 @@ void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms)
         if (gang_end_of(job, now_ms) <= r->start_ms && job->end_ms > now_ms) {
             job->relied |= UINT64_C(1) << i;
             count_ending(g, r, job, job->nodes, 1);
-        } else if (!r->broken && touches(r, job) && !holds(g, r)) {
+        } else if (!r->broken && touches(r, job) && !gang_reservation_holds(g, r)) {
             r->broken = true;
         }
+    }
+}
+
+void gang_reserve_pod_moved(struct gang *g, const struct gang_job *job)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (r->job && !r->broken &&
+            ((job->relied >> i & 1) || (touches(r, job) && !gang_reservation_holds(g, r))))
+            r->broken = true;
     }
 }
 
@@ -421,8 +473,11 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
         if (!g->victims[i].off)
             continue;
         count_ending(g, r, v, v->nodes, 1);
-        if (now_ms + v->grace_ms > r->start_ms)
-            r->start_ms = now_ms + v->grace_ms;
+        int64_t leaves = now_ms + v->grace_ms;
+        if (v->end_ms > now_ms && v->end_ms < leaves)
+            leaves = v->end_ms; /* by its limit */
+        if (leaves > r->start_ms)
+            r->start_ms = leaves;
     }
     r->active = true;
     return 0;

@@ -59,6 +59,16 @@ static bool heeds(const struct gang *g, int64_t end_ms)
     return true;
 }
 
+void gang_timed_heed(struct gang *g, const struct gang_job *job, int64_t start_ms)
+{
+    heed(g, end_if_placed(job, start_ms));
+}
+
+bool gang_timed_heeds(const struct gang *g, const struct gang_job *job, int64_t start_ms)
+{
+    return heeds(g, end_if_placed(job, start_ms));
+}
+
 static struct gang_reservation *first_active(struct gang *g)
 {
     for (uint32_t i = 0; i < g->reservations_used; i++)
@@ -91,14 +101,25 @@ static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job
         (void)gang_plan_take_turn(g, b);
         return true;
     }
-    bool may_promise = g->config.may_preempt && end_ms == INT64_MAX && !job->never_preempted;
+    bool may_promise = g->config.may_preempt && end_ms == INT64_MAX && !job->never_preempted &&
+                       job->left_for == GANG_NO_JOB;
     if (!may_promise || (!first_active(g) && !g->plan.marked))
         return false;
-    heed(g, 0);
+    heed(g, gang_leaves_by(job, now_ms) + 1); /* it may not be due at once */
     if (!try_place(g, b, job, now_ms, g->plan.marked))
         return false;
     gang_plan_take_turn(g, b)->revocable = true;
     return true;
+}
+
+/* It has left for one that still waits, and would fit now but for what is kept or claimed: then
+ * it does not take its place again. */
+static bool still_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    if (job->left_for == GANG_NO_JOB)
+        return false;
+    heed(g, 0);
+    return gang_preempt_gives_way(g, job, now_ms);
 }
 
 /* No start is known: then every node that it could use is kept for it. */
@@ -122,10 +143,23 @@ static void name_blocker(struct gang *g, struct gang_bucket *b, struct gang_job 
         (struct gang_blocker){.job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
 }
 
+/* Those let in on claimed room are asked so early that they have left by the reserved start. */
+static int revoke_due(struct gang *g, struct gang_bucket *b, struct gang_reservation *r,
+                      int64_t now_ms)
+{
+    bool stopping = false;
+    heed(g, INT64_MAX);
+    r->active = true; /* from now on; of itself nothing is withheld yet */
+    int rc = gang_preempt_due(g, r, now_ms, &stopping);
+    heed(g, 0);
+    if (stopping)
+        b->outcome = GANG_OUTCOME_STOPPING;
+    return rc;
+}
+
 static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, struct walk *w)
 {
     bool stopping;
-    heed(g, end_if_placed(job, w->now_ms));
     if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0)
         return -ENOMEM;
     heed(g, 0);
@@ -148,16 +182,14 @@ static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, st
             keep_all(g, b, job);
         return 0;
     }
-    r->active = true;
     name_blocker(g, b, job);
-    return 0;
+    return revoke_due(g, b, r, w->now_ms);
 }
 
 /* Quota that others have borrowed may be wanted back. */
 static int reclaim(struct gang *g, struct gang_bucket *b, struct gang_job *job, struct walk *w)
 {
     bool stopping;
-    heed(g, end_if_placed(job, w->now_ms));
     if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0)
         return -ENOMEM;
     heed(g, 0);
@@ -181,7 +213,12 @@ static int take_or_block(struct gang *g, struct gang_bucket *b, struct walk *w)
         return -ENOMEM;
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
-        return b->outcome == GANG_OUTCOME_QUOTA ? reclaim(g, b, job, w) : 0;
+        return b->outcome == GANG_OUTCOME_QUOTA && !b->behind ? reclaim(g, b, job, w) : 0;
+    }
+    if (still_gives_way(g, job, w->now_ms)) {
+        gang_plan_park(g, b);
+        b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
+        return 0;
     }
     if (place_heeding(g, b, job, w->now_ms)) {
         g->reserve_verify = true;
@@ -317,7 +354,7 @@ static int ask(struct gang *g, struct gang_bucket *b, struct walk *w)
         gang_plan_park(g, b);
         return 0;
     }
-    if (place_heeding(g, b, job, now_ms)) {
+    if (!still_gives_way(g, job, now_ms) && place_heeding(g, b, job, now_ms)) {
         w->most -= job->shape->pods <= w->most ? job->shape->pods : w->most;
         if (!w->kind || job->shape->roles_count > 1 || w->kind != job->shape->kinds[0])
             w->kind = NULL;
@@ -336,7 +373,8 @@ static int by_least_work(struct gang *g, struct walk *w)
             at = end;
             continue;
         }
-        if (ask(g, b, w) < 0)
+        struct gang_bucket *instead = gang_preempt_turn(g, b, w->now_ms);
+        if (ask(g, asked_before(g, instead) ? b : instead, w) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -349,7 +387,7 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
     bool patient = g->config.patience_ms > 0;
     while (w.held < g->config.reservations &&
            (b = patient ? next_impatient(g, now_ms) : gang_queue_next(g)) != NULL)
-        if (take_or_block(g, b, &w) < 0)
+        if (take_or_block(g, gang_preempt_turn(g, b, now_ms), &w) < 0)
             return -ENOMEM;
     return by_least_work(g, &w);
 }

@@ -247,8 +247,12 @@ void probe_rebuild(struct world *w, bool adopt)
     if (!other)
         return;
     /* Reservations are kept between plans, and made anew by who knows facts alone: they may be
-     * others, and with them what goes beside them. */
-    if (!w->config.f[C_RESERVATIONS])
+     * others, and with them what goes beside them. For whom a job has left is no fact that is told.
+     */
+    bool left = false;
+    for (uint32_t j = 0; j < JOBS; j++)
+        left = left || (w->jobs[j].state == WAITING && gives_way(w, &w->jobs[j]));
+    if (!w->config.f[C_RESERVATIONS] && !left)
         compare_plans(w, w->g, other, &same, "a gang rebuilt from facts");
     w->result.rebuilds++;
     if (adopt) {
@@ -256,6 +260,8 @@ void probe_rebuild(struct world *w, bool adopt)
         w->g = other;
         other = old;
         void_promises(w);
+        for (uint32_t j = 0; j < JOBS; j++)
+            w->jobs[j].left_for = w->jobs[j].gave_way = 0;
     }
     gang_free(other);
 }

@@ -71,6 +71,7 @@ static void commit(struct world *w, struct decision *d)
         job->stop_ms = w->now_ms;
         job->for_job = d->d.for_job;
         job_by_id(w, d->d.for_job)->claims = true;
+        job_by_id(w, d->d.for_job)->excused = false;
         w->result.preempted++;
         feed(w, &(struct gang_event){
                     .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = d->d.for_job});

@@ -129,6 +129,43 @@ static bool stops_for(const struct job *job, uint64_t other)
     return job->state == PLACED && job->stopping && job->for_job == other;
 }
 
+static const struct decision *decision_about(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].job == job && w->decisions[i].d.pod == GANG_NO_POD &&
+            w->decisions[i].d.kind != GANG_PREEMPT)
+            return &w->decisions[i];
+    return NULL;
+}
+
+/* Revocable jobs asked at the last moment at which they will have left by its reserved start; then
+ * those that end before are gone, too. */
+static bool asked_in_time(struct world *w, const struct job *other, const struct what_if *all_gone)
+{
+    const struct decision *its = decision_about(w, other);
+    int64_t start = its ? its->d.estimated_start_ms : 0;
+    struct what_if then = *all_gone;
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_PREEMPT && d->d.for_job == other->id &&
+            (d->d.cause != GANG_CAUSE_REVOKED ||
+             w->now_ms + d->job->request.grace_ms + !d->job->request.grace_ms < start))
+            return false;
+    }
+    for (uint32_t j = 0; j < JOBS; j++) {
+        const struct job *job = &w->jobs[j];
+        int64_t end = job->state == PLACED ? expected_end_ms(w, job) : INT64_MAX;
+        if (end <= start && /* 0: nobody knows */ !stops_for(job, other->id) &&
+            !is_victim_of(w, job, other->id))
+            what_if_gone(w, &then, job);
+    }
+    int64_t now_ms = w->now_ms;
+    w->now_ms = start > now_ms ? start : now_ms; /* what it avoids and prefers may be over then */
+    bool starts = would_start(w, &then, other);
+    w->now_ms = now_ms;
+    return start && w->config.f[C_RESERVATIONS] && starts;
+}
+
 /* With all gone that were asked to leave for it the job starts, and with any of them spared it does
  * not. The free room is that before the plan: what the plan has placed before is taken off. */
 static void check_enough(struct world *w, const struct job *other, bool minimal)
@@ -151,7 +188,7 @@ static void check_enough(struct world *w, const struct job *other, bool minimal)
     for (uint32_t j = 0; j < JOBS; j++)
         if (stops_for(&w->jobs[j], other->id) || is_victim_of(w, &w->jobs[j], other->id))
             what_if_gone(w, &gone, &w->jobs[j]);
-    if (other->request.roles_count > 1)
+    if (other->request.roles_count > 1 || asked_in_time(w, other, &gone))
         return;
     if (!would_start(w, &gone, other))
         return fail(w,
@@ -167,15 +204,6 @@ static void check_enough(struct world *w, const struct job *other, bool minimal)
             fail(w, "job %" PRIu64 " is asked to leave for job %" PRIu64 ", but could be spared",
                  w->jobs[j].id, other->id);
     }
-}
-
-static const struct decision *decision_about(const struct world *w, const struct job *job)
-{
-    for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].job == job && w->decisions[i].d.pod == GANG_NO_POD &&
-            w->decisions[i].d.kind != GANG_PREEMPT)
-            return &w->decisions[i];
-    return NULL;
 }
 
 /* Whether nothing else could have a claim on room: it is the first for whom anything is done. */
@@ -250,18 +278,39 @@ static void check_claim(struct world *w, const struct decision *d)
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
             return;
-    for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PLACE) {
-            if (comes_before(w->decisions[i].job, d->job))
-                return;
-            passed = true;
-        }
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *other = &w->decisions[i];
+        /* One before it keeps what it could use, or has taken it. */
+        bool keeps = waits_for_room(other) && !other->d.estimated_start_ms;
+        if (other->d.kind == GANG_REPLACE)
+            return; /* members come before all */
+        if ((other->d.kind == GANG_PLACE || keeps) &&
+            (comes_before(other->job, d->job) || other->job->id == d->job->gave_way))
+            return;
+        passed = passed || other->d.kind == GANG_PLACE;
+    }
     boards_of(w, ROOM_NOW, now.boards);
     queue_use(w, now.sums);
-    if (passed && d->job->claims && d->job->request.roles_count == 1 &&
+    if (passed && d->job->claims && !d->job->excused && d->job->request.roles_count == 1 &&
         would_start(w, &now, d->job))
         fail(w, "job %" PRIu64 ": others have left for it, but somebody behind it is placed",
              d->job->id);
+}
+
+/* What is left beside all that the plan has placed but those that left for this one. */
+static void what_if_placed(const struct world *w, struct what_if *f, const struct job *other)
+{
+    boards_of(w, ROOM_NOW, f->boards);
+    queue_use(w, f->sums);
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        for (uint32_t r = 0; d->d.kind == GANG_REPLACE && r < RESOURCES; r++)
+            f->boards[d->nodes[0]][r] -= role_of(d->job, d->d.pod)->request[r];
+        if (d->d.kind != GANG_PLACE || d->job->left_for == other->id)
+            continue;
+        boards_take(d->job, d->nodes, f->boards, 1);
+        queue_add(w, d->job->request.queue, d->job, 1, f->sums);
+    }
 }
 
 /* Who has left for another one does not take the place again while that one waits and could start.
@@ -276,8 +325,7 @@ static void check_ping_pong(struct world *w)
         if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
             other->request.roles_count > 1)
             continue;
-        boards_of(w, ROOM_NOW, now.boards);
-        queue_use(w, now.sums);
+        what_if_placed(w, &now, other);
         if (would_start(w, &now, other))
             fail(w, "job %" PRIu64 " has left for job %" PRIu64 ", and is placed again before it",
                  d->job->id, other->id);

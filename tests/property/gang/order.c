@@ -101,3 +101,9 @@ void sort_in_order(const struct world *w, struct decision **order, uint32_t coun
     }
     memcpy(order, sorted, count * sizeof *order);
 }
+
+bool gives_way(struct world *w, const struct job *job)
+{
+    const struct job *other = job->gave_way ? job_by_id(w, job->gave_way) : NULL;
+    return other && other->state == WAITING;
+}

@@ -10,11 +10,11 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_LIMITS NULL
 #define PROPERTY_OFF_FAIR NULL
 #define PROPERTY_OFF_RESERVE NULL
-#define PROPERTY_OFF_RESERVE_FOUND "such a job does not make a reservation anew"
+#define PROPERTY_OFF_RESERVE_FOUND NULL
 #define PROPERTY_OFF_PREEMPT NULL
-#define PROPERTY_OFF_REVOKE_GRACE "they are asked to leave only at the reserved start"
-#define PROPERTY_OFF_CLAIM "the grace of those that are asked is not reckoned in"
-#define PROPERTY_OFF_PING_PONG "a victim of a time slice that is older is placed again"
+#define PROPERTY_OFF_REVOKE_GRACE NULL
+#define PROPERTY_OFF_CLAIM NULL
+#define PROPERTY_OFF_PING_PONG NULL
 #define PROPERTY_OFF_STOPPING NULL
 #define PROPERTY_OFF_REBUILD NULL
 #define PROPERTY_OFF_RELABEL NULL

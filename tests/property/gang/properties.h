@@ -165,9 +165,11 @@ struct job {
     int64_t started_ms, saved_ms; /* saved_ms: -1 when never in this placement */
     bool revocable, stopping, asked_by_plan;
     uint64_t left_for; /* waiting: it was asked to leave for that one, and has left; 0: not */
+    uint64_t gave_way; /* the same, also when the host has asked it by itself */
     bool told;         /* waiting: a plan has seen it */
     bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
     bool claims;       /* waiting: others were asked to leave for it */
+    bool excused;      /* since then something has happened that may keep it from its claim */
     uint64_t for_job;
     int64_t stop_ms;
     struct {
@@ -303,6 +305,8 @@ void boards_take(const struct job *job, const uint32_t *nodes, gang_amounts *boa
  * lasts. */
 uint32_t level_now(const struct world *w, const struct job *job);
 bool comes_before(const struct job *a, const struct job *b);
+/* It has left for one that waits still: that one has its turn. */
+bool gives_way(struct world *w, const struct job *job);
 void check_best_fit(struct world *w, const struct job *job, const uint32_t *nodes,
                     gang_amounts *boards, uint64_t mask);
 
@@ -320,6 +324,7 @@ bool fair_is_used(const struct world *w);
 void check_rules(struct world *w);
 bool strict_order(const struct world *w);
 bool waits_for_room(const struct decision *d);
+int64_t expected_end_ms(const struct world *w, const struct job *job);
 void check_promise(struct world *w, const struct decision *d, bool first);
 struct queue_sums {
     gang_amounts used;

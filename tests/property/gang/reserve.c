@@ -6,7 +6,7 @@
 
 /* When a placed job is expected to be gone; 0 when it has run over its limit (then nobody knows).
  */
-static int64_t expected_end_ms(const struct world *w, const struct job *job)
+int64_t expected_end_ms(const struct world *w, const struct job *job)
 {
     int64_t end = INT64_MAX, soon = w->now_ms + job->request.grace_ms, leaves = INT64_MAX;
     if (job->request.time_limit_ms)
@@ -114,8 +114,9 @@ void check_promise(struct world *w, const struct decision *d, bool first)
 {
     struct job *job = d->job;
     int64_t start = d->d.estimated_start_ms;
-    if (!first || w->config.f[C_OVERRUN] || (job->surprised && !on(PROPERTY_RESERVE_FOUND)) ||
-        !w->config.f[C_RESERVATIONS] || d->d.kind != GANG_WAIT || !waits_for_room(d)) {
+    if (!first || gives_way(w, job) || w->config.f[C_OVERRUN] ||
+        (job->surprised && !on(PROPERTY_RESERVE_FOUND)) || !w->config.f[C_RESERVATIONS] ||
+        d->d.kind != GANG_WAIT || !waits_for_room(d)) {
         job->promise_ms = NEVER_MS;
         return;
     }

@@ -63,8 +63,10 @@ void feed_job_event(struct world *w, const struct job *job, enum gang_event_kind
 
 void void_promises(struct world *w)
 {
-    for (uint32_t j = 0; j < JOBS; j++)
+    for (uint32_t j = 0; j < JOBS; j++) {
         w->jobs[j].promise_ms = NEVER_MS;
+        w->jobs[j].excused = true;
+    }
 }
 
 /* The host does what no plan has said. */
@@ -78,8 +80,11 @@ void surprise(struct world *w)
 void void_promises_behind(struct world *w, const struct job *job)
 {
     for (uint32_t j = 0; j < JOBS; j++)
-        if (!comes_before(&w->jobs[j], job))
+        if (!comes_before(&w->jobs[j], job)) {
             w->jobs[j].promise_ms = NEVER_MS;
+            if (job->for_job != w->jobs[j].id) /* who leaves for it does not excuse it */
+                w->jobs[j].excused = true;
+        }
 }
 
 /* ---- nodes ---- */
@@ -253,7 +258,7 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
 {
     leave_place(w, job);
     job->state = PLACED;
-    job->left_for = 0;
+    job->left_for = job->gave_way = 0;
     job->never = job->claims = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
@@ -358,6 +363,7 @@ static void op_found(struct world *w, struct job *job, const struct op *op)
 
 void host_release(struct world *w, struct job *job, bool preempted)
 {
+    job->gave_way = job->stopping ? job->for_job : 0;
     job->left_for = job->stopping && job->asked_by_plan ? job->for_job : 0;
     leave_place(w, job);
     feed_job_event(w, job, GANG_JOB_RELEASED);
@@ -460,8 +466,8 @@ static void op_time(struct world *w, const struct op *op)
     int64_t wake = gang_next_wake_ms(w->g, w->now_ms);
     if (wake <= w->now_ms)
         fail(w, "gang_next_wake_ms: %" PRId64 " is not after %" PRId64, wake, w->now_ms);
-    if (!w->prompt)
-        void_promises(w);
+    for (uint32_t j = 0; j < JOBS && !w->prompt; j++)
+        w->jobs[j].promise_ms = NEVER_MS;
     to = wake < to ? wake : to;
     for (uint32_t j = 0; j < JOBS; j++)
         to = due_ms(w, &w->jobs[j]) < to ? due_ms(w, &w->jobs[j]) : to;
