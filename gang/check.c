@@ -166,6 +166,8 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     }
     if (job->left_for != GANG_NO_JOB)
         hash = mix(hash, job->left_for);
+    if (job->asked_for)
+        hash = mix(hash, 3);
     for (uint32_t i = 0; i < job->shape->roles_count; i++) {
         const struct gang_role *role = &job->shape->roles[i];
         hash = mix(mix(hash, role->pods), role->node_classes_words);

@@ -329,6 +329,7 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
 {
     gang_job_waits_no_more(g, job);
+    job->asked_for = false;
     struct gang_reservation *own = gang_reservation_of(g, job);
     if (own)
         gang_reservation_drop(g, own);
@@ -408,6 +409,7 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
         adopt_request(g, job, shape, e->request);
     job->started_ms = e->started_ms;
     job->revocable = e->revocable;
+    gang_plan_committed(g, job, nodes);
     take_place(g, job, nodes, now_ms);
     return 0;
 no_memory:
@@ -545,6 +547,9 @@ static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t n
     g->gains++;
     job->stopping = true;
     job->for_job = e->for_job;
+    struct gang_job *other = gang_job_find(g, e->for_job);
+    if (other && other->bucket)
+        other->asked_for = true;
     return 0;
 }
 

@@ -65,11 +65,14 @@ struct gang_job {
     uint32_t missing;           /* pods of it that hold no node */
     uint32_t queue;
     int32_t priority;
-    uint32_t planned; /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
+    uint32_t planned;     /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
+    uint32_t promised;    /* the same in the last plan that was made, if that is */
+    uint64_t promised_in; /* the plan with this number */
     int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
     uint32_t required_level, preferred_level;
     int64_t preferred_until_ms; /* from then on any domain will do */
     bool never_preempted, was_preempted, saves, never_preempts;
+    bool asked_for; /* waiting: others were asked to leave for it, so it starts for keeps */
     /* Of a placed one. */
     bool revocable, saved, stopping;
     int64_t started_ms, saved_ms, stopping_ms;
@@ -226,6 +229,8 @@ struct gang_plan {
     uint32_t count, capacity, next;
     uint32_t *nodes;
     size_t nodes_count, nodes_capacity;
+    uint64_t promises_of; /* the last plan that was made */
+    uint32_t promises;    /* its placements that the host has not committed (yet) */
     /* Those that wait for gangs, in order: what is kept is kept for them. */
     struct gang_blocker {
         struct gang_job *job;
@@ -309,7 +314,8 @@ struct gang {
     struct gang_bucket **by_work; /* all buckets: least expected work first */
     uint32_t by_work_capacity;
     uint64_t bucket_serial;
-    int64_t impatient_ms; /* before then no job has waited too long */
+    int64_t slice_wake_ms; /* somebody may be sliced then who may not now */
+    int64_t impatient_ms;  /* before then no job has waited too long */
     uint64_t gains;       /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
@@ -386,6 +392,11 @@ uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); 
 /* One queue's quota and charge against those of the queues below it; -EBADMSG. */
 int gang_queue_check_quota(const struct gang *g, uint32_t index,
                            struct mlt_error *err) MLT_MUST_USE;
+/* The nearest queue (an index, 0: none) above two, and which of those below it they stand in. */
+uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
+                           uint32_t *ret_branch, uint32_t *ret_other_branch);
+/* Whether the queue at this index has used less for its weight than the other one, now. */
+bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other);
 /* Whether jobs wait whose order changes with time alone. */
 bool gang_queue_order_moves(const struct gang *g);
 /* The next bucket of all that are in a heap, by the rules of order; NULL: none. */
@@ -535,6 +546,8 @@ enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *bucket);
 void gang_plan_apply(struct gang *g);
 void gang_plan_unapply(struct gang *g);
 
+/* The host has placed this job: as the last plan had decided, or not. */
+void gang_plan_committed(struct gang *g, struct gang_job *job, const uint32_t *nodes);
 void gang_plan_touch(struct gang *g, struct gang_bucket *bucket);
 void gang_plan_park(struct gang *g, struct gang_bucket *bucket);
 /* The next job of the bucket is placed on the nodes at the end of plan.nodes. */
@@ -542,7 +555,8 @@ struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *bucke
 int gang_plan_reserve(struct gang *g, uint32_t nodes) MLT_MUST_USE;
 bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
 void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
-                    const struct gang_role *roles, uint32_t roles_count);
+                    const struct gang_role *roles, uint32_t roles_count,
+                    const struct gang_where *where); /* NULL, or the domain where it must stay */
 void gang_plan_mark_now(struct gang *g); /* what was put off */
 
 /* ---- timed.c ---- (plans with reservations) */

@@ -59,14 +59,16 @@ static bool could_use(const struct gang *g, const struct gang_role *roles, uint3
     return false;
 }
 
-/* Keeps for the blocker with this number every node that could hold one of its pods were it empty.
- */
+/* Keeps for the blocker with this number every node that could hold one of its pods were it empty:
+ * in the one domain where a member must stay, if `where` names one. */
 static void mark_nodes(struct gang *g, uint32_t index, const struct gang_role *roles,
-                       uint32_t roles_count)
+                       uint32_t roles_count, const struct gang_where *where)
 {
     uint32_t open = 0;
     for (uint32_t n = 0; n < g->nodes; n++) {
-        if (!g->marks[n] && could_use(g, roles, roles_count, n)) {
+        bool within = !where || where->within_level == GANG_NO_LEVEL ||
+                      gang_topology_domain(g, n, where->within_level) == where->within_domain;
+        if (!g->marks[n] && within && could_use(g, roles, roles_count, n)) {
             g->marks[n] = index + 1;
             gang_room_hide(g, n);
         }
@@ -77,10 +79,11 @@ static void mark_nodes(struct gang *g, uint32_t index, const struct gang_role *r
 }
 
 void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
-                    const struct gang_role *roles, uint32_t roles_count)
+                    const struct gang_role *roles, uint32_t roles_count,
+                    const struct gang_where *where)
 {
     g->plan.blockers[g->plan.blockers_count++] = *blocker;
-    mark_nodes(g, g->plan.blockers_count - 1, roles, roles_count);
+    mark_nodes(g, g->plan.blockers_count - 1, roles, roles_count, where);
 }
 
 /* The nodes are marked when somebody comes who could take them, or asks who waits for them: nobody
@@ -96,7 +99,7 @@ void gang_plan_mark_now(struct gang *g)
     if (!g->plan.to_mark)
         return;
     const struct gang_shape *shape = g->plan.blockers[g->plan.to_mark - 1].job->shape;
-    mark_nodes(g, g->plan.to_mark - 1, shape->roles, shape->roles_count);
+    mark_nodes(g, g->plan.to_mark - 1, shape->roles, shape->roles_count, NULL);
     g->plan.to_mark = 0;
 }
 
@@ -139,7 +142,7 @@ static void keep_for_member(struct gang *g, struct gang_job *job, uint32_t pod, 
     where.avoiding = NULL;
     own_pods(g, job, gang_board_take);
     if (gang_place_pod(g, &where, job->shape, role) != GANG_NO_NODE)
-        gang_plan_mark(g, &blocker, &job->shape->roles[role], 1);
+        gang_plan_mark(g, &blocker, &job->shape->roles[role], 1, &where);
     own_pods(g, job, gang_board_give);
 }
 
@@ -303,6 +306,8 @@ static void plan_begin(struct gang *g, int64_t now_ms)
     struct gang_plan *p = &g->plan;
     gang_plan_forget(g);
     g->gains += p->marked; /* what was kept may not be kept any more */
+    g->gains += p->promises > 0; /* what it had taken is free still */
+    p->promises = 0;
     for (uint32_t n = 0; p->marked && n < g->nodes; n++)
         if (g->marks[n]) {
             g->marks[n] = 0;
@@ -310,6 +315,8 @@ static void plan_begin(struct gang *g, int64_t now_ms)
         }
     p->marked = false;
     p->now_ms = now_ms;
+    if (g->slice_wake_ms <= now_ms)
+        g->slice_wake_ms = INT64_MAX; /* whoever still minds says so again */
     p->parked_count = p->touched_count = 0;
     /* Which queue has used least changes with time. */
     for (uint32_t i = 0; i < g->queues_count; i++)
@@ -348,11 +355,27 @@ void gang_plan_unapply(struct gang *g)
     }
 }
 
+void gang_plan_committed(struct gang *g, struct gang_job *job, const uint32_t *nodes)
+{
+    struct gang_plan *p = &g->plan;
+    if (p->promises && job->promised_in == p->promises_of &&
+        job->promised + (size_t)job->shape->pods <= p->nodes_capacity &&
+        memcmp(p->nodes + job->promised, nodes, job->shape->pods * sizeof *nodes) == 0)
+        p->promises--;
+}
+
 /* Everything is again as it was before the plan. */
 static void plan_end(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
     gang_timed_end(g);
+    p->promises_of = p->number;
+    for (uint32_t i = 0; i < p->count; i++)
+        if (p->entries[i].kind == GANG_PLACE) {
+            p->entries[i].job->promised = p->entries[i].first_node;
+            p->entries[i].job->promised_in = p->number;
+            p->promises++;
+        }
     gang_plan_unapply(g);
     for (uint32_t i = 0; i < p->parked_count; i++) {
         p->parked[i]->cursor = 0;

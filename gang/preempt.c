@@ -26,16 +26,48 @@ static int64_t protected_until(const struct gang *g, const struct gang_job *v)
     return v->started_ms + g->config.min_run_ms;
 }
 
+/* Its slice is over, and it has had at least twice what the job that waits has had. */
 static bool slice_is_over(const struct gang *g, const struct gang_job *v,
                           const struct gang_job *job, int64_t now_ms)
 {
-    int64_t slice = gang_queue_of(g, job->queue)->config.time_slice_ms;
     int64_t ran = now_ms - v->started_ms;
-    if (slice <= 0 || ran < slice || v->priority > job->priority)
-        return false;
     int64_t theirs = (v->attained_ms + ran) / 2, own = job->attained_ms;
     int64_t many = devices_of(g, v->shape), few = devices_of(g, job->shape);
     return theirs > 0 && own <= theirs / few * many;
+}
+
+/* Queues share by slices where they stand below one that shares fairly; not what is guaranteed to
+ * the queue of the one that runs, and not at the cost of a queue that has used less. */
+static bool queues_share(const struct gang *g, const struct gang_job *v, const struct gang_job *job)
+{
+    uint32_t asks = gang_shape_asks(g, job->shape), theirs, own;
+    uint32_t common = gang_queue_common(g, v->queue, job->queue, &theirs, &own);
+    if (!common || !theirs || !own ||
+        g->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
+        gang_queue_used_less(g, theirs, own))
+        return false;
+    for (uint32_t i = v->queue + 1; i != common; i = g->queues[i].parent)
+        for (uint32_t r = 0; r < g->resources; r++)
+            if ((asks >> r & 1) && g->queues[i].used[r] > 0 &&
+                g->queues[i].config.nominal[r] != GANG_UNLIMITED &&
+                g->queues[i].used[r] <= g->queues[i].config.nominal[r])
+                return false;
+    return true;
+}
+
+/* It may be asked to leave because it has had its slice. What speaks against that today may not
+ * tomorrow: then it is looked at again a slice later. */
+static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct gang_job *job,
+                          int64_t now_ms)
+{
+    int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
+    if (slice <= 0 || now_ms - v->started_ms < slice || v->priority > job->priority)
+        return false;
+    if (slice_is_over(g, v, job, now_ms) && (v->queue == job->queue || queues_share(g, v, job)))
+        return true;
+    if (slice < INT64_MAX - now_ms && now_ms + slice < g->slice_wake_ms)
+        g->slice_wake_ms = now_ms + slice;
+    return false;
 }
 
 /* Some resource that the job asks for is used beyond this queue's nominal quota. */
@@ -62,7 +94,7 @@ static bool within_nominal(const struct gang *g, const struct gang_job *job)
     return true;
 }
 
-static bool may_be_asked(const struct gang *g, const struct gang_job *v, const struct gang_job *job,
+static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct gang_job *job,
                          bool reclaims, int64_t now_ms, enum gang_cause *ret_cause)
 {
     const struct gang_queue_config *c = &gang_queue_of(g, job->queue)->config;
@@ -73,17 +105,17 @@ static bool may_be_asked(const struct gang *g, const struct gang_job *v, const s
         return true;
     if (protected_until(g, v) > now_ms)
         return false;
-    if (v->queue == job->queue) {
-        *ret_cause = GANG_CAUSE_PRIORITY;
-        if (c->within_queue != GANG_PREEMPTION_NEVER && v->priority < job->priority)
-            return true;
-        *ret_cause = GANG_CAUSE_TIME_SLICE;
-        return slice_is_over(g, v, job, now_ms);
-    }
+    *ret_cause = GANG_CAUSE_PRIORITY;
+    if (v->queue == job->queue && c->within_queue != GANG_PREEMPTION_NEVER &&
+        v->priority < job->priority)
+        return true;
     *ret_cause = GANG_CAUSE_RECLAIM;
-    return reclaims && c->reclaim != GANG_PREEMPTION_NEVER &&
-           (c->reclaim == GANG_PREEMPTION_ANY || v->priority < job->priority) &&
-           borrows(g, v->queue, job);
+    if (v->queue != job->queue && reclaims && c->reclaim != GANG_PREEMPTION_NEVER &&
+        (c->reclaim == GANG_PREEMPTION_ANY || v->priority < job->priority) &&
+        borrows(g, v->queue, job))
+        return true;
+    *ret_cause = GANG_CAUSE_TIME_SLICE;
+    return may_be_sliced(g, v, job, now_ms);
 }
 
 /* ---- the candidates, cheapest first ---- */
@@ -151,19 +183,25 @@ static void put_off(struct gang *g, struct gang_victim *v, bool off)
     v->off = off;
 }
 
-static bool fits_somehow(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
-                         int64_t now_ms, bool kept_too)
+/* Quota and limits would let it start. */
+static bool is_open(struct gang *g, struct gang_bucket *b)
 {
-    struct gang_where where = gang_where_now(job, now_ms);
-    where.hidden_too = kept_too;
-    uint32_t role;
     enum gang_outcome outcome = b->outcome;
     uint32_t queue = b->blocked_queue, resource = b->blocked_resource;
     bool open = gang_queue_gate(g, b) == GANG_OUTCOME_OPEN;
     b->outcome = outcome;
     b->blocked_queue = queue;
     b->blocked_resource = resource;
-    return open && (kept_too || !gang_cannot_fit(g, job->shape)) &&
+    return open;
+}
+
+static bool fits_somehow(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
+                         int64_t now_ms, bool kept_too)
+{
+    struct gang_where where = gang_where_now(job, now_ms);
+    where.hidden_too = kept_too;
+    uint32_t role;
+    return is_open(g, b) && (kept_too || !gang_cannot_fit(g, job->shape)) &&
            gang_place(g, &where, job->shape, NULL, &role);
 }
 
@@ -181,6 +219,9 @@ static bool choose(struct gang *g, struct gang_bucket *b, struct gang_job *job, 
         struct gang_victim *v = &g->victims[i];
         if (v->cause == GANG_CAUSE_RECLAIM && !borrows(g, v->job->queue, job))
             continue; /* its queue has given back what it had borrowed */
+        if (v->cause == GANG_CAUSE_TIME_SLICE && v->job->queue != job->queue &&
+            !queues_share(g, v->job, job))
+            continue; /* nor more than its part */
         put_off(g, v, true);
         fits = fits_now(g, b, job, now_ms);
     }
@@ -312,8 +353,11 @@ static int64_t due_ms(const struct gang *g, const struct gang_job *v)
 
 struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms)
 {
-    /* Each began to wait before the one that left for it did: the chain ends. */
-    for (struct gang_job *job = gang_bucket_head(bucket); job->left_for != GANG_NO_JOB;) {
+    /* Each began to wait before the one that left for it did: the chain ends. Who could not start
+     * anyway has no turn to give. */
+    for (struct gang_job *job = gang_bucket_head(bucket);
+         job->left_for != GANG_NO_JOB && is_open(g, bucket) &&
+         gang_plan_judge(g, bucket) == GANG_VERDICT_FITS;) {
         job = gang_job_find(g, job->left_for);
         struct gang_bucket *its = job ? job->bucket : NULL;
         if (!its || its->heap_at == UINT32_MAX || its == bucket || /* its equal */
@@ -343,7 +387,7 @@ bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t 
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
-    int64_t wake = INT64_MAX;
+    int64_t wake = g->slice_wake_ms > now_ms && g->waiting ? g->slice_wake_ms : INT64_MAX;
     for (const struct gang_job *v;
          g->config.may_preempt && g->waiting && (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t due = due_ms(g, v);

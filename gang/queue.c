@@ -352,6 +352,40 @@ static bool used_less(const struct gang *g, uint32_t a, uint32_t b, int64_t now_
     return of_x < of_y || (of_x == of_y && a < b);
 }
 
+bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other)
+{
+    return used_less(g, index, other, g->plan.now_ms);
+}
+
+static uint32_t depth_of(const struct gang *g, uint32_t index)
+{
+    uint32_t depth = 0;
+    for (; index; index = g->queues[index].parent)
+        depth++;
+    return depth;
+}
+
+uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
+                           uint32_t *ret_branch, uint32_t *ret_other_branch)
+{
+    uint32_t a = queue + 1, b = other + 1, deep_a = depth_of(g, a), deep_b = depth_of(g, b);
+    *ret_branch = *ret_other_branch = 0;
+    while (a != b) {
+        bool up_a = deep_a >= deep_b, up_b = deep_b >= deep_a;
+        if (up_a) {
+            *ret_branch = a;
+            a = g->queues[a].parent;
+            deep_a--;
+        }
+        if (up_b) {
+            *ret_other_branch = b;
+            b = g->queues[b].parent;
+            deep_b--;
+        }
+    }
+    return a;
+}
+
 static struct gang_bucket *find_best(struct gang *g, uint32_t index)
 {
     struct gang_queue *q = &g->queues[index];

@@ -102,12 +102,16 @@ static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job
         return true;
     }
     bool may_promise = g->config.may_preempt && end_ms == INT64_MAX && !job->never_preempted &&
-                       job->left_for == GANG_NO_JOB;
+                       job->left_for == GANG_NO_JOB && !job->asked_for;
     if (!may_promise || (!first_active(g) && !g->plan.marked))
         return false;
     heed(g, gang_leaves_by(job, now_ms) + 1); /* it may not be due at once */
     if (!try_place(g, b, job, now_ms, g->plan.marked))
         return false;
+    if (gang_preempt_stopping(g, job)) { /* told before it was known that the job waits */
+        gang_place_undo(g, GANG_FREE, job->shape, g->plan.nodes + g->plan.nodes_count);
+        return false;
+    }
     gang_plan_take_turn(g, b)->revocable = true;
     return true;
 }
@@ -127,7 +131,7 @@ static void keep_all(struct gang *g, struct gang_bucket *b, struct gang_job *job
 {
     const struct gang_blocker blocker = {
         .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
-    gang_plan_mark(g, &blocker, job->shape->roles, job->shape->roles_count);
+    gang_plan_mark(g, &blocker, job->shape->roles, job->shape->roles_count, NULL);
 }
 
 /* A reservation is looked at again when as many pods have left as it has, or it does not stand. */
@@ -148,8 +152,10 @@ static int revoke_due(struct gang *g, struct gang_bucket *b, struct gang_reserva
                       int64_t now_ms)
 {
     bool stopping = false;
-    heed(g, INT64_MAX);
+    heed(g, r->provisional ? 0 : INT64_MAX);
     r->active = true; /* from now on; of itself nothing is withheld yet */
+    if (r->provisional)
+        return 0; /* the next plan asks, when the host has done what this start relies on */
     int rc = gang_preempt_due(g, r, now_ms, &stopping);
     heed(g, 0);
     if (stopping)

@@ -238,6 +238,15 @@ static void compare_plans(struct world *w, struct gang *one, struct gang *other,
     w->result.probes++;
 }
 
+/* For whom a job has left is no fact that is told. */
+static bool somebody_gives_way(struct world *w)
+{
+    bool any = false;
+    for (uint32_t j = 0; j < JOBS; j++)
+        any = any || (w->jobs[j].state == WAITING && gives_way(w, &w->jobs[j]));
+    return any;
+}
+
 void probe_rebuild(struct world *w, bool adopt)
 {
     const struct names same = {.factor = 1};
@@ -247,12 +256,8 @@ void probe_rebuild(struct world *w, bool adopt)
     if (!other)
         return;
     /* Reservations are kept between plans, and made anew by who knows facts alone: they may be
-     * others, and with them what goes beside them. For whom a job has left is no fact that is told.
-     */
-    bool left = false;
-    for (uint32_t j = 0; j < JOBS; j++)
-        left = left || (w->jobs[j].state == WAITING && gives_way(w, &w->jobs[j]));
-    if (!w->config.f[C_RESERVATIONS] && !left)
+     * others, and with them what goes beside them. */
+    if (!w->config.f[C_RESERVATIONS] && !somebody_gives_way(w))
         compare_plans(w, w->g, other, &same, "a gang rebuilt from facts");
     w->result.rebuilds++;
     if (adopt) {
@@ -365,7 +370,7 @@ void probe_release(struct world *w)
             if (memcmp(&a.used_by_gangs, &b.used_by_gangs, sizeof a.used_by_gangs) != 0)
                 fail(w, "node %u is not as before after placed and released", n);
         }
-        if (!failed(w) && !w->config.f[C_RESERVATIONS])
+        if (!failed(w) && !w->config.f[C_RESERVATIONS] && !somebody_gives_way(w))
             compare_plans(w, w->g, other, &(const struct names){.factor = 1},
                           "placed and released");
         w->result.probes++;

@@ -239,6 +239,9 @@ static void calm_event(struct generator *gen, struct op *op)
     if (what < 80) {
         op->kind = OP_TIME;
         op->f[0] = between(gen, 1, chance(gen, 80) ? 10 : 60) * STEP_MS;
+    } else if (what < 82) {
+        op->kind = gen->preempt ? OP_CALM : OP_TIME;
+        op->f[0] = gen->preempt ? between(gen, 1, 60) : STEP_MS;
     } else if (what < 84) {
         op->kind = OP_REBUILD;
     } else if (what < 92) {

@@ -55,6 +55,7 @@ static void digest_decision(struct world *w, const struct decision *d)
 static void commit(struct world *w, struct decision *d)
 {
     struct job *job = d->job;
+    circles_commit(w, d);
     switch (d->d.kind) {
     case GANG_PLACE:
         take_place(w, job, d->nodes, d->d.revocable, w->now_ms);
@@ -132,10 +133,12 @@ void host_plan(struct world *w, uint64_t refused)
     for (uint32_t i = 0; i < count && !failed(w); i++) {
         struct decision *d = &w->decisions[i];
         bool acts = d->d.kind != GANG_WAIT && d->d.kind != GANG_NEVER;
-        if (acts && done < 64 && refused >> done & 1)
+        if (acts && done < 64 && refused >> done & 1) {
             void_promises(w);
-        else
+            circles_begin(w);
+        } else {
             commit(w, d);
+        }
         done += acts;
     }
     w->prompt = true;

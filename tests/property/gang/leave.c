@@ -20,18 +20,6 @@ static bool is_protected(const struct world *w, const struct job *job, bool revo
                                              (job->request.saves && job->saved_ms < 0)));
 }
 
-static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other)
-{
-    int64_t slice = w->queues[victim->request.queue].config.time_slice_ms;
-    int64_t ran = w->now_ms - victim->started_ms;
-    return slice && victim->request.queue == other->request.queue && ran >= slice &&
-           other->request.priority >= victim->request.priority &&
-           /* Without devices it is CPUs that count, which is not looked at here. */
-           (devices_of(victim) == 0 || devices_of(other) == 0 ||
-            (victim->request.attained_ms + ran) * devices_of(victim) >=
-                2 * other->request.attained_ms * devices_of(other));
-}
-
 static bool may_by_priority(const struct world *w, const struct job *victim,
                             const struct job *other)
 {
@@ -45,6 +33,49 @@ static bool is_above(const struct world *w, uint32_t above, uint32_t queue)
     while (queue != GANG_NO_QUEUE && queue != above)
         queue = w->queues[queue].config.parent;
     return queue == above;
+}
+
+/* Of two queues below one that shares fairly: the branch that has used less is not sliced for the
+ * other, and nothing that is guaranteed on the way down. */
+static bool queues_share(const struct world *w, const struct job *victim, const struct job *other,
+                         const struct queue_sums *sums)
+{
+    uint32_t theirs = victim->request.queue, own = other->request.queue;
+    if (is_above(w, theirs, own) || is_above(w, own, theirs))
+        return false;
+    for (; !is_above(w, w->queues[theirs].config.parent, own);
+         theirs = w->queues[theirs].config.parent)
+        if (w->queues[theirs].config.parent == GANG_NO_QUEUE)
+            return false;
+    uint32_t common = w->queues[theirs].config.parent;
+    while (w->queues[own].config.parent != common)
+        own = w->queues[own].config.parent;
+    if (common == GANG_NO_QUEUE || w->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
+        queue_used_less(w, sums, theirs, own))
+        return false;
+    gang_amounts more;
+    job_amounts(other, more);
+    for (uint32_t q = victim->request.queue; q != common; q = w->queues[q].config.parent)
+        for (uint32_t r = 0; r < RESOURCES; r++) {
+            int64_t nominal = w->queues[q].config.nominal[r], used = sums[q].used[r];
+            if (more[r] > 0 && used > 0 && nominal != GANG_UNLIMITED && used <= nominal)
+                return false;
+        }
+    return true;
+}
+
+static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other,
+                         const struct queue_sums *sums)
+{
+    int64_t slice = w->queues[victim->request.queue].config.time_slice_ms;
+    int64_t ran = w->now_ms - victim->started_ms;
+    return slice && ran >= slice && other->request.priority >= victim->request.priority &&
+           (victim->request.queue == other->request.queue ||
+            queues_share(w, victim, other, sums)) &&
+           /* Without devices it is CPUs that count, which is not looked at here. */
+           (devices_of(victim) == 0 || devices_of(other) == 0 ||
+            (victim->request.attained_ms + ran) * devices_of(victim) >=
+                2 * other->request.attained_ms * devices_of(other));
 }
 
 /* For what a queue wants back within its own nominal quota: only what others have borrowed. */
@@ -85,7 +116,7 @@ static void check_victim(struct world *w, const struct decision *d, const struct
         may = may_by_reclaim(w, victim, other, sums);
         break;
     case GANG_CAUSE_TIME_SLICE:
-        may = may_by_slice(w, victim, other);
+        may = may_by_slice(w, victim, other, sums);
         break;
     case GANG_CAUSE_REVOKED:
         may = victim->revocable;
@@ -267,6 +298,12 @@ static void check_helped(struct world *w, const struct decision *d)
              other->id);
 }
 
+static bool ends_by(const struct world *w, const struct job *job, int64_t start_ms)
+{
+    const struct gang_job_request *q = &job->request;
+    return q->time_limit_ms && w->now_ms + q->time_limit_ms + q->grace_ms <= start_ms;
+}
+
 /* Those that were asked to leave for it have left, and it has room: then it is not passed over for
  * somebody behind it. */
 static void check_claim(struct world *w, const struct decision *d)
@@ -280,8 +317,9 @@ static void check_claim(struct world *w, const struct decision *d)
             return;
     for (uint32_t i = 0; i < w->decisions_count; i++) {
         const struct decision *other = &w->decisions[i];
-        /* One before it keeps what it could use, or has taken it. */
-        bool keeps = waits_for_room(other) && !other->d.estimated_start_ms;
+        /* One before it has taken it, keeps what it could use, or has a reserved start that this
+         * one, which starts for keeps or not at all, would make later. */
+        bool keeps = waits_for_room(other) && !ends_by(w, d->job, other->d.estimated_start_ms);
         if (other->d.kind == GANG_REPLACE)
             return; /* members come before all */
         if ((other->d.kind == GANG_PLACE || keeps) &&

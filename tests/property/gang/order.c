@@ -79,19 +79,33 @@ static uint32_t next_of(const struct line *l, uint32_t q)
     return next_below(l, q, l->w->queues[q].config.order == GANG_ORDER_FAIR_SHARE);
 }
 
+static void begin_line(struct line *l)
+{
+    const struct world *w = l->w;
+    for (uint32_t n = 0; n < w->nodes_count; n++)
+        for (uint32_t r = 0; w->nodes[n].schedulable && r < RESOURCES; r++)
+            l->total[r] += w->nodes[n].capacity[r];
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        struct gang_queue_view view = {.usage = 0};
+        if (w->queues[q].known && gang_queue(w->g, q, w->now_ms, &view))
+            l->usage[q] = view.usage;
+    }
+}
+
+bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint32_t a, uint32_t b)
+{
+    struct line l = {.w = w};
+    memcpy(l.sums, sums, sizeof l.sums);
+    begin_line(&l);
+    return used_less(&l, a, b);
+}
+
 void sort_in_order(const struct world *w, struct decision **order, uint32_t count)
 {
     struct decision *sorted[DECISIONS];
     struct line l = {.w = w, .all = order, .count = count};
     queue_use(w, l.sums);
-    for (uint32_t n = 0; n < w->nodes_count; n++)
-        for (uint32_t r = 0; w->nodes[n].schedulable && r < RESOURCES; r++)
-            l.total[r] += w->nodes[n].capacity[r];
-    for (uint32_t q = 0; q < QUEUES; q++) {
-        struct gang_queue_view view = {.usage = 0};
-        if (w->queues[q].known && gang_queue(w->g, q, w->now_ms, &view))
-            l.usage[q] = view.usage;
-    }
+    begin_line(&l);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t next = next_below(&l, GANG_NO_QUEUE, false);
         sorted[i] = order[next];

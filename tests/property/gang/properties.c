@@ -15,6 +15,7 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_REVOKE_GRACE NULL
 #define PROPERTY_OFF_CLAIM NULL
 #define PROPERTY_OFF_PING_PONG NULL
+#define PROPERTY_OFF_CIRCLES NULL
 #define PROPERTY_OFF_STOPPING NULL
 #define PROPERTY_OFF_REBUILD NULL
 #define PROPERTY_OFF_RELABEL NULL
@@ -25,7 +26,7 @@ const struct property_row property_rows[PROPERTIES] = {
 #define PROPERTY_OFF_ESTIMATED_END NULL
 #define PROPERTY_OFF_RANKS NULL
 #define PROPERTY_OFF_NEAR NULL
-#define PROPERTY_OFF_MEMBER_DOMAIN "nodes of other domains are kept for it, too"
+#define PROPERTY_OFF_MEMBER_DOMAIN NULL
 #define PROPERTY_OFF_BEST_FIT NULL
     PROPERTY_MAP(XX)
 #undef XX

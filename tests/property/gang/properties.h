@@ -55,7 +55,8 @@
     XX(PLAN, "plan", "refused")                                                                 \
     XX(REBUILD, "rebuild", "unused")                                                            \
     XX(PROBE, "probe", "what")                                                                  \
-    XX(WRONG, "wrong", "what job node")
+    XX(WRONG, "wrong", "what job node")                                                         \
+    XX(CALM, "calm", "steps")
 
 enum op_kind {
 #define XX(name, text, fields) OP_##name,
@@ -199,6 +200,14 @@ struct result {
     char failure[1024];
 };
 
+/* Since something has happened from outside. */
+struct circles {
+    int64_t since_ms;
+    bool revoked[JOBS]; /* since somebody has started for keeps, too */
+    uint32_t asked[2][JOBS]; /* by priority and reclaim; by time slices */
+    uint64_t slices;
+};
+
 /* Which kinds of checks are made; see properties_list. */
 struct world {
     const struct library *lib;
@@ -210,6 +219,7 @@ struct world {
     struct node nodes[NODES];
     struct queue queues[QUEUES];
     struct job jobs[JOBS];
+    struct circles circles;
     bool prompt; /* everything since the last event was planned and committed */
     struct decision decisions[DECISIONS];
     uint32_t decisions_count;
@@ -228,6 +238,7 @@ struct world {
     XX(REVOKE_GRACE, "revoke-grace", "reserved starts do not slip by the grace of revoked jobs") \
     XX(CLAIM, "claim", "for whom others have left is not passed over")                           \
     XX(PING_PONG, "ping-pong", "who has left for another one does not take the place again")     \
+    XX(CIRCLES, "circles", "without outside events the number of revocations is bounded")        \
     XX(STOPPING, "stopping", "the host asks jobs to leave by itself; saves")                     \
     XX(REBUILD, "rebuild", "a gang rebuilt from facts plans the same")                           \
     XX(RELABEL, "relabel", "other numbers in the same order give the same plan")                 \
@@ -319,6 +330,9 @@ void check_ranks(struct world *w, const struct job *job, const uint32_t *nodes);
 /* order.c */
 void sort_in_order(const struct world *w, struct decision **order, uint32_t count);
 bool fair_is_used(const struct world *w);
+struct queue_sums;
+/* Whether queue a has used less for its weight than b, with these sums as what they use now. */
+bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint32_t a, uint32_t b);
 
 /* rules.c, reserve.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);
@@ -344,6 +358,11 @@ void job_amounts(const struct job *job, gang_amounts ret);
 bool quota_is_used(const struct world *w);
 void check_preemptions(struct world *w);
 void check_queue_views(struct world *w);
+
+/* circles.c */
+void circles_begin(struct world *w); /* something has happened from outside */
+void circles_commit(struct world *w, const struct decision *d);
+void circles_calm(struct world *w, int64_t steps); /* time passes, and nothing else happens */
 
 /* facts.c: what must not depend on history or names */
 void probe_rebuild(struct world *w, bool adopt);

@@ -437,7 +437,9 @@ static void check_general(struct world *w, struct progress *p)
     bool first = !fair_is_used(w) && !p->member_waits;
     for (uint32_t i = 0; i < p->count && !failed(w); i++)
         if (p->order[i]->d.kind == GANG_PLACE)
-            check_placed(w, p, p->order[i], first && i == 0 && is_first(p, p->order[i]->job));
+            check_placed(w, p, p->order[i],
+                         first && i == 0 && is_first(p, p->order[i]->job) &&
+                             !gives_way(w, p->order[i]->job));
     for (uint32_t i = 0; i < p->count && !failed(w); i++) {
         struct decision *d = p->order[i];
         if (d->d.kind == GANG_PLACE)

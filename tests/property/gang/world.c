@@ -476,6 +476,8 @@ static void op_time(struct world *w, const struct op *op)
         struct job *job = &w->jobs[j];
         if (due_ms(w, job) > w->now_ms)
             continue;
+        if (!job->asked_by_plan || !job->stopping)
+            circles_begin(w);
         if (job->stopping && job->stop_ms + job->request.grace_ms <= w->now_ms)
             host_release(w, job, job->asked_by_plan);
         else
@@ -594,6 +596,8 @@ static void check_books(struct world *w)
 
 void world_apply(struct world *w, const struct op *op)
 {
+    if (op->kind != OP_TIME && op->kind != OP_PLAN && op->kind != OP_PROBE && op->kind != OP_CALM)
+        circles_begin(w);
     switch (op->kind) {
     case OP_CONFIG:
         op_config(w, op);
@@ -618,6 +622,9 @@ void world_apply(struct world *w, const struct op *op)
         break;
     case OP_PLAN:
         host_plan(w, (uint64_t)op->f[0]);
+        break;
+    case OP_CALM:
+        circles_calm(w, clamp(op->f[0], 0, 1000));
         break;
     case OP_REBUILD:
         probe_rebuild(w, true);
