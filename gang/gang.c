@@ -528,6 +528,7 @@ static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_
     struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
+    g->gains += !job->saved && job->was_preempted; /* it may be asked to leave again */
     job->saved = true;
     job->saved_ms = now_ms;
     return 0;

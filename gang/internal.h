@@ -612,6 +612,8 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms) MLT
  * is, or was asked before and has not left. */
 int gang_preempt(struct gang *g, struct gang_bucket *bucket, struct gang_job *job, int64_t now_ms,
                  bool *ret_stopping) MLT_MUST_USE;
+/* The reservation is broken when a revocable job that it relies on was not asked in time. */
+void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now_ms);
 /* Asks revocable jobs that the reservation needs gone by its start, and whose grace begins now. */
 int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
                      bool *ret_stopping) MLT_MUST_USE;

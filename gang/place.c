@@ -171,14 +171,14 @@ static void give_role(struct gang *g, enum gang_board board, const struct gang_r
     }
 }
 
-/* In the order in which they look: those that few nodes could hold first, then as written. */
-static void order_roles(struct gang *g, struct roles *roles)
+/* In the order in which they look: those that few nodes have room for first, then as written. */
+static void order_roles(struct gang *g, const struct gang_where *where, struct roles *roles)
 {
     uint32_t holding[GANG_ROLES_MAX] = {0};
     for (uint32_t i = 0; i < roles->shape->roles_count; i++) {
         if (i > 0)
             roles->first[i] = roles->first[i - 1] + roles->shape->roles[i - 1].pods;
-        holding[i] = gang_column_get(g, roles->shape->kinds[i], GANG_VIEW_EMPTY)->holding;
+        holding[i] = gang_column_get(g, roles->shape->kinds[i], place_view(where))->holding;
         uint32_t at = i;
         for (; at > 0 && holding[roles->order[at - 1]] > holding[i]; at--)
             roles->order[at] = roles->order[at - 1];
@@ -252,7 +252,7 @@ static bool place_in_level(struct gang *g, const struct gang_where *where, struc
 static bool place_roles(struct gang *g, const struct gang_where *where, struct roles *roles,
                         uint32_t scope_level, uint32_t scope)
 {
-    order_roles(g, roles);
+    order_roles(g, where, roles);
     if (!has_room_for_each(g, where, roles, scope_level, scope))
         return false;
     uint32_t widest = where->level > scope_level ? where->level : scope_level + 1;
@@ -308,7 +308,7 @@ static uint32_t pick_beside(struct gang *g, struct gang_column *c, const struct 
         (where->within_level == GANG_NO_LEVEL ||
          gang_topology_domain(g, where->beside - 1, where->within_level) == where->within_domain))
         return slot;
-    for (uint32_t level = t->levels; level > scope_level && level >= where->level; level--) {
+    for (uint32_t level = t->levels; level > scope_level; level--) {
         if (gang_pick(g, c, &inside, level, cell, 1))
             return g->fits.picks[0].slot;
         cell = t->level[level].cells[cell].parent;

@@ -26,11 +26,10 @@ static int64_t protected_until(const struct gang *g, const struct gang_job *v)
     return v->started_ms + g->config.min_run_ms;
 }
 
-/* Its slice is over, and it has had at least twice what the job that waits has had. */
-static bool slice_is_over(const struct gang *g, const struct gang_job *v,
-                          const struct gang_job *job, int64_t now_ms)
+/* With what it has run now it has had at least twice what the job that waits has had. */
+static bool has_had_twice(const struct gang *g, const struct gang_job *v, int64_t ran,
+                          const struct gang_job *job)
 {
-    int64_t ran = now_ms - v->started_ms;
     int64_t theirs = (v->attained_ms + ran) / 2, own = job->attained_ms;
     int64_t many = devices_of(g, v->shape), few = devices_of(g, job->shape);
     return theirs > 0 && own <= theirs / few * many;
@@ -55,18 +54,21 @@ static bool queues_share(const struct gang *g, const struct gang_job *v, const s
     return true;
 }
 
-/* It may be asked to leave because it has had its slice. What speaks against that today may not
- * tomorrow: then it is looked at again a slice later. */
+/* It may be asked to leave because it has had its slices. Whole ones count, so that it is enough to
+ * look when one ends. */
 static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct gang_job *job,
                           int64_t now_ms)
 {
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-    if (slice <= 0 || now_ms - v->started_ms < slice || v->priority > job->priority)
+    int64_t slices = slice > 0 ? (now_ms - v->started_ms) / slice : 0;
+    if (slices <= 0 || v->priority > job->priority)
         return false;
-    if (slice_is_over(g, v, job, now_ms) && (v->queue == job->queue || queues_share(g, v, job)))
+    if (has_had_twice(g, v, slices * slice, job) &&
+        (v->queue == job->queue || queues_share(g, v, job)))
         return true;
-    if (slice < INT64_MAX - now_ms && now_ms + slice < g->slice_wake_ms)
-        g->slice_wake_ms = now_ms + slice;
+    int64_t next = v->started_ms + slices * slice + slice;
+    if (next < g->slice_wake_ms)
+        g->slice_wake_ms = next;
     return false;
 }
 
@@ -316,6 +318,16 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
         b->preempt_refused = g->gains;
     *ret_stopping = chosen;
     return rc;
+}
+
+void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    uint64_t bit = UINT64_C(1) << (r - g->reservations);
+    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+        if (v->revocable && !v->stopping && (v->relied & bit) &&
+            gang_leaves_by(v, now_ms) > r->start_ms && v->end_ms > r->start_ms)
+            r->broken = true;
 }
 
 int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms, bool *ret_stopping)

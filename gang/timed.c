@@ -179,6 +179,8 @@ static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, st
     }
     w->held += !stopping;
     struct gang_reservation *r = gang_reservation_of(g, job);
+    if (r)
+        gang_preempt_missed(g, r, w->now_ms);
     if ((!r || worth_a_look(g, r, w->now_ms)) && gang_reserve_start(g, job, w->now_ms, &r) < 0)
         return -ENOMEM;
     if (!r) {

@@ -351,6 +351,17 @@ static void what_if_placed(const struct world *w, struct what_if *f, const struc
     }
 }
 
+/* It waits behind one that is short of quota; or in strict order, where what the one before both
+ * could not use is free to all. */
+static bool is_behind(struct world *w, const struct decision *its)
+{
+    if (its->why.kind != GANG_WHY_BEHIND)
+        return false;
+    const struct job *before = job_by_id(w, its->why.blocked_by);
+    const struct decision *other = before ? decision_about(w, before) : NULL;
+    return !w->config.f[C_RESERVATIONS] || (other && other->why.kind == GANG_WHY_QUOTA);
+}
+
 /* Who has left for another one does not take the place again while that one waits and could start.
  */
 static void check_ping_pong(struct world *w)
@@ -361,7 +372,7 @@ static void check_ping_pong(struct world *w)
         const struct decision *its = other ? decision_about(w, other) : NULL;
         struct what_if now;
         if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
-            other->request.roles_count > 1)
+            other->request.roles_count > 1 || is_behind(w, its))
             continue;
         what_if_placed(w, &now, other);
         if (would_start(w, &now, other))
