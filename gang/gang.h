@@ -177,8 +177,9 @@ struct gang_queue_config {
     /* What other queues of the tree have borrowed, when this one is within its nominal quota. */
     enum gang_queue_preemption reclaim;
     /* A job that has run so long since its start may be asked to leave for a waiting job of the
-     * same queue and the same or a higher priority that has attained at most half of its GPU time.
-     * 0: never. */
+     * same or a higher priority that has attained at most half of its GPU time: of the same queue,
+     * or of another one below a common FAIR_SHARE queue, as long as neither its queue's nominal
+     * quota nor its share is touched (README.md). 0: never. */
     int64_t time_slice_ms;
     uint32_t running_jobs_max; /* 0: no limit */
     int64_t
@@ -235,7 +236,7 @@ enum gang_decision_kind {
 #define GANG_CAUSE_MAP(XX)                                                        \
     XX(PRIORITY)   /* for one of higher priority in its own queue */              \
     XX(RECLAIM)    /* its queue has borrowed what another one wants back */       \
-    XX(TIME_SLICE) /* it has had its slice, and another one of its queue waits */ \
+    XX(TIME_SLICE) /* it has had its slice, and one that has had less waits */    \
     XX(REVOKED)    /* it was let in before a blocked one, which can start without it */
 enum gang_cause {
 #define XX(name) GANG_CAUSE_##name,

@@ -52,6 +52,17 @@ static void digest_decision(struct world *w, const struct decision *d)
         fail(w, "job %" PRIu64 ": its reason is empty", d->d.job);
 }
 
+/* Others are asked to leave for it, in view of those that have a reserved start now. */
+static void claim(struct world *w, struct job *job)
+{
+    job->claims = true;
+    job->excused = false;
+    job->heeded = 0;
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.estimated_start_ms)
+            job->heeded |= UINT64_C(1) << (w->decisions[i].job - w->jobs);
+}
+
 static void commit(struct world *w, struct decision *d)
 {
     struct job *job = d->job;
@@ -71,8 +82,7 @@ static void commit(struct world *w, struct decision *d)
         job->stopping = job->asked_by_plan = true;
         job->stop_ms = w->now_ms;
         job->for_job = d->d.for_job;
-        job_by_id(w, d->d.for_job)->claims = true;
-        job_by_id(w, d->d.for_job)->excused = false;
+        claim(w, job_by_id(w, d->d.for_job));
         w->result.preempted++;
         feed(w, &(struct gang_event){
                     .kind = GANG_JOB_STOPPING, .job = job->id, .for_job = d->d.for_job});

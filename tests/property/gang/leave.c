@@ -317,9 +317,12 @@ static void check_claim(struct world *w, const struct decision *d)
             return;
     for (uint32_t i = 0; i < w->decisions_count; i++) {
         const struct decision *other = &w->decisions[i];
-        /* One before it has taken it, keeps what it could use, or has a reserved start that this
-         * one, which starts for keeps or not at all, would make later. */
-        bool keeps = waits_for_room(other) && !ends_by(w, d->job, other->d.estimated_start_ms);
+        /* One before it has taken it, keeps what it could use, or has a reserved start since that
+         * this one, which starts for keeps or not at all, would make later. */
+        bool keeps = waits_for_room(other) &&
+                     (!other->d.estimated_start_ms ||
+                      (!(d->job->heeded >> (other->job - w->jobs) & 1) &&
+                       !ends_by(w, d->job, other->d.estimated_start_ms)));
         if (other->d.kind == GANG_REPLACE)
             return; /* members come before all */
         if ((other->d.kind == GANG_PLACE || keeps) &&
