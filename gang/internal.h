@@ -619,7 +619,8 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
                      bool *ret_stopping) MLT_MUST_USE;
 /* Whose turn it is when that of this bucket has come: if its next job has left for another one, and
  * that one fits now, or others are leaving for it still, that one's. */
-struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms);
+struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms,
+                                      bool *ret_given);
 /* Whether it has left for one that still waits, and would fit now on what is kept, too. */
 bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms);
 uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job); /* for it */

@@ -406,7 +406,8 @@ static int plan_all(struct gang *g, int64_t now_ms)
         gang_plan_mark_now(g);
         if (!anything_open(g))
             return 0;
-        if (decide_bucket(g, gang_preempt_turn(g, b, now_ms), now_ms) < 0)
+        bool given;
+        if (decide_bucket(g, gang_preempt_turn(g, b, now_ms, &given), now_ms) < 0)
             return -ENOMEM;
     }
 }

@@ -363,8 +363,10 @@ static int64_t due_ms(const struct gang *g, const struct gang_job *v)
     return due;
 }
 
-struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms)
+struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms,
+                                      bool *ret_given)
 {
+    *ret_given = false;
     /* Each began to wait before the one that left for it did: the chain ends. Who could not start
      * anyway has no turn to give. */
     for (struct gang_job *job = gang_bucket_head(bucket);
@@ -376,6 +378,7 @@ struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket
             !(fits_now(g, its, job, now_ms) || gang_preempt_stopping(g, job)))
             break;
         bucket = its;
+        *ret_given = true;
     }
     return bucket;
 }

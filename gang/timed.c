@@ -213,8 +213,10 @@ static int reclaim(struct gang *g, struct gang_bucket *b, struct gang_job *job, 
 }
 
 /* One whose turn it is. */
-static int take_or_block(struct gang *g, struct gang_bucket *b, struct walk *w)
+static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk *w)
 {
+    bool given;
+    struct gang_bucket *b = gang_preempt_turn(g, first, w->now_ms, &given);
     struct gang_job *job = gang_bucket_head(b);
     gang_plan_touch(g, b);
     if (gang_plan_reserve(g, job->shape->pods) < 0)
@@ -223,7 +225,7 @@ static int take_or_block(struct gang *g, struct gang_bucket *b, struct walk *w)
         gang_plan_park(g, b);
         return b->outcome == GANG_OUTCOME_QUOTA && !b->behind ? reclaim(g, b, job, w) : 0;
     }
-    if (still_gives_way(g, job, w->now_ms)) {
+    if (!given && still_gives_way(g, job, w->now_ms)) {
         gang_plan_park(g, b);
         b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
         return 0;
@@ -347,7 +349,8 @@ static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
     return shape->pods > w->most && !(g->plan.marked && g->config.may_preempt);
 }
 
-static int ask(struct gang *g, struct gang_bucket *b, struct walk *w)
+/* `given`: another one has given it its turn, and it gives that to nobody. */
+static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w)
 {
     struct gang_job *job = gang_bucket_head(b);
     int64_t now_ms = w->now_ms;
@@ -362,7 +365,7 @@ static int ask(struct gang *g, struct gang_bucket *b, struct walk *w)
         gang_plan_park(g, b);
         return 0;
     }
-    if (!still_gives_way(g, job, now_ms) && place_heeding(g, b, job, now_ms)) {
+    if ((given || !still_gives_way(g, job, now_ms)) && place_heeding(g, b, job, now_ms)) {
         w->most -= job->shape->pods <= w->most ? job->shape->pods : w->most;
         if (!w->kind || job->shape->roles_count > 1 || w->kind != job->shape->kinds[0])
             w->kind = NULL;
@@ -381,8 +384,13 @@ static int by_least_work(struct gang *g, struct walk *w)
             at = end;
             continue;
         }
-        struct gang_bucket *instead = gang_preempt_turn(g, b, w->now_ms);
-        if (ask(g, asked_before(g, instead) ? b : instead, w) < 0)
+        bool given;
+        struct gang_bucket *instead = gang_preempt_turn(g, b, w->now_ms, &given);
+        if (asked_before(g, instead)) {
+            instead = b;
+            given = false;
+        }
+        if (ask(g, instead, given, w) < 0)
             return -ENOMEM;
     }
     return 0;
@@ -395,7 +403,7 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
     bool patient = g->config.patience_ms > 0;
     while (w.held < g->config.reservations &&
            (b = patient ? next_impatient(g, now_ms) : gang_queue_next(g)) != NULL)
-        if (take_or_block(g, gang_preempt_turn(g, b, now_ms), &w) < 0)
+        if (take_or_block(g, b, &w) < 0)
             return -ENOMEM;
     return by_least_work(g, &w);
 }
