@@ -25,7 +25,8 @@ bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
 static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family, bool seen)
 {
     if (family == MPI_FAMILY_MPIRUN)
-        return "the command calls mpirun or mpiexec: let it be the MPI program itself";
+        return "the command calls mpirun or mpiexec: set spec.mpi.wireup to rsh, or let it be the MPI "
+               "program itself";
     if (family == MPI_FAMILY_NONE || !seen)
         return "is this an MPI program? For others there are the frameworks pytorch and plain";
     if (family == MPI_FAMILY_OPEN_MPI && wireup->wireup != RENDEZVOUS_WIREUP_PMIX)

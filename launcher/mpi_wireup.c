@@ -351,14 +351,16 @@ static const char *family_words(enum mpi_family family)
     return family == MPI_FAMILY_OPEN_MPI ? "Open MPI" : "MPICH or one of its kind";
 }
 
-static void write_reason(const struct mpi_finding *found, bool in_image, char *to, size_t size)
+static void write_reason(const struct mpi_finding *found, bool in_image,
+                         enum rendezvous_wireup wireup, char *to, size_t size)
 {
     if (found->family == MPI_FAMILY_NONE)
         (void)snprintf(to, size, "no MPI library was found");
     else if (found->family == MPI_FAMILY_MPIRUN)
-        (void)snprintf(to, size,
-                       "the command calls %.100s, which starts the ranks: it runs once, in pod-0",
-                       found->object);
+        (void)snprintf(to, size, "the command calls %.100s, which starts %s", found->object,
+                       wireup == RENDEZVOUS_WIREUP_RSH
+                           ? "the ranks: it runs once, in pod-0"
+                           : "ranks of its own: the wire-up rsh is for that");
     else if (in_image)
         (void)snprintf(to, size, "the command does not tell, and the image has %.200s (%s)",
                        found->object, family_words(found->family));
@@ -387,12 +389,13 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
         (void)snprintf(ret->library, sizeof ret->library, "%s",
                        in_image ? found->object : found->library);
         (void)snprintf(ret->file, sizeof ret->file, "%s", in_image ? found->object : found->file);
-        write_reason(found, in_image, reason, sizeof reason);
     }
     if (asked == RENDEZVOUS_WIREUP_AUTO)
         ret->wireup = ret->family == MPI_FAMILY_OPEN_MPI ? RENDEZVOUS_WIREUP_PMIX
                       : ret->family == MPI_FAMILY_MPIRUN ? RENDEZVOUS_WIREUP_RSH
                                                          : RENDEZVOUS_WIREUP_PMI1;
+    if (found)
+        write_reason(found, in_image, ret->wireup, reason, sizeof reason);
     (void)snprintf(ret->words, sizeof ret->words, "MPI wire-up %s%s: %s",
                    rendezvous_wireup_name(ret->wireup),
                    asked == RENDEZVOUS_WIREUP_AUTO ? "" : ", as the job says", reason);

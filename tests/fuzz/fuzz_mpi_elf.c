@@ -51,8 +51,10 @@ static void choose(const struct mpi_files *files, const char *const *command)
                                         .python_path = "/p",
                                         .files = *files};
     mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, &choice);
+    bool is_mpirun = choice.family == MPI_FAMILY_MPIRUN;
     REQUIRE(choice.wireup == RENDEZVOUS_WIREUP_PMIX || choice.wireup == RENDEZVOUS_WIREUP_PMI1 ||
             choice.wireup == RENDEZVOUS_WIREUP_RSH);
+    REQUIRE(is_mpirun == (choice.wireup == RENDEZVOUS_WIREUP_RSH));
     REQUIRE(choice.words[0] && strlen(choice.words) < sizeof choice.words);
 }
 

@@ -369,6 +369,10 @@ static void test_scripts_are_asked_for_the_programs_they_name(void **state)
             fail_msg("%s: %s", rows[i].script, choice.words);
         if (rows[i].family == MPI_FAMILY_MPIRUN)
             assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_RSH);
+        CHOOSE(image, &choice, PMIX, "/run.sh"); /* as the job says, with a word about it */
+        assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMIX);
+        if (rows[i].family == MPI_FAMILY_MPIRUN)
+            assert_non_null(strstr(choice.words, "the wire-up rsh is for that"));
         CHOOSE(image, &choice, AUTO, "bash", "-euo", "pipefail", "/run.sh");
         assert_int_equal(choice.family, rows[i].family);
         CHOOSE(image, &choice, AUTO, "nohup", "env", "A=b", "sh", "-c", rows[i].script);
