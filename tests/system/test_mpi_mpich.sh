@@ -64,21 +64,7 @@ probe 1 93 "30 s with MPI in memory without MPI_Init over pmi1" sleep
 restarts=1 probe 1 0 "rank 1 of 2, sum 1, attempt 2" die
 probe 1 0 "spawn was refused" spawn
 
-# A wire-up that is not there yet, and a program that is none of MPI's.
-cat >wrong.yaml <<EOF
-apiVersion: mltrain.io/v1alpha1
-kind: TrainingJob
-metadata: {name: wrong}
-spec:
-  framework: mpi
-  mpi: {wireup: rsh}
-  workers:
-    template:
-      spec:
-        containers: [{name: trainer, image: x, command: ["true"]}]
-EOF
-mltrain run wrong.yaml >out.txt 2>err.txt && fail "rsh was accepted"
-grep -qF "spec.mpi.wireup: \`rsh\` is not supported yet" err.txt || { cat err.txt; fail "rsh: other words"; }
+# A program that is none of MPI's.
 mltrain run --framework mpi --max-restarts 3 -- true >out.txt 2>err.txt
 [ $? = 93 ] || { cat err.txt; fail "a program without MPI has succeeded"; }
 grep -qF "is this an MPI program?" err.txt || { cat err.txt; fail "no hint"; }
