@@ -304,6 +304,11 @@ static bool look_at_shell(const struct mpi_find *f, const char *const *argv, uns
         /* What the text calls "$0" and "$@". */
         return argv[0] && argv[1] && look_at_command(f, argv + 1, depth + 1, ret);
     }
+    /* A shell looks for a script in its working directory first, and only then in PATH. */
+    if (!strchr(operand, '/') &&
+        snprintf(path, sizeof path, "./%s", operand) < (int)sizeof path &&
+        look_at_script(f, path, true, depth, ret))
+        return true;
     return mpi_find_program(f, operand, path) && look_at_script(f, path, true, depth, ret);
 }
 

@@ -46,3 +46,9 @@ done
 gang 2 2 7 ./program abort 3 7
 says "it has called MPI_Abort with code 7"
 echo "ok: MPI_Abort"
+# Scripts that call mpirun themselves: prrte starts its daemons by mltrain-rsh.
+venv/bin/mpicc -O1 -o allreduce "$source/examples/mpi-c/allreduce.c"
+gang 2 2 0 venv/bin/mpirun ./allreduce
+for rank in 0 1 2 3; do says "rank $rank of 4: all sums are right; 2 ranks share memory"; done
+gang 2 2 7 venv/bin/mpirun ./program abort 3 7
+echo "ok: mpirun"

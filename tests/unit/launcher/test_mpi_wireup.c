@@ -373,6 +373,10 @@ static void test_scripts_are_asked_for_the_programs_they_name(void **state)
         assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMIX);
         if (rows[i].family == MPI_FAMILY_MPIRUN)
             assert_non_null(strstr(choice.words, "the wire-up rsh is for that"));
+        add_text(image, "./here.sh", rows[i].script);
+        CHOOSE(image, &choice, AUTO, "sh", "here.sh"); /* not in PATH */
+        if (choice.family != rows[i].family)
+            fail_msg("sh here.sh, %s: %s", rows[i].script, choice.words);
         CHOOSE(image, &choice, AUTO, "bash", "-euo", "pipefail", "/run.sh");
         assert_int_equal(choice.family, rows[i].family);
         CHOOSE(image, &choice, AUTO, "nohup", "env", "A=b", "sh", "-c", rows[i].script);
