@@ -72,6 +72,15 @@ ends again 0
 [ "$(job again '.status.attempt')" = 2 ] || fail "attempts: $(job again '.status.attempt')"
 [ "$(job again '.status.failures[0].exitCode')" = 9 ] || fail "again: $(job again '.status.failures')"
 
+# The controller dies meanwhile: no command notices, and the end is heard of by all pods.
+rsh leader 3 1 'exec $HYDRA_LAUNCHER_EXEC pod-2 "touch $PWD/leader.runs; while [ ! -e $PWD/leader.over ]; do sleep 0.1; done"'
+eventually 20 test -e leader.runs || fail "the command does not run"
+kill -9 "$(sed -n 's/.*program=controller pid=//p' "$MLTRAIN_HOME/clusters/default/log/supervisor.log" | tail -n 1)" || fail "kill the controller"
+sleep 1
+touch leader.over
+ends leader 0
+[ "$(job leader '.status.attempt')" = 1 ] || fail "attempts: $(job leader '.status.attempt')"
+
 # Cancelled while commands run: nothing is left, and the end is awaited.
 rsh cancelled 2 1 'exec $HYDRA_LAUNCHER_EXEC pod-1 "touch $PWD/runs; setsid sleep 4711 & exec sleep 4712"'
 there() { [ -e runs ] && pgrep -fx 'sleep 4711' >/dev/null && pgrep -fx 'sleep 4712' >/dev/null; }
