@@ -380,6 +380,11 @@ static void add_pmix(struct builder *b, const struct rank_env_input *in)
      * one is read by the fewest others, and it binds no rank to CPUs. */
     set_default(b, "JSM_JSRUN_PORT", "1");
     add_shared_folders(b, in);
+    /* Open MPI 4 reads large messages out of the sender's memory. Where that is refused, as containerd
+     * and Docker do for containers without CAP_SYS_PTRACE, it tries all the same, prints an error for
+     * each message, and copies then. */
+    if (in->no_process_vm)
+        set_default(b, "OMPI_MCA_btl_vader_single_copy_mechanism", "none");
     /* As mpirun does with more ranks than CPUs, where each would wait for the other to be moved off
      * its CPU. Pods of the one-machine cluster share theirs. */
     if (in->welcome->nproc > in->cpus || is_one_machine(in))

@@ -49,6 +49,7 @@ struct rank_env_input {
     uint64_t attempt;
     uint32_t local_rank;
     uint32_t cpus;            /* that this container may use when it has no limit */
+    bool no_process_vm;       /* process_vm_readv(2) is refused in this container */
     const char *nproc_option; /* the number of processes in torchrun's own words; NULL for none */
     bool once_per_pod;        /* this process is torchrun and stands for all ranks of the pod */
     const struct rendezvous_welcome *welcome;

@@ -39,13 +39,16 @@ lines_of() { # EXAMPLE PODS: what its ranks say, after its expected-output.txt, 
 finishes() {
   lines_of "$2" "$3" >expected.txt
   eventually 90 has_said "$1" expected.txt || { mltrain logs "$1" --launcher; fail "$1 has said: $(said "$1")"; }
-  if [ "${4:-}" != "may hang" ] || eventually 15 phase_is "$1" Succeeded; then succeeds "$1"
+  if [ "${4:-}" != "may hang" ] || eventually 10 phase_is "$1" Succeeded; then succeeds "$1"
   else echo "note: MPICH hangs in its own MPI_Finalize: $1"
   fi
+  complains_not "$1"
   [ "$(k get pods -l "mltrain.io/job-name=$1" -o jsonpath='{range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u | wc -l)" = "$3" ] ||
     fail "$1: not $3 nodes"
   end_job "$1"
 }
+# Of what seccomp refuses: to read out of the memory of another rank.
+complains_not() { ! mltrain logs "$1" 2>&1 | grep -F 'Read -1' || fail "$1: Open MPI complains"; }
 wired_up() { mltrain logs "$1" --launcher 2>/dev/null | grep -qE "MPI wire-up $2: $3"; }
 
 open_mpi() {
@@ -107,6 +110,7 @@ killed() {
   rank_is_killed killed-open-mpi
   succeeds killed-open-mpi
   mltrain logs killed-open-mpi --attempt 2 | grep -c 'segments 2' | grep -qx 4 || fail "ranks of a pod share no memory: $(said killed-open-mpi)"
+  complains_not killed-open-mpi
   end_job killed-open-mpi
   probe killed-mpich mpicc.mpich wait
   rank_is_killed killed-mpich

@@ -393,10 +393,13 @@ static void test_a_pmix_server_s_words_are_there_and_what_open_mpi_needs(void **
     check(&env, "OMPI_MCA_osc_sm_backing_directory", "/mine"); /* the user's own */
     check(&env, "OMPI_MCA_orte_tmpdir_base", "/dir");
     check(&env, "OMPI_MCA_mpi_yield_when_idle", NULL);
+    check(&env, "OMPI_MCA_btl_vader_single_copy_mechanism", NULL);
     rank_env_release(&env);
+    input.no_process_vm = true;
     input.cpus = 3; /* fewer than ranks */
     rank_env_build(&input, &env, NULL);
     check(&env, "OMPI_MCA_mpi_yield_when_idle", "1");
+    check(&env, "OMPI_MCA_btl_vader_single_copy_mechanism", "none");
     rank_env_release(&env);
 }
 
