@@ -354,7 +354,7 @@ static void add_mpi(struct builder *b, const struct rank_env_input *in)
 
 /* Files that ranks of a pod share have names of host and local rank, so that two pods that share
  * /dev/shm or /tmp would write into each other's. */
-static void add_shared_folders(struct builder *b, const struct rank_env_input *in)
+static void add_shared_memory(struct builder *b, const struct rank_env_input *in)
 {
     static const char *const shared[] = {"OMPI_MCA_btl_vader_backing_directory",
                                          "OMPI_MCA_btl_sm_backing_directory",
@@ -362,6 +362,11 @@ static void add_shared_folders(struct builder *b, const struct rank_env_input *i
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(shared); i++)
         set_default(b, shared[i], in->mpi_shared);
     set_default(b, "OMPI_MCA_orte_tmpdir_base", in->mpi_folder);
+    /* Open MPI 4 reads large messages out of the sender's memory. Where that is refused, as containerd
+     * and Docker do for containers without CAP_SYS_PTRACE, it tries all the same, prints an error for
+     * each message, and copies then. */
+    if (in->no_process_vm)
+        set_default(b, "OMPI_MCA_btl_vader_single_copy_mechanism", "none");
 }
 
 /* What a server for Open MPI's ranks says, and what else Open MPI needs where it is not started by
@@ -379,12 +384,7 @@ static void add_pmix(struct builder *b, const struct rank_env_input *in)
     /* Open MPI 4 looks for a server only where it knows who would have started one: of those this
      * one is read by the fewest others, and it binds no rank to CPUs. */
     set_default(b, "JSM_JSRUN_PORT", "1");
-    add_shared_folders(b, in);
-    /* Open MPI 4 reads large messages out of the sender's memory. Where that is refused, as containerd
-     * and Docker do for containers without CAP_SYS_PTRACE, it tries all the same, prints an error for
-     * each message, and copies then. */
-    if (in->no_process_vm)
-        set_default(b, "OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+    add_shared_memory(b, in);
     /* As mpirun does with more ranks than CPUs, where each would wait for the other to be moved off
      * its CPU. Pods of the one-machine cluster share theirs. */
     if (in->welcome->nproc > in->cpus || is_one_machine(in))
@@ -471,7 +471,7 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
         add_rsh_command(&b, input);
     /* Not for the command: it would hand its own on to all, and each pod has others. */
     if (input->rsh.role == RANK_ENV_RSH_DAEMON)
-        add_shared_folders(&b, input);
+        add_shared_memory(&b, input);
     expand_user_values(ret);
 }
 
