@@ -140,7 +140,7 @@ struct gang_job_request {
     bool never_preempted; /* it is nobody's victim */
     bool was_preempted;   /* its last placement ended so: min_run_ms protects the next one */
     bool saves;           /* it will say JOB_SAVED */
-    bool never_preempts;  /* nobody is asked to leave for it */
+    bool never_preempts;  /* nobody is asked to leave for it, but revocable jobs for its reserved start */
 };
 
 #define GANG_QUEUE_ORDER_MAP(XX)                                                              \

@@ -184,7 +184,9 @@ static void check_whom(struct sim *s, const struct sim_job *job, const struct si
         sim_violated(s, sentence, "%s (%s) for %s (%s): %s", job->name,
                      job->priority ? job->priority : "none", by->name,
                      by->priority ? by->priority : "none", reason);
-    if (by->priority && strcmp(by->priority, "polite") == 0)
+    /* Its own reserved start is kept, and who was let in on condition knew of it. */
+    if (by->priority && strcmp(by->priority, "polite") == 0 &&
+        strcmp(reason, "BackfillRevoked") != 0)
         sim_violated(s, "nobody makes way for a job of a class with preemptionPolicy Never",
                      "%s for %s", job->name, by->name);
 }
