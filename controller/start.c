@@ -67,6 +67,7 @@ void start_send(struct job *job)
     job->sent_attempt = attempt;
     job->completed = false;
     c->metrics.count[METRIC_STARTS]++;
+    job_log(job, MLT_LOG_INFO, "starting attempt=%" PRIu64, attempt);
     if (job->trigger_ms)
         job_log(job, MLT_LOG_INFO, "restart attempt=%" PRIu64 " failure_to_start_ms=%" PRId64,
                 attempt, c->now_ms - job->trigger_ms);
