@@ -1,5 +1,6 @@
-/* What bench/mpi starts as a rank, compiled with the mpicc of the MPI that is measured: appends when
- * its main began and when MPI_Init returned, in ns since 1970, to the file that it is given. */
+/* What bench/mpi starts as a rank, compiled with the mpicc of the MPI that is measured: appends
+ * when its main began and when MPI_Init returned, in ns since 1970, to the file that it is given.
+ */
 #include <fcntl.h>
 #include <mpi.h>
 #include <stdio.h>

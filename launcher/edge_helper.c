@@ -38,7 +38,7 @@ struct edge_helper {
     int exec_errno;
     char line[LINE_MAX_BYTES + 1], last_line[LINE_MAX_BYTES + 1];
     size_t line_length;
-    unsigned lines;
+    unsigned lines, started; /* processes, ever */
 };
 
 struct pending_write {
@@ -480,34 +480,56 @@ static void tell_client(struct edge_helper *h, const char *folder)
                                                  .rank_base = start->rank_base});
 }
 
-void edge_helper_start(struct edge_helper *h, const struct rank_env_input *env)
+/* A new process, its pipes and its folder. */
+static int start_process(struct edge_helper *h, const struct rank_env_input *env,
+                         struct mlt_error *err)
 {
-    struct mlt_error err = {0};
     struct ends ends;
+    char name[32];
     edge_helper_end(h);
+    /* Its attempt is not known yet, and a launcher before this one may have left folders. */
+    (void)snprintf(name, sizeof name, "pmix-%.8s-%u", h->edge->launcher_id, ++h->started);
     h->pid = 0;
     h->exec_errno = 0;
     h->lines = 0;
     h->line_length = 0;
     h->last_line[0] = '\0';
-    int rc = make_ends(&ends, &err);
+    int rc = make_ends(&ends, err);
     if (rc == 0)
-        rc = edge_mpi_folder(h->edge, "pmix", h->folder, sizeof h->folder, &err);
+        rc = edge_mpi_folder(h->edge, name, h->folder, sizeof h->folder, err);
     if (rc == 0)
-        edge_mpi_shared(h->edge, h->folder, h->shared);
-    if (rc == 0)
-        rc = spawn(h, env, &ends, &err);
+        rc = spawn(h, env, &ends, err);
     for (int i = 0; i < 2; i++) {
         close_fd(ends.socket[i]);
         close_fd(ends.status[i]);
         close_fd(ends.log[i]);
     }
+    if (rc < 0 && h->pid)
+        (void)kill(h->pid, SIGKILL);
+    return rc;
+}
+
+void edge_helper_prepare(struct edge_helper *h, const struct rank_env_input *env,
+                         uint32_t node_rank)
+{
+    struct mlt_error err = {0};
+    if (start_process(h, env, &err) < 0)
+        return;
+    helper_client_prepare(h->client, node_rank, h->folder);
+    pump(h);
+}
+
+void edge_helper_start(struct edge_helper *h, const struct rank_env_input *env)
+{
+    struct mlt_error err = {0};
+    int rc = 0;
+    if (!h->pid || !h->socket || !helper_client_prepared(h->client, env->start->node_rank))
+        rc = start_process(h, env, &err);
     if (rc < 0) {
-        if (h->pid)
-            (void)kill(h->pid, SIGKILL);
         h->ops->failed(h->edge, rc == -ENOENT, err.text);
         return;
     }
+    edge_mpi_shared(h->edge, h->folder, h->shared);
     tell_client(h, h->folder);
     pump(h);
 }

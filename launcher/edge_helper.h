@@ -28,8 +28,14 @@ struct edge_helper_ops {
 /* NULL when memory is exhausted. Lives as long as the program. */
 struct edge_helper *edge_helper_new(struct edge *e, const struct edge_helper_ops *ops);
 
-/* Starts the helper of the supervisor's START; `env` is of any rank: what the job sets for its
- * libraries counts for the helper, too. One of the `ops` ready and failed follows. */
+/* Between attempts: a helper is started ahead of the START that it is for, as pod `node_rank`. When
+ * that goes wrong, edge_helper_start() tries again, and tells. */
+void edge_helper_prepare(struct edge_helper *h, const struct rank_env_input *env,
+                         uint32_t node_rank);
+
+/* Starts the helper of the supervisor's START, or takes the prepared one; `env` is of any rank:
+ * what the job sets for its libraries counts for the helper, too. One of the `ops` ready and failed
+ * follows. */
 void edge_helper_start(struct edge_helper *h, const struct rank_env_input *env);
 
 /* The attempt's ranks are to end: nothing of the helper matters any more. Its process falls to the

@@ -296,6 +296,8 @@ void edge_mpi_welcomed(struct edge *e);
 /* Before the ranks of an attempt are started, and when the last of them is gone. */
 void edge_mpi_begin(struct edge *e);
 void edge_mpi_end(struct edge *e);
+/* Before READY: starts the PMIx server of the next attempt, when its ranks will need one. */
+void edge_mpi_prepare(struct edge *e, const struct rank_env_input *env);
 /* Starts the attempt's PMIx server, when the ranks need one: then they are started when it is there
  * (edge_spawn_ranks()). `env`: of any rank. */
 bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env);

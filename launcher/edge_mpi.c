@@ -188,12 +188,28 @@ static const struct edge_helper_ops helper_ops = {.ready = helper_ready,
                                                   .finalized = helper_finalized,
                                                   .aborted = edge_mpi_aborted};
 
-bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env)
+/* Whether the ranks need it. */
+static bool has_helper(struct edge *e)
 {
     if (!e->mpi.is_on || e->mpi.wireup.wireup != RENDEZVOUS_WIREUP_PMIX)
         return false;
     if (!e->mpi.helper)
         e->mpi.helper = edge_helper_new(e, &helper_ops);
+    return true;
+}
+
+/* Pods of one role are numbered by their slots. Where that is wrong START tells, and the helper is
+ * started anew. */
+void edge_mpi_prepare(struct edge *e, const struct rank_env_input *env)
+{
+    if (has_helper(e) && e->mpi.helper)
+        edge_helper_prepare(e->mpi.helper, env, e->config->slot);
+}
+
+bool edge_mpi_serve(struct edge *e, const struct rank_env_input *env)
+{
+    if (!has_helper(e))
+        return false;
     e->mpi.waits = true;
     if (e->mpi.helper)
         edge_helper_start(e->mpi.helper, env);

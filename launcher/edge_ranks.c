@@ -81,6 +81,9 @@ struct rank_env_input edge_env_input(const struct edge *e, uint32_t process, int
 {
     const struct launcher_config *c = e->config;
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
+    const struct rendezvous_start *start = supervisor_start(e->supervisor);
+    static const struct rendezvous_start none = {
+        .master_address = "", .resume_step = RENDEZVOUS_NO_STEP, .resume_path = ""};
     return (struct rank_env_input){
         .base = (const char *const *)c->environment,
         .job = c->job,
@@ -104,7 +107,7 @@ struct rank_env_input edge_env_input(const struct edge *e, uint32_t process, int
         .nproc_option = torchrun_nproc_option((const char *const *)c->command),
         .once_per_pod = supervisor_processes(e->supervisor) < welcome->nproc,
         .welcome = welcome,
-        .start = supervisor_start(e->supervisor)};
+        .start = start ? start : &none};
 }
 
 /* What is the same in each pod and each attempt: an event of the job is enough once. */
@@ -493,6 +496,10 @@ void edge_clean_up(struct edge *e)
         if (removed > 0)
             edge_log(e, "removed %d leftover%s of the last attempt from /dev/shm (%zu KiB)",
                      removed, removed == 1 ? "" : "s", bytes / 1024);
+    }
+    if (e->ranks_capacity) {
+        struct rank_env_input input = edge_env_input(e, 0, -1);
+        edge_mpi_prepare(e, &input);
     }
     edge_post(e, &(struct supervisor_event){.kind = SUPERVISOR_ON_CLEANED});
 }

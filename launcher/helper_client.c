@@ -13,6 +13,7 @@
 
 enum state {
     IDLE,     /* no attempt, or its helper has failed */
+    PREPARED, /* PREPARE was sent */
     STARTING, /* BEGIN was sent */
     SERVING,
 };
@@ -175,6 +176,21 @@ static void fail(struct helper_client *c, bool final, const char *words)
     forget(c);
 }
 
+void helper_client_prepare(struct helper_client *c, uint32_t node_rank, const char *folder)
+{
+    forget(c);
+    c->state = PREPARED;
+    c->node_rank = node_rank;
+    send_message(
+        c, &(struct helper_message){
+               .kind = HELPER_PREPARE, .id = HELPER_VERSION, .rank = node_rank, .words = folder});
+}
+
+bool helper_client_prepared(const struct helper_client *c, uint32_t node_rank)
+{
+    return c->state == PREPARED && c->node_rank == node_rank;
+}
+
 void helper_client_begin(struct helper_client *c, const struct helper_client_begin *begin)
 {
     char nspace[HELPER_NAME_MAX + 1];
@@ -222,6 +238,8 @@ void helper_client_timer(struct helper_client *c)
 void helper_client_closed(struct helper_client *c, const char *words, bool final)
 {
     char text[HELPER_CLIENT_WORDS_MAX];
+    if (c->state == PREPARED)
+        forget(c);
     if (c->state == IDLE)
         return;
     (void)snprintf(text, sizeof text,
@@ -604,7 +622,9 @@ static void about_rank(struct helper_client *c, const struct helper_message *m)
 static void take_message(struct helper_client *c, const struct helper_message *m)
 {
     bool starting = c->state == STARTING;
-    if (m->kind == HELPER_REFUSED)
+    if (c->state == PREPARED)
+        forget(c); /* it has refused; nothing else is said before READY */
+    else if (m->kind == HELPER_REFUSED)
         fail(c, starting, m->words);
     else if (m->kind == HELPER_READY && starting)
         ready(c, m);

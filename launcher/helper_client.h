@@ -78,7 +78,14 @@ struct helper_client;
 struct helper_client *helper_client_new(void); /* NULL when memory is exhausted */
 void helper_client_free(struct helper_client *c);
 
-/* A helper was started and is told what to serve. A former one is forgotten. */
+/* A helper was started before the attempt that it is for, and is told to make itself ready for this
+ * place among the pods, with this folder. A former one is forgotten. Nothing comes out when it
+ * fails: then it is not prepared any more, and the next one says why. */
+void helper_client_prepare(struct helper_client *c, uint32_t node_rank, const char *folder);
+bool helper_client_prepared(const struct helper_client *c, uint32_t node_rank);
+
+/* A helper was started, or prepared for this place and folder, and is told what to serve. A former
+ * one is forgotten. */
 void helper_client_begin(struct helper_client *c, const struct helper_client_begin *begin);
 
 /* The helper's bytes: to be put at *_space(), then their number to *_received(). NULL: no memory.

@@ -4,8 +4,9 @@
  * together; BEGIN has a version all the same, so that a mixed pair says so.
  *
  * Fields, in this order, as far as a kind has them (HELPER_MESSAGE_MAP):
- *   I  id       u64  names a request, so that its answer finds it; of BEGIN: HELPER_VERSION
- *   R  rank     u32  in the world; of BEGIN: the place of this pod among the pods
+ *   I  id       u64  names a request, so that its answer finds it; of PREPARE and BEGIN:
+ *                    HELPER_VERSION
+ *   R  rank     u32  in the world; of PREPARE and BEGIN: the place of this pod among the pods
  *   S  status   i32  PMIx's (0 is success); of ABORT: the code that the rank asked for
  *   F  flags    u32  enum helper_flag
  *   C  context  u64  of a group: a number that no other group of the job has
@@ -21,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HELPER_VERSION 1
+#define HELPER_VERSION 2
 #define HELPER_NAME_MAX 255          /* PMIX_MAX_NSLEN; names of groups and versions are shorter */
 #define HELPER_WORDS_MAX 4095        /* words for people, and paths */
 #define HELPER_LIST_MAX (64u * 1024) /* pods, or ranks */
@@ -29,22 +30,23 @@
 #define HELPER_FRAME_MAX (HELPER_DATA_MAX + HELPER_LIST_MAX * 4 + 8192) /* with its length */
 
 /* XX(NAME, wire number, fields) */
-#define HELPER_MESSAGE_MAP(XX)                                                                 \
-    /* to the helper */                                                                        \
-    XX(BEGIN, 1, "IRNWL")  /* name: the namespace; words: a folder; list: ranks of each pod */ \
-    XX(FENCED, 2, "ISD")   /* the end of FENCE: everybody's data */                            \
-    XX(FETCHED, 3, "ISD")  /* the end of FETCH: what that rank has published */                \
-    XX(LOOK_UP, 4, "IR")   /* another pod wants what this rank has published, or will */       \
-    XX(GROUPED, 5, "ISCD") /* the end of GROUP */                                              \
-    /* from the helper */                                                                      \
-    XX(READY, 32, "ND")      /* name: the library's version; data: see helper_environment() */ \
-    XX(REFUSED, 33, "SW")    /* it cannot serve, and ends; status: enum helper_refusal */      \
-    XX(FENCE, 34, "IFLD")    /* all ranks here of `list` (empty: of the world) have come */    \
-    XX(FETCH, 35, "IR")      /* a rank here wants what a rank elsewhere has published */       \
-    XX(LOOKED_UP, 36, "ISD") /* the end of LOOK_UP */                                          \
-    XX(GROUP, 37, "IFNLD")   /* all ranks here of `list` make or end the group `name` */       \
-    XX(ABORT, 38, "RSW")     /* this rank wants all ranks to end with this code */             \
-    XX(CONNECTED, 39, "R")   /* this rank has found us (MPI_Init) */                           \
+#define HELPER_MESSAGE_MAP(XX)                                                                   \
+    /* to the helper */                                                                          \
+    XX(BEGIN, 1, "IRNWL")  /* name: the namespace; words: a folder; list: ranks of each pod */   \
+    XX(FENCED, 2, "ISD")   /* the end of FENCE: everybody's data */                              \
+    XX(FETCHED, 3, "ISD")  /* the end of FETCH: what that rank has published */                  \
+    XX(LOOK_UP, 4, "IR")   /* another pod wants what this rank has published, or will */         \
+    XX(GROUPED, 5, "ISCD") /* the end of GROUP */                                                \
+    XX(PREPARE, 6, "IRW")  /* at most once and first: as BEGIN, which will come; not answered */ \
+    /* from the helper */                                                                        \
+    XX(READY, 32, "ND")      /* name: the library's version; data: see helper_environment() */   \
+    XX(REFUSED, 33, "SW")    /* it cannot serve, and ends; status: enum helper_refusal */        \
+    XX(FENCE, 34, "IFLD")    /* all ranks here of `list` (empty: of the world) have come */      \
+    XX(FETCH, 35, "IR")      /* a rank here wants what a rank elsewhere has published */         \
+    XX(LOOKED_UP, 36, "ISD") /* the end of LOOK_UP */                                            \
+    XX(GROUP, 37, "IFNLD")   /* all ranks here of `list` make or end the group `name` */         \
+    XX(ABORT, 38, "RSW")     /* this rank wants all ranks to end with this code */               \
+    XX(CONNECTED, 39, "R")   /* this rank has found us (MPI_Init) */                             \
     XX(FINALIZED, 40, "R")   /* this rank has left properly (MPI_Finalize) */
 
 enum helper_kind {

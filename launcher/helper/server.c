@@ -26,6 +26,7 @@ struct server {
     struct request *waiting; /* for an answer of the launcher */
     uint64_t last_id;
     bool closed;
+    bool prepared;   /* the library is loaded and started, as PREPARE or BEGIN said */
     int done_status; /* of the last operation of our own */
     bool done;
     /* of BEGIN */
@@ -316,8 +317,8 @@ static int start_library(struct server *s)
     rc = rc ? rc : load(s, &info[1], PMIX_ABI_SYSTEM_TMPDIR, s->folder, PMIX_ABI_STRING);
     rc = rc ? rc : load(s, &info[2], PMIX_ABI_SERVER_NSPACE, "mltrain", PMIX_ABI_STRING);
     rc = rc ? rc : load(s, &info[3], PMIX_ABI_SERVER_RANK, &s->node, PMIX_ABI_PROC_RANK);
-    /* Two pods of one machine, or with one host name, are two nodes. PMIx 4.0 takes its own name from
-     * the environment only. */
+    /* Two pods of one machine, or with one host name, are two nodes. PMIx 4.0 takes its own name
+     * from the environment only. */
     (void)setenv("PMIX_HOSTNAME", name, 1);
     rc = rc ? rc : load(s, &info[4], PMIX_ABI_HOSTNAME, name, PMIX_ABI_STRING);
     return rc ? rc : s->pmix.server_init(&s->module, info, 5);
@@ -419,16 +420,11 @@ static int register_ranks(struct server *s, char **ret_data, size_t *ret_length)
 
 static int take_begin(struct server *s, const struct helper_message *m)
 {
-    if (m->id != HELPER_VERSION)
-        return refuse(s, HELPER_BAD_BEGIN,
-                      "mltrain-helper and mltrain-launcher are of different "
-                      "releases: they have to be copied together");
     s->sizes = calloc(m->list_count + 1, sizeof *s->sizes);
-    if (m->kind != HELPER_BEGIN || !s->sizes || m->rank >= m->list_count)
+    if (m->kind != HELPER_BEGIN || !s->sizes || m->rank >= m->list_count || m->rank != s->node ||
+        strcmp(m->words, s->folder) != 0)
         return refuse(s, HELPER_BAD_BEGIN, "the launcher's order to begin makes no sense");
     (void)snprintf(s->nspace, sizeof s->nspace, "%s", m->name);
-    (void)snprintf(s->folder, sizeof s->folder, "%s", m->words);
-    s->node = m->rank;
     s->nodes = m->list_count;
     uint64_t world = 0;
     for (uint32_t i = 0; i < s->nodes; i++) {
@@ -443,26 +439,45 @@ static int take_begin(struct server *s, const struct helper_message *m)
     return 0;
 }
 
-static int begin(struct server *s, const struct helper_message *m, const char *mpi)
+static int refuse_step(struct server *s, const char *step, int rc)
 {
     char words[PMIX_LOAD_WORDS_MAX];
-    int rc = take_begin(s, m);
-    if (rc != 0)
-        return rc;
-    rc = pmix_load(mpi, &s->pmix, words);
+    (void)snprintf(words, sizeof words, "%s of %.200s: %.200s (%d)", step, s->pmix.get_version(),
+                   s->pmix.error_string(rc), rc);
+    return refuse(s, HELPER_SERVER_FAILED, words);
+}
+
+/* What takes long, and needs to know of the job only which pod this one will be. */
+static int prepare(struct server *s, const struct helper_message *m, const char *mpi)
+{
+    char words[PMIX_LOAD_WORDS_MAX];
+    if (m->id != HELPER_VERSION)
+        return refuse(s, HELPER_BAD_BEGIN,
+                      "mltrain-helper and mltrain-launcher are of different "
+                      "releases: they have to be copied together");
+    s->prepared = true;
+    s->node = m->rank;
+    (void)snprintf(s->folder, sizeof s->folder, "%s", m->words ? m->words : "");
+    int rc = pmix_load(mpi, &s->pmix, words);
     if (rc != 0)
         return refuse(s, rc, words);
-    server_calls_begin(
-        &(struct server_calls){.pipe = s->calls[1], .nspace = s->nspace, .world = s->world},
-        &s->module);
-    char *data = NULL;
-    size_t length = 0;
-    const char *step = "PMIx_server_init";
+    server_calls_begin(s->calls[1], &s->module);
     rc = start_library(s);
-    if (rc == PMIX_ABI_SUCCESS) {
-        step = "PMIx_server_register_nspace";
-        rc = register_namespace(s);
-    }
+    return rc == PMIX_ABI_SUCCESS ? 0 : refuse_step(s, "PMIx_server_init", rc);
+}
+
+static int begin(struct server *s, const struct helper_message *m, const char *mpi)
+{
+    int rc = s->prepared ? 0 : prepare(s, m, mpi);
+    if (rc == 0)
+        rc = take_begin(s, m);
+    if (rc != 0)
+        return rc;
+    server_calls_serve(s->nspace, s->world);
+    char *data = NULL, words[PMIX_LOAD_WORDS_MAX];
+    size_t length = 0;
+    const char *step = "PMIx_server_register_nspace";
+    rc = register_namespace(s);
     if (rc == PMIX_ABI_SUCCESS) {
         step = "PMIx_server_register_client";
         rc = register_ranks(s, &data, &length);
@@ -473,12 +488,16 @@ static int begin(struct server *s, const struct helper_message *m, const char *m
                      &(struct helper_message){
                          .kind = HELPER_READY, .name = words, .data = data, .data_length = length});
     } else {
-        (void)snprintf(words, sizeof words, "%s of %.200s: %.200s (%d)", step,
-                       s->pmix.get_version(), s->pmix.error_string(rc), rc);
-        rc = refuse(s, HELPER_SERVER_FAILED, words);
+        rc = refuse_step(s, step, rc);
     }
     free(data);
     return rc;
+}
+
+static void await_message(struct server *s, struct helper_message *ret)
+{
+    while (!s->closed && !read_message(s, ret))
+        read_socket(s);
 }
 
 int server_run(int fd, const char *mpi)
@@ -491,9 +510,15 @@ int server_run(int fd, const char *mpi)
         return EXIT_BROKEN;
     struct helper_message m;
     bool readable;
-    while (!s->closed && !read_message(s, &m))
-        read_socket(s);
-    int rc = s->closed ? EXIT_BROKEN : begin(s, &m, mpi);
+    await_message(s, &m);
+    int rc = 0;
+    if (!s->closed && m.kind == HELPER_PREPARE) {
+        rc = prepare(s, &m, mpi);
+        if (rc == 0)
+            await_message(s, &m);
+    }
+    if (rc == 0)
+        rc = s->closed ? EXIT_BROKEN : begin(s, &m, mpi);
     while (rc == 0 && !s->closed) {
         wait_for_something(s, &readable);
         if (readable)

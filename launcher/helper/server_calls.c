@@ -7,7 +7,11 @@
 #include <unistd.h>
 
 /* The library gives its host no argument. */
-static struct server_calls self;
+static struct {
+    int pipe; /* write end: addresses of requests */
+    const char *nspace;
+    uint32_t world; /* ranks in it */
+} self;
 
 void request_free(struct request *r)
 {
@@ -264,9 +268,16 @@ void server_calls_done(int status, void *arg)
     hand_over(r);
 }
 
-void server_calls_begin(const struct server_calls *calls, struct pmix_abi_module *ret)
+void server_calls_serve(const char *nspace, uint32_t world)
 {
-    self = *calls;
+    self.nspace = nspace;
+    self.world = world;
+}
+
+void server_calls_begin(int pipe, struct pmix_abi_module *ret)
+{
+    self.pipe = pipe;
+    self.nspace = "";
     *ret = (struct pmix_abi_module){.client_connected = client_connected,
                                     .client_finalized = client_finalized,
                                     .abort = client_aborts,

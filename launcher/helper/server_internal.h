@@ -29,15 +29,11 @@ struct request {
 
 void request_free(struct request *r);
 
-/* What the callbacks need: set before the library is started, never changed then. */
-struct server_calls {
-    int pipe; /* write end: addresses of requests */
-    const char *nspace;
-    uint32_t world; /* ranks in it */
-};
-
-/* The calls to be given to the library. */
-void server_calls_begin(const struct server_calls *calls, struct pmix_abi_module *ret);
+/* The calls to be given to the library, which is not started yet. `pipe`: the end into which
+ * addresses of requests are written. */
+void server_calls_begin(int pipe, struct pmix_abi_module *ret);
+/* Whom they serve: before the library knows of any rank, never changed then. `nspace` is kept. */
+void server_calls_serve(const char *nspace, uint32_t world);
 
 /* For operations that we begin: hands over a request of kind 0. */
 void server_calls_done(int status, void *arg);

@@ -10,12 +10,13 @@ import subprocess
 import tempfile
 import time
 
-FIELDS = {1: "IRNWL", 2: "ISD", 3: "ISD", 4: "IR", 5: "ISCD", 32: "ND", 33: "SW", 34: "IFLD", 35: "IR", 36: "ISD",
+FIELDS = {1: "IRNWL", 2: "ISD", 3: "ISD", 4: "IR", 5: "ISCD", 6: "IRW", 32: "ND", 33: "SW", 34: "IFLD", 35: "IR", 36: "ISD",
           37: "IFNLD", 38: "RSW", 39: "R", 40: "R"}
-KINDS = dict(BEGIN=1, FENCED=2, FETCHED=3, LOOK_UP=4, GROUPED=5, READY=32, REFUSED=33, FENCE=34, FETCH=35, LOOKED_UP=36,
+KINDS = dict(BEGIN=1, FENCED=2, FETCHED=3, LOOK_UP=4, GROUPED=5, PREPARE=6, READY=32, REFUSED=33, FENCE=34, FETCH=35, LOOKED_UP=36,
              GROUP=37, ABORT=38, CONNECTED=39, FINALIZED=40)
 NAMES = {number: name for name, number in KINDS.items()}
 NUMBERS = {"I": ("id", "<Q"), "C": ("context", "<Q"), "R": ("rank", "<I"), "S": ("status", "<i"), "F": ("flags", "<I")}
+VERSION = 2
 COLLECT, DESTROY, CONTEXT = 1, 2, 4
 NOT_FOUND = -46
 
@@ -94,9 +95,9 @@ class Pod:
 class Job:
     """pods x ranks processes of one command, run to their end."""
 
-    def __init__(self, helper, sizes, env=None, name="test", attempt=1, collect=True, mpi=""):
+    def __init__(self, helper, sizes, env=None, name="test", attempt=1, collect=True, mpi="", prepared=0):
         self.sizes, self.env, self.collect = sizes, dict(os.environ if env is None else env), collect
-        self.nspace = f"{name}.{attempt}"
+        self.nspace, self.prepared = f"{name}.{attempt}", prepared
         self.folder = tempfile.mkdtemp(prefix="mltrain-pods-")
         self.pods, self.ranks, self.log, self.fences, self.groups = [], {}, [], {}, {}
         self.answers, self.outputs, self.codes, self.contexts = {}, {}, {}, 0
@@ -106,8 +107,10 @@ class Job:
 
     def begin(self):
         """Each rank's environment, or the words of a refusal."""
+        for number, pod in enumerate(self.pods[:self.prepared]):
+            pod.send("PREPARE", id=VERSION, rank=number, words=pod.folder)
         for number, pod in enumerate(self.pods):
-            pod.send("BEGIN", id=1, rank=number, name=self.nspace, words=pod.folder, list=self.sizes)
+            pod.send("BEGIN", id=VERSION, rank=number, name=self.nspace, words=pod.folder, list=self.sizes)
         self.environments = []
         for pod, size in zip(self.pods, self.sizes):
             messages = pod.receive()

@@ -469,10 +469,51 @@ static void test_the_next_attempt_begins_anew(void **state)
     helper_client_free(c);
 }
 
+static void test_a_prepared_helper_takes_the_place_it_was_prepared_for(void **state)
+{
+    (void)state;
+    struct helper_client *c = helper_client_new();
+    assert_false(helper_client_prepared(c, 0));
+    helper_client_prepare(c, 1, "/tmp/pmix");
+    struct helper_message m = expect_sent(c, HELPER_PREPARE);
+    assert_true(m.id == HELPER_VERSION && m.rank == 1);
+    assert_string_equal(m.words, "/tmp/pmix");
+    expect_nothing(c); /* no time limit: START may be days away */
+    assert_true(helper_client_prepared(c, 1));
+    assert_false(helper_client_prepared(c, 0));
+    helper_client_begin(c, &layout);
+    (void)expect_sent(c, HELPER_BEGIN);
+    assert_false(helper_client_prepared(c, 1));
+    helper_client_free(c);
+}
+
+static void test_a_prepared_helper_that_fails_is_forgotten_without_a_word(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        struct helper_client *c = helper_client_new();
+        helper_client_prepare(c, 1, "/tmp/pmix");
+        (void)expect_sent(c, HELPER_PREPARE);
+        if (how == 0)
+            say(c, &(struct helper_message){.kind = HELPER_REFUSED, .words = "no library"});
+        else if (how == 1)
+            helper_client_closed(c, "exit code 1", false);
+        else
+            helper_client_end(c);
+        if (how == 2)
+            (void)expect(c, HELPER_CLIENT_TIMER);
+        expect_nothing(c);
+        assert_false(helper_client_prepared(c, 1));
+        helper_client_free(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks_get_the_environment_that_the_helper_gives),
+        cmocka_unit_test(test_a_prepared_helper_takes_the_place_it_was_prepared_for),
+        cmocka_unit_test(test_a_prepared_helper_that_fails_is_forgotten_without_a_word),
         cmocka_unit_test(test_a_fence_of_all_is_gathered_and_joined_in_order),
         cmocka_unit_test(test_too_much_data_is_still_a_barrier_and_told_once),
         cmocka_unit_test(test_a_fence_of_some_ranks_is_one_of_their_pods),

@@ -46,6 +46,7 @@ static void test_each_message_is_read_as_it_was_written(void **state)
          .words = "/tmp/x",
          .list = list,
          .list_count = 2},
+        {.kind = HELPER_PREPARE, .id = 1, .rank = 7, .words = "/tmp/x"},
         {.kind = HELPER_FENCED, .id = UINT64_MAX, .status = -24, .data = "a\0b", .data_length = 3},
         {.kind = HELPER_READY, .name = "OpenPMIx 4.2.2", .data = "A=1\0", .data_length = 5},
         {.kind = HELPER_GROUP,
