@@ -6,7 +6,9 @@
  * launcher.restart_8: from SIGKILL to one of 8 ranks, until the controller reads that the next 8
  * were exec'd.
  *
- * launcher.idle: resident memory when READY. launcher.relay: one rank's output through the
+ * launcher.idle: resident memory when READY. launcher.pmix: that of the launcher and of its
+ * mltrain-helper, pod 0 of 2 and of 2,048 with 8 ranks each, when the ranks run (Debian's libpmix;
+ * left out where there is none). launcher.relay: one rank's output through the
  * launcher, in lines of 100 bytes and of 1 MB. launcher.size: the executable. */
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +42,7 @@ struct bench {
     unsigned char master[CHANNEL_KEY_SIZE];
     uint64_t connection, attempt;
     int64_t started_ns;
-    uint32_t nproc, running;
+    uint32_t nproc, nodes, running;
     bool auto_start, ready, stopped, exited;
     uint32_t pids[RANKS];
     pid_t launcher;
@@ -106,9 +108,9 @@ static void send_start(struct bench *b, uint16_t port)
     struct rendezvous_message start = {.type = RENDEZVOUS_START,
                                        .attempt = b->attempt,
                                        .start = {.lease_transitions = 1,
-                                                 .nodes = 1,
-                                                 .world_size = b->nproc,
-                                                 .role_world_size = b->nproc,
+                                                 .nodes = b->nodes,
+                                                 .world_size = b->nodes * b->nproc,
+                                                 .role_world_size = b->nodes * b->nproc,
                                                  .master_address = "127.0.0.1",
                                                  .master_port = port,
                                                  .resume_step = RENDEZVOUS_NO_STEP,
@@ -124,7 +126,8 @@ static void handle(struct bench *b, const struct rendezvous_message *m)
         answer.type = RENDEZVOUS_WELCOME;
         answer.welcome = (struct rendezvous_welcome){.lease_transitions = 1,
                                                      .next_attempt = 1,
-                                                     .framework = "plain",
+                                                     .framework = b->nodes > 1 ? "mpi" : "plain",
+                                                     .wireup = RENDEZVOUS_WIREUP_PMIX,
                                                      .nproc = b->nproc,
                                                      .checkpoint_path = "",
                                                      .checkpoint_format = "",
@@ -320,20 +323,67 @@ static void bench_restart(struct bench *b, const char *self)
     report("launcher.restart_8", ms, RUNS_RESTART, "ms");
 }
 
-static void bench_idle(struct bench *b, const char *self)
+static double resident_mib(pid_t pid)
 {
     char path[64], line[256];
+    double mib = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    cleanup_file FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            mib = (double)strtol(line + 6, NULL, 10) / 1024;
+    return mib;
+}
+
+/* The launcher's first child of that name; 0: none. */
+static pid_t child_named(pid_t parent, const char *name)
+{
+    char path[64], comm[64];
+    int pid, found = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    cleanup_file FILE *children = fopen(path, "re");
+    while (!found && children && fscanf(children, "%d", &pid) == 1) {
+        (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
+        cleanup_file FILE *file = fopen(path, "re");
+        if (file && fscanf(file, "%63s", comm) == 1 && strcmp(comm, name) == 0)
+            found = pid;
+    }
+    return found;
+}
+
+static void bench_pmix(struct bench *b, const char *self, uint32_t nodes)
+{
+    char name[64];
+    b->nproc = RANKS;
+    b->nodes = nodes;
+    b->auto_start = true;
+    (void)launch(b, self, "--rank");
+    while (b->running == 0 && !b->exited)
+        turn(b);
+    pid_t helper = child_named(b->launcher, "mltrain-helper");
+    double launcher = resident_mib(b->launcher), its = resident_mib(helper);
+    bool failed = b->exited || !helper;
+    b->nodes = 1;
+    end_launcher(b);
+    if (failed) {
+        (void)fprintf(stderr, "launcher.pmix: skipped, no PMIx here\n");
+        return;
+    }
+    (void)snprintf(name, sizeof name, "launcher.pmix.%u_pods.launcher", nodes);
+    report(name, &launcher, 1, "MiB");
+    (void)snprintf(name, sizeof name, "launcher.pmix.%u_pods.helper", nodes);
+    report(name, &its, 1, "MiB");
+}
+
+static void bench_idle(struct bench *b, const char *self)
+{
     double mib = 0;
     b->nproc = RANKS;
     b->auto_start = false;
     (void)launch(b, self, "--rank");
     while (!b->ready)
         turn(b);
-    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)b->launcher);
-    cleanup_file FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file))
-        if (strncmp(line, "VmRSS:", 6) == 0)
-            mib = (double)strtol(line + 6, NULL, 10) / 1024;
+    mib = resident_mib(b->launcher);
     end_launcher(b);
     report("launcher.idle", &mib, 1, "MiB");
 }
@@ -393,10 +443,13 @@ int main(int argc, char **argv)
     if (n < 0)
         die("/proc/self/exe");
     self[n] = '\0';
+    b.nodes = 1;
     begin(&b);
     bench_exec(&b, self);
     bench_restart(&b, self);
     bench_idle(&b, self);
+    bench_pmix(&b, self, 2);
+    bench_pmix(&b, self, 2048);
     bench_relay(&b, self, "--short-lines", "launcher.relay.short_lines");
     bench_relay(&b, self, "--long-lines", "launcher.relay.long_lines");
     struct stat st;
