@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# MPI on a real Kubernetes, with Debian's Open MPI (PMIx) and MPICH (PMI-1) in one image: examples/mpi-c in 1 pod and
-# in 2 on two nodes, examples/mpi-hello and examples/mpi4py-allreduce, under Pod Security `restricted` and with a read-only root file system; MPI_Abort ends all; a rank killed in
-# MPI_Allreduce starts again in the same pods.
+# MPI on a real Kubernetes, with Debian's Open MPI (PMIx) and MPICH (PMI-1) in one image: examples/mpi-c in 1 pod and in 2 on two nodes,
+# examples/mpi-hello and examples/mpi4py-allreduce, and mpirun and mpiexec.hydra (rsh), under Pod Security `restricted` and with a
+# read-only root file system; MPI_Abort ends all; a rank killed in MPI_Allreduce starts again in the same pods.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/mpi.sh
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/jobs_common.sh
@@ -84,6 +84,16 @@ mpich() {
   say "MPICH: both examples, in 1 pod and on 2 nodes"
 }
 
+# mpirun in the command: its daemons are started in the other pod over mltrain-rsh. Open MPI's own wants a /tmp that can be written.
+rsh() {
+  example mpi-c rsh-open-mpi 2 | with_tmp | command_is '["mpirun", "/opt/mpi-c/allreduce"]' | submit
+  eventually 60 wired_up rsh-open-mpi rsh 'the command calls mpirun' || { mltrain logs rsh-open-mpi --launcher; fail "no rsh"; }
+  finishes rsh-open-mpi mpi-c 2
+  example mpi-c rsh-mpich 2 | command_is '["mpiexec.hydra", "/opt/mpi-c/allreduce.mpich"]' | submit
+  finishes rsh-mpich mpi-c 2 "may hang"
+  say "rsh: mpirun and mpiexec.hydra over 2 nodes"
+}
+
 # probe NAME COMPILER ARGUMENTS OF THE FIRST ATTEMPT: tests/component/helper/mpi_program.c on two nodes, compiled there
 probe() {
   # shellcheck disable=SC2016 # for the pod's shell
@@ -130,5 +140,5 @@ aborted() {
 cluster_up
 load_images controller launcher mpi
 controller_up
-[ $# -gt 0 ] || set -- open_mpi as_somebody mpich killed aborted
+[ $# -gt 0 ] || set -- open_mpi as_somebody mpich rsh killed aborted
 for part in "$@"; do "$part"; done
