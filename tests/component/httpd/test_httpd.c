@@ -615,22 +615,34 @@ static void test_broken_requests_do_no_harm(void **state)
     assert_int_equal(uv_loop_close(&f.loop), 0);
 }
 
+/* By hand: a client that has not sent all of its headers does not look for an answer (curl). */
 static void test_headers_beyond_the_maximum_are_refused(void **state)
 {
     (void)state;
-    struct fixture f;
-    struct exchange x;
-    start(&f, 0, 0);
-    cleanup_free char *path = mlt_calloc(200001, 1);
-    memset(path, 'x', 200000);
-    path[0] = '/';
-    get(&f, &x, path);
-    exchange_wait(&f.loop, &x);
-    if (x.status != 414 && x.status != 431)
-        fail_msg("status %d, %s", x.status, x.error);
+    struct fixture f = {0};
+    struct mlt_error err = {0};
+    const struct httpd_config config = {.address = "127.0.0.1", .body_max = BODY_MAX};
+    uv_loop_init(&f.loop);
+    assert_int_equal(httpd_new(&f.loop, &config, handler, &f, &f.server, &err), 0);
+    /* A few bytes at a time: what a server has not read when it closes would cost us its answer. */
+    static const char start[] = "GET /";
+    int fd = connect_raw(httpd_port(f.server));
+    char bytes[1024], answer[4096] = "";
+    memset(bytes, 'x', sizeof bytes);
+    memcpy(bytes, start, sizeof start - 1);
+    for (int i = 0; i < 1000 && !*answer; i++) {
+        assert_int_equal(send(fd, bytes, sizeof bytes, MSG_NOSIGNAL), sizeof bytes);
+        run_for(&f.loop, 2);
+        ssize_t n = recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+        answer[n > 0 ? n : 0] = '\0';
+        memset(bytes, 'x', sizeof start - 1);
+    }
+    if (!strstr(answer, " 414 ") && !strstr(answer, " 431 "))
+        fail_msg("`%s`", answer);
     assert_false(f.asked);
-    mlt_text_release(&x.body);
-    stop(&f);
+    close(fd);
+    stop_server(&f);
+    assert_int_equal(uv_loop_close(&f.loop), 0);
 }
 
 /* ---- starting and stopping ---- */
