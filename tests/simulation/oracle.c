@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "controller/api_right.h"
+#include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "tests/simulation/rules.h"
 #include "tests/simulation/sim.h"
@@ -12,6 +13,7 @@
 #define LATE_MS 100                /* a word that was on its way so long came late */
 #define EXCUSED_MS (5 * 60 * 1000) /* so long what was disturbed may have consequences */
 #define UNDO_MS (3 * 60 * 1000)    /* for the refusal's status write, under every API fault */
+#define LATE_POD_MS (60 * 1000)    /* for the removal of a pod that nobody asks for any more */
 /* Writes that the API server may have to take, all told; see oracle_end(). */
 #define WRITES_PER_JOB 40
 #define WRITES_PER_ATTEMPT_AND_POD 6
@@ -426,18 +428,63 @@ static void check_nodes(struct sim *s, const cJSON *pod)
                          s->nodes[i].gpus, used, mlt_text_string(&pods));
 }
 
-static void check_one_pod_each(struct sim *s, const cJSON *pod)
+/* Whether a pod of this name has been of this job before. */
+static bool had_name(struct sim *s, const cJSON *pod)
 {
-    static const char sentence[] = "no slot has two pods that may run";
+    char key[256];
+    struct sim_name *name;
+    (void)snprintf(key, sizeof key, "%s/%s", text(pod, "metadata.labels[mltrain.io/job-uid]"),
+                   text(pod, "metadata.name"));
+    HASH_FIND_STR(s->pod_names, key, name);
+    if (name)
+        return true;
+    name = mlt_calloc(1, sizeof *name + strlen(key) + 1);
+    memcpy(name->text, key, strlen(key));
+    HASH_ADD_KEYPTR(hh, s->pod_names, name->text, strlen(key), name);
+    return false;
+}
+
+static bool may_run(struct sim *s, const cJSON *pod)
+{
+    return !has_ended(pod) && !json_find(pod, "metadata.deletionTimestamp") && is_well(s, pod);
+}
+
+/* Another pod of its slot that may run, or NULL. */
+static const cJSON *beside(struct sim *s, const cJSON *pod)
+{
     API_EACH(s, o, "pods")
     if (strcmp(text(o->json, "metadata.uid"), text(pod, "metadata.uid")) != 0 &&
         strcmp(text(o->json, "metadata.labels[mltrain.io/job-uid]"),
                text(pod, "metadata.labels[mltrain.io/job-uid]")) == 0 &&
         strcmp(text(o->json, "metadata.labels[mltrain.io/index]"),
                text(pod, "metadata.labels[mltrain.io/index]")) == 0 &&
-        !has_ended(o->json) && !json_find(o->json, "metadata.deletionTimestamp") &&
-        is_well(s, o->json))
-        sim_violated(s, sentence, "%s and %s", text(o->json, "metadata.name"),
+        may_run(s, o->json))
+        return o->json;
+    return NULL;
+}
+
+static void check_gone(struct sim *s, uint64_t id, void *uid)
+{
+    static const char sentence[] = "a pod that comes late beside another one is removed";
+    (void)id;
+    API_EACH(s, o, "pods")
+    if (strcmp(text(o->json, "metadata.uid"), uid) == 0 && may_run(s, o->json) &&
+        beside(s, o->json))
+        sim_violated(s, sentence, "%s", text(o->json, "metadata.name"));
+}
+
+static void check_one_pod_each(struct sim *s, const cJSON *pod, bool name_is_used)
+{
+    static const char sentence[] = "no slot has two pods that may run";
+    const cJSON *other = beside(s, pod);
+    if (!other)
+        return;
+    /* The next controller gave its pod the same name, as it should, but that one has gone already:
+     * what is on its way meets nothing. */
+    if (s->asker_gone && name_is_used)
+        sim_after(s, LATE_POD_MS, check_gone, 0, mlt_strdup(text(pod, "metadata.uid")));
+    else
+        sim_violated(s, sentence, "%s and %s", text(other, "metadata.name"),
                      text(pod, "metadata.name"));
 }
 
@@ -459,7 +506,7 @@ void oracle_object_changed(struct sim *s, const char *key, const cJSON *before, 
         job_changed(s, before, now);
     if (strncmp(key, "pods/", 5) == 0 && now && !before) {
         check_nodes(s, now);
-        check_one_pod_each(s, now);
+        check_one_pod_each(s, now, had_name(s, now));
         check_placed(s, now);
     }
 }

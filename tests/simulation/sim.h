@@ -111,6 +111,11 @@ struct sim_object {
     UT_hash_handle hh;
 };
 
+struct sim_name {
+    UT_hash_handle hh;
+    char text[];
+};
+
 /* The API server with its first objects; made once for many seeds. */
 void api_prepare(struct sim *s);
 void api_begin(struct sim *s);
@@ -526,6 +531,7 @@ struct sim {
     struct sim_call *calls;
     struct sim_watch *watches;
     struct sim_object *objects;
+    struct sim_name *pod_names; /* job's uid/name: of all pods that ever were */
     struct api_watch *mirror[5];
     uint64_t revision; /* that the mirror shows */
     bool asker_gone;   /* the newest request is of a controller that is no more */
