@@ -95,11 +95,17 @@ static bool finished_pod_is_to_go(const struct job *job, const struct view_pod *
     return false;
 }
 
+/* A pod of a former gang, or of no member: it came late, from a former controller. */
+static bool is_stray(const struct job *job, const struct view_pod *pod)
+{
+    return job->members && !view_pod_terminal(pod) && !member_of_pod(job, pod);
+}
+
 static bool member_pod_is_to_go(const struct job *job, const struct view_pod *pod)
 {
     const struct member *m = member_of_pod(job, pod);
     if (!m)
-        return job->members && !view_pod_terminal(pod); /* a former pod, or of no member */
+        return is_stray(job, pod);
     return !view_pod_terminal(pod) &&
            (m->renew || m->silent || pod->trainer_ended || strcmp(m->lost_uid, pod->uid) == 0);
 }
@@ -134,7 +140,7 @@ bool finish_pod_is_to_go(const struct job *job, const struct view_pod *pod)
         return job->let_go ? !view_pod_terminal(pod) && has_had_its_time(job, pod)
                            : member_pod_is_to_go(job, pod);
     case TRAININGJOB_PHASE_ADMITTED:
-        return member_is_silent(job, pod);
+        return member_is_silent(job, pod) || is_stray(job, pod);
     case TRAININGJOB_PHASE_NONE:
         break;
     }

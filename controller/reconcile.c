@@ -57,6 +57,7 @@ static const struct row rows[] = {
     {ADMITTED, F(LATE), 0, RECONCILE_UNDO},
     {ADMITTED, 0, F(KEY) | F(KEY_ASKED), RECONCILE_MAKE_KEY},
     {ADMITTED, F(KEY) | F(TO_CREATE), 0, RECONCILE_CREATE_PODS},
+    {ADMITTED, F(TO_DELETE), 0, RECONCILE_DELETE_PODS},
     {ADMITTED, F(READY), F(BACKING_OFF), RECONCILE_PREPARE_START}, /* undone while it had to wait */
 
     /* Success first: an order to stop that comes too late stops nothing. */

@@ -53,6 +53,10 @@ static const struct {
     {"a pod that ends before the first START undoes the gang", P(ADMITTED),
      F(KEY) | F(DEAD) | F(TO_CREATE), RECONCILE_UNDO},
     {"so does lateness", P(ADMITTED), F(KEY) | F(PODS_LEFT) | F(LATE), RECONCILE_UNDO},
+    {"what came late of a former gang goes before it starts", P(ADMITTED),
+     F(KEY) | F(PODS_LEFT) | F(TO_DELETE) | F(READY) | F(PAST), RECONCILE_DELETE_PODS},
+    {"but not before the gang is undone", P(ADMITTED),
+     F(KEY) | F(PODS_LEFT) | F(TO_DELETE) | F(DEAD), RECONCILE_UNDO},
     {"a ready gang gets its attempt written", P(ADMITTED), F(KEY) | F(READY) | F(PAST),
      RECONCILE_PREPARE_START},
 

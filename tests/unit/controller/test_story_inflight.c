@@ -115,12 +115,47 @@ static void test_nor_is_one_after_a_gang_that_was_undone(void **state)
         &(struct story){.begin = exists, .go_on = the_gang_is_undone_and_placed_anew});
 }
 
+/* A creation of the gang before, under a name that is free again: the next controller's pod of that
+ * name has come and gone. Its container does not start. */
+static void a_former_pod_comes(struct world *w)
+{
+    static const char now[] = "pods/team/a-worker-0-r2", former[] = "pods/team/a-worker-0";
+    assert_non_null(world_object(w, now));
+    assert_null(world_object(w, former));
+    cJSON *pod = cJSON_Duplicate(world_object(w, now), true);
+    json_unset(pod, "metadata.uid");
+    json_set_string(pod, "metadata.name", "a-worker-0");
+    json_set_string(pod, "spec.nodeName", "node001");
+    json_set_string(pod, "status.phase", "Pending");
+    (void)world_put_new(w, former, pod);
+    world_advance(w, 5000);
+    assert_null(world_object(w, former));
+    assert_non_null(world_object(w, now));
+}
+
+static void test_a_pod_that_comes_late_is_removed_while_its_gang_gathers(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 1);
+    w.no_kubelet = true;
+    w.reject_on = "node001";
+    world_submit(&w, "a", 1, NULL);
+    world_advance(&w, 100);
+    no_pod_that_has_ended_stays(&w);
+    world_run(&w);
+    a_former_pod_comes(&w);
+    assert_string_equal(world_phase(&w, "a"), "Admitted");
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pod_is_not_created_under_a_number_that_the_attempt_has_had),
         cmocka_unit_test(test_nor_is_one_after_several_that_no_attempt_was_started_in),
         cmocka_unit_test(test_nor_is_one_after_a_gang_that_was_undone),
+        cmocka_unit_test(test_a_pod_that_comes_late_is_removed_while_its_gang_gathers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
