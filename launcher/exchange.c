@@ -90,7 +90,7 @@ void exchange_welcomed(struct exchange *x, bool supported, uint64_t lease_transi
         return;
     }
     exchange_puts_repeat(x, is_new_controller);
-    exchange_parts_repeat(x, is_new_controller);
+    exchange_parts_repeat(x);
     exchange_asks_repeat(x, is_new_controller);
 }
 

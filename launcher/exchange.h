@@ -28,8 +28,9 @@
  *
  * After a change of leader the next one knows nothing, and the launchers say all again: what is
  * open, their puts, and their part in the last gather of each name, because another member may not
- * have its result yet. It is dropped when the next gather of that name is complete, which tells
- * that everybody has it. */
+ * have its result yet. They say it with each WELCOME of that leader, a put until it has answered.
+ * The part is dropped when the next gather of that name is complete, which tells that everybody has
+ * the result. */
 #ifndef LAUNCHER_EXCHANGE_H
 #define LAUNCHER_EXCHANGE_H
 

@@ -31,6 +31,7 @@ struct part {
     struct gather_name *name;
     uint64_t sequence;
     enum rendezvous_gather_state state;
+    uint64_t lease_transitions; /* once DONE: the term of the controller that gave the result */
     struct request request;
     unsigned char *members, *data; /* owned */
     uint32_t members_length, length;
@@ -54,7 +55,7 @@ struct put {
     struct chain_node node; /* first: by hash of the name */
     struct token token;
     struct request request;
-    bool stored; /* the controller has it */
+    bool stored; /* the controller of this term has it */
     unsigned char *data;
     uint32_t length;
     char name[];
@@ -137,7 +138,7 @@ int exchange_may_begin(struct exchange *x, const struct exchange_request *reques
 bool exchange_user_of(const char *wire_name, enum exchange_user *ret_user, const char **ret_name);
 
 /* exchange_part.c: gathers */
-void exchange_parts_repeat(struct exchange *x, bool is_new_controller);
+void exchange_parts_repeat(struct exchange *x);
 bool exchange_parts_take(struct exchange *x, struct rendezvous_message *m);
 void exchange_parts_timer(struct exchange *x);
 bool exchange_parts_cancel(struct exchange *x, enum exchange_user user, uint64_t tag);

@@ -135,13 +135,21 @@ static void say(struct exchange *x, const struct part *p)
                          .type = RENDEZVOUS_GATHER, .attempt = x->attempt, .gather = gather});
 }
 
+/* Others may lack its result, and the controller cannot give it by itself: it has failed, or
+ * another one gave it. DONE has no answer, so nothing tells that this one has heard it. */
+static bool is_wanted(const struct exchange *x, const struct part *last)
+{
+    return last->state == RENDEZVOUS_GATHER_GIVEN_UP ||
+           last->lease_transitions != x->lease_transitions;
+}
+
 /* The last one of a name first: of two sequences the controller should hear the lower one first. */
-void exchange_parts_repeat(struct exchange *x, bool is_new_controller)
+void exchange_parts_repeat(struct exchange *x)
 {
     for (struct chain_node *node = chain_each(&x->names, NULL); node;
          node = chain_each(&x->names, node)) {
         const struct gather_name *n = (struct gather_name *)node;
-        if (n->last && (is_new_controller || n->last->state == RENDEZVOUS_GATHER_GIVEN_UP))
+        if (n->last && is_wanted(x, n->last))
             say(x, n->last);
         if (n->open)
             say(x, n->open);
@@ -159,6 +167,7 @@ static void keep(struct exchange *x, struct part *p, bool done)
     n->open = NULL;
     n->last = p;
     p->state = done ? RENDEZVOUS_GATHER_DONE : RENDEZVOUS_GATHER_GIVEN_UP;
+    p->lease_transitions = x->lease_transitions;
     p->request.last_word = false;
     if (!done) {
         *account(x, p) -= p->length;

@@ -41,12 +41,15 @@ static void say(struct exchange *x, const struct put *put)
                                                           .data_length = put->length}});
 }
 
+/* What is said to a next controller may be lost with its channel: its own word counts, not that of
+ * the one before. */
 void exchange_puts_repeat(struct exchange *x, bool is_new_controller)
 {
     for (struct chain_node *node = chain_each(&x->puts, NULL); node;
          node = chain_each(&x->puts, node)) {
-        const struct put *put = (const struct put *)node;
-        if (is_new_controller || !put->stored)
+        struct put *put = (struct put *)node;
+        put->stored &= !is_new_controller;
+        if (!put->stored)
             say(x, put);
     }
 }

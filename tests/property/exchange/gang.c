@@ -588,6 +588,53 @@ static bool all_done(const struct gang *g)
     return true;
 }
 
+/* Waits for a member that has failed before it came to this gather. */
+static bool waits_in_vain(const struct gang *g, unsigned thread, const struct gang_thread *t)
+{
+    uint32_t away = g->part[thread] & ~g->begun[thread][t->round];
+    if (!t->waits || t->phase != GANG_GATHER)
+        return false;
+    for (uint32_t i = 0; i < g->members_count; i++)
+        if (away >> i & 1 && g->members[i].threads[thread].failed)
+            return true;
+    return false;
+}
+
+/* Nothing more will happen in this attempt, and nobody waits who should not. */
+static bool is_quiet(const struct gang *g)
+{
+    for (uint32_t i = 0; i < g->members_count; i++)
+        for (unsigned n = 0; n < g->threads_count; n++) {
+            const struct gang_thread *t = &g->members[i].threads[n];
+            if (g->part[n] >> i & 1 && !t->failed && t->round < GANG_ROUNDS &&
+                !waits_in_vain(g, n, t))
+                return false;
+        }
+    return true;
+}
+
+bool gang_settle(struct gang *g)
+{
+    g->faults = false;
+    if (chance(g, 700)) {
+        /* What some say to the next one is lost: the worst that can happen to it. */
+        change_leader(g);
+        for (uint32_t i = 0; i < g->members_count; i++) {
+            join(g, i);
+            if (chance(g, 500))
+                cut(g, i);
+        }
+    }
+    for (uint32_t i = 0; i < g->members_count; i++)
+        join(g, i);
+    for (int i = 0; i < HEAL_STEPS * (int)g->members_count && !g->violation; i++) {
+        if (g->lost || is_quiet(g))
+            return true;
+        gang_step(g);
+    }
+    return false;
+}
+
 bool gang_heal(struct gang *g)
 {
     g->faults = false;

@@ -78,7 +78,11 @@ struct gang {
 void gang_init(struct gang *g, uint64_t seed, enum gang_bug bug);
 void gang_release(struct gang *g);
 void gang_step(struct gang *g);
-/* No faults any more: everything that can come to its end does. False: it does not. */
+/* Often one more change of leader, and channels that break just then, and no faults any more: what
+ * waits in the attempt with the faults comes to its end, unless a member has ended in it. False: it
+ * does not. */
+bool gang_settle(struct gang *g);
+/* The same of a whole attempt without faults but one change of leader. */
 bool gang_heal(struct gang *g);
 
 #endif

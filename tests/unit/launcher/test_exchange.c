@@ -367,6 +367,39 @@ static void test_what_is_open_is_said_again_when_the_channel_is_back(void **stat
     done(&s);
 }
 
+/* What was said to the next controller may be lost with its channel. */
+static void test_a_next_controller_is_told_until_it_has_it(void **state)
+{
+    (void)state;
+    struct scene s;
+    init(&s);
+    assert_int_equal(put(&s, "key", "value"), 0);
+    uint64_t token = sent(&s)->put.token;
+    assert_true(receive_value(&s, token, RENDEZVOUS_OUTCOME_OK, ""));
+    assert_int_equal(gather(&s, "fence", "one", 3), 0);
+    assert_true(receive_gathered(&s, "pmix/fence", 0, RENDEZVOUS_OUTCOME_OK));
+    for (int i = 0; i < 3; i++) {
+        forget(&s);
+        exchange_closed(s.x);
+        exchange_welcomed(s.x, true, 2);
+        drain(&s);
+        assert_int_equal(s.count, 2);
+        assert_int_equal(s.seen[0].sent.put.token, token);
+        assert_int_equal(s.seen[1].sent.gather.sequence, 0);
+        assert_int_equal(s.seen[1].sent.gather.state, RENDEZVOUS_GATHER_DONE);
+    }
+    /* Now it has the value, and has itself given a result: members that lack one can ask it. */
+    assert_true(receive_value(&s, token, RENDEZVOUS_OUTCOME_OK, ""));
+    assert_int_equal(gather(&s, "fence", "two", 3), 0);
+    assert_true(receive_gathered(&s, "pmix/fence", 1, RENDEZVOUS_OUTCOME_OK));
+    forget(&s);
+    exchange_closed(s.x);
+    exchange_welcomed(s.x, true, 2);
+    drain(&s);
+    assert_int_equal(s.count, 0);
+    done(&s);
+}
+
 static void test_an_older_controller_ends_what_is_open(void **state)
 {
     (void)state;
@@ -700,6 +733,7 @@ int main(void)
         cmocka_unit_test(test_the_members_are_told_as_bits),
         cmocka_unit_test(test_what_may_not_be_begun_is_refused_with_words),
         cmocka_unit_test(test_what_is_open_is_said_again_when_the_channel_is_back),
+        cmocka_unit_test(test_a_next_controller_is_told_until_it_has_it),
         cmocka_unit_test(test_an_older_controller_ends_what_is_open),
         cmocka_unit_test(test_who_runs_out_of_time_asks_for_the_last_word),
         cmocka_unit_test(test_large_data_stays_and_is_given_when_asked_for),
