@@ -168,7 +168,8 @@ static void acts(struct sim *s, uint64_t id, void *data)
         .user = EXCHANGE_USER_SDK, .tag = tag_of(t), .time_ms = LONG_MS};
     if (t->phase == PHASE_GATHER && s->faults && sim_chance(s, HASTY_PER_MILLE)) {
         request.time_ms = sim_between(s, 1, 3000);
-        w->hasty_round = t->round;
+        w->hasty_rounds[w->hasty_count++ % HASTY_ROUNDS_KEPT] = t->round;
+        sim_say(s, l->pod, "has %" PRId64 " ms for round %" PRId64, request.time_ms, t->round);
     }
     int rc = begin(s, l, w, t, &request);
     /* The launcher may have begun to kill before its ranks know. */
@@ -236,13 +237,35 @@ static void check_value(struct sim *s, const struct sim_launcher *l, const struc
                      l->pod, peer_of(l), round, text);
 }
 
+static bool was_hasty(const struct sim_world *w, int64_t round)
+{
+    for (unsigned i = 0; i < HASTY_ROUNDS_KEPT; i++)
+        if (round > 0 && w->hasty_rounds[i] == round)
+            return true;
+    return false;
+}
+
+/* Some have begun the second after it. They got there because the time of one before was over. */
+static bool was_left_behind(struct sim *s, const struct sim_world *w, int64_t round)
+{
+    if (!was_hasty(w, round) && !was_hasty(w, round + 1))
+        return false;
+    for (const struct sim_launcher *l = s->launchers; l; l = l->next)
+        if (l->world == w->number && l->exchange_round >= round + 2)
+            return true;
+    return false;
+}
+
+/* Who comes late to a round whose time was over for another learns it then: the others may be some
+ * rounds further, with little time for these, too. */
 static void check_failure(struct sim *s, const struct sim_launcher *l, const struct sim_world *w,
                           enum phase phase, int64_t round, const struct exchange_output *out)
 {
-    bool hasty =
-        out->outcome == EXCHANGE_TIMED_OUT && phase == PHASE_GATHER && round == w->hasty_round;
+    bool gather = phase == PHASE_GATHER;
+    bool hasty = gather && out->outcome == EXCHANGE_TIMED_OUT && was_hasty(w, round);
+    bool over = gather && out->outcome == EXCHANGE_OVER && was_left_behind(s, w, round);
     bool lost = out->outcome == EXCHANGE_MEMBER_LOST && !is_whole(s, w);
-    if (!hasty && !lost)
+    if (!hasty && !over && !lost)
         sim_violated(s, has_reason, "%s: attempt %" PRIu64 ", round %" PRId64 ", phase %d: %d %s",
                      l->pod, w->attempt, round, (int)phase, (int)out->outcome, out->words);
 }
@@ -317,6 +340,6 @@ void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange
     }
     sim_say(s, l->pod, "exchange of round %" PRId64 " failed: %s", round, out->words);
     check_failure(s, l, w, phase, round, out);
-    if (out->outcome == EXCHANGE_TIMED_OUT)
+    if (out->outcome == EXCHANGE_TIMED_OUT || out->outcome == EXCHANGE_OVER)
         go_on(s, l, round + 1, PHASE_PUT, sim_between(s, 100, 4000));
 }
