@@ -229,6 +229,7 @@ void oracle_spawn(struct sim *s, const struct sim_launcher *l)
     check_one_rank_each(s, l, attempt);
     f->spawned[l->slot] = attempt;
     rules_spawned(s, l);
+    turns_spawned(s, l->job, attempt);
     f->spawn_skew_ms = attempt == f->started_attempt ? s->now_ms - f->spawned_ms : 0;
     if (attempt <= f->started_attempt)
         return;

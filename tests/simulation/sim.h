@@ -338,6 +338,7 @@ void turns_begin(struct sim *s);
 void turns_create_classes(struct sim *s); /* PriorityClasses, for stories as well */
 void turns_manifest(const struct sim_job *job, cJSON *manifest);
 /* The oracle's part: who makes way, for whom, and what becomes of both. */
+void turns_spawned(struct sim *s, struct sim_job *job, uint64_t attempt);
 void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, const cJSON *now);
 void turns_end(struct sim *s);
 
@@ -407,9 +408,8 @@ struct sim_job {
         int64_t order_ms, order_end_ms, disturbed_until_ms;
         bool order_disturbed; /* the controller, a launcher or a channel of it was, since */
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
-        /* turns.c: since when it has a place, and whether ranks have run there; for whom it left.
-         */
-        int64_t runs_ms;   /* -1: none have */
+        /* turns.c: since when all ranks have run where it has its place now; for whom it left. */
+        int64_t runs_ms;   /* -1: they have not */
         int64_t leaves_ms; /* 0: it does not make way */
         bool leaves_ranks; /* its ranks had to be stopped for that */
         int64_t leaves_charges;

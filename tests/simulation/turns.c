@@ -273,6 +273,16 @@ static void check_came_in(struct sim *s, uint64_t index, void *data)
         sim_violated(s, sentence, "%s, before %s", job->name, by->name);
 }
 
+/* The status tells of it later, or, while the API server is slow, not before it has to leave. */
+void turns_spawned(struct sim *s, struct sim_job *job, uint64_t attempt)
+{
+    for (int i = 0; i < job->replicas; i++)
+        if (job->facts.spawned[i] != attempt)
+            return;
+    if (job->facts.runs_ms < 0)
+        job->facts.runs_ms = s->now_ms;
+}
+
 void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, const cJSON *now)
 {
     struct sim_facts *f = &job->facts;
@@ -289,8 +299,6 @@ void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, 
             if (strcmp(s->jobs[i].facts.left_for, job->uid) == 0)
                 s->jobs[i].facts.left_for[0] = '\0';
     }
-    if (strcmp(is, "Running") == 0 && f->runs_ms < 0)
-        f->runs_ms = s->now_ms;
     if (strcmp(is, "Preempting") == 0)
         begins_to_leave(s, job, now);
     if (strcmp(was, "Preempting") == 0 && strcmp(is, "Queued") == 0)
