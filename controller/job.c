@@ -173,6 +173,32 @@ static void come_back(struct job *job)
     job_ledger_holds(job);
 }
 
+void job_unknown(struct job *job)
+{
+    job->deleting = true;
+    job->unknown_since_list = job->controller->view.sources[VIEW_JOBS].lists_asked;
+    job_touch(job);
+}
+
+/* Whether the object is being deleted, or is gone. */
+static bool is_deleting(struct job *job, const cJSON *object)
+{
+    unsigned asked = job->controller->view.sources[VIEW_JOBS].lists_asked;
+    if (job->unknown_since_list && job->unknown_since_list == asked)
+        return true; /* the list, or the watch that goes on from it, is older than that answer */
+    job->unknown_since_list = 0;
+    return json_find(object, "metadata.deletionTimestamp") != NULL;
+}
+
+/* Its launchers have been told to exit because it was taken for gone, and it is not: what is stored
+ * is gone on from, as by a next controller. */
+static void start_anew(struct job *job)
+{
+    job_log(job, MLT_LOG_WARNING, "is there after all: starting anew");
+    job_drop_gang(job);
+    job_ledger_none(job);
+}
+
 void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
 {
     struct job *job = job_find(c, json_string(object, "metadata.uid", ""));
@@ -191,9 +217,13 @@ void job_seen(struct controller *c, const cJSON *object, unsigned list_round)
     job->version = version;
     free(job->resource_version);
     job->resource_version = mlt_strdup(json_string(object, "metadata.resourceVersion", ""));
-    job->deleting = json_find(object, "metadata.deletionTimestamp") != NULL;
+    bool was_deleting = job->deleting;
+    job->deleting = is_deleting(job, object);
+    bool is_back = was_deleting && !job->deleting && job->let_go;
+    if (is_back)
+        start_anew(job);
     read_spec(job, object);
-    read_status(job, object, is_new);
+    read_status(job, object, is_new || is_back);
     job->members_stale = true;
     job_touch(job);
 }

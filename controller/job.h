@@ -108,6 +108,9 @@ struct job {
     uint64_t version; /* the same as a number */
     unsigned list_seen;
     bool deleting;
+    /* Lists of jobs that had been asked for when the API server said that it knows it no more; 0:
+     * it has not said so. */
+    unsigned unknown_since_list;
     bool gone; /* its object is; it stays until its ranks have saved and stopped */
 
     struct trainingjob_status saved; /* what the API server holds */
@@ -212,6 +215,10 @@ struct view_pod *job_pods(const struct job *job);            /* the first; follo
 
 /* An object from a list, a watch or an answer. */
 void job_seen(struct controller *c, const cJSON *object, unsigned list_round);
+/* An answer (404, or another object of its name) has said that the object is gone. What lists and
+ * watches show from before that answer does not bring it back; a list that is asked for later does.
+ */
+void job_unknown(struct job *job);
 void job_free(struct job *job);
 /* The object is gone: its ranks are stopped, if any run, and then job_end() comes. */
 void job_gone(struct controller *c, struct job *job);

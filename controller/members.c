@@ -29,6 +29,8 @@ bool member_has_pod(const struct member *m)
 bool member_to_create(const struct job *job, const struct member *m)
 {
     const struct controller *c = job->controller;
+    if (job->let_go)
+        return false; /* its launchers have been told to exit */
     if (m->occupied || (!m->pod && m->started && !m->missing))
         return false; /* an older pod is still there, or ours may only not be in our list yet */
     if (!m->node || m->create_after_ms > c->now_ms || m->creating || member_has_pod(m))

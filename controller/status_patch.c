@@ -23,7 +23,7 @@ static void read_again(struct controller *c, const struct apply_order *order,
     if (answer->status == 200 && strcmp(uid, job->uid) == 0)
         job_seen(c, answer->object, 0);
     else if (answer->status == 200 || answer->status == 404)
-        job->deleting = true; /* gone; the watch will say so */
+        job_unknown(job);
     else
         job->save_again_ms = c->now_ms + SAVE_RETRY_MS;
 }
@@ -56,7 +56,7 @@ static void saved(struct controller *c, const struct apply_order *order,
         job->gate_saved = job->gate_sent;
         job_seen(c, answer->object, 0);
     } else if (answer->status == 404) {
-        job->deleting = true;
+        job_unknown(job);
     } else {
         job_log(job, MLT_LOG_ERROR, "status write refused status=%d words=\"%s\"", answer->status,
                 answer->words);

@@ -1,5 +1,7 @@
-/* Launchers that come when nobody remembers their gang: it has ended, or was undone, while their
- * node was away. They get an answer, or their ranks would run on for ever. */
+/* What comes late. Launchers of which nobody remembers the gang: it has ended, or was undone, while
+ * their node was away. They get an answer, or their ranks would run on for ever. And lists that
+ * show a job which is gone: nothing is done for it. */
+#include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "world_internal.h"
@@ -111,6 +113,76 @@ static void test_a_launcher_that_knows_a_later_leader_is_not_ended(void **state)
     world_release(&w);
 }
 
+/* The watch of jobs has to begin again, with a list. */
+static void watch_of_jobs_expires(struct world *w)
+{
+    static const char gone[] =
+        "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410}}\n";
+    for (int i = 0; i < WORLD_WATCHES_MAX; i++)
+        if (w->watches[i].id && strcmp(w->watches[i].plural, "trainingjobs") == 0) {
+            struct world_event *e = world_push(w, CONTROLLER_ANSWER_BODY, w->watches[i].id);
+            w->watches[i].id = 0;
+            e->data = mlt_strdup(gone);
+            e->e.length = strlen(e->data);
+        }
+    world_advance(w, 5000);
+}
+
+/* The job is deleted after the list was made that is on its way. A write says so first. */
+static struct world_object *goes_unseen(struct world *w)
+{
+    struct world_object *o;
+    world_init(w, 2, 1);
+    world_submit(w, "a", 2, NULL);
+    world_advance(w, 2000);
+    w->slow_list = "trainingjobs";
+    watch_of_jobs_expires(w);
+    assert_non_null(w->held);
+    struct world_launcher *l = world_launcher(w, "a", 0);
+    o = world_find(w, "trainingjobs/team/a");
+    HASH_DEL(w->objects, o);
+    world_progress(w, l, 5, 100);
+    world_advance(w, 20000);
+    assert_string_equal(json_string(world_object(w, "pods/team/a-worker-0"), "status.phase", ""),
+                        "Failed");
+    return o;
+}
+
+static void test_a_late_list_does_not_bring_back_a_job_that_is_gone(void **state)
+{
+    struct world w;
+    (void)state;
+    struct world_object *o = goes_unseen(&w);
+    unsigned writes = w.status_writes;
+    world_list_arrives(&w);
+    world_advance(&w, 60000);
+    assert_int_equal(w.status_writes, writes);
+    assert_int_equal(w.pods_created, 2);
+    assert_int_equal(w.starts, 2);
+    watch_of_jobs_expires(&w); /* the next list lacks it: its place is free */
+    world_submit(&w, "b", 2, NULL);
+    assert_string_equal(world_phase(&w, "b"), "Running");
+    cJSON_Delete(o->json);
+    free(o->key);
+    free(o);
+    world_release(&w);
+}
+
+static void test_a_job_that_is_there_after_all_goes_on(void **state)
+{
+    struct world w;
+    (void)state;
+    struct world_object *o = goes_unseen(&w);
+    world_list_arrives(&w);
+    HASH_ADD_KEYPTR(hh, w.objects, o->key, strlen(o->key), o);
+    assert_int_equal(w.starts, 2);
+    watch_of_jobs_expires(&w);
+    world_advance(&w, 60000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    assert_int_equal(w.starts, 4);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -118,6 +190,8 @@ int main(void)
         cmocka_unit_test(test_so_is_one_that_comes_before_its_job_is_known),
         cmocka_unit_test(test_a_launcher_of_a_gang_that_was_undone_is_refused_while_its_job_waits),
         cmocka_unit_test(test_a_launcher_that_knows_a_later_leader_is_not_ended),
+        cmocka_unit_test(test_a_late_list_does_not_bring_back_a_job_that_is_gone),
+        cmocka_unit_test(test_a_job_that_is_there_after_all_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
