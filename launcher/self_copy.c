@@ -107,8 +107,8 @@ static int put_python(const char *dir, struct mlt_error *err)
     return rc;
 }
 
-/* The PMIx server's program, when it lies beside this one: without it MPI programs that need it say
- * so, and nothing else is missing. */
+/* The PMIx server's program, when it lies beside this one and can be read: without it MPI programs
+ * that need it say so, and nothing else is missing. */
 static int put_helper(const char *dir, struct mlt_error *err)
 {
     char path[PATH_MAX];
@@ -121,7 +121,8 @@ static int put_helper(const char *dir, struct mlt_error *err)
     if (!name || snprintf(name + 1, room, "%s", SELF_COPY_HELPER) >= (int)room)
         return mlt_fail(err, ENAMETOOLONG, "`%.64s...` is too long for a path", path);
     cleanup_close int from = open(path, O_RDONLY | O_CLOEXEC);
-    if (from < 0 && errno == ENOENT)
+    /* Not there, or in a folder of somebody else's that another user of the pod may not enter. */
+    if (from < 0 && (errno == ENOENT || errno == EACCES))
         return 0;
     if (from < 0)
         return mlt_fail(err, errno, "open `%s`: %s", path, strerror(errno));

@@ -398,6 +398,20 @@ static void gpu_options(const struct sandbox_host *host, const struct sandbox_po
     }
 }
 
+/* Our programs, which /tmp of the container hides. The folders on the way would be root's alone, and
+ * a pod of another user could not read what lies beside the launcher. */
+static void programs_in_tmp(const char *programs, struct words *options)
+{
+    char path[PATH_MAX];
+    const char *slash = strchr(programs + 1, '/');
+    while (slash && (slash = strchr(slash + 1, '/'))) {
+        (void)snprintf(path, sizeof path, "%.*s", (int)(slash - programs), programs);
+        words_many(options, "--perms", "0755");
+        words_many(options, "--dir", path);
+    }
+    words_many(options, "--ro-bind", programs, programs);
+}
+
 static void own_places(const struct sandbox_host *host, const struct sandbox_pod *pod,
                        size_t container, struct words *options)
 {
@@ -415,7 +429,7 @@ static void own_places(const struct sandbox_host *host, const struct sandbox_pod
     if (host->cluster[0] != '\0' && !below(host->cluster, "/tmp"))
         words_many(options, "--tmpfs", host->cluster);
     if (host->programs[0] != '\0' && below(host->programs, "/tmp"))
-        words_many(options, "--ro-bind", host->programs, host->programs);
+        programs_in_tmp(host->programs, options);
     if (access("/etc/hosts", F_OK) == 0) {
         (void)snprintf(path, sizeof path, "%s/hosts", pod->folder);
         words_many(options, "--ro-bind", path, "/etc/hosts");
