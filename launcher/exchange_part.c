@@ -178,10 +178,10 @@ static void keep(struct exchange *x, struct part *p, bool done)
     TAILQ_INSERT_TAIL(&x->kept, p, kept);
 }
 
+/* Takes over the content of `m`, unless there is none. */
 static bool fill_in(struct pending_output *o, struct rendezvous_message *m)
 {
     struct rendezvous_gathered *g = &m->gathered;
-    o->out.sequence = g->sequence;
     if (g->entries_count == 0)
         return true;
     o->entries = calloc(g->entries_count, sizeof *o->entries);
@@ -210,13 +210,15 @@ bool exchange_parts_take(struct exchange *x, struct rendezvous_message *m)
     enum exchange_outcome outcome = (enum exchange_outcome)m->gathered.outcome;
     bool done =
         outcome == EXCHANGE_OK || outcome == EXCHANGE_TOO_LARGE || outcome == EXCHANGE_NO_ROOM;
-    if (p->request.done && !fill_in(p->request.done, m)) {
+    if (p->request.done)
+        p->request.done->out.sequence = p->sequence;
+    if (outcome != EXCHANGE_OK)
+        exchange_request_done(x, &p->request, outcome, m->gathered.words);
+    else if (p->request.done && !fill_in(p->request.done, m))
         exchange_request_done(x, &p->request, EXCHANGE_NO_ROOM,
                               "the launcher has no memory for the result");
-    } else {
-        exchange_request_done(x, &p->request, outcome,
-                              outcome == EXCHANGE_OK ? "" : m->gathered.words);
-    }
+    else
+        exchange_request_done(x, &p->request, EXCHANGE_OK, "");
     keep(x, p, done);
     return true;
 }

@@ -5,8 +5,9 @@
  *
  * A gather is counted by name and sequence: it is complete when each member that takes part has
  * said GATHER, however often. Of each name the two latest are kept, because a member may come back
- * and ask for the last one while others are in the next; in the one after that nobody can be. After
- * a change of leader all of this is empty, and the members say it again: see GATHER's state.
+ * and ask for the last one while others are in the next; in the one after that nobody can be, but
+ * after gathers whose time was over: who still lacks an older one is told OVER. After a change of
+ * leader all of this is empty, and the members say it again: see GATHER's state.
  *
  * What is kept has maxima, per job and over all jobs; what is over them is told to who asked, in
  * words, and harms nobody else. Memory is taken when the first message comes. */

@@ -411,8 +411,10 @@ static void answer(struct collective *c, uint32_t to, const struct rendezvous_ga
                                                               .words = words}});
 }
 
+static const char is_over[] = "two later ones of this name have begun";
+
 /* A new gather of this name; the older of two before it is over for everybody: whoever is in this
- * one has had the one before. */
+ * one has had the one before, or its time was over. */
 static struct gather *begin(struct collective *c, struct gather_name *n, uint64_t sequence,
                             const uint64_t *members, uint32_t expected)
 {
@@ -420,9 +422,10 @@ static struct gather *begin(struct collective *c, struct gather_name *n, uint64_
     if (!g)
         return NULL;
     if (n->of[0] && n->of[1]) {
-        if (!n->of[0]->complete)
-            finish(c, n, n->of[0], RENDEZVOUS_OUTCOME_OVER,
-                   "two later ones of this name have begun");
+        if (!n->of[0]->complete) {
+            drop_data(c, n->of[0]);
+            finish(c, n, n->of[0], RENDEZVOUS_OUTCOME_OVER, is_over);
+        }
         gather_free(c, n->of[0]);
         n->of[0] = n->of[1];
         n->of[1] = NULL;
@@ -483,7 +486,7 @@ bool gather_take(struct collective *c, uint32_t node_rank, const struct rendezvo
     struct gather_name *n = name_of(c, m->name);
     struct gather *g = n ? find(n, m->sequence) : NULL;
     if (n && !g && n->of[0] && n->of[1] && m->sequence < n->of[0]->sequence) {
-        answer(c, node_rank, m, RENDEZVOUS_OUTCOME_OVER, "two later ones of this name have begun");
+        answer(c, node_rank, m, RENDEZVOUS_OUTCOME_OVER, is_over);
         return true;
     }
     if (n && !g)

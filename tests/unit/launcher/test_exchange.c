@@ -266,6 +266,27 @@ static void test_a_gather_is_said_and_its_result_told_once(void **state)
     done(&s);
 }
 
+static void test_a_failure_is_told_in_words_though_some_data_came_with_it(void **state)
+{
+    (void)state;
+    struct rendezvous_gathered_entry entry = {
+        .node_rank = 0, .data = (const unsigned char *)"zero", .data_length = 4};
+    struct scene s;
+    init(&s);
+    assert_int_equal(gather(&s, "fence", "one", 3), 0);
+    assert_true(receive(&s, &(struct rendezvous_message){
+                                .type = RENDEZVOUS_GATHERED,
+                                .attempt = 4,
+                                .gathered = {.name = "pmix/fence",
+                                             .outcome = RENDEZVOUS_OUTCOME_OVER,
+                                             .words = "two later ones have begun",
+                                             .entries = &entry,
+                                             .entries_count = 1}}));
+    is_done(&s, EXCHANGE_OVER, "two later ones have begun");
+    assert_int_equal(last(&s, EXCHANGE_DO_DONE)->out.entries_count, 0);
+    done(&s);
+}
+
 static void test_the_members_are_told_as_bits(void **state)
 {
     (void)state;
@@ -730,6 +751,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_gather_is_said_and_its_result_told_once),
+        cmocka_unit_test(test_a_failure_is_told_in_words_though_some_data_came_with_it),
         cmocka_unit_test(test_the_members_are_told_as_bits),
         cmocka_unit_test(test_what_may_not_be_begun_is_refused_with_words),
         cmocka_unit_test(test_what_is_open_is_said_again_when_the_channel_is_back),

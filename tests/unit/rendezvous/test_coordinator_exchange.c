@@ -286,6 +286,24 @@ static void test_the_first_whose_time_is_over_ends_it_for_all_and_names_who_is_m
     gone(&s);
 }
 
+static void test_who_is_two_gathers_behind_is_told_so_and_nothing_of_what_others_gave(void **state)
+{
+    (void)state;
+    struct stage s;
+    gang_of(&s, 3);
+    gather(&s, 0, "fence", 0, "zero");
+    stage_close(&s, 2);
+    /* Worker 1 has no time for the first two. */
+    for (uint64_t sequence = 1; sequence < 3; sequence++)
+        gather(&s, 1, "fence", sequence, "one");
+    const struct rendezvous_gathered *g = gathered(&s, 0);
+    assert_int_equal(g->sequence, 0);
+    assert_int_equal(g->outcome, RENDEZVOUS_OUTCOME_OVER);
+    assert_string_equal(g->words, "two later ones of this name have begun");
+    assert_int_equal(g->entries_count, 0);
+    gone(&s);
+}
+
 static void test_a_member_whose_ranks_have_ended_is_not_waited_for(void **state)
 {
     (void)state;
@@ -561,6 +579,8 @@ int main(void)
             test_a_next_leader_counts_those_who_have_the_result_and_answers_who_has_not),
         cmocka_unit_test(
             test_the_first_whose_time_is_over_ends_it_for_all_and_names_who_is_missing),
+        cmocka_unit_test(
+            test_who_is_two_gathers_behind_is_told_so_and_nothing_of_what_others_gave),
         cmocka_unit_test(test_a_member_whose_ranks_have_ended_is_not_waited_for),
         cmocka_unit_test(test_a_lost_pod_ends_the_gathers_that_it_has_not_come_to),
         cmocka_unit_test(test_a_result_that_is_too_large_is_a_barrier_with_words),
