@@ -11,7 +11,13 @@
 
 #define THEME_EVERY 3
 #define LONG_MS (12 * 3600 * 1000)
-#define HASTY_PER_MILLE 5 /* gathers with a time that may be over */
+/* Gathers with a time that may be over, and how long that is at most. In every fourth history of
+ * this theme most are, so that members come to be several rounds apart. */
+#define HASTY_PER_MILLE 5
+#define HASTY_MS 3000
+#define VERY_HASTY_EVERY 12
+#define VERY_HASTY_PER_MILLE 700
+#define VERY_HASTY_MS 100
 #define HUNG_MS 500
 #define LOOK_MS 2000
 #define DUE_LOOKS 15 /* some frames, one after another, each late by 6 s */
@@ -152,6 +158,30 @@ static void waits(struct sim *s, uint64_t id, void *data)
     sim_after(s, LOOK_MS, waits, id, mlt_memdup(t, sizeof *t));
 }
 
+static void note_hasty(struct sim_world *w, int64_t round)
+{
+    int64_t *place = &w->hasty_rounds[round % HASTY_ROUNDS_KEPT];
+    if (*place < round)
+        *place = round;
+}
+
+static bool was_hasty(const struct sim_world *w, int64_t round)
+{
+    return w->hasty_rounds[round % HASTY_ROUNDS_KEPT] == round;
+}
+
+static void may_be_hasty(struct sim *s, const struct sim_launcher *l, struct sim_world *w,
+                         const struct turn *t, struct exchange_request *request)
+{
+    bool very = s->seed % VERY_HASTY_EVERY == 1;
+    if (t->phase != PHASE_GATHER || !s->faults ||
+        !sim_chance(s, very ? VERY_HASTY_PER_MILLE : HASTY_PER_MILLE))
+        return;
+    request->time_ms = sim_between(s, 1, very ? VERY_HASTY_MS : HASTY_MS);
+    note_hasty(w, t->round);
+    sim_say(s, l->pod, "has %" PRId64 " ms for round %" PRId64, request->time_ms, t->round);
+}
+
 static void acts(struct sim *s, uint64_t id, void *data)
 {
     const struct turn *t = data;
@@ -166,17 +196,16 @@ static void acts(struct sim *s, uint64_t id, void *data)
         return;
     struct exchange_request request = {
         .user = EXCHANGE_USER_SDK, .tag = tag_of(t), .time_ms = LONG_MS};
-    if (t->phase == PHASE_GATHER && s->faults && sim_chance(s, HASTY_PER_MILLE)) {
-        request.time_ms = sim_between(s, 1, 3000);
-        w->hasty_rounds[w->hasty_count++ % HASTY_ROUNDS_KEPT] = t->round;
-        sim_say(s, l->pod, "has %" PRId64 " ms for round %" PRId64, request.time_ms, t->round);
-    }
+    may_be_hasty(s, l, w, t, &request);
     int rc = begin(s, l, w, t, &request);
     /* The launcher may have begun to kill before its ranks know. */
     if (rc < 0 && supervisor_state(l->supervisor) < SUPERVISOR_KILLING)
         sim_violated(s, has_reason, "%s: what a program may do was refused: %d", l->pod, rc);
-    if (rc == 0 && t->phase == PHASE_GATHER)
+    if (rc == 0 && t->phase == PHASE_GATHER) {
         l->exchange_round = t->round;
+        if (w->newest_round < t->round)
+            w->newest_round = t->round;
+    }
     if (rc == 0) {
         l->exchange_tag = tag_of(t);
         struct turn watched = *t;
@@ -237,23 +266,10 @@ static void check_value(struct sim *s, const struct sim_launcher *l, const struc
                      l->pod, peer_of(l), round, text);
 }
 
-static bool was_hasty(const struct sim_world *w, int64_t round)
-{
-    for (unsigned i = 0; i < HASTY_ROUNDS_KEPT; i++)
-        if (round > 0 && w->hasty_rounds[i] == round)
-            return true;
-    return false;
-}
-
 /* Some have begun the second after it. They got there because the time of one before was over. */
-static bool was_left_behind(struct sim *s, const struct sim_world *w, int64_t round)
+static bool was_left_behind(const struct sim_world *w, int64_t round)
 {
-    if (!was_hasty(w, round) && !was_hasty(w, round + 1))
-        return false;
-    for (const struct sim_launcher *l = s->launchers; l; l = l->next)
-        if (l->world == w->number && l->exchange_round >= round + 2)
-            return true;
-    return false;
+    return w->newest_round >= round + 2 && (was_hasty(w, round) || was_hasty(w, round + 1));
 }
 
 /* Who comes late to a round whose time was over for another learns it then: the others may be some
@@ -263,7 +279,7 @@ static void check_failure(struct sim *s, const struct sim_launcher *l, const str
 {
     bool gather = phase == PHASE_GATHER;
     bool hasty = gather && out->outcome == EXCHANGE_TIMED_OUT && was_hasty(w, round);
-    bool over = gather && out->outcome == EXCHANGE_OVER && was_left_behind(s, w, round);
+    bool over = gather && out->outcome == EXCHANGE_OVER && was_left_behind(w, round);
     bool lost = out->outcome == EXCHANGE_MEMBER_LOST && !is_whole(s, w);
     if (!hasty && !over && !lost)
         sim_violated(s, has_reason, "%s: attempt %" PRIu64 ", round %" PRId64 ", phase %d: %d %s",

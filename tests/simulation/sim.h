@@ -263,7 +263,7 @@ void connection_cut(struct sim *s, uint64_t connection, bool silently);
 
 /* The life of a gang between a START and its end: a world of ranks that wait for each other. */
 /* A member is behind by as many rounds as were over in a row before it came. */
-#define HASTY_ROUNDS_KEPT 8
+#define HASTY_ROUNDS_KEPT 32
 
 struct sim_world {
     uint64_t number;
@@ -288,8 +288,9 @@ struct sim_world {
     int64_t met_ms;     /* when all ranks had met */
     int64_t saved_ms;   /* when the newest checkpoint became complete; 0: none */
     int64_t saved_step;
-    int64_t hasty_rounds[HASTY_ROUNDS_KEPT]; /* the newest for which somebody had little time */
-    unsigned hasty_count;
+    /* Exchanges for which somebody has little time, each at its number modulo the size; 0: none. */
+    int64_t hasty_rounds[HASTY_ROUNDS_KEPT];
+    int64_t newest_round; /* that a member has come to */
     struct sim_world *next;
 };
 
