@@ -13,7 +13,7 @@
 what_is_shown() {
   local command commands=("kubectl get tj $1" "kubectl get tj $1 -o wide" "kubectl get pods -l mltrain.io/job-name=$1"
     "kubectl describe tj $1" "kubectl logs $1-worker-0" "kubectl logs $1-worker-1" "mltrain get $1" "mltrain describe $1"
-    "mltrain events $1" "mltrain logs $1" "mltrain logs $1 --rank 0" "mltrain logs $1 --rank 3" "mltrain logs $1 --rank 4")
+    "mltrain logs $1" "mltrain logs $1 --rank 0" "mltrain logs $1 --rank 3" "mltrain logs $1 --rank 4")
   for command in "${commands[@]}"; do
     echo "# $command"
     # shellcheck disable=SC2086 # words on purpose
@@ -80,7 +80,11 @@ kill_rank_of_one_machine() {
   done 2>/dev/null
   return 1
 }
-have_ended() { [ "$(k get pods -l "mltrain.io/job-name=$1" -o jsonpath='{.items[*].status.phase}' | grep -oE 'Succeeded|Failed' | wc -l)" = 2 ]; }
+# have_ended JOB: its two pods, and the job's status has counted that
+have_ended() {
+  [ "$(k get pods -l "mltrain.io/job-name=$1" -o jsonpath='{.items[*].status.phase}' | grep -oE 'Succeeded|Failed' | wc -l)" = 2 ] &&
+    [ "$(field "$1" .status.replicas)" = 0 ]
+}
 
 # ---- exec and port-forward ----
 
@@ -98,6 +102,8 @@ reached() {
   [ "$(grep -c 'httpd -f -p 800[01]' ps.txt)" = 2 ] || fail "the ranks are not in the trainer's container: $(cat ps.txt)"
   # What is left of an exec session belongs to no rank, and lives on when the ranks start again.
   k exec served-worker-1 -c trainer -- sh -c 'sleep 54321 </dev/null >/dev/null 2>&1 &' || fail "no exec"
+  # Ranks run before the kubelet has told that their pod does.
+  eventually 20 pod_is served-worker-1 .status.phase Running || fail "its pod is not Running"
   kubectl port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
   forwarder=$!
   eventually 20 forwards || fail "no port is forwarded: $(cat forward.log)"
@@ -113,6 +119,8 @@ reached() {
 answers() {
   forwards && served && grep -qx "$1" served.txt && return 0
   kill -0 "$forwarder" 2>/dev/null && return 1
+  # Ranks run before the kubelet has told that their pod does.
+  eventually 20 pod_is served-worker-1 .status.phase Running || fail "its pod is not Running"
   kubectl port-forward pod/served-worker-1 :8001 >forward.log 2>&1 &
   forwarder=$!
   return 1
