@@ -12,7 +12,7 @@ folder=$(cd "${2:-build/foreign/old_image}" && pwd)
 command -v mmdebstrap >/dev/null || { echo "SKIP: mmdebstrap is not installed"; exit 77; }
 if [ ! -e "$folder/image.tar" ]; then
   timeout 900 mmdebstrap --quiet --variant=minbase --include=openmpi-bin,libopenmpi-dev,libpmix2,gcc,libc6-dev,python3 bullseye "$folder/new.tar" \
-    "deb http://deb.debian.org/debian bullseye main" 2>"$folder/mmdebstrap.txt" || { echo "SKIP: no Debian 11: $(tail -n 1 "$folder/mmdebstrap.txt")"; exit 77; }
+    2>"$folder/mmdebstrap.txt" || { echo "SKIP: no Debian 11: $(tail -n 1 "$folder/mmdebstrap.txt")"; exit 77; }
   mv "$folder/new.tar" "$folder/image.tar"
 fi
 root=$(mktemp -d)
