@@ -126,3 +126,12 @@ ${5:-}
 ${volumes:-}
 YAML
 }
+
+# ask_api METHOD PATH [JSON]: the API server of the cluster that `mltrain cluster up` has made; prints the answer
+ask_api() {
+  local config server
+  config=$(mltrain cluster kubeconfig)
+  server=$(sed -n 's/^ *server: //p' "$config" | tr -d '"')
+  curl -sk -X "$1" -H "Authorization: Bearer $(sed -n 's/^ *token: //p' "$config" | tr -d '"')" -H 'Content-Type: application/json' \
+    ${3:+-d "$3"} "$server$2"
+}

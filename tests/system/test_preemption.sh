@@ -4,15 +4,8 @@
 . "$(dirname "$0")/common.sh"
 
 mltrain cluster up --nodes 1 --gpus-per-node 2 >/dev/null || fail "up"
-api() { # METHOD PATH [BODY]: prints the answer
-  local config server
-  config=$(mltrain cluster kubeconfig)
-  server=$(sed -n 's/^ *server: //p' "$config" | tr -d '"')
-  curl -sk -X "$1" -H "Authorization: Bearer $(sed -n 's/^ *token: //p' "$config" | tr -d '"')" -H 'Content-Type: application/json' \
-    ${3:+-d "$3"} "$server$2"
-}
 class() { # NAME VALUE POLICY
-  api POST /apis/scheduling.k8s.io/v1/priorityclasses "{\"apiVersion\":\"scheduling.k8s.io/v1\",\"kind\":\"PriorityClass\",
+  ask_api POST /apis/scheduling.k8s.io/v1/priorityclasses "{\"apiVersion\":\"scheduling.k8s.io/v1\",\"kind\":\"PriorityClass\",
     \"metadata\":{\"name\":\"$1\"},\"value\":$2,\"preemptionPolicy\":\"$3\"}" | grep -q '"uid"' || fail "class $1"
 }
 class urgent 1000 PreemptLowerPriority

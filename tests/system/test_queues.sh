@@ -3,16 +3,9 @@
 . "$(dirname "$0")/common.sh"
 
 mltrain cluster up --nodes 2 --gpus-per-node 4 >/dev/null || fail "up"
-api() { # METHOD PATH [BODY]: prints the answer
-  local config server
-  config=$(mltrain cluster kubeconfig)
-  server=$(sed -n 's/^ *server: //p' "$config" | tr -d '"')
-  curl -sk -X "$1" -H "Authorization: Bearer $(sed -n 's/^ *token: //p' "$config" | tr -d '"')" -H 'Content-Type: application/json' \
-    ${3:+-d "$3"} "$server$2"
-}
 queues=/apis/mltrain.io/v1alpha1/trainingqueues
 queue() { # NAME SPEC
-  api POST $queues "{\"apiVersion\":\"mltrain.io/v1alpha1\",\"kind\":\"TrainingQueue\",\"metadata\":{\"name\":\"$1\"},\"spec\":$2}"
+  ask_api POST $queues "{\"apiVersion\":\"mltrain.io/v1alpha1\",\"kind\":\"TrainingQueue\",\"metadata\":{\"name\":\"$1\"},\"spec\":$2}"
 }
 figure() { mltrain queue "$1" -o json | jq -r "$2"; }
 figure_is() { [ "$(figure "$1" "$2")" = "$3" ]; }
