@@ -27,34 +27,103 @@ struct cache_entry {
     uint64_t hardware;
 };
 
-static ssize_t read_at(const struct mpi_find *f, const char *path, uint64_t offset, void *to,
-                       size_t size)
+/* ---- the image's files, counted ---- */
+
+static bool is_spent(struct mpi_find *f)
 {
-    return f->in->files.read(f->in->files.arg, path, offset, to, size);
+    if (f->calls < MPI_WIREUP_CALLS_MAX) {
+        f->calls++;
+        return false;
+    }
+    f->is_cut = true;
+    return true;
+}
+
+static ssize_t counted_read(void *arg, const char *path, uint64_t offset, void *to, size_t size)
+{
+    struct mpi_find *f = arg;
+    return is_spent(f) ? -EDQUOT : f->in->files.read(f->in->files.arg, path, offset, to, size);
+}
+
+static int counted_list(void *arg, const char *folder, bool (*name)(void *, const char *),
+                        void *context)
+{
+    struct mpi_find *f = arg;
+    return is_spent(f) ? -EDQUOT : f->in->files.list(f->in->files.arg, folder, name, context);
+}
+
+static int counted_resolve(void *arg, const char *path, char *to)
+{
+    struct mpi_find *f = arg;
+    return is_spent(f) ? -EDQUOT : f->in->files.resolve(f->in->files.arg, path, to);
+}
+
+static ssize_t read_at(struct mpi_find *f, const char *path, uint64_t offset, void *to, size_t size)
+{
+    return f->files.read(f->files.arg, path, offset, to, size);
+}
+
+/* All of a file up to `max` bytes; -1 for none. The room grows with what is there: most caches are
+ * far smaller than the largest one. */
+static ssize_t read_growing(struct mpi_find *f, const char *path, size_t max, char **ret)
+{
+    cleanup_free char *bytes = NULL;
+    for (size_t size = 32768;; size = size < max / 2 ? size * 2 : max) {
+        char *more = realloc(bytes, size);
+        if (!more)
+            return -1;
+        bytes = more;
+        ssize_t n = read_at(f, path, 0, bytes, size);
+        if (n < 0)
+            return -1;
+        if ((size_t)n < size || size == max) {
+            *ret = steal_ptr(&bytes);
+            return n;
+        }
+    }
 }
 
 void mpi_find_init(struct mpi_find *f, const struct mpi_wireup_input *in)
 {
-    *f = (struct mpi_find){.in = in};
-    char *bytes = malloc(MPI_WIREUP_CACHE_MAX);
-    ssize_t n = bytes ? read_at(f, CACHE_PATH, 0, bytes, MPI_WIREUP_CACHE_MAX) : -1;
+    *f = (struct mpi_find){
+        .in = in,
+        .files = {
+            .arg = f, .read = counted_read, .list = counted_list, .resolve = counted_resolve}};
+    cleanup_free char *bytes = NULL;
+    ssize_t n = read_growing(f, CACHE_PATH, MPI_WIREUP_CACHE_MAX, &bytes);
     char *header = n > 0 ? memmem(bytes, (size_t)n, CACHE_MAGIC, strlen(CACHE_MAGIC)) : NULL;
-    if (header) {
-        f->cache_length = (size_t)(n - (header - bytes));
-        memmove(bytes, header, f->cache_length);
-        f->cache = bytes;
-    } else {
-        free(bytes);
-    }
+    if (!header)
+        return;
+    f->cache_length = (size_t)(n - (header - bytes));
+    memmove(bytes, header, f->cache_length);
+    f->cache = steal_ptr(&bytes);
 }
 
 void mpi_find_release(struct mpi_find *f)
 {
     free(f->cache);
     f->cache = NULL;
+    while (f->programs_count > 0)
+        free(f->programs[--f->programs_count]);
 }
 
-bool mpi_find_begins(const struct mpi_find *f, const char *path, const char *magic)
+/* ---- programs ---- */
+
+bool mpi_find_is_new(struct mpi_find *f, const char *path)
+{
+    for (unsigned i = 0; i < f->programs_count; i++)
+        if (strcmp(f->programs[i], path) == 0)
+            return false;
+    char *kept = f->programs_count < MPI_WIREUP_FILES_MAX ? strdup(path) : NULL;
+    if (!kept) {
+        f->is_cut = true;
+        return false;
+    }
+    f->programs[f->programs_count++] = kept;
+    return true;
+}
+
+bool mpi_find_begins(struct mpi_find *f, const char *path, const char *magic)
 {
     char start[8];
     size_t length = strlen(magic);
@@ -62,7 +131,7 @@ bool mpi_find_begins(const struct mpi_find *f, const char *path, const char *mag
            memcmp(start, magic, length) == 0;
 }
 
-bool mpi_find_program(const struct mpi_find *f, const char *word, char *ret)
+bool mpi_find_program(struct mpi_find *f, const char *word, char *ret)
 {
     if (strlen(word) >= MPI_WIREUP_PATH_MAX || !word[0])
         return false;
@@ -88,7 +157,7 @@ bool mpi_find_program(const struct mpi_find *f, const char *word, char *ret)
 /* ---- libraries ---- */
 
 /* Is this a library for the same machine? */
-static bool fits(const struct mpi_find *f, const char *path, uint16_t machine)
+static bool fits(struct mpi_find *f, const char *path, uint16_t machine)
 {
     Elf64_Ehdr header;
     return read_at(f, path, 0, &header, sizeof header) == (ssize_t)sizeof header &&
@@ -115,8 +184,8 @@ static bool join(const char *folder, size_t length, const char *name, const char
                          MPI_WIREUP_PATH_MAX;
 }
 
-static bool in_folders(const struct mpi_find *f, const char *folders, const char *name,
-                       uint16_t machine, const char *by_path, char *ret)
+static bool in_folders(struct mpi_find *f, const char *folders, const char *name, uint16_t machine,
+                       const char *by_path, char *ret)
 {
     for (const char *at = folders ? folders : ""; *at;) {
         size_t length = strcspn(at, ":");
@@ -127,15 +196,17 @@ static bool in_folders(const struct mpi_find *f, const char *folders, const char
     return false;
 }
 
-/* A name of the cache; NULL when it does not end in it. */
-static const char *cache_name(const struct mpi_find *f, uint32_t offset)
+/* A name of the cache; NULL when it does not end in it, or is longer than any path. */
+static const char *cache_name(struct mpi_find *f, uint32_t offset)
 {
-    if (offset >= f->cache_length || !memchr(f->cache + offset, '\0', f->cache_length - offset))
+    if (offset >= f->cache_length)
         return NULL;
-    return f->cache + offset;
+    size_t room = f->cache_length - offset;
+    room = room < MPI_WIREUP_PATH_MAX ? room : MPI_WIREUP_PATH_MAX;
+    return memchr(f->cache + offset, '\0', room) ? f->cache + offset : NULL;
 }
 
-static bool in_cache(const struct mpi_find *f, const char *name, uint16_t machine, char *ret)
+static bool in_cache(struct mpi_find *f, const char *name, uint16_t machine, char *ret)
 {
     struct cache_header header;
     if (!f->cache || f->cache_length < sizeof header)
@@ -146,8 +217,7 @@ static bool in_cache(const struct mpi_find *f, const char *name, uint16_t machin
         struct cache_entry entry;
         memcpy(&entry, f->cache + sizeof header + i * sizeof entry, sizeof entry);
         const char *own = cache_name(f, entry.name), *path = cache_name(f, entry.path);
-        if (!own || !path || strcmp(own, name) != 0 || strlen(path) >= MPI_WIREUP_PATH_MAX ||
-            !fits(f, path, machine))
+        if (!own || !path || strcmp(own, name) != 0 || !fits(f, path, machine))
             continue;
         (void)snprintf(ret, MPI_WIREUP_PATH_MAX, "%s", path);
         return true;
@@ -155,7 +225,7 @@ static bool in_cache(const struct mpi_find *f, const char *name, uint16_t machin
     return false;
 }
 
-bool mpi_find_library(const struct mpi_find *f, const char *name, const struct mpi_elf *by,
+bool mpi_find_library(struct mpi_find *f, const char *name, const struct mpi_elf *by,
                       const char *by_path, char *ret)
 {
     /* ld.so's own folders of the distributions; musl's are among them. */
@@ -182,9 +252,24 @@ bool mpi_find_library(const struct mpi_find *f, const char *name, const struct m
 /* The objects of one program, those before `looked` have been read. */
 struct closure {
     unsigned count, looked;
-    char paths[MPI_WIREUP_OBJECTS_MAX][MPI_WIREUP_PATH_MAX];
+    char *paths[MPI_WIREUP_OBJECTS_MAX];
+    char path[MPI_WIREUP_PATH_MAX]; /* of the next */
     struct mpi_elf elf;
 };
+
+static void closure_free(struct closure **c)
+{
+    for (unsigned i = 0; *c && i < (*c)->count; i++)
+        free((*c)->paths[i]);
+    free(*c);
+}
+
+static void add_path(struct closure *c)
+{
+    c->paths[c->count] = strdup(c->path);
+    if (c->paths[c->count])
+        c->count++;
+}
 
 static const char *base_name(const char *path)
 {
@@ -201,10 +286,10 @@ static bool is_known(const struct closure *c, const char *name)
 }
 
 /* The names that the next object needs; those of MPI libraries tell without their file. */
-static bool look_at_next(const struct mpi_find *f, struct closure *c, struct mpi_finding *ret)
+static bool look_at_next(struct mpi_find *f, struct closure *c, struct mpi_finding *ret)
 {
     const char *path = c->paths[c->looked++];
-    if (mpi_elf_read(&f->in->files, path, &c->elf) < 0)
+    if (mpi_elf_read(&f->files, path, &c->elf) < 0)
         return false;
     for (unsigned i = 0; i < c->elf.needed_count; i++) {
         enum mpi_family family = mpi_family_of_library(c->elf.needed[i]);
@@ -219,21 +304,23 @@ static bool look_at_next(const struct mpi_find *f, struct closure *c, struct mpi
     }
     for (unsigned i = 0; i < c->elf.needed_count && c->count < MPI_WIREUP_OBJECTS_MAX; i++)
         if (c->elf.needed[i][0] && !is_known(c, c->elf.needed[i]) &&
-            mpi_find_library(f, c->elf.needed[i], &c->elf, path, c->paths[c->count]))
-            c->count++;
+            mpi_find_library(f, c->elf.needed[i], &c->elf, path, c->path))
+            add_path(c);
     return false;
 }
 
-bool mpi_find_linked(const struct mpi_find *f, const char *path, struct mpi_finding *ret)
+bool mpi_find_linked(struct mpi_find *f, const char *path, struct mpi_finding *ret)
 {
-    cleanup_free struct closure *c = malloc(sizeof *c);
-    if (!c || strlen(path) >= MPI_WIREUP_PATH_MAX)
+    __attribute__((cleanup(closure_free))) struct closure *c = malloc(sizeof *c);
+    if (!c)
         return false;
-    /* $ORIGIN is the folder of the file itself, not of a link to it. */
-    if (f->in->files.resolve(f->in->files.arg, path, c->paths[0]) < 0)
-        (void)snprintf(c->paths[0], MPI_WIREUP_PATH_MAX, "%s", path);
-    c->count = 1;
+    c->count = 0;
     c->looked = 0;
+    /* $ORIGIN is the folder of the file itself, not of a link to it. */
+    if (f->files.resolve(f->files.arg, path, c->path) < 0)
+        (void)snprintf(c->path, sizeof c->path, "%s", path);
+    if (strlen(path) < MPI_WIREUP_PATH_MAX)
+        add_path(c);
     while (c->looked < c->count)
         if (look_at_next(f, c, ret))
             return true;

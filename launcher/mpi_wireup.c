@@ -58,7 +58,7 @@ enum mpi_family mpi_family_of_library(const char *path)
 
 /* ---- what is looked at ---- */
 
-static bool look_at_command(const struct mpi_find *f, const char *const *argv, unsigned depth,
+static bool look_at_command(struct mpi_find *f, const char *const *argv, unsigned depth,
                             struct mpi_finding *ret);
 
 static bool is_mpirun(const char *word)
@@ -87,7 +87,7 @@ static bool is_shell(const char *word)
 
 /* Each entry of a folder; those that are mpi4py's extension modules are looked at. */
 struct modules {
-    const struct mpi_find *f;
+    struct mpi_find *f;
     const char *folder;
     struct mpi_finding *ret;
     bool found, differ; /* several, for several MPI libraries: the image decides */
@@ -108,20 +108,20 @@ static bool look_at_module(void *context, const char *name)
     return true;
 }
 
-static bool look_at_modules(const struct mpi_find *f, const char *folder, size_t length,
+static bool look_at_modules(struct mpi_find *f, const char *folder, size_t length,
                             struct mpi_finding *ret)
 {
     char path[MPI_WIREUP_PATH_MAX];
     if (snprintf(path, sizeof path, "%.*s/mpi4py", (int)length, folder) >= (int)sizeof path)
         return false;
     struct modules m = {.f = f, .folder = path, .ret = ret};
-    (void)f->in->files.list(f->in->files.arg, path, look_at_module, &m);
+    (void)f->files.list(f->files.arg, path, look_at_module, &m);
     return m.found && !m.differ;
 }
 
 /* The folders of one installation: `prefix`/lib/python3.11/site-packages and the like. */
 struct prefix {
-    const struct mpi_find *f;
+    struct mpi_find *f;
     const char *lib;
     struct mpi_finding *ret;
     bool found;
@@ -144,7 +144,7 @@ static bool look_at_version(void *context, const char *name)
 static const char *const library_names[] = {"libmpi.so.40", "libmpich.so.12", "libmpi.so.12"};
 
 /* An environment's own MPI (conda, PyPI's wheels), which mpi4py's wheels load before any other. */
-static bool look_at_libraries(const struct mpi_find *f, const char *interpreter, const char *lib,
+static bool look_at_libraries(struct mpi_find *f, const char *interpreter, const char *lib,
                               struct mpi_finding *ret)
 {
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(library_names); i++) {
@@ -161,8 +161,7 @@ static bool look_at_libraries(const struct mpi_find *f, const char *interpreter,
     return false;
 }
 
-static bool look_at_prefix(const struct mpi_find *f, const char *interpreter,
-                           struct mpi_finding *ret)
+static bool look_at_prefix(struct mpi_find *f, const char *interpreter, struct mpi_finding *ret)
 {
     char lib[MPI_WIREUP_PATH_MAX];
     const char *slash = strrchr(interpreter, '/');
@@ -170,14 +169,13 @@ static bool look_at_prefix(const struct mpi_find *f, const char *interpreter,
                            interpreter) >= (int)sizeof lib)
         return false;
     struct prefix p = {.f = f, .lib = lib, .ret = ret};
-    (void)f->in->files.list(f->in->files.arg, lib, look_at_version, &p);
+    (void)f->files.list(f->files.arg, lib, look_at_version, &p);
     return p.found || look_at_libraries(f, interpreter, lib, ret);
 }
 
 /* mpi4py as this interpreter finds it: PYTHONPATH, its virtual environment, its installation,
  * Debian's place for what an administrator adds. */
-static bool look_at_python(const struct mpi_find *f, const char *interpreter,
-                           struct mpi_finding *ret)
+static bool look_at_python(struct mpi_find *f, const char *interpreter, struct mpi_finding *ret)
 {
     char real[MPI_WIREUP_PATH_MAX];
     for (const char *at = f->in->python_path ? f->in->python_path : ""; *at;) {
@@ -188,8 +186,7 @@ static bool look_at_python(const struct mpi_find *f, const char *interpreter,
     }
     if (look_at_prefix(f, interpreter, ret))
         return true;
-    if (f->in->files.resolve(f->in->files.arg, interpreter, real) == 0 &&
-        look_at_prefix(f, real, ret))
+    if (f->files.resolve(f->files.arg, interpreter, real) == 0 && look_at_prefix(f, real, ret))
         return true;
     return look_at_prefix(f, "/usr/local/bin/python3", ret);
 }
@@ -201,19 +198,18 @@ static bool ends_word(char c)
 
 /* A script that calls MPI's compiler runs what comes out of it. Open MPI's is a program, MPICH's a
  * script that names its library. */
-static bool look_at_compiler(const struct mpi_find *f, const char *path, struct mpi_finding *ret)
+static bool look_at_compiler(struct mpi_find *f, const char *path, struct mpi_finding *ret)
 {
     static const char *const marks[] = {"lmpich", "libmpich", "I_MPI_ROOT", "MPICH"};
     char real[MPI_WIREUP_PATH_MAX];
     cleanup_free char *text = malloc(MPI_WIREUP_SCRIPT_MAX);
     if (mpi_find_begins(f, path, ELF_MAGIC))
         return mpi_find_linked(f, path, ret);
-    ssize_t n =
-        text ? f->in->files.read(f->in->files.arg, path, 0, text, MPI_WIREUP_SCRIPT_MAX) : 0;
+    ssize_t n = text ? f->files.read(f->files.arg, path, 0, text, MPI_WIREUP_SCRIPT_MAX) : 0;
     for (size_t i = 0; n > 0 && i < MLT_ARRAY_LENGTH(marks); i++) {
         if (!memmem(text, (size_t)n, marks[i], strlen(marks[i])))
             continue;
-        bool known = f->in->files.resolve(f->in->files.arg, path, real) == 0;
+        bool known = f->files.resolve(f->files.arg, path, real) == 0;
         ret->family = MPI_FAMILY_MPICH;
         (void)snprintf(ret->object, sizeof ret->object, "%s", known ? real : path);
         (void)snprintf(ret->library, sizeof ret->library, "libmpich");
@@ -233,7 +229,7 @@ static bool is_compiler(const char *word)
 }
 
 /* Every word of a shell's text that names a program, until one tells. */
-static bool look_at_text(const struct mpi_find *f, const char *text, size_t length, unsigned depth,
+static bool look_at_text(struct mpi_find *f, const char *text, size_t length, unsigned depth,
                          struct mpi_finding *ret)
 {
     unsigned programs = 0;
@@ -260,12 +256,11 @@ static bool look_at_text(const struct mpi_find *f, const char *text, size_t leng
 }
 
 /* A file that begins with #!, or that a shell is told to read. */
-static bool look_at_script(const struct mpi_find *f, const char *path, bool for_shell,
-                           unsigned depth, struct mpi_finding *ret)
+static bool look_at_script(struct mpi_find *f, const char *path, bool for_shell, unsigned depth,
+                           struct mpi_finding *ret)
 {
     cleanup_free char *text = malloc(MPI_WIREUP_SCRIPT_MAX + 1);
-    ssize_t n =
-        text ? f->in->files.read(f->in->files.arg, path, 0, text, MPI_WIREUP_SCRIPT_MAX) : -1;
+    ssize_t n = text ? f->files.read(f->files.arg, path, 0, text, MPI_WIREUP_SCRIPT_MAX) : -1;
     if (n <= 0)
         return false;
     text[n] = '\0';
@@ -288,7 +283,7 @@ static bool look_at_script(const struct mpi_find *f, const char *path, bool for_
     return look_at_text(f, text, (size_t)n, depth, ret);
 }
 
-static bool look_at_shell(const struct mpi_find *f, const char *const *argv, unsigned depth,
+static bool look_at_shell(struct mpi_find *f, const char *const *argv, unsigned depth,
                           struct mpi_finding *ret)
 {
     bool is_text;
@@ -305,18 +300,18 @@ static bool look_at_shell(const struct mpi_find *f, const char *const *argv, uns
         return argv[0] && argv[1] && look_at_command(f, argv + 1, depth + 1, ret);
     }
     /* A shell looks for a script in its working directory first, and only then in PATH. */
-    if (!strchr(operand, '/') &&
-        snprintf(path, sizeof path, "./%s", operand) < (int)sizeof path &&
+    if (!strchr(operand, '/') && snprintf(path, sizeof path, "./%s", operand) < (int)sizeof path &&
         look_at_script(f, path, true, depth, ret))
         return true;
     return mpi_find_program(f, operand, path) && look_at_script(f, path, true, depth, ret);
 }
 
-static bool look_at_command(const struct mpi_find *f, const char *const *argv, unsigned depth,
+static bool look_at_command(struct mpi_find *f, const char *const *argv, unsigned depth,
                             struct mpi_finding *ret)
 {
     char path[MPI_WIREUP_PATH_MAX];
     argv = torchrun_innermost(argv);
+    f->is_cut = f->is_cut || depth > MPI_WIREUP_DEPTH_MAX;
     if (!argv[0] || depth > MPI_WIREUP_DEPTH_MAX)
         return false;
     if (is_mpirun(argv[0])) {
@@ -326,7 +321,7 @@ static bool look_at_command(const struct mpi_find *f, const char *const *argv, u
     }
     if (is_shell(argv[0]))
         return look_at_shell(f, argv, depth, ret);
-    if (!mpi_find_program(f, argv[0], path))
+    if (!mpi_find_program(f, argv[0], path) || !mpi_find_is_new(f, path))
         return false;
     if (is_compiler(argv[0]))
         return look_at_compiler(f, path, ret);
@@ -340,7 +335,7 @@ static bool look_at_command(const struct mpi_find *f, const char *const *argv, u
 /* ---- the choice ---- */
 
 /* What the image has; both kinds: that of which more is there to be found. */
-static bool look_at_image(const struct mpi_find *f, struct mpi_finding *ret)
+static bool look_at_image(struct mpi_find *f, struct mpi_finding *ret)
 {
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(library_names); i++)
         if (mpi_find_library(f, library_names[i], NULL, "", ret->object)) {
@@ -351,24 +346,28 @@ static bool look_at_image(const struct mpi_find *f, struct mpi_finding *ret)
     return false;
 }
 
+#define CUT_SHORT "the command names more files than are looked at"
+
 static const char *family_words(enum mpi_family family)
 {
     return family == MPI_FAMILY_OPEN_MPI ? "Open MPI" : "MPICH or one of its kind";
 }
 
-static void write_reason(const struct mpi_finding *found, bool in_image,
+static void write_reason(const struct mpi_finding *found, bool in_image, bool cut_short,
                          enum rendezvous_wireup wireup, char *to, size_t size)
 {
     if (found->family == MPI_FAMILY_NONE)
-        (void)snprintf(to, size, "no MPI library was found");
+        (void)snprintf(to, size, "%sno MPI library was found",
+                       cut_short ? CUT_SHORT ", and among the first " : "");
     else if (found->family == MPI_FAMILY_MPIRUN)
         (void)snprintf(to, size, "the command calls %.100s, which starts %s", found->object,
                        wireup == RENDEZVOUS_WIREUP_RSH
                            ? "the ranks: it runs once, in pod-0"
                            : "ranks of its own: the wire-up rsh is for that");
     else if (in_image)
-        (void)snprintf(to, size, "the command does not tell, and the image has %.200s (%s)",
-                       found->object, family_words(found->family));
+        (void)snprintf(to, size, "%s, and the image has %.200s (%s)",
+                       cut_short ? CUT_SHORT : "the command does not tell", found->object,
+                       family_words(found->family));
     else
         (void)snprintf(to, size, "%.200s needs %.100s (%s)", found->object, found->library,
                        family_words(found->family));
@@ -386,6 +385,8 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
         mpi_find_init(&f, in);
         if (!look_at_command(&f, in->command, 0, found)) {
             *found = (struct mpi_finding){.family = MPI_FAMILY_NONE};
+            ret->cut_short = f.is_cut;
+            f.calls = 0; /* the image is asked whatever the command has cost */
             in_image = look_at_image(&f, found);
         }
         mpi_find_release(&f);
@@ -400,7 +401,7 @@ void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup
                       : ret->family == MPI_FAMILY_MPIRUN ? RENDEZVOUS_WIREUP_RSH
                                                          : RENDEZVOUS_WIREUP_PMI1;
     if (found)
-        write_reason(found, in_image, ret->wireup, reason, sizeof reason);
+        write_reason(found, in_image, ret->cut_short, ret->wireup, reason, sizeof reason);
     (void)snprintf(ret->words, sizeof ret->words, "MPI wire-up %s%s: %s",
                    rendezvous_wireup_name(ret->wireup),
                    asked == RENDEZVOUS_WIREUP_AUTO ? "" : ", as the job says", reason);

@@ -27,6 +27,8 @@
 #define MPI_WIREUP_SCRIPT_MAX 65536     /* bytes of a script */
 #define MPI_WIREUP_PROGRAMS_MAX 64      /* words of a script that name a program */
 #define MPI_WIREUP_CACHE_MAX (4u << 20) /* bytes of /etc/ld.so.cache */
+#define MPI_WIREUP_FILES_MAX 512        /* programs and scripts that one command names */
+#define MPI_WIREUP_CALLS_MAX 65536      /* of struct mpi_files for one command */
 
 /* The image's files. */
 struct mpi_files {
@@ -59,13 +61,17 @@ struct mpi_wireup {
     enum rendezvous_wireup wireup;     /* never AUTO */
     enum mpi_family family;            /* that was found, whatever was asked for */
     bool of_image;                     /* in the image, for the command does not tell */
+    bool cut_short;                    /* it does not tell, and a maximum was met meanwhile */
     char words[MPI_WIREUP_WORDS_MAX];  /* what was chosen and why, one line */
     char file[MPI_WIREUP_PATH_MAX];    /* that library's, where the program finds it; "" */
     char library[MPI_WIREUP_PATH_MAX]; /* file name of the MPI library that was found; "" */
 };
 
 /* `asked`: the job's own choice; AUTO leaves it to what is found. Never fails: what cannot be read
- * is as if it was not there. */
+ * is as if it was not there. Each program and script is looked at once. A command that names more
+ * than MPI_WIREUP_FILES_MAX of them, or for which the files would be asked more than
+ * MPI_WIREUP_CALLS_MAX times (a script of 64 KiB has some 8,000 words, and PATH some 8 folders), is
+ * looked at no further: then the image decides, and `cut_short` and `words` say so. */
 void mpi_wireup_choose(const struct mpi_wireup_input *in, enum rendezvous_wireup asked,
                        struct mpi_wireup *ret);
 

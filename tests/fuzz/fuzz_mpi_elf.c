@@ -1,5 +1,5 @@
 /* A program of an image: the same bytes are the command, a library that it needs, ld.so's cache and
- * a shell script. */
+ * a shell script. Of other names one in four is there. */
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -13,11 +13,25 @@ struct image {
     size_t size;
 };
 
+/* Were every word of a script a program, and so the same script, little else would be looked at. */
+static bool is_there(const char *path)
+{
+    static const char *const names[] = {"/bin/program", "/s.sh", "/bin/python3", "/etc/ld.so.cache",
+                                        "/p/mpi4py/MPI.so"};
+    unsigned sum = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(path, names[i]) == 0)
+            return true;
+    for (; *path; path++)
+        sum += (unsigned char)*path;
+    return sum % 4 == 0;
+}
+
 static ssize_t read_image(void *arg, const char *path, uint64_t offset, void *to, size_t size)
 {
     const struct image *image = arg;
     REQUIRE(strlen(path) < MPI_WIREUP_PATH_MAX);
-    if (strstr(path, "none"))
+    if (!is_there(path))
         return -ENOENT;
     if (offset >= image->size)
         return 0;

@@ -18,6 +18,7 @@
 
 struct image {
     unsigned count;
+    unsigned reads; /* times that read_file() was called */
     struct {
         const char *path, *link; /* link: to another path */
         size_t length;
@@ -57,7 +58,8 @@ static int find(const struct image *image, const char *name)
 
 static ssize_t read_file(void *arg, const char *path, uint64_t offset, void *to, size_t size)
 {
-    const struct image *image = arg;
+    struct image *image = arg;
+    image->reads++;
     int at = find(image, path);
     if (at < 0)
         return -ENOENT;
@@ -384,6 +386,151 @@ static void test_scripts_are_asked_for_the_programs_they_name(void **state)
     }
 }
 
+/* Each line of a script that names itself once led to all of its lines again, eight times deep. */
+static void test_a_script_that_names_itself_often_is_looked_at_once(void **state)
+{
+    (void)state;
+    cleanup_free struct image *image = new_image();
+    struct mpi_wireup choice;
+    char text[1024] = "#!/bin/sh\n";
+    for (unsigned i = 0; i < 12; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "again || other\n");
+    add_text(image, "/usr/bin/again", text);
+    add_text(image, "/usr/bin/other", text);
+    CHOOSE(image, &choice, AUTO, "again");
+    assert_int_equal(choice.family, MPI_FAMILY_NONE);
+    assert_false(choice.cut_short);
+    if (image->reads > 1000)
+        fail_msg("%u reads", image->reads);
+    (void)add_elf(image, "/app/train", "libmpi.so.40", NULL, NULL);
+    image->reads = 0;
+    (void)snprintf(text + strlen(text), sizeof text - strlen(text), "exec /app/train\n");
+    add_text(image, "/run.sh", text);
+    CHOOSE(image, &choice, AUTO, "/run.sh");
+    assert_int_equal(choice.family, MPI_FAMILY_OPEN_MPI);
+    if (image->reads > 1000)
+        fail_msg("%u reads", image->reads);
+}
+
+static void test_a_chain_of_scripts_that_is_too_long_is_told(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"/a/1", "/a/2", "/a/3", "/a/4",      "/a/5",
+                                        "/a/6", "/a/7", "/a/8", "/app/train"};
+    cleanup_free struct image *image = new_image();
+    struct mpi_wireup choice;
+    char text[64];
+    for (unsigned i = 0; i < 8; i++) {
+        (void)snprintf(text, sizeof text, "#!/bin/sh\n%s\n", names[i + 1]);
+        add_text(image, names[i], text);
+    }
+    (void)add_elf(image, "/app/train", "libmpi.so.40", NULL, NULL);
+    CHOOSE(image, &choice, AUTO, "/a/1");
+    assert_int_equal(choice.family, MPI_FAMILY_OPEN_MPI);
+    assert_false(choice.cut_short);
+    CHOOSE(image, &choice, AUTO, "sh", "-c", "/a/1");
+    assert_int_equal(choice.family, MPI_FAMILY_NONE);
+    assert_true(choice.cut_short);
+    CHOOSE(image, &choice, AUTO, "sh", "-c", "/a/2; /a/1");
+    assert_int_equal(choice.family, MPI_FAMILY_OPEN_MPI);
+}
+
+static void test_shells_in_shells_end_at_a_maximum(void **state)
+{
+    (void)state;
+    static const char *command[3 * 20000 + 1];
+    cleanup_free struct image *image = new_image();
+    struct mpi_wireup choice;
+    struct mpi_wireup_input in = input(image, command);
+    for (unsigned i = 0; i < 3 * 20000; i++)
+        command[i] = i % 3 == 0 ? "sh" : i % 3 == 1 ? "-c" : ":";
+    mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, &choice);
+    assert_true(choice.cut_short);
+}
+
+/* Every name is a script that names 60 others, and so on without an end. */
+static ssize_t read_endless(void *arg, const char *path, uint64_t offset, void *to, size_t size)
+{
+    char text[2048] = "#!/bin/sh\n";
+    unsigned *reads = arg;
+    (*reads)++;
+    if (strncmp(path, "/s/", 3) != 0)
+        return -ENOENT;
+    for (unsigned i = 0; i < 60; i++)
+        (void)snprintf(text + strlen(text), sizeof text - strlen(text), "%s%c\n", path,
+                       (char)('A' + i));
+    size_t n = offset < strlen(text) ? strlen(text) - offset : 0;
+    n = n < size ? n : size;
+    memcpy(to, text + (n ? offset : 0), n);
+    return (ssize_t)n;
+}
+
+static int list_nothing(void *arg, const char *folder, bool (*name)(void *, const char *),
+                        void *context)
+{
+    (void)arg, (void)folder, (void)name, (void)context;
+    return -ENOENT;
+}
+
+static int resolve_nothing(void *arg, const char *path, char *to)
+{
+    (void)arg, (void)path, (void)to;
+    return -ENOENT;
+}
+
+static void choose_of(void *arg, ssize_t (*read)(void *, const char *, uint64_t, void *, size_t),
+                      const char *text, struct mpi_wireup *ret)
+{
+    const char *const command[] = {"sh", "-c", text, NULL};
+    const struct mpi_wireup_input in = {
+        .command = command,
+        .path = "/usr/bin:/bin",
+        .files = {.arg = arg, .read = read, .list = list_nothing, .resolve = resolve_nothing}};
+    mpi_wireup_choose(&in, RENDEZVOUS_WIREUP_AUTO, ret);
+}
+
+static void test_scripts_without_an_end_are_left_at_a_maximum(void **state)
+{
+    (void)state;
+    struct mpi_wireup choice;
+    unsigned reads = 0;
+    choose_of(&reads, read_endless, "/s/x", &choice);
+    assert_true(choice.cut_short);
+    assert_int_equal(choice.family, MPI_FAMILY_NONE);
+    assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMI1);
+    assert_string_equal(choice.words, "MPI wire-up pmi1: the command names more files than are "
+                                      "looked at, and among the first no MPI library was found");
+    assert_true(reads < 2 * MPI_WIREUP_CALLS_MAX);
+}
+
+/* Nothing but one library: all questions go into words that name nothing. */
+static ssize_t read_library(void *arg, const char *path, uint64_t offset, void *to, size_t size)
+{
+    static const char *const library = "/usr/lib/libmpi.so.40";
+    struct image *image = arg;
+    return strcmp(path, library) == 0 ? read_file(image, path, offset, to, size)
+                                      : (image->reads++, -ENOENT);
+}
+
+static void test_the_image_decides_when_the_command_has_cost_too_much(void **state)
+{
+    (void)state;
+    cleanup_free struct image *image = new_image();
+    cleanup_free char *text = malloc(MPI_WIREUP_SCRIPT_MAX + 1);
+    struct mpi_wireup choice;
+    assert_non_null(text);
+    for (size_t i = 0; i < MPI_WIREUP_SCRIPT_MAX; i++)
+        text[i] = i % 2 ? ' ' : 'x';
+    text[MPI_WIREUP_SCRIPT_MAX] = '\0';
+    (void)add_elf(image, "/usr/lib/libmpi.so.40", "libc.so.6", NULL, NULL);
+    choose_of(image, read_library, text, &choice);
+    assert_true(image->reads < MPI_WIREUP_CALLS_MAX + 1000);
+    assert_true(choice.cut_short && choice.of_image);
+    assert_int_equal(choice.wireup, RENDEZVOUS_WIREUP_PMIX);
+    assert_non_null(strstr(choice.words, "names more files than are looked at, and the image has "
+                                         "/usr/lib/libmpi.so.40 (Open MPI)"));
+}
+
 static void test_a_shell_s_arguments_and_mpi_s_compiler_tell(void **state)
 {
     (void)state;
@@ -473,6 +620,11 @@ int main(void)
         cmocka_unit_test(test_the_cache_of_ld_so_is_read),
         cmocka_unit_test(test_broken_files_are_as_if_they_were_not_there),
         cmocka_unit_test(test_scripts_are_asked_for_the_programs_they_name),
+        cmocka_unit_test(test_a_script_that_names_itself_often_is_looked_at_once),
+        cmocka_unit_test(test_a_chain_of_scripts_that_is_too_long_is_told),
+        cmocka_unit_test(test_shells_in_shells_end_at_a_maximum),
+        cmocka_unit_test(test_scripts_without_an_end_are_left_at_a_maximum),
+        cmocka_unit_test(test_the_image_decides_when_the_command_has_cost_too_much),
         cmocka_unit_test(test_a_shell_s_arguments_and_mpi_s_compiler_tell),
         cmocka_unit_test(test_python_is_asked_for_its_mpi4py),
         cmocka_unit_test(test_what_the_program_leaves_open_the_image_decides),
