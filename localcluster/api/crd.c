@@ -102,7 +102,10 @@ static void validate_versions(const cJSON *crd, struct api_causes *causes)
         if (!mlt_is_dns_label(json_string(version, "name", ""), 63))
             api_cause_value(causes, API_CAUSE_INVALID, name, json_member(version, "name"),
                             "a version's name is a DNS label");
-        if (!cJSON_IsObject(json_find(version, "schema.openAPIV3Schema")))
+        const cJSON *tree = json_find(version, "schema.openAPIV3Schema");
+        if (cJSON_IsObject(tree))
+            api_schema_check(tree, schema, causes);
+        else
             api_cause(causes, API_CAUSE_REQUIRED, schema, "schemas are required");
         storage += json_bool(version, "storage", false) ? 1 : 0;
         index++;

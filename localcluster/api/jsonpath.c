@@ -103,7 +103,7 @@ bool api_jsonpath_plain(const char *path, char *out)
             return false;
         path = read_name(path + 1, name);
         size_t size = strlen(name);
-        if (!size || strchr(name, '.') || length + size + 2 >= API_JSONPATH_MAX)
+        if (!size || strpbrk(name, ".[") || length + size + 2 >= API_JSONPATH_MAX)
             return false;
         if (length)
             out[length++] = '.';

@@ -12,8 +12,8 @@
 /* The first value that the path leads to, or NULL. Malformed paths lead nowhere. */
 const cJSON *api_jsonpath(const cJSON *tree, const char *path);
 
-/* "a.b" for ".a.b" with the dots of names kept in brackets, as lib/json's paths have it, for
- * writing; false when it is more than plain names. `out` holds API_JSONPATH_MAX bytes. */
+/* "a.b" for ".a.b", as lib/json's paths have it, for writing; false when it is more than plain
+ * names, without dots and brackets. `out` holds API_JSONPATH_MAX bytes. */
 bool api_jsonpath_plain(const char *path, char *out);
 
 #endif

@@ -77,14 +77,13 @@ static cJSON *convert_part(struct naming *n, const cJSON *schema)
 static cJSON *convert(struct naming *n, const cJSON *schema)
 {
     cJSON *out = cJSON_CreateObject();
-    const cJSON *member, *property;
-    cJSON_ArrayForEach(member, schema)
-    {
+    const cJSON *member = cJSON_IsObject(schema) ? schema->child : NULL, *property;
+    for (; member; member = member->next) {
         const char *name = member->string;
         if (strcmp(name, API_TYPE_MEMBER) == 0)
             continue;
         cJSON *value;
-        if (strcmp(name, "properties") == 0) {
+        if (strcmp(name, "properties") == 0 && cJSON_IsObject(member)) {
             value = cJSON_CreateObject();
             cJSON_ArrayForEach(property, member)
             {

@@ -32,6 +32,11 @@ void api_schema_default(const cJSON *schema, cJSON *tree);
 /* Adds a cause for each value that breaks the schema. */
 void api_schema_validate(const cJSON *schema, const cJSON *tree, struct api_causes *causes);
 
+/* Adds a cause for each part of a schema that has not the form of one: `properties` that are a
+ * list, keys that are no strings. `path` is the schema's own. What a store brings may be older than
+ * this check, so the calls above take any tree, and pass over what has not the form. */
+void api_schema_check(const cJSON *schema, const char *path, struct api_causes *causes);
+
 /* Whether x-kubernetes-validations (CEL) stand anywhere in a schema. */
 bool api_schema_has_cel(const cJSON *schema);
 

@@ -181,9 +181,8 @@ void api_schema_fit(const cJSON *schema, const cJSON *metadata, cJSON *tree, str
 
 static void default_object(const cJSON *schema, cJSON *node)
 {
-    const cJSON *property;
-    cJSON_ArrayForEach(property, json_member(schema, "properties"))
-    {
+    for (const cJSON *property = schema_first_property(schema); property;
+         property = property->next) {
         const cJSON *value = json_member(property, "default");
         cJSON *member = json_member(node, property->string);
         if (member && cJSON_IsNull(member) && !json_bool(property, "nullable", false)) {

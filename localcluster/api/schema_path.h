@@ -1,10 +1,11 @@
-/* The path of the value that a schema walker is at: "spec.containers[0].name". Private to
- * schema*.c. */
+/* The path of the value that a schema walker is at: "spec.containers[0].name"; and the members of a
+ * schema. Private to schema*.c. */
 #ifndef LOCALCLUSTER_API_SCHEMA_PATH_H
 #define LOCALCLUSTER_API_SCHEMA_PATH_H
 
 #include <string.h>
 #include "lib/base/text.h"
+#include "lib/json/json.h"
 
 #define SCHEMA_PATH_MAX 4096
 
@@ -33,6 +34,13 @@ static inline void schema_path_cut(struct mlt_text *path, size_t length)
     path->failed = false;
     if (path->data)
         path->data[length] = '\0';
+}
+
+/* The first of a schema's properties, each with its name; NULL for none. */
+static inline const cJSON *schema_first_property(const cJSON *schema)
+{
+    const cJSON *properties = json_member(schema, "properties");
+    return cJSON_IsObject(properties) ? properties->child : NULL;
 }
 
 #endif

@@ -179,6 +179,8 @@ static bool same_key(const cJSON *a, const cJSON *b, const cJSON *keys)
     const cJSON *key;
     cJSON_ArrayForEach(key, keys)
     {
+        if (!cJSON_IsString(key))
+            continue;
         const cJSON *x = json_member(a, key->valuestring), *y = json_member(b, key->valuestring);
         if ((x || y) && (!x || !y || !json_equal(x, y)))
             return false;

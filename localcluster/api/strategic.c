@@ -267,5 +267,7 @@ static int patch_object(const cJSON *schema, cJSON *tree, const cJSON *patch, st
 
 int api_strategic_patch(const cJSON *schema, cJSON *tree, const cJSON *patch, struct mlt_error *err)
 {
+    if (!cJSON_IsObject(tree) || !cJSON_IsObject(patch))
+        return mlt_fail(err, EINVAL, "a strategic merge patch is an object, as is what it changes");
     return patch_object(schema, tree, patch, err);
 }

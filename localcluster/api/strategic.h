@@ -5,7 +5,8 @@
 
 #include "lib/json/json.h"
 
-/* Applies `patch` to `tree` in place. -EINVAL for a malformed patch. */
+/* Applies `patch` to `tree` in place. -EINVAL for a malformed patch, or when one of the two is no
+ * object. */
 int api_strategic_patch(const cJSON *schema, cJSON *tree, const cJSON *patch,
                         struct mlt_error *err) MLT_MUST_USE;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
+#include "localcluster/api/resources.h"
 
 #define CRDS "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 #define TOYS "/apis/example.com/v1/namespaces/default/toys"
@@ -194,6 +195,12 @@ static void test_bad_definitions_are_refused(void **state)
          "{plural: x, kind: X}, "
          "versions: []}}",
          "must have exactly one version marked as storage version"},
+        {"a schema has the form of one",
+         "{metadata: {name: x.example.com}, spec: {group: example.com, scope: Cluster, names: "
+         "{plural: x, kind: X}, versions: [{name: v1, served: true, storage: true, schema: "
+         "{openAPIV3Schema: {type: object, properties: [{default: 1}]}}}]}}",
+         "spec.versions[0].schema.openAPIV3Schema.properties: Invalid value: [{\"default\":1}]: "
+         "must be an object of schemas"},
     };
     struct api_client c;
     (void)state;
@@ -204,6 +211,32 @@ static void test_bad_definitions_are_refused(void **state)
             fail_msg("%s: %d %s", rows[i].sentence, c.status, c.text);
         assert_contains(api_client_at(&c, "message"), rows[i].message);
     }
+    api_client_stop(&c);
+}
+
+/* It may stand in a store from before schemas were checked. */
+static void test_a_definition_with_an_odd_schema_does_no_harm(void **state)
+{
+    static const char crd[] =
+        "{\"spec\": {\"group\": \"example.com\", \"scope\": \"Namespaced\", \"names\": "
+        "{\"plural\": \"odds\", \"kind\": \"Odd\"}, \"versions\": [{\"name\": \"v1\", "
+        "\"served\": true, \"storage\": true, \"schema\": {\"openAPIV3Schema\": {\"type\": "
+        "\"object\", \"required\": [1], \"properties\": {\"spec\": {\"properties\": "
+        "[{\"default\": 1}]}, \"x\": [1], \"y\": {\"items\": [1]}}}}}]}}";
+    struct api_client c;
+    cleanup_json cJSON *tree = NULL;
+    (void)state;
+    start(&c);
+    assert_int_equal(json_parse(crd, strlen(crd), &tree, NULL), 0);
+    api_crd_register(c.server, "odds.example.com", tree);
+    api_client_post(&c, "/apis/example.com/v1/namespaces/default/odds",
+                    "{\"metadata\":{\"name\":\"t\"},\"spec\":{\"a\":1},\"x\":{},\"y\":[2]}");
+    assert_int_equal(c.status, 201);
+    assert_int_equal(api_client_get(&c, "/openapi/v3/apis/example.com/v1"), 200);
+    assert_int_equal(api_client_send(&c, "GET", "/openapi/v2", NULL,
+                                     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+                                     NULL, 0),
+                     200);
     api_client_stop(&c);
 }
 
@@ -255,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_scale_is_a_view_of_the_object),
         cmocka_unit_test(test_a_deleted_definition_takes_its_objects_along),
         cmocka_unit_test(test_bad_definitions_are_refused),
+        cmocka_unit_test(test_a_definition_with_an_odd_schema_does_no_harm),
         cmocka_unit_test(test_custom_kinds_are_there_after_a_restart),
         cmocka_unit_test(test_training_jobs_pass_the_projects_own_validator),
     };

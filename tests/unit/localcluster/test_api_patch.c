@@ -98,7 +98,8 @@ static void test_finalizers_are_a_set(void **state)
 static void test_malformed_strategic_patches_are_refused(void **state)
 {
     static const char *const bad[] = {"{\"containers\":[{\"image\":\"x\"}]}",
-                                      "{\"containers\":[\"x\"]}", "{\"$patch\":\"burn\"}"};
+                                      "{\"containers\":[\"x\"]}", "{\"$patch\":\"burn\"}", "[1]",
+                                      "\"text\""};
     cleanup_json cJSON *types = api_kinds_new();
     (void)state;
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(bad); i++) {

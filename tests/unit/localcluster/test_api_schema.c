@@ -137,6 +137,70 @@ static void test_unknown_fields_are_removed_and_named(void **state)
     api_fit_release(&fit);
 }
 
+/* Such a schema is refused today, and may stand in an older store. */
+static void test_what_is_no_schema_is_passed_over(void **state)
+{
+    static const struct {
+        const char *schema, *object;
+    } odd[] = {
+        {"{type: object, properties: [{default: 1}]}", "{x: 1}"},
+        {"{properties: {x: {properties: [{rule: y}], additionalProperties: {default: 2}}}}",
+         "{x: {y: null}}"},
+        {"{properties: {x: {x-kubernetes-list-type: map, x-kubernetes-list-map-keys: [1, null]}}}",
+         "{x: [{a: 1}, {a: 1}]}"},
+        {"{properties: {x: [1]}, required: 3, enum: {a: b}, anyOf: x, not: [1]}", "{x: {y: 1}}"},
+    };
+    (void)state;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(odd); i++) {
+        cleanup_json cJSON *schema = parse(odd[i].schema), *object = parse(odd[i].object);
+        cleanup_causes struct api_causes causes = {0}, faults = {0};
+        struct api_fit fit = {0};
+        api_schema_fit(schema, NULL, object, &fit);
+        api_schema_default(schema, object);
+        api_schema_validate(schema, object, &causes);
+        api_schema_check(schema, "schema", &faults);
+        assert_true(faults.count > 0);
+        api_fit_release(&fit);
+    }
+}
+
+static const struct {
+    const char *schema, *error;
+} faults_of[] = {
+    {"{type: object, properties: {a: {type: array, items: {type: string}}}, required: [a]}", ""},
+    {"{additionalProperties: true, nullable: null}", ""},
+    {"{minimum: 0.5, maximum: 12345678901234567890, default: [any]}", ""},
+    {"{properties: [{type: string}]}", "s.properties: Invalid value: [{\"type\":\"string\"}]: must "
+                                       "be an object of schemas"},
+    {"{properties: {a: {items: [1]}}}", "s.properties[a].items: Invalid value: [1]: must be a "
+                                        "schema"},
+    {"{properties: {a: 1}}", "s.properties[a]: Invalid value: 1: must be a schema"},
+    {"{allOf: [{type: object}, {type: 1}]}", "s.allOf[1].type: Invalid value: 1: must be a string"},
+    {"{x-kubernetes-list-map-keys: [a, 1]}", "s.x-kubernetes-list-map-keys[1]: Invalid value: 1: "
+                                             "must be a string"},
+    {"{maxLength: 1.5}", "s.maxLength: Invalid value: 1.5: must be a whole number"},
+    {"{additionalProperties: 1}", "must be a schema, true or false"},
+    {"{not: {not: {required: a}}}", "s.not.not.required: Invalid value: \"a\": must be a list of "
+                                    "strings"},
+};
+
+static void test_a_schema_has_the_form_of_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(faults_of); i++) {
+        cleanup_json cJSON *schema = parse(faults_of[i].schema);
+        cleanup_causes struct api_causes causes = {0};
+        char text[512] = "";
+        api_schema_check(schema, "s", &causes);
+        if (causes.count)
+            (void)snprintf(text, sizeof text, "%s: %s", json_string(causes.list, "[0].field", ""),
+                           json_string(causes.list, "[0].message", ""));
+        assert_true(causes.count <= 1);
+        if (faults_of[i].error[0] ? !strstr(text, faults_of[i].error) : text[0] != '\0')
+            fail_msg("%s: got `%s`", faults_of[i].schema, text);
+    }
+}
+
 static void test_cel_is_found_wherever_it_stands(void **state)
 {
     cleanup_json cJSON *with =
@@ -153,6 +217,8 @@ int main(void)
         cmocka_unit_test(test_values_are_checked_in_the_servers_words),
         cmocka_unit_test(test_defaults_fill_what_is_absent_and_only_that),
         cmocka_unit_test(test_unknown_fields_are_removed_and_named),
+        cmocka_unit_test(test_what_is_no_schema_is_passed_over),
+        cmocka_unit_test(test_a_schema_has_the_form_of_one),
         cmocka_unit_test(test_cel_is_found_wherever_it_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
