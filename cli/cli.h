@@ -93,6 +93,7 @@ int cli_submit(int argc, char **argv);
 int cli_get_command(int argc, char **argv);
 int cli_explain(int argc, char **argv);
 int cli_describe(int argc, char **argv);
+int cli_events(int argc, char **argv);
 int cli_queue(int argc, char **argv);
 int cli_logs(int argc, char **argv);
 int cli_wait(int argc, char **argv);

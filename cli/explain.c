@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cell_text.h"
 #include "cli/cli.h"
 #include "cli/job_command.h"
 #include "ledger/ledger.h"
@@ -90,13 +91,6 @@ static void tell_object(struct explain *x, enum kube_resource resource, const cJ
         ledger_priority_class(x->ledger, item);
     else
         ledger_queue(x->ledger, item);
-}
-
-static int64_t time_at(const cJSON *object, const char *path)
-{
-    int64_t ms;
-    const char *text = json_string(object, path, NULL);
-    return text && mlt_time_parse(text, &ms, NULL) == 0 ? ms : 0;
 }
 
 static bool is_finished(const char *phase)
@@ -243,7 +237,7 @@ static void print_free(const struct explain *x, const struct gang_why *why)
 
 static void print_end(const struct explain *x, const cJSON *job)
 {
-    int64_t start_ms = time_at(job, "status.startTime");
+    int64_t start_ms = cell_time(job, "status.startTime");
     int64_t limit = json_integer(job, "spec.activeDeadlineSeconds", 0);
     char text[DURATION_TEXT_MAX];
     int64_t left = (start_ms - x->now_ms) / 1000 + limit;
@@ -434,7 +428,7 @@ static void print_last_try(const struct explain *x)
 static void print_head(const struct explain *x)
 {
     char text[DURATION_TEXT_MAX];
-    int64_t created_ms = time_at(x->job, "metadata.creationTimestamp");
+    int64_t created_ms = cell_time(x->job, "metadata.creationTimestamp");
     const cJSON *words = json_find(x->job, "status.queue.explanation");
     mlt_duration_for_people((x->now_ms - created_ms) / 1000, text);
     printf("Job:           %s/%s, created %s ago\n", json_string(x->job, "metadata.namespace", "?"),

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cell_text.h"
+#include "cli/event_text.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock_text.h"
@@ -34,21 +36,6 @@ bool job_column_is_wide(enum job_column column)
 #define TAIL_LINES_MAX 12 /* of a rank's last output, for each failure */
 
 /* ---- pieces ---- */
-
-static int64_t time_at(const cJSON *object, const char *path)
-{
-    const char *text = json_string(object, path, NULL);
-    int64_t wall_ms;
-    return text && mlt_time_parse(text, &wall_ms, NULL) == 0 ? wall_ms : 0;
-}
-
-static void age_text(int64_t since_ms, int64_t now_ms, char *text)
-{
-    if (since_ms)
-        mlt_duration_for_people((now_ms - since_ms) / 1000, text);
-    else
-        text[0] = '\0';
-}
 
 static const char *phase_of(const cJSON *job)
 {
@@ -154,22 +141,10 @@ static double speed_of(const cJSON *job)
     return speed;
 }
 
-/* Words of a status or an event may be anybody's: a terminal must not obey them. A tab becomes a
- * blank, another control character `?`, also one of C1 (U+0080 to U+009F: bytes C2 80 to C2 9F). */
-static void make_harmless(char *text)
-{
-    for (unsigned char *p = (unsigned char *)text; *p; p++) {
-        if (*p == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0)
-            p[0] = p[1] = '?';
-        else if ((*p < 0x20 && *p != '\n') || *p == 0x7F)
-            *p = *p == '\t' ? ' ' : '?';
-    }
-}
-
 static void copy(const char *text, char *cell)
 {
     (void)snprintf(cell, JOB_CELL_MAX, "%.*s", (int)strcspn(text, "\n"), text);
-    make_harmless(cell);
+    cell_make_harmless(cell);
 }
 
 static void left_text(const cJSON *job, char *cell)
@@ -184,7 +159,7 @@ static void left_text(const cJSON *job, char *cell)
 /* The start that is reserved for it, as far as that can be known. */
 static void starts_text(const cJSON *job, int64_t now_ms, char *cell)
 {
-    int64_t starts_ms = time_at(job, "status.queue.estimatedStartTime");
+    int64_t starts_ms = cell_time(job, "status.queue.estimatedStartTime");
     char text[JOB_CELL_MAX / 2];
     cell[0] = '\0';
     if (!starts_ms || !is_waiting(job))
@@ -241,7 +216,7 @@ void job_cell(const cJSON *job, enum job_column column, int64_t now_ms, char *ce
         number_cell(job, "status.checkpoint.step", cell);
         break;
     case JOB_COLUMN_AGE:
-        age_text(time_at(job, "metadata.creationTimestamp"), now_ms, cell);
+        cell_age(cell_time(job, "metadata.creationTimestamp"), now_ms, cell);
         break;
     case JOB_COLUMN_NODES:
         copy(json_string(job, "status.placement.workers", ""), cell);
@@ -318,7 +293,7 @@ static void checkpoint_field(struct mlt_text *out, const cJSON *job, int64_t now
         return;
     }
     char age[MLT_TIME_TEXT_MAX];
-    age_text(time_at(job, "status.checkpoint.time"), now_ms, age);
+    cell_age(cell_time(job, "status.checkpoint.time"), now_ms, age);
     mlt_text_printf(out, "%-14s step %" PRId64 " at %s%s%s%s\n", "Checkpoint:", step,
                     json_string(job, "status.checkpoint.path", "?"), *age ? " (" : "", age,
                     *age ? " ago)" : "");
@@ -357,7 +332,7 @@ static void conditions(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     cJSON_ArrayForEach(condition, all)
     {
         char age[MLT_TIME_TEXT_MAX];
-        age_text(time_at(condition, "lastTransitionTime"), now_ms, age);
+        cell_age(cell_time(condition, "lastTransitionTime"), now_ms, age);
         mlt_text_printf(out, "  %-12s %-6s %-8s %s%s%s\n", json_string(condition, "type", "?"),
                         json_string(condition, "status", "?"), age,
                         json_string(condition, "reason", ""),
@@ -398,7 +373,7 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     {
         char age[MLT_TIME_TEXT_MAX], words[JOB_CELL_MAX];
         const char *message = json_string(failure, "message", json_string(failure, "cause", "?"));
-        age_text(time_at(failure, "time"), now_ms, age);
+        cell_age(cell_time(failure, "time"), now_ms, age);
         job_failure_words(message, words);
         mlt_text_printf(out, "  attempt %" PRId64 ", %s ago: %s",
                         json_integer(failure, "attempt", 0), age, words);
@@ -412,46 +387,23 @@ static void failures(struct mlt_text *out, const cJSON *job, int64_t now_ms)
     }
 }
 
-static int64_t event_time(const cJSON *event)
-{
-    int64_t at = time_at(event, "lastTimestamp");
-    return at ? at : time_at(event, "eventTime");
-}
-
-static int by_event_time(const void *a, const void *b)
-{
-    const cJSON *x = *(const cJSON *const *)a, *y = *(const cJSON *const *)b;
-    int64_t left = event_time(x), right = event_time(y);
-    if (left != right)
-        return left < right ? -1 : 1;
-    return strcmp(json_string(x, "metadata.name", ""), json_string(y, "metadata.name", ""));
-}
-
-static void event_line(struct mlt_text *out, const cJSON *event, int64_t now_ms)
-{
-    char age[MLT_TIME_TEXT_MAX];
-    age_text(event_time(event), now_ms, age);
-    int64_t count = json_integer(event, "count", 1);
-    mlt_text_printf(out, "  %-8s %-8s %-22s %s", age, json_string(event, "type", ""),
-                    json_string(event, "reason", ""), json_string(event, "message", ""));
-    if (count > 1)
-        mlt_text_printf(out, " (%" PRId64 " times)", count);
-    mlt_text_putc(out, '\n');
-}
-
-/* Oldest first, as they happened. */
 static void event_lines(struct mlt_text *out, const cJSON *events, int64_t now_ms)
 {
-    const cJSON *event, *items = json_member(events, "items");
-    size_t count = json_size(items, ""), used = 0;
-    if (count == 0)
-        return;
-    mlt_text_puts(out, "Events:\n");
-    const cJSON **sorted = mlt_calloc(count, sizeof *sorted);
-    cJSON_ArrayForEach(event, items) sorted[used++] = event;
-    qsort(sorted, used, sizeof *sorted, by_event_time);
-    for (size_t i = 0; i < used; i++)
-        event_line(out, sorted[i], now_ms);
+    const cJSON **sorted;
+    size_t count = events_sorted(json_member(events, "items"), &sorted);
+    if (count > 0)
+        mlt_text_puts(out, "Events:\n");
+    for (size_t i = 0; i < count; i++) {
+        static const enum event_column columns_shown[] = {
+            EVENT_COLUMN_LAST_SEEN, EVENT_COLUMN_TYPE, EVENT_COLUMN_REASON, EVENT_COLUMN_MESSAGE};
+        static const int widths[] = {8, 8, 22, 0};
+        for (size_t k = 0; k < MLT_ARRAY_LENGTH(columns_shown); k++) {
+            char cell[EVENT_CELL_MAX];
+            event_cell(sorted[i], columns_shown[k], now_ms, cell);
+            mlt_text_printf(out, "%s%-*s", k ? " " : "  ", widths[k], cell);
+        }
+        mlt_text_putc(out, '\n');
+    }
     free(sorted);
 }
 
@@ -490,5 +442,5 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     failures(out, job, now_ms);
     event_lines(out, events, now_ms);
     if (out->data)
-        make_harmless(out->data);
+        cell_make_harmless(out->data);
 }

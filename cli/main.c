@@ -19,6 +19,7 @@ static const struct cli_command commands[] = {
     {"get", cli_get_command, "list jobs"},
     {"describe", cli_describe,
      "show all about one job: why it waits, what failed, what it resumed from"},
+    {"events", cli_events, "list what happened to a job and its pods, in order"},
     {"queue", cli_queue, "list queues: quotas, what is used, borrowed and lent, who waits"},
     {"explain", cli_explain, "show why a job waits: what it asks, what is free, who holds it"},
     {"logs", cli_logs, "print the ranks' output, of any attempt"},

@@ -56,7 +56,7 @@ for shell in bash zsh fish; do
   expect "$shell" "fifo" mltrain simulate --policy fi
   expect "$shell" "fish" mltrain completion f
   # No option of any command is missing.
-  for command in run submit get describe explain queue logs wait cancel suspend resume cluster simulate version; do
+  for command in run submit get describe events explain queue logs wait cancel suspend resume cluster simulate version; do
     wanted=$(mltrain "$command" --help | grep '^  *-' | grep -oE -- '--[a-z][a-z-]*' | sort -u | tr '\n' ' ')
     [ "$(candidates "$shell" mltrain "$command" --)" = "$wanted" ] || fail "$shell: options of $command"
   done

@@ -30,3 +30,17 @@ pid=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" 2>/dev/null | grep -q
 kill -9 "$pid"
 eventually 30 job_is steady .status.attempt 3 || fail "no third attempt"
 eventually 30 job_is steady .status.phase Running || fail "not running after the launcher's death"
+
+# What happened, in order: the job's events and those of its pods, the replaced ones included.
+mltrain events steady -o json >events.json || fail "events"
+jq -e '[.items[] | select(.involvedObject.kind == "Pod") | .involvedObject.name] | index("steady-worker-1") and index("steady-worker-1-r2")' \
+  events.json >/dev/null || { jq -c '.items[] | [.involvedObject.name, .reason]' events.json; fail "events of the pods of member 1"; }
+mltrain events steady --warnings >warnings.txt || fail "warnings"
+awk 'NR > 1 && $2 != "Warning"' warnings.txt | grep . && fail "not a warning"
+mltrain events steady -w >watched.txt &
+watcher=$!
+mltrain cancel steady --now >/dev/null
+cancelled() { grep -q 'trainingjob/steady .*ancel' watched.txt; }
+eventually 20 cancelled || { cat watched.txt; fail "a watch did not see the end"; }
+kill "$watcher"
+[ "$(grep -c 'LAST SEEN' watched.txt)" = 1 ] || fail "headings of a watch"
