@@ -53,13 +53,15 @@ void creations_tell(struct job *job)
     put(job, creations, job->members_count); /* too long a text is left out */
 }
 
+/* The job may have been given another size since (while it was suspended). */
 void creations_tell_former(struct job *job)
 {
     uint32_t count = (uint32_t)job->tj.spec.workers.replicas;
     cleanup_free int64_t *creations = mlt_calloc(count + 1u, sizeof *creations);
-    bool known = trainingjob_pod_creations_read(job->draft.pod_creations, creations, count);
-    for (uint32_t i = 0; i < count; i++)
-        creations[i] = known ? creations[i] : 1;
+    uint32_t told = trainingjob_pod_creations_read(job->draft.pod_creations, creations, count);
+    bool known = told > 0;
+    for (uint32_t i = told; i < count; i++)
+        creations[i] = 1;
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         if (p->slot >= count || p->creation <= 0)
             continue;
@@ -76,7 +78,8 @@ void creations_tell_former(struct job *job)
 void creations_take_up(struct job *job)
 {
     cleanup_free int64_t *creations = mlt_calloc(job->members_count + 1u, sizeof *creations);
-    if (!trainingjob_pod_creations_read(job->draft.pod_creations, creations, job->members_count))
+    if (trainingjob_pod_creations_read(job->draft.pod_creations, creations, job->members_count) !=
+        job->members_count)
         return;
     for (uint32_t i = 0; i < job->members_count; i++) {
         struct member *m = &job->members[i];

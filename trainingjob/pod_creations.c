@@ -30,21 +30,24 @@ static int64_t take_number(const char **text, int64_t max)
     return value;
 }
 
-bool trainingjob_pod_creations_read(const char *text, int64_t *ret, uint32_t count)
+uint32_t trainingjob_pod_creations_read(const char *text, int64_t *ret, uint32_t capacity)
 {
-    uint32_t filled = 0;
-    while (text && filled < count) {
+    int64_t count = 0;
+    while (text) {
         int64_t value = take_number(&text, INT64_MAX / 16), run = 1;
         if (value && *text == '*') {
             text++;
-            run = take_number(&text, count - filled);
+            run = take_number(&text, UINT32_MAX);
         }
-        if (!value || !run)
-            return false;
-        for (int64_t i = 0; i < run; i++)
-            ret[filled++] = value;
-        if (filled < count && *text++ != ',')
-            return false;
+        if (!value || !run || count + run > UINT32_MAX)
+            return 0;
+        for (int64_t i = count; i < count + run && i < capacity; i++)
+            ret[i] = value;
+        count += run;
+        if (!*text)
+            return (uint32_t)count;
+        if (*text++ != ',')
+            return 0;
     }
-    return text && !*text;
+    return 0;
 }

@@ -4,7 +4,6 @@
 #ifndef TRAININGJOB_POD_CREATIONS_H
 #define TRAININGJOB_POD_CREATIONS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include "lib/base/text.h"
 
@@ -15,8 +14,10 @@
 void trainingjob_pod_creations_write(const int64_t *creations, uint32_t count,
                                      struct mlt_text *out);
 
-/* Fills `ret` with `count` numbers. False, and `ret` is not to be used, unless the text is well
- * formed and holds exactly so many. `text` may be NULL. */
-bool trainingjob_pod_creations_read(const char *text, int64_t *ret, uint32_t count) MLT_MUST_USE;
+/* How many numbers the text holds; the first of them, `capacity` at most, are put into `ret`. 0, and
+ * `ret` is not to be used, when it is not well formed or holds more than UINT32_MAX. `text` may be
+ * NULL. */
+uint32_t trainingjob_pod_creations_read(const char *text, int64_t *ret,
+                                        uint32_t capacity) MLT_MUST_USE;
 
 #endif

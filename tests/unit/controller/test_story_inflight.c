@@ -115,6 +115,25 @@ static void test_nor_is_one_after_a_gang_that_was_undone(void **state)
         &(struct story){.begin = exists, .go_on = the_gang_is_undone_and_placed_anew});
 }
 
+/* Its pods are gone by the time it goes on with another size. */
+static void test_a_job_that_was_scaled_while_suspended_goes_on_with_its_numbers(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 3, 1);
+    runs_in_its_second_pod(&w);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":true}}");
+    world_advance(&w, 1500);
+    world_delete(&w, "pods/team/a-worker-0-r2");
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"workers\":{\"replicas\":2}}}");
+    world_replace_controller(&w);
+    world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
+    world_advance(&w, 1500);
+    assert_string_equal(world_status(&w, "a", "placement.podCreations"), "3,2");
+    assert_non_null(world_object(&w, "pods/team/a-worker-0-r3"));
+    world_release(&w);
+}
+
 /* A creation of the gang before, under a name that is free again: the next controller's pod of that
  * name has come and gone. Its container does not start. */
 static void a_former_pod_comes(struct world *w)
@@ -156,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_nor_is_one_after_several_that_no_attempt_was_started_in),
         cmocka_unit_test(test_nor_is_one_after_a_gang_that_was_undone),
         cmocka_unit_test(test_a_pod_that_comes_late_is_removed_while_its_gang_gathers),
+        cmocka_unit_test(test_a_job_that_was_scaled_while_suspended_goes_on_with_its_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static void assert_round(const int64_t *numbers, uint32_t count, const char *exp
     struct mlt_text text = MLT_TEXT_INIT(256);
     trainingjob_pod_creations_write(numbers, count, &text);
     assert_string_equal(mlt_text_string(&text), expected);
-    assert_true(trainingjob_pod_creations_read(expected, read, count));
+    assert_int_equal(trainingjob_pod_creations_read(expected, read, count), count);
     assert_memory_equal(read, numbers, count * sizeof read[0]);
     mlt_text_release(&text);
 }
@@ -28,14 +28,20 @@ static void test_runs_are_short(void **state)
     assert_round((int64_t[]){1, 2, 3}, 3, "1,2,3");
 }
 
-static void test_what_does_not_fit_is_refused(void **state)
+static void test_a_text_of_another_count_tells_its_own(void **state)
+{
+    (void)state;
+    int64_t read[3] = {0};
+    assert_int_equal(trainingjob_pod_creations_read("4,2", read, 3), 2);
+    assert_memory_equal(read, ((int64_t[]){4, 2, 0}), sizeof read);
+    assert_int_equal(trainingjob_pod_creations_read("5*2,6*2000000000", read, 3), 2000000002);
+    assert_memory_equal(read, ((int64_t[]){5, 5, 6}), sizeof read);
+}
+
+static void test_what_is_not_well_formed_is_refused(void **state)
 {
     static const char *const texts[] = {
         "",
-        "1",
-        "1*2",
-        "1*4",
-        "1,1,1,1",
         "1,1,",
         "1,1,1,",
         ",1,1,1",
@@ -52,12 +58,13 @@ static void test_what_does_not_fit_is_refused(void **state)
         "1*3 ",
         "99999999999999999999*3",
         "1*99999999999999999999",
+        "1*4294967295,1",
     };
     int64_t read[3];
     (void)state;
-    assert_false(trainingjob_pod_creations_read(NULL, read, 3));
+    assert_int_equal(trainingjob_pod_creations_read(NULL, read, 3), 0);
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(texts); i++)
-        if (trainingjob_pod_creations_read(texts[i], read, 3))
+        if (trainingjob_pod_creations_read(texts[i], read, 3) > 0)
             fail_msg("`%s` was taken", texts[i]);
 }
 
@@ -65,7 +72,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_runs_are_short),
-        cmocka_unit_test(test_what_does_not_fit_is_refused),
+        cmocka_unit_test(test_a_text_of_another_count_tells_its_own),
+        cmocka_unit_test(test_what_is_not_well_formed_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
