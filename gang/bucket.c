@@ -193,6 +193,38 @@ static void insert_by_work(struct gang *g, struct gang_bucket *b)
     g->by_work[at] = b;
 }
 
+/* ---- preferred levels ---- */
+
+static bool prefers(const struct gang_bucket *b)
+{
+    return b->key.preferred_level > b->key.required_level;
+}
+
+static void count_preferring(struct gang *g, const struct gang_bucket *b, int change)
+{
+    int64_t until = b->key.preferred_until_ms;
+    if (!prefers(b))
+        return;
+    g->preferring += (uint32_t)change;
+    if (change > 0 && until > g->plan.now_ms && until < g->preferred_until_ms)
+        g->preferred_until_ms = until;
+    if (change < 0 && until == g->preferred_until_ms)
+        g->preferred_until_ms = g->preferring ? INT64_MIN : INT64_MAX;
+}
+
+int64_t gang_bucket_preferred_until(const struct gang *g, int64_t now_ms)
+{
+    int64_t first = INT64_MAX;
+    if (g->preferred_until_ms > now_ms)
+        return g->preferred_until_ms;
+    for (uint32_t i = 0; g->preferring && i < g->buckets_count; i++) {
+        int64_t until = g->buckets[i]->key.preferred_until_ms;
+        if (prefers(g->buckets[i]) && until > now_ms && until < first)
+            first = until;
+    }
+    return first;
+}
+
 static struct gang_bucket *bucket_new(struct gang *g, const struct gang_bucket_key *key,
                                       uint64_t hash)
 {
@@ -215,6 +247,7 @@ static struct gang_bucket *bucket_new(struct gang *g, const struct gang_bucket_k
     bucket->work = work_of(g, key);
     insert_by_work(g, bucket);
     g->buckets[g->buckets_count++] = bucket;
+    count_preferring(g, bucket, 1);
     return bucket;
 }
 
@@ -266,6 +299,7 @@ void gang_bucket_release(struct gang *g, struct gang_bucket *bucket)
     uint32_t by_work = place_by_work(g, bucket);
     memmove(g->by_work + by_work, g->by_work + by_work + 1,
             (g->buckets_count - by_work - 1) * sizeof *g->by_work);
+    count_preferring(g, bucket, -1);
     g->buckets[bucket->at] = g->buckets[--g->buckets_count];
     g->buckets[bucket->at]->at = bucket->at;
     gang_bucket_free(g, bucket);

@@ -65,6 +65,7 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
     g->gains = 1;
+    g->preferred_until_ms = INT64_MAX;
     g->fits_topology.levels = config->levels;
     if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
         copy_names(g, config) < 0) {

@@ -314,6 +314,8 @@ struct gang {
     struct gang_bucket **by_work; /* all buckets: least expected work first */
     uint32_t by_work_capacity;
     uint64_t bucket_serial;
+    uint32_t preferring;        /* buckets that wait for a preferred level, or did */
+    int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
     int64_t slice_wake_ms; /* somebody may be sliced then who may not now */
     int64_t impatient_ms;  /* before then no job has waited too long */
     uint64_t gains;       /* counts what may let a job in that did not fit before */
@@ -416,6 +418,9 @@ static inline struct gang_job *gang_bucket_head(const struct gang_bucket *b)
 {
     return b->jobs[b->first + b->cursor];
 }
+/* The first time after now_ms from which a waiting job does without the level that it prefers;
+ * INT64_MAX: there is none. Plans see to it that this is known. */
+int64_t gang_bucket_preferred_until(const struct gang *g, int64_t now_ms);
 void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */

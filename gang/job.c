@@ -311,11 +311,6 @@ int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
             if (job->avoid[k].until_ms > now_ms && job->avoid[k].until_ms < wake)
                 wake = job->avoid[k].until_ms;
     }
-    for (uint32_t i = 0; g->fits_topology.levels && i < g->buckets_count; i++) {
-        const struct gang_bucket_key *key = &g->buckets[i]->key;
-        if (key->preferred_level > key->required_level && key->preferred_until_ms > now_ms &&
-            key->preferred_until_ms < wake)
-            wake = key->preferred_until_ms;
-    }
-    return wake;
+    int64_t preferred = gang_bucket_preferred_until(g, now_ms);
+    return preferred < wake ? preferred : wake;
 }

@@ -433,6 +433,7 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
         return gang_no_memory(err);
     }
     p->made = true;
+    g->preferred_until_ms = gang_bucket_preferred_until(g, now_ms);
     p->wake_ms = gang_queue_order_moves(g) ? now_ms + 1 : gang_next_wake_ms(g, now_ms);
     return 0;
 }
