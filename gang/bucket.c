@@ -12,7 +12,7 @@
 
 static void heap_put(struct gang_queue *q, uint32_t at, struct gang_bucket *bucket)
 {
-    q->heap[at] = bucket;
+    q->heap[at] = bucket->at;
     bucket->heap_at = at;
 }
 
@@ -21,21 +21,37 @@ static bool comes_first(const struct gang_bucket *a, const struct gang_bucket *b
     return gang_job_before(gang_bucket_head(a), gang_bucket_head(b));
 }
 
-static void sift_up(struct gang_queue *q, struct gang_bucket *bucket, uint32_t at)
+static struct gang_queue *queue_of(const struct gang *g, const struct gang_bucket *bucket)
 {
-    for (; at > 0 && comes_first(bucket, q->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        heap_put(q, at, q->heap[(at - 1) / 2]);
+    return gang_queue_of(g, gang_bucket_any(bucket)->queue);
+}
+
+static void sift_up(const struct gang *g, struct gang_queue *q, struct gang_bucket *bucket,
+                    uint32_t at)
+{
+    while (at > 0) {
+        struct gang_bucket *above = gang_bucket_at(g, q->heap[(at - 1) / 2]);
+        if (!comes_first(bucket, above))
+            break;
+        heap_put(q, at, above);
+        at = (at - 1) / 2;
+    }
     heap_put(q, at, bucket);
 }
 
-static void sift_down(struct gang_queue *q, struct gang_bucket *bucket, uint32_t at)
+static void sift_down(const struct gang *g, struct gang_queue *q, struct gang_bucket *bucket,
+                      uint32_t at)
 {
     for (uint32_t child = 2 * at + 1; child < q->heap_count; child = 2 * at + 1) {
-        if (child + 1 < q->heap_count && comes_first(q->heap[child + 1], q->heap[child]))
-            child++;
-        if (!comes_first(q->heap[child], bucket))
+        struct gang_bucket *first = gang_bucket_at(g, q->heap[child]);
+        if (child + 1 < q->heap_count) {
+            struct gang_bucket *other = gang_bucket_at(g, q->heap[child + 1]);
+            first = comes_first(other, first) ? other : first;
+        }
+        if (!comes_first(first, bucket))
             break;
-        heap_put(q, at, q->heap[child]);
+        child = first->heap_at;
+        heap_put(q, at, first);
         at = child;
     }
     heap_put(q, at, bucket);
@@ -43,97 +59,109 @@ static void sift_down(struct gang_queue *q, struct gang_bucket *bucket, uint32_t
 
 void gang_heap_push(struct gang *g, struct gang_bucket *bucket)
 {
-    struct gang_queue *q = gang_queue_of(g, bucket->key.queue);
-    sift_up(q, bucket, q->heap_count++);
-    gang_queue_changed(g, bucket->key.queue + 1);
+    struct gang_queue *q = queue_of(g, bucket);
+    sift_up(g, q, bucket, q->heap_count++);
+    gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
 void gang_heap_take(struct gang *g, struct gang_bucket *bucket)
 {
-    struct gang_queue *q = gang_queue_of(g, bucket->key.queue);
+    struct gang_queue *q = queue_of(g, bucket);
     uint32_t at = bucket->heap_at;
-    struct gang_bucket *last = q->heap[--q->heap_count];
+    struct gang_bucket *last = gang_bucket_at(g, q->heap[--q->heap_count]);
     bucket->heap_at = NO_PLACE;
     if (last != bucket) {
-        sift_up(q, last, at);
-        sift_down(q, last, last->heap_at);
+        sift_up(g, q, last, at);
+        sift_down(g, q, last, last->heap_at);
     }
-    gang_queue_changed(g, bucket->key.queue + 1);
+    gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
 void gang_heap_moved(struct gang *g, struct gang_bucket *bucket)
 {
-    struct gang_queue *q = gang_queue_of(g, bucket->key.queue);
-    sift_up(q, bucket, bucket->heap_at);
-    sift_down(q, bucket, bucket->heap_at);
-    gang_queue_changed(g, bucket->key.queue + 1);
+    struct gang_queue *q = queue_of(g, bucket);
+    sift_up(g, q, bucket, bucket->heap_at);
+    sift_down(g, q, bucket, bucket->heap_at);
+    gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
+}
+
+struct gang_bucket *gang_bucket_walk_next(const struct gang *g, struct gang_bucket_walk *walk)
+{
+    for (; walk->queue < g->queues_count; walk->queue++, walk->at = 0)
+        if (walk->at < g->queues[walk->queue].heap_count)
+            return gang_bucket_at(g, g->queues[walk->queue].heap[walk->at++]);
+    return NULL;
 }
 
 /* ---- the table ---- */
 
-static struct gang_bucket_key key_of(const struct gang_job *job)
+/* A preferred level that is none has no end. */
+static int64_t preferred_until(const struct gang_job *job)
 {
-    return (struct gang_bucket_key){
-        .shape = job->shape,
-        .alone = job->avoid_count ? job->id + 1 : 0,
-        .time_limit_ms = job->time_limit_ms,
-        .expected_ms = job->expected_ms,
-        .grace_ms = job->grace_ms,
-        .attained_ms = job->attained_ms,
-        .preferred_until_ms = job->preferred_level ? job->preferred_until_ms : 0,
-        .queue = job->queue,
-        .required_level = job->required_level,
-        .preferred_level = job->preferred_level,
-        .priority = job->priority,
-        .never_preempts = job->never_preempts,
-    };
+    return job->preferred_level ? job->preferred_until_ms : 0;
 }
 
-static uint64_t key_hash(const struct gang_bucket_key *key)
+static uint32_t hash_of(const struct gang_job *job, bool alone)
 {
     const uint64_t words[] = {
-        key->shape->hash,
-        key->alone,
-        (uint64_t)key->time_limit_ms,
-        (uint64_t)key->expected_ms,
-        (uint64_t)key->grace_ms,
-        (uint64_t)key->attained_ms,
-        (uint64_t)key->preferred_until_ms,
-        (uint64_t)key->queue << 32 | (uint32_t)key->priority,
-        (uint64_t)key->required_level << 32 | key->preferred_level,
+        job->shape->hash,
+        alone ? job->id + 1 : 0,
+        (uint64_t)job->time_limit_ms,
+        (uint64_t)job->expected_ms,
+        (uint64_t)job->grace_ms,
+        (uint64_t)job->attained_ms,
+        (uint64_t)preferred_until(job),
+        (uint64_t)job->queue << 32 | (uint32_t)job->priority,
+        (uint64_t)job->required_level << 32 | job->preferred_level,
     };
     uint64_t hash = 0;
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         hash = (hash ^ words[i]) * 0x9e3779b97f4a7c15u;
         hash ^= hash >> 29;
     }
-    return hash;
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
-static bool keys_equal(const struct gang_bucket_key *a, const struct gang_bucket_key *b)
+static bool are_equal(const struct gang_job *a, const struct gang_job *b)
 {
-    return a->shape == b->shape && a->alone == b->alone && a->time_limit_ms == b->time_limit_ms &&
+    return a->shape == b->shape && a->time_limit_ms == b->time_limit_ms &&
            a->expected_ms == b->expected_ms && a->grace_ms == b->grace_ms &&
-           a->attained_ms == b->attained_ms && a->preferred_until_ms == b->preferred_until_ms &&
+           a->attained_ms == b->attained_ms && preferred_until(a) == preferred_until(b) &&
            a->queue == b->queue && a->required_level == b->required_level &&
            a->preferred_level == b->preferred_level && a->priority == b->priority &&
            a->never_preempts == b->never_preempts;
 }
 
+/* A job that avoids nodes has a bucket of its own. */
+static bool belongs_to(const struct gang_bucket *b, const struct gang_job *job, bool alone)
+{
+    const struct gang_job *any = gang_bucket_any(b);
+    return b->alone == alone && (!alone || any->id == job->id) && are_equal(any, job);
+}
+
+static void table_put(uint32_t *table, uint32_t size, struct gang_bucket *b)
+{
+    uint32_t *slot = &table[b->hash & (size - 1)];
+    b->next = *slot;
+    *slot = b->at + 1;
+}
+
+/* Keeps half as many slots as there are buckets. */
 static int table_reserve(struct gang *g)
 {
-    if (g->buckets_count < g->bucket_table_size)
+    uint32_t old_size = g->bucket_table_size, size = old_size ? old_size * 2 : 64;
+    if (g->buckets_count / 2 < old_size)
         return 0;
-    uint32_t size = g->bucket_table_size ? g->bucket_table_size * 2 : 64;
-    struct gang_bucket **table = gang_alloc(g, size * sizeof(struct gang_bucket *));
+    uint32_t *old = g->bucket_table, *table = gang_alloc(g, size * sizeof *table);
     if (!table)
         return -ENOMEM;
-    for (uint32_t i = 0; i < g->buckets_count; i++) {
-        struct gang_bucket *b = g->buckets[i];
-        b->next = table[b->hash & (size - 1)];
-        table[b->hash & (size - 1)] = b;
-    }
-    gang_release(g, g->bucket_table);
+    for (uint32_t i = 0; i < old_size; i++)
+        for (uint32_t at = old[i]; at;) {
+            struct gang_bucket *b = gang_bucket_at(g, at - 1);
+            at = b->next;
+            table_put(table, size, b);
+        }
+    gang_release(g, old);
     g->bucket_table = table;
     g->bucket_table_size = size;
     return 0;
@@ -143,13 +171,12 @@ static int table_reserve(struct gang *g)
 static int reserve_bucket(struct gang *g, struct gang_queue *q)
 {
     struct gang_plan *p = &g->plan;
-    size_t count = (size_t)g->buckets_count + 1, one = sizeof(struct gang_bucket *);
+    size_t count = (size_t)g->buckets_count + 1;
     if (table_reserve(g) < 0 ||
-        gang_reserve(g, &g->buckets, &g->buckets_capacity, count, one) < 0 ||
-        gang_reserve(g, &q->heap, &q->heap_capacity, (size_t)q->heap_count + 1, one) < 0 ||
-        gang_reserve(g, &g->by_work, &g->by_work_capacity, count, one) < 0 ||
-        gang_reserve(g, &p->parked, &p->parked_capacity, count, one) < 0 ||
-        gang_reserve(g, &p->touched, &p->touched_capacity, count, one) < 0 ||
+        gang_reserve(g, &q->heap, &q->heap_capacity, (size_t)q->heap_count + 1, sizeof *q->heap) <
+            0 ||
+        gang_reserve(g, &g->by_work, &g->by_work_capacity, count, sizeof(struct gang_bucket *)) <
+            0 ||
         gang_reserve(g, &p->waits, &p->waits_capacity, count, sizeof *p->waits) < 0)
         return -ENOMEM;
     return 0;
@@ -158,11 +185,11 @@ static int reserve_bucket(struct gang *g, struct gang_queue *q)
 /* ---- by work ---- */
 
 /* Expected time x the devices asked for in all, or the CPUs of a job without devices. */
-static int64_t work_of(const struct gang *g, const struct gang_bucket_key *key)
+static int64_t work_of(const struct gang *g, const struct gang_job *job)
 {
     gang_amounts sum;
-    int64_t amount = 0, time = key->expected_ms > 0 ? key->expected_ms : key->time_limit_ms;
-    gang_shape_sum(g, key->shape, sum);
+    int64_t amount = 0, time = job->expected_ms > 0 ? job->expected_ms : job->time_limit_ms;
+    gang_shape_sum(g, job->shape, sum);
     for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
         amount = sum[r] > amount ? sum[r] : amount;
     if (!amount)
@@ -177,7 +204,7 @@ static uint32_t place_by_work(const struct gang *g, const struct gang_bucket *b)
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         const struct gang_bucket *x = g->by_work[middle];
-        if (x->work < b->work || (x->work == b->work && x->serial < b->serial))
+        if (x->work < b->work || (x->work == b->work && x->at < b->at))
             low = middle + 1;
         else
             high = middle;
@@ -187,7 +214,6 @@ static uint32_t place_by_work(const struct gang *g, const struct gang_bucket *b)
 
 static void insert_by_work(struct gang *g, struct gang_bucket *b)
 {
-    b->serial = ++g->bucket_serial;
     uint32_t at = place_by_work(g, b);
     memmove(g->by_work + at + 1, g->by_work + at, (g->buckets_count - at) * sizeof *g->by_work);
     g->by_work[at] = b;
@@ -195,15 +221,11 @@ static void insert_by_work(struct gang *g, struct gang_bucket *b)
 
 /* ---- preferred levels ---- */
 
-static bool prefers(const struct gang_bucket *b)
+/* The first job of a bucket has come, or the last one goes. */
+static void count_preferring(struct gang *g, const struct gang_job *job, int change)
 {
-    return b->key.preferred_level > b->key.required_level;
-}
-
-static void count_preferring(struct gang *g, const struct gang_bucket *b, int change)
-{
-    int64_t until = b->key.preferred_until_ms;
-    if (!prefers(b))
+    int64_t until = job->preferred_until_ms;
+    if (job->preferred_level <= job->required_level)
         return;
     g->preferring += (uint32_t)change;
     if (change > 0 && until > g->plan.now_ms && until < g->preferred_until_ms)
@@ -215,40 +237,55 @@ static void count_preferring(struct gang *g, const struct gang_bucket *b, int ch
 int64_t gang_bucket_preferred_until(const struct gang *g, int64_t now_ms)
 {
     int64_t first = INT64_MAX;
+    struct gang_bucket_walk walk = {0};
     if (g->preferred_until_ms > now_ms)
         return g->preferred_until_ms;
-    for (uint32_t i = 0; g->preferring && i < g->buckets_count; i++) {
-        int64_t until = g->buckets[i]->key.preferred_until_ms;
-        if (prefers(g->buckets[i]) && until > now_ms && until < first)
-            first = until;
+    for (const struct gang_bucket *b;
+         g->preferring && (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
+        const struct gang_job *job = gang_bucket_any(b);
+        if (job->preferred_level > job->required_level && job->preferred_until_ms > now_ms &&
+            job->preferred_until_ms < first)
+            first = job->preferred_until_ms;
     }
     return first;
 }
 
-static struct gang_bucket *bucket_new(struct gang *g, const struct gang_bucket_key *key,
-                                      uint64_t hash)
+/* ---- coming and going ---- */
+
+static struct gang_bucket *bucket_new(struct gang *g, const struct gang_job *job, bool alone)
 {
-    if (reserve_bucket(g, gang_queue_of(g, key->queue)) < 0)
+    uint32_t at;
+    if (reserve_bucket(g, gang_queue_of(g, job->queue)) < 0)
         return NULL;
-    struct gang_bucket *bucket = gang_alloc(g, sizeof *bucket);
+    struct gang_bucket *bucket = gang_pool_take(g, &g->bucket_pool, &at);
     if (!bucket)
         return NULL;
-    if (gang_reserve(g, &bucket->jobs, &bucket->capacity, 1, sizeof *bucket->jobs) < 0) {
-        gang_release(g, bucket);
-        return NULL;
-    }
-    bucket->key = *key;
-    bucket->hash = hash;
+    bucket->jobs = &bucket->only;
+    bucket->capacity = 1;
+    bucket->at = at;
+    bucket->alone = alone;
+    bucket->hash = hash_of(job, alone);
     bucket->heap_at = NO_PLACE;
-    struct gang_bucket **slot = &g->bucket_table[hash & (g->bucket_table_size - 1)];
-    bucket->next = *slot;
-    *slot = bucket;
-    bucket->at = g->buckets_count;
-    bucket->work = work_of(g, key);
+    table_put(g->bucket_table, g->bucket_table_size, bucket);
+    bucket->work = work_of(g, job);
     insert_by_work(g, bucket);
-    g->buckets[g->buckets_count++] = bucket;
-    count_preferring(g, bucket, 1);
+    g->buckets_count++;
     return bucket;
+}
+
+static int grow(struct gang *g, struct gang_bucket *b)
+{
+    bool one = b->jobs == &b->only;
+    uint32_t capacity = b->capacity + b->capacity / 4 + 4;
+    struct gang_job **jobs =
+        g->memory.realloc(g->memory.arg, one ? NULL : b->jobs, capacity * sizeof *jobs);
+    if (!jobs)
+        return -ENOMEM;
+    if (one)
+        *jobs = b->only;
+    b->jobs = jobs;
+    b->capacity = capacity;
+    return 0;
 }
 
 /* Room for one more: what is free at the front first. */
@@ -261,21 +298,22 @@ static int reserve_job(struct gang *g, struct gang_bucket *b)
         b->first = 0;
         return 0;
     }
-    return gang_reserve(g, &b->jobs, &b->capacity, (size_t)b->first + b->count + 1,
-                        sizeof *b->jobs);
+    return grow(g, b);
 }
 
-struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job)
+struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job, bool alone)
 {
-    const struct gang_bucket_key key = key_of(job);
-    uint64_t hash = key_hash(&key);
-    struct gang_bucket *b =
-        g->bucket_table_size ? g->bucket_table[hash & (g->bucket_table_size - 1)] : NULL;
-    while (b && (b->hash != hash || !keys_equal(&b->key, &key)))
-        b = b->next;
-    if (!b)
-        return bucket_new(g, &key, hash);
-    struct gang_queue *q = gang_queue_of(g, key.queue);
+    uint32_t hash = hash_of(job, alone), mask = g->bucket_table_size - 1;
+    uint32_t at = g->bucket_table_size ? g->bucket_table[hash & mask] : 0;
+    struct gang_bucket *b = NULL;
+    for (; at; at = b->next) {
+        b = gang_bucket_at(g, at - 1);
+        if (b->hash == hash && belongs_to(b, job, alone))
+            break;
+    }
+    if (!at)
+        return bucket_new(g, job, alone);
+    struct gang_queue *q = gang_queue_of(g, job->queue);
     if (reserve_job(g, b) < 0 || gang_reserve(g, &q->heap, &q->heap_capacity,
                                               (size_t)q->heap_count + 1, sizeof *q->heap) < 0)
         return NULL;
@@ -284,25 +322,24 @@ struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job)
 
 void gang_bucket_free(struct gang *g, struct gang_bucket *bucket)
 {
-    gang_release(g, bucket->jobs);
-    gang_release(g, bucket);
+    if (bucket->jobs != &bucket->only)
+        gang_release(g, bucket->jobs);
 }
 
 void gang_bucket_release(struct gang *g, struct gang_bucket *bucket)
 {
     if (!bucket || bucket->count)
         return;
-    struct gang_bucket **at = &g->bucket_table[bucket->hash & (g->bucket_table_size - 1)];
-    while (*at != bucket)
-        at = &(*at)->next;
+    uint32_t *at = &g->bucket_table[bucket->hash & (g->bucket_table_size - 1)];
+    while (*at != bucket->at + 1)
+        at = &gang_bucket_at(g, *at - 1)->next;
     *at = bucket->next;
     uint32_t by_work = place_by_work(g, bucket);
     memmove(g->by_work + by_work, g->by_work + by_work + 1,
             (g->buckets_count - by_work - 1) * sizeof *g->by_work);
-    count_preferring(g, bucket, -1);
-    g->buckets[bucket->at] = g->buckets[--g->buckets_count];
-    g->buckets[bucket->at]->at = bucket->at;
+    g->buckets_count--;
     gang_bucket_free(g, bucket);
+    gang_pool_give(&g->bucket_pool, bucket->at);
 }
 
 /* ---- jobs ---- */
@@ -335,7 +372,8 @@ void gang_bucket_insert(struct gang *g, struct gang_bucket *b, struct gang_job *
     uint32_t at = b->first + position(b, job);
     memmove(b->jobs + at + 1, b->jobs + at, (b->first + b->count - at) * sizeof *b->jobs);
     b->jobs[at] = job;
-    b->count++;
+    if (b->count++ == 0)
+        count_preferring(g, job, 1);
     job->bucket = b;
     gang_timed_joined(g, job);
     count_waiting(g, job, 1);
@@ -354,6 +392,7 @@ struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job)
     job->bucket = NULL;
     count_waiting(g, job, -1);
     if (b->count == 1) {
+        count_preferring(g, job, -1);
         gang_heap_take(g, b);
         b->count = 0;
         return b;

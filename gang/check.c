@@ -42,9 +42,9 @@ static int check_job(const struct gang *g, const struct gang_job *job, struct ml
     uint32_t missing = 0;
     for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
         missing += job->nodes[pod] == GANG_NO_NODE;
-    if (missing != job->missing)
+    if (job->nodes && missing != gang_stay(job)->missing)
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": %u pods hold no node, counted %u", job->id,
-                        job->missing, missing);
+                        gang_stay(job)->missing, missing);
     if (!job->bucket != (job->nodes != NULL))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": bucket and place contradict each other",
                         job->id);
@@ -52,9 +52,12 @@ static int check_job(const struct gang *g, const struct gang_job *job, struct ml
         (job->left_for != GANG_NO_JOB && !job->bucket))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of those that left for others",
                         job->id);
-    if (list_holds(&g->wounded, job) != (job->missing > 0))
+    if (list_holds(&g->wounded, job) != (missing > 0))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": list of wounded and %u missing pods",
-                        job->id, job->missing);
+                        job->id, missing);
+    if (job->in_plan || (job->avoids && g->avoiding.jobs[job->avoids->at] != job))
+        return mlt_fail(err, EBADMSG, "job %" PRIu64 ": planned, or not among those that avoid",
+                        job->id);
     if (gang_job_find(g, job->id) != job)
         return mlt_fail(err, EBADMSG, "job %" PRIu64 ": the table does not find it", job->id);
     return 0;
@@ -83,7 +86,7 @@ static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_erro
 {
     uint32_t jobs = 0, avoids = 0;
     for (uint32_t i = 0; i < g->table_size; i++) {
-        const struct gang_job *job = g->table[i];
+        const struct gang_job *job = gang_job_in(g, i);
         if (!job)
             continue;
         int rc = check_job(g, job, err);
@@ -91,7 +94,7 @@ static int check_jobs(const struct gang *g, gang_amounts *gangs, struct mlt_erro
             return rc;
         add_uses(g, job, gangs);
         jobs++;
-        avoids += job->avoid_count;
+        avoids += gang_avoid_count(job);
     }
     if (jobs != g->jobs || avoids != g->avoids)
         return mlt_fail(err, EBADMSG, "%u jobs avoid %u nodes, counted %u and %u", g->jobs,
@@ -160,9 +163,9 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     hash = mix(mix(hash, job->was_preempted),
                (uint64_t)job->saves | (uint64_t)job->never_preempts << 1);
     if (job->nodes) {
-        hash = mix(mix(hash, (uint64_t)job->started_ms), job->revocable);
-        hash = mix(mix(hash, job->saved), (uint64_t)job->saved_ms);
-        hash = mix(mix(hash, job->stopping), job->stopping ? job->for_job : 0);
+        hash = mix(mix(hash, (uint64_t)gang_stay(job)->started_ms), job->revocable);
+        hash = mix(mix(hash, job->saved), (uint64_t)gang_stay(job)->saved_ms);
+        hash = mix(mix(hash, job->stopping), job->stopping ? gang_stay(job)->for_job : 0);
     }
     if (job->left_for != GANG_NO_JOB)
         hash = mix(hash, job->left_for);
@@ -178,8 +181,8 @@ static uint64_t hash_job(const struct gang *g, const struct gang_job *job)
     }
     for (uint32_t pod = 0; job->nodes && pod < job->shape->pods; pod++)
         hash = mix(hash, job->nodes[pod]);
-    for (uint32_t i = 0; i < job->avoid_count; i++)
-        avoid += mix(mix(3, job->avoid[i].node), (uint64_t)job->avoid[i].until_ms);
+    for (uint32_t i = 0; i < gang_avoid_count(job); i++)
+        avoid += mix(mix(3, job->avoids->nodes[i].node), (uint64_t)job->avoids->nodes[i].until_ms);
     return mix(mix(hash, job->nodes != NULL), avoid);
 }
 
@@ -208,6 +211,6 @@ uint64_t gang_hash(const struct gang *g)
         sum += g->queues[q].known ? hash_queue(g, q) : 0;
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
-            sum += hash_job(g, g->table[i]);
+            sum += hash_job(g, gang_job_in(g, i));
     return sum;
 }

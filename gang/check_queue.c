@@ -7,20 +7,22 @@
 
 static int check_bucket(const struct gang *g, const struct gang_bucket *b, struct mlt_error *err)
 {
-    const struct gang_queue *q = gang_queue_of(g, b->key.queue);
-    if (b->count == 0 || b->cursor || b->heap_at >= q->heap_count || q->heap[b->heap_at] != b)
+    const struct gang_job *any = gang_bucket_any(b);
+    const struct gang_queue *q = gang_queue_of(g, any->queue);
+    if (b->count == 0 || b->cursor || b->heap_at >= q->heap_count || q->heap[b->heap_at] != b->at)
         return mlt_fail(err, EBADMSG, "a bucket of queue %u: %u jobs, in the heap at %u of %u",
-                        b->key.queue, b->count, b->heap_at, q->heap_count);
+                        any->queue, b->count, b->heap_at, q->heap_count);
     for (uint32_t i = 0; i < b->count; i++) {
         const struct gang_job *job = b->jobs[b->first + i];
-        if (job->bucket != b || job->shape != b->key.shape || job->queue != b->key.queue ||
-            job->priority != b->key.priority || job->time_limit_ms != b->key.time_limit_ms)
+        if (job->bucket != b || job->shape != any->shape || job->queue != any->queue ||
+            job->priority != any->priority || job->time_limit_ms != any->time_limit_ms)
             return mlt_fail(err, EBADMSG, "job %" PRIu64 " is in a bucket of others", job->id);
         if (i > 0 && !gang_job_before(b->jobs[b->first + i - 1], job))
             return mlt_fail(err, EBADMSG, "job %" PRIu64 " stands too late in its bucket", job->id);
     }
     if (b->heap_at > 0 &&
-        gang_job_before(gang_bucket_head(b), gang_bucket_head(q->heap[(b->heap_at - 1) / 2])))
+        gang_job_before(gang_bucket_head(b),
+                        gang_bucket_head(gang_bucket_at(g, q->heap[(b->heap_at - 1) / 2]))))
         return mlt_fail(err, EBADMSG, "job %" PRIu64 " stands too late in its queue",
                         gang_bucket_head(b)->id);
     return 0;
@@ -37,7 +39,7 @@ static int check_queue(const struct gang *g, uint32_t index, struct mlt_error *e
     const struct gang_queue *q = &g->queues[index];
     struct sums s = {0};
     for (uint32_t i = 0; i < g->table_size; i++) {
-        const struct gang_job *job = g->table[i];
+        const struct gang_job *job = gang_job_in(g, i);
         uint32_t at = job ? job->queue + 1 : 0;
         while (at && at != index)
             at = g->queues[at].parent;
@@ -66,10 +68,15 @@ int gang_check_queues(const struct gang *g, struct mlt_error *err)
 {
     uint32_t jobs = 0;
     int rc = 0;
-    for (uint32_t i = 0; i < g->buckets_count && rc == 0; i++) {
-        jobs += g->buckets[i]->count;
-        rc = check_bucket(g, g->buckets[i], err);
+    uint32_t buckets = 0;
+    struct gang_bucket_walk walk = {0};
+    for (const struct gang_bucket *b; rc == 0 && (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
+        jobs += b->count;
+        buckets++;
+        rc = check_bucket(g, b, err);
     }
+    if (rc == 0 && buckets != g->buckets_count)
+        rc = mlt_fail(err, EBADMSG, "%u buckets, counted %u", g->buckets_count, buckets);
     if (rc == 0 && (jobs != g->waiting || g->jobs - jobs != g->placed))
         rc = mlt_fail(err, EBADMSG, "%u jobs: %u wait and %u are placed, counted %u and %u",
                       g->jobs, jobs, g->jobs - jobs, g->waiting, g->placed);

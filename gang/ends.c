@@ -14,7 +14,9 @@ struct gang_ends_piece {
 
 static bool ends_before(const struct gang_job *a, const struct gang_job *b)
 {
-    return a->end_ms != b->end_ms ? a->end_ms < b->end_ms : a->id < b->id;
+    return gang_stay(a)->end_ms != gang_stay(b)->end_ms
+               ? gang_stay(a)->end_ms < gang_stay(b)->end_ms
+               : a->id < b->id;
 }
 
 int gang_ends_reserve(struct gang *g)

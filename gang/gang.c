@@ -65,6 +65,8 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
     g->gains = 1;
+    g->job_pool.size = sizeof(struct gang_job);
+    g->bucket_pool.size = sizeof(struct gang_bucket);
     g->preferred_until_ms = INT64_MAX;
     g->fits_topology.levels = config->levels;
     if (gang_topology_reserve(g, 0, NULL) < 0 || gang_columns_reserve(g, 0) < 0 ||
@@ -81,11 +83,14 @@ void gang_free(struct gang *g)
 {
     if (!g)
         return;
+    struct gang_bucket_walk walk = {0};
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
+        gang_bucket_free(g, b);
     for (uint32_t i = 0; i < g->table_size; i++)
         if (g->table[i])
-            gang_job_free(g, g->table[i]);
-    for (uint32_t i = 0; i < g->buckets_count; i++)
-        gang_bucket_free(g, g->buckets[i]);
+            gang_job_free(g, gang_job_in(g, i));
+    gang_pool_free(g, &g->bucket_pool);
+    gang_pool_free(g, &g->job_pool);
     for (uint32_t i = 0; i < g->queues_count; i++)
         gang_release(g, g->queues[i].heap);
     for (uint32_t i = 0; i < GANG_RESERVATION_SLOTS; i++) {
@@ -94,11 +99,11 @@ void gang_free(struct gang *g)
     }
     gang_ends_free(g);
     void *arrays[] = {g->classes,      g->open,         g->hidden,        g->marks,
-                      g->queues,       g->shapes,       g->bucket_table,  g->buckets,
+                      g->queues,       g->shapes,       g->bucket_table,  g->avoiding.jobs,
                       g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
-                      g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.parked,
-                      g->plan.touched, g->odd_ends,     g->given,         g->reserve_nodes,
-                      g->by_work,      g->victims,      g->plan.waits};
+                      g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
+                      g->odd_ends,     g->given,        g->reserve_nodes, g->by_work,
+                      g->victims,      g->plan.waits};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -218,8 +223,8 @@ static void describe(struct gang_job *job, struct gang_shape *shape,
     job->grace_ms = request->grace_ms;
     job->attained_ms = request->attained_ms;
     job->since_ms = request->since_ms;
-    job->required_level = request->required_level;
-    job->preferred_level = request->preferred_level;
+    job->required_level = (uint8_t)request->required_level; /* GANG_LEVELS_MAX is small */
+    job->preferred_level = (uint8_t)request->preferred_level;
     if (__builtin_add_overflow(request->since_ms, request->preferred_wait_ms,
                                &job->preferred_until_ms))
         job->preferred_until_ms = request->preferred_wait_ms > 0 ? INT64_MAX : INT64_MIN;
@@ -275,7 +280,7 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     /* What it will be, to find the bucket before anything changes. */
     struct gang_job as = job ? *job : (struct gang_job){.id = e->job};
     describe(&as, shape, e->request);
-    struct gang_bucket *bucket = gang_bucket_for(g, &as);
+    struct gang_bucket *bucket = gang_bucket_for(g, &as, gang_avoid_count(&as) > 0);
     if (bucket && !job) {
         job = gang_job_add(g, e->job, NULL);
         if (!job)
@@ -286,11 +291,11 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
         return gang_no_memory(err);
     }
     struct gang_bucket *old = gang_bucket_remove(g, job);
+    if (old != bucket)
+        gang_bucket_release(g, old);
     forget_reservation(g, job);
     adopt_request(g, job, shape, e->request);
     gang_bucket_insert(g, bucket, job);
-    if (old != bucket)
-        gang_bucket_release(g, old);
     return 0;
 }
 
@@ -318,35 +323,33 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
     gang_queue_charge(g, job->queue, job->shape, -1);
     gang_queue_settle(g, job->queue, now_ms);
     gang_list_remove(&g->wounded, job);
-    gang_release(g, job->nodes);
+    gang_nodes_free(g, job->nodes);
     job->nodes = NULL;
-    job->missing = 0;
     job->revocable = job->saved = job->stopping = false;
-    job->started_ms = job->saved_ms = 0;
-    job->for_job = GANG_NO_JOB;
     g->placed--;
 }
 
-static void take_place(struct gang *g, struct gang_job *job, uint32_t *nodes, int64_t now_ms)
+/* It has its nodes, and has begun. */
+static void take_place(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
+    struct gang_stay *stay = gang_stay(job);
     gang_job_waits_no_more(g, job);
     job->asked_for = false;
     struct gang_reservation *own = gang_reservation_of(g, job);
     if (own)
         gang_reservation_drop(g, own);
-    job->nodes = nodes;
-    job->end_ms = job->time_limit_ms > 0 && job->time_limit_ms < INT64_MAX - job->started_ms
-                      ? job->started_ms + job->time_limit_ms
-                      : INT64_MAX;
+    stay->end_ms = job->time_limit_ms > 0 && job->time_limit_ms < INT64_MAX - stay->started_ms
+                       ? stay->started_ms + job->time_limit_ms
+                       : INT64_MAX;
     gang_ends_insert(g, job);
     g->odd_jobs += job->revocable;
-    gang_room_take_gang(g, job->shape, nodes);
+    gang_room_take_gang(g, job->shape, job->nodes);
     gang_reserve_job_came(g, job, now_ms);
     gang_queue_charge(g, job->queue, job->shape, 1);
     gang_queue_settle(g, job->queue, now_ms);
     for (uint32_t pod = 0; pod < job->shape->pods; pod++)
-        job->missing += nodes[pod] == GANG_NO_NODE;
-    if (job->missing)
+        stay->missing += job->nodes[pod] == GANG_NO_NODE;
+    if (stay->missing)
         gang_list_insert(&g->wounded, job);
     g->placed++;
 }
@@ -390,8 +393,10 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
     if (rc < 0)
         return rc;
     struct gang_shape *shape = NULL;
-    uint32_t *nodes = gang_alloc(g, e->nodes_count * sizeof *nodes);
-    if (!nodes || reserve_nodes_of(g, e) < 0 || gang_ends_reserve(g) < 0)
+    uint32_t *nodes = gang_nodes_new(g, e->nodes_count);
+    if (!nodes || reserve_nodes_of(g, e) < 0 || gang_ends_reserve(g) < 0 ||
+        gang_reserve(g, &g->wounded.jobs, &g->wounded.capacity, (size_t)g->placed + 1,
+                     sizeof(struct gang_job *)) < 0)
         goto no_memory;
     memcpy(nodes, e->nodes, e->nodes_count * sizeof *nodes);
     if (e->request) {
@@ -408,13 +413,14 @@ static int on_job_placed(struct gang *g, const struct gang_event *e, int64_t now
     gang_bucket_release(g, gang_bucket_remove(g, job));
     if (e->request)
         adopt_request(g, job, shape, e->request);
-    job->started_ms = e->started_ms;
+    job->nodes = nodes;
+    gang_stay(job)->started_ms = e->started_ms;
     job->revocable = e->revocable;
     gang_plan_committed(g, job, nodes);
-    take_place(g, job, nodes, now_ms);
+    take_place(g, job, now_ms);
     return 0;
 no_memory:
-    gang_release(g, nodes);
+    gang_nodes_free(g, nodes);
     gang_shape_free(g, shape);
     return gang_no_memory(err);
 }
@@ -438,17 +444,18 @@ static struct gang_job *find_member(const struct gang *g, const struct gang_even
 
 static void move_member(struct gang *g, struct gang_job *job, uint32_t pod, uint32_t node)
 {
-    uint32_t before = job->missing;
+    struct gang_stay *stay = gang_stay(job);
+    uint32_t before = stay->missing;
     g->gains++;
     discharge(g, job, pod);
-    job->missing -= job->nodes[pod] == GANG_NO_NODE;
-    job->missing += node == GANG_NO_NODE;
+    stay->missing -= job->nodes[pod] == GANG_NO_NODE;
+    stay->missing += node == GANG_NO_NODE;
     job->nodes[pod] = node;
     charge(g, job, pod);
     gang_reserve_pod_moved(g, job);
-    if (!before && job->missing)
+    if (!before && stay->missing)
         gang_list_insert(&g->wounded, job);
-    if (before && !job->missing)
+    if (before && !stay->missing)
         gang_list_remove(&g->wounded, job);
 }
 
@@ -496,11 +503,16 @@ static int on_job_released(struct gang *g, const struct gang_event *e, int64_t n
     struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
-    struct gang_bucket *bucket = gang_bucket_for(g, job);
+    struct gang_bucket *bucket = gang_bucket_for(g, job, gang_avoid_count(job) > 0);
     if (!bucket)
         return gang_no_memory(err);
+    if (gang_reserve(g, &g->left.jobs, &g->left.capacity, (size_t)g->left.count + 1,
+                     sizeof(struct gang_job *)) < 0) {
+        gang_bucket_release(g, bucket);
+        return gang_no_memory(err);
+    }
     bool stopped = job->stopping && g->config.may_preempt;
-    const struct gang_job *other = stopped ? gang_job_find(g, job->for_job) : NULL;
+    const struct gang_job *other = stopped ? gang_job_find(g, gang_stay(job)->for_job) : NULL;
     uint64_t left_for = other && other->bucket ? other->id : GANG_NO_JOB;
     leave_place(g, job, now_ms);
     gang_bucket_insert(g, bucket, job);
@@ -531,7 +543,7 @@ static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_
         return -EINVAL;
     g->gains += !job->saved && job->was_preempted; /* it may be asked to leave again */
     job->saved = true;
-    job->saved_ms = now_ms;
+    gang_stay(job)->saved_ms = now_ms;
     return 0;
 }
 
@@ -542,13 +554,13 @@ static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t n
     if (!job)
         return -EINVAL;
     if (!job->stopping)
-        job->stopping_ms = now_ms;
+        gang_stay(job)->stopping_ms = now_ms;
     g->odd_jobs += !job->stopping && !job->revocable;
     for (uint32_t i = 0; i < g->reservations_used; i++)
         g->reservations[i].freed += GANG_PODS_PER_JOB_MAX; /* worth a look: it leaves earlier */
     g->gains++;
     job->stopping = true;
-    job->for_job = e->for_job;
+    gang_stay(job)->for_job = e->for_job;
     struct gang_job *other = gang_job_find(g, e->for_job);
     if (other && other->bucket)
         other->asked_for = true;
@@ -565,9 +577,7 @@ static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_
     int rc = check_node_number(e->node, err);
     if (rc < 0)
         return rc;
-    struct gang_job as = *job;
-    as.avoid_count = 1;
-    struct gang_bucket *bucket = job->bucket ? gang_bucket_for(g, &as) : NULL;
+    struct gang_bucket *bucket = job->bucket ? gang_bucket_for(g, job, true) : NULL;
     if (job->bucket && !bucket)
         return gang_no_memory(err);
     if (gang_job_avoid(g, job, e->node, e->until_ms, now_ms) < 0) {

@@ -33,6 +33,16 @@ enum gang_board {
         GANG_BOARDS
 };
 
+/* Many objects of one size, in blocks that never move: told by a number of 32 bits. */
+#define GANG_POOL_BLOCK 64
+struct gang_pool {
+    char **blocks;
+    uint32_t blocks_count, blocks_capacity;
+    uint32_t size;  /* of one, in bytes */
+    uint32_t fresh; /* from this number on none was ever taken */
+    uint32_t given; /* 1 + the first of those that were given back; 0: none */
+};
+
 /* A request without its place in the order. Shared: equal ones are one object (shape.c). */
 struct gang_shape {
     uint32_t pods, roles_count;
@@ -41,6 +51,9 @@ struct gang_shape {
     uint32_t references;
     uint64_t hash;
     struct gang_shape *next; /* in its slot of the table */
+    /* What plan.c found out for the nodes of this version, by required level: 0 nothing yet. */
+    uint64_t judged_version;
+    uint8_t *judged;
 };
 
 enum gang_verdict {
@@ -56,48 +69,52 @@ struct gang_avoid {
     int64_t until_ms;
 };
 
+struct gang_avoids {
+    uint32_t count, capacity;
+    uint32_t at; /* the job's place in g->avoiding */
+    struct gang_avoid nodes[];
+};
+
+/* A million of them may wait: what only a placed one needs is in its stay. */
 struct gang_job {
     uint64_t id;
     int64_t sequence;
     struct gang_shape *shape;
     struct gang_bucket *bucket; /* where it waits; NULL: it holds a place */
-    uint32_t *nodes;            /* one per pod when it holds a place, else NULL */
-    uint32_t missing;           /* pods of it that hold no node */
+    uint32_t *nodes;            /* one per pod when it holds a place, behind its stay; else NULL */
+    struct gang_avoids *avoids; /* NULL: never avoided a node */
+    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
+    int64_t preferred_until_ms; /* from then on any domain will do */
+    uint64_t left_for; /* waiting: whom it has given its place to, who still waits; GANG_NO_JOB */
     uint32_t queue;
     int32_t priority;
-    uint32_t planned;     /* where in the plan's nodes its own begin, or GANG_NOT_PLANNED */
-    uint32_t promised;    /* the same in the last plan that was made, if that is */
-    uint64_t promised_in; /* the plan with this number */
-    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, since_ms;
-    uint32_t required_level, preferred_level;
-    int64_t preferred_until_ms; /* from then on any domain will do */
-    bool never_preempted, was_preempted, saves, never_preempts;
-    bool asked_for; /* waiting: others were asked to leave for it, so it starts for keeps */
-    /* Of a placed one. */
-    bool revocable, saved, stopping;
-    int64_t started_ms, saved_ms, stopping_ms;
-    uint64_t for_job;  /* stopping: who gets its place */
-    uint64_t left_for; /* waiting: whom it has given its place to, who still waits; GANG_NO_JOB */
-    int64_t end_ms;    /* where it stands in g->ends */
-    uint64_t relied;   /* the reservations that count on its end, a bit for each */
-    struct gang_avoid *avoid;
-    uint32_t avoid_count, avoid_capacity;
+    uint32_t
+        planned; /* its entry in the plan, or in the last one that was made; GANG_NOT_PLANNED */
+    uint8_t required_level, preferred_level;
+    bool in_plan : 1; /* the plan places it */
+    bool never_preempted : 1, was_preempted : 1, saves : 1, never_preempts : 1;
+    bool asked_for : 1; /* waiting: others were asked to leave for it, so it starts for keeps */
+    bool revocable : 1, saved : 1, stopping : 1; /* of a placed one */
 };
+
+/* Of a placed job; its nodes follow. */
+struct gang_stay {
+    int64_t started_ms, saved_ms, stopping_ms;
+    uint64_t for_job; /* stopping: who gets its place */
+    int64_t end_ms;   /* where it stands in g->ends */
+    uint64_t relied;  /* the reservations that count on its end, a bit for each */
+    uint32_t missing; /* pods of it that hold no node */
+};
+
+static inline struct gang_stay *gang_stay(const struct gang_job *job)
+{
+    return (struct gang_stay *)(void *)job->nodes - 1;
+}
 
 /* Jobs in order: priority, then sequence, then id. */
 struct gang_list {
     struct gang_job **jobs;
     uint32_t count, capacity;
-};
-
-/* What makes waiting jobs equal: when one of them does not fit, none does. */
-struct gang_bucket_key {
-    const struct gang_shape *shape;
-    uint64_t alone; /* a job that avoids nodes has a bucket of its own: 1 + its id */
-    int64_t time_limit_ms, expected_ms, grace_ms, attained_ms, preferred_until_ms;
-    uint32_t queue, required_level, preferred_level;
-    int32_t priority;
-    bool never_preempts;
 };
 
 /* What the last plan found out about the first job of a bucket that it did not place. */
@@ -113,37 +130,39 @@ enum gang_outcome {
     GANG_OUTCOME_BEHIND,   /* one before it in its queue may use no more of what it needs */
 };
 
-/* Equal waiting jobs of one queue. */
+/* Equal waiting jobs of one queue: when one of them does not fit, none does. What makes them equal
+ * is read from any of them; see bucket.c. A million of these may be there: g->bucket_pool. */
 struct gang_bucket {
-    struct gang_bucket_key key;
-    uint64_t hash;
-    int64_t work;             /* expected time x amount; INT64_MAX: unknown */
-    uint64_t serial;          /* of the order in which buckets came to be */
-    uint64_t preempt_refused; /* and nobody could be asked to leave for it */
-    uint64_t refused;         /* it did not fit when so many gains had been */
-    struct gang_bucket *next; /* in its slot of the table */
     struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
+    struct gang_job *only;    /* where `jobs` points to as long as one is enough */
+    int64_t work;             /* expected time x amount; INT64_MAX: unknown */
+    uint64_t refused;         /* it did not fit when so many gains had been */
+    uint64_t preempt_refused; /* and nobody could be asked to leave for it */
     uint32_t first, count, capacity;
-    uint32_t at;      /* in g->buckets */
+    uint32_t hash;
+    uint32_t next;    /* 1 + its neighbour in its slot of the table; 0: none */
+    uint32_t at;      /* in the pool */
     uint32_t heap_at; /* in its queue's heap; UINT32_MAX: taken out of it by a plan */
     uint32_t cursor;  /* while a plan is made: so many of its jobs are placed by it */
+    uint32_t told;    /* while those that wait are told: so many of its jobs are placed, or told */
     /* Of the plan with this number; older: nothing is known. */
-    uint64_t plan;
-    uint32_t taken, role, blocker, blocked_queue, blocked_resource;
-    enum gang_outcome outcome;
-    bool behind; /* one before it in its queue may use no more of what it needs */
-    /* What it could hope for, found out for the nodes of this version. */
-    uint64_t verdict_version;
-    enum gang_verdict verdict;
-    uint32_t verdict_role; /* OTHERS and NEVER: the role that found no room */
+    uint32_t plan;
+    uint32_t taken, blocker, blocked_queue;
+    uint8_t role, blocked_resource;
+    uint8_t outcome; /* enum gang_outcome */
+    bool behind : 1; /* one before it in its queue may use no more of what it needs */
+    bool alone : 1;  /* its job avoids nodes, or did: no other one is equal to it */
 };
+
+_Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 104,
+               "bench/README.md: at most 256 bytes for a job that waits, arrays and all");
 
 struct gang_queue {
     bool known, best_known;
     uint32_t children, first_child, next_sibling, previous_sibling; /* indices, 0: none */
     uint32_t parent;                                                /* an index */
     struct gang_queue_config config;
-    struct gang_bucket **heap; /* the first in order on top */
+    uint32_t *heap; /* of buckets: the first in order on top */
     uint32_t heap_count, heap_capacity;
     struct gang_bucket *best;  /* the next of it and all below it, when best_known */
     uint32_t jobs;             /* that name it */
@@ -156,7 +175,7 @@ struct gang_queue {
     uint64_t pass;
     uint32_t position; /* of that pass over those that wait: so many came before */
     /* Of the plan with this number. */
-    uint64_t plan;
+    uint32_t plan;
     uint32_t blocked_resources, blocker; /* nobody behind that one gets those */
 };
 
@@ -213,24 +232,18 @@ struct gang_entry {
     bool revocable;
 };
 
-/* Where the jobs of a bucket that wait are taken up. */
-struct gang_wait {
-    struct gang_bucket *bucket;
-    uint32_t index;
-};
-
 #define GANG_WHYS_KEPT 8
 
 struct gang_plan {
-    uint64_t number;
+    uint32_t number;         /* never 0 once there is one */
     int64_t now_ms, wake_ms; /* as it stands it holds until wake_ms */
     bool made;               /* there is one, and nothing has changed since */
     struct gang_entry *entries;
     uint32_t count, capacity, next;
     uint32_t *nodes;
     size_t nodes_count, nodes_capacity;
-    uint64_t promises_of; /* the last plan that was made */
-    uint32_t promises;    /* its placements that the host has not committed (yet) */
+    uint32_t promises_count; /* entries of the last plan that was made */
+    uint32_t promises;       /* its placements that the host has not committed (yet) */
     /* Those that wait for gangs, in order: what is kept is kept for them. */
     struct gang_blocker {
         struct gang_job *job;
@@ -238,11 +251,9 @@ struct gang_plan {
         uint32_t role, pod;
     } * blockers;
     uint32_t blockers_count, blockers_capacity;
-    struct gang_bucket **parked; /* taken out of the heaps; room for all */
-    uint32_t parked_count, parked_capacity;
-    struct gang_bucket **touched; /* with a cursor; room for all */
+    struct gang_bucket **touched; /* those asked; some of them are out of the heaps */
     uint32_t touched_count, touched_capacity;
-    struct gang_wait *waits; /* a heap, the first in order on top; room for all buckets */
+    uint32_t *waits; /* a heap of buckets, the first in order on top; room for all */
     uint32_t waits_count, waits_capacity;
     bool waits_begun;
     uint32_t members_next;              /* the entry of the next member that waits */
@@ -283,16 +294,17 @@ struct gang {
 
     struct gang_shape **shapes; /* chained by hash */
     uint32_t shapes_size, shapes_count;
-    struct gang_bucket **bucket_table; /* chained by hash */
+    struct gang_pool bucket_pool, job_pool;
+    uint32_t *bucket_table; /* chained by hash: 1 + where in the pool; 0: none */
     uint32_t bucket_table_size;
-    struct gang_bucket **buckets; /* all of them, in no order */
-    uint32_t buckets_count, buckets_capacity;
+    uint32_t buckets_count;
 
-    struct gang_job **table; /* open addressing by id */
+    uint32_t *table; /* open addressing by id: 1 + where in the pool; 0: nobody */
     uint32_t table_size, jobs, placed, waiting;
-    struct gang_list wounded; /* has room for all jobs */
-    struct gang_list left;    /* with a left_for, in no order; has room for all jobs */
-    uint32_t avoids;          /* entries of all jobs */
+    struct gang_list wounded;  /* has room for all placed jobs */
+    struct gang_list left;     /* with a left_for, in no order */
+    struct gang_list avoiding; /* jobs that have avoids, in no order */
+    uint32_t avoids;           /* entries of all jobs */
 
     struct gang_ends ends;
     uint32_t odd_jobs; /* placed ones that are revocable or stopping */
@@ -313,12 +325,11 @@ struct gang {
     uint32_t reserve_nodes_capacity;
     struct gang_bucket **by_work; /* all buckets: least expected work first */
     uint32_t by_work_capacity;
-    uint64_t bucket_serial;
     uint32_t preferring;        /* buckets that wait for a preferred level, or did */
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
-    int64_t slice_wake_ms; /* somebody may be sliced then who may not now */
-    int64_t impatient_ms;  /* before then no job has waited too long */
-    uint64_t gains;       /* counts what may let a job in that did not fit before */
+    int64_t slice_wake_ms;      /* somebody may be sliced then who may not now */
+    int64_t impatient_ms;       /* before then no job has waited too long */
+    uint64_t gains;             /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
     uint32_t trials_count, trials_capacity;
@@ -333,10 +344,30 @@ int gang_reserve(struct gang *g, void *array, uint32_t *capacity, size_t count,
 void *gang_alloc(struct gang *g, size_t size); /* zeroed; NULL */
 void gang_release(struct gang *g, void *memory);
 int gang_no_memory(struct mlt_error *err);
+/* A zeroed one, and its number; NULL for lack of memory. */
+void *gang_pool_take(struct gang *g, struct gang_pool *pool, uint32_t *ret_at);
+void gang_pool_give(struct gang_pool *pool, uint32_t at);
+void gang_pool_free(struct gang *g, struct gang_pool *pool);
+static inline void *gang_pool_at(const struct gang_pool *pool, uint32_t at)
+{
+    return pool->blocks[at / GANG_POOL_BLOCK] + (size_t)(at % GANG_POOL_BLOCK) * pool->size;
+}
 
 /* ---- job.c ---- */
 
 struct gang_job *gang_job_find(const struct gang *g, uint64_t id);
+/* The job in this slot of the table; NULL: it is empty. */
+static inline struct gang_job *gang_job_in(const struct gang *g, uint32_t slot)
+{
+    return g->table[slot] ? gang_pool_at(&g->job_pool, g->table[slot] - 1) : NULL;
+}
+/* Nodes for so many pods, zeroed, behind a zeroed stay; NULL for lack of memory. */
+uint32_t *gang_nodes_new(struct gang *g, uint32_t pods);
+void gang_nodes_free(struct gang *g, uint32_t *nodes); /* NULL is fine */
+static inline uint32_t gang_avoid_count(const struct gang_job *job)
+{
+    return job->avoids ? job->avoids->count : 0;
+}
 int gang_job_request_check(const struct gang *g, const struct gang_job_request *request,
                            struct mlt_error *err) MLT_MUST_USE;
 /* In the table, and neither waiting nor placed yet; takes `shape`. NULL for lack of memory. */
@@ -406,14 +437,28 @@ struct gang_bucket *gang_queue_next(struct gang *g);
 
 /* ---- bucket.c ---- */
 
-/* Where this job waits: a bucket with room for one more. NULL for lack of memory; an empty one goes
- * by gang_bucket_release(). */
-struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job);
+/* Where this job waits: a bucket with room for one more, a new one if it is to be `alone`. NULL for
+ * lack of memory; an empty one goes by gang_bucket_release(). */
+struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job, bool alone);
+static inline struct gang_bucket *gang_bucket_at(const struct gang *g, uint32_t at)
+{
+    return gang_pool_at(&g->bucket_pool, at);
+}
+/* All that are in a heap, in no order; begins with zeroes. NULL: no more. */
+struct gang_bucket_walk {
+    uint32_t queue, at;
+};
+struct gang_bucket *gang_bucket_walk_next(const struct gang *g, struct gang_bucket_walk *walk);
 void gang_bucket_release(struct gang *g, struct gang_bucket *bucket); /* if empty; or NULL */
 void gang_bucket_insert(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
 /* Returns where it waited, to be released by the caller; NULL: it waited nowhere. */
 struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job);
 void gang_bucket_free(struct gang *g, struct gang_bucket *bucket);
+/* Any of its jobs, for what they have in common. */
+static inline const struct gang_job *gang_bucket_any(const struct gang_bucket *b)
+{
+    return b->jobs[b->first];
+}
 static inline struct gang_job *gang_bucket_head(const struct gang_bucket *b)
 {
     return b->jobs[b->first + b->cursor];
@@ -547,6 +592,10 @@ void gang_plan_forget(struct gang *g);
  * that one; GANG_NO_BLOCKER: nobody. */
 uint32_t gang_plan_blocker(const struct gang *g, const struct gang_shape *shape, uint32_t before);
 enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *bucket);
+/* After that: the role that found no room, unless it FITS. */
+uint32_t gang_plan_judged_role(const struct gang_bucket *bucket);
+/* Where it places a job that is `in_plan`. */
+const uint32_t *gang_plan_nodes(const struct gang *g, const struct gang_job *job);
 /* Puts the plan's placements on the free board, takes them off again. */
 void gang_plan_apply(struct gang *g);
 void gang_plan_unapply(struct gang *g);
@@ -562,7 +611,7 @@ bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct 
 void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
                     const struct gang_role *roles, uint32_t roles_count,
                     const struct gang_where *where); /* NULL, or the domain where it must stay */
-void gang_plan_mark_now(struct gang *g); /* what was put off */
+void gang_plan_mark_now(struct gang *g);             /* what was put off */
 
 /* ---- timed.c ---- (plans with reservations) */
 

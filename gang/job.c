@@ -79,20 +79,20 @@ static uint32_t table_slot(const struct gang *g, uint64_t id)
 
 struct gang_job *gang_job_find(const struct gang *g, uint64_t id)
 {
+    struct gang_job *job = NULL;
     if (!g->table_size)
         return NULL;
-    for (uint32_t i = table_slot(g, id); g->table[i]; i = (i + 1) & (g->table_size - 1))
-        if (g->table[i]->id == id)
-            return g->table[i];
-    return NULL;
+    for (uint32_t i = table_slot(g, id); (job = gang_job_in(g, i)) != NULL && job->id != id;)
+        i = (i + 1) & (g->table_size - 1);
+    return job;
 }
 
-static void table_put(struct gang *g, struct gang_job *job)
+static void table_put(struct gang *g, uint64_t id, uint32_t value)
 {
-    uint32_t i = table_slot(g, job->id);
+    uint32_t i = table_slot(g, id);
     while (g->table[i])
         i = (i + 1) & (g->table_size - 1);
-    g->table[i] = job;
+    g->table[i] = value;
 }
 
 /* Keeps the table at most half full. */
@@ -101,34 +101,37 @@ static int table_reserve(struct gang *g)
     if ((g->jobs + 1) * 2 <= g->table_size)
         return 0;
     uint32_t old_size = g->table_size, size = old_size ? old_size * 2 : 64;
-    struct gang_job **old = g->table;
-    struct gang_job **table = gang_alloc(g, size * sizeof *table);
+    uint32_t *old = g->table, *table = gang_alloc(g, size * sizeof *table);
     if (!table)
         return -ENOMEM;
     g->table = table;
     g->table_size = size;
     for (uint32_t i = 0; i < old_size; i++)
-        if (old[i])
-            table_put(g, old[i]);
+        if (old[i]) {
+            const struct gang_job *job = gang_pool_at(&g->job_pool, old[i] - 1);
+            table_put(g, job->id, old[i]);
+        }
     gang_release(g, old);
     return 0;
 }
 
 /* Takes a job out and moves back those that had stepped over its slot, so that no tombstones are
- * needed. */
-static void table_take(struct gang *g, const struct gang_job *job)
+ * needed. Where in the pool it is. */
+static uint32_t table_take(struct gang *g, const struct gang_job *job)
 {
     uint32_t mask = g->table_size - 1, hole = table_slot(g, job->id);
-    while (g->table[hole] != job)
+    while (gang_job_in(g, hole) != job)
         hole = (hole + 1) & mask;
+    uint32_t at = g->table[hole] - 1;
     for (uint32_t i = (hole + 1) & mask; g->table[i]; i = (i + 1) & mask) {
-        uint32_t home = table_slot(g, g->table[i]->id);
+        uint32_t home = table_slot(g, gang_job_in(g, i)->id);
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             g->table[hole] = g->table[i];
             hole = i;
         }
     }
-    g->table[hole] = NULL;
+    g->table[hole] = 0;
+    return at;
 }
 
 /* ---- lists in order ---- */
@@ -177,7 +180,7 @@ void gang_list_remove(struct gang_list *list, const struct gang_job *job)
 void gang_job_left_for(struct gang *g, struct gang_job *job, uint64_t other)
 {
     if (job->left_for == GANG_NO_JOB && other != GANG_NO_JOB)
-        g->left.jobs[g->left.count++] = job;
+        g->left.jobs[g->left.count++] = job; /* on_job_released() has seen to the room */
     for (uint32_t i = 0; job->left_for != GANG_NO_JOB && other == GANG_NO_JOB; i++)
         if (g->left.jobs[i] == job) {
             g->left.jobs[i] = g->left.jobs[--g->left.count];
@@ -198,87 +201,131 @@ void gang_job_waits_no_more(struct gang *g, struct gang_job *job)
 
 struct gang_job *gang_job_add(struct gang *g, uint64_t id, struct gang_shape *shape)
 {
-    size_t jobs = (size_t)g->jobs + 1;
-    if (jobs > GANG_JOBS_MAX || table_reserve(g) < 0 ||
-        gang_reserve(g, &g->wounded.jobs, &g->wounded.capacity, jobs, sizeof(struct gang_job *)) <
-            0 ||
-        gang_reserve(g, &g->left.jobs, &g->left.capacity, jobs, sizeof(struct gang_job *)) < 0)
+    uint32_t at;
+    if (g->jobs >= GANG_JOBS_MAX || table_reserve(g) < 0)
         return NULL;
-    struct gang_job *job = gang_alloc(g, sizeof *job);
+    struct gang_job *job = gang_pool_take(g, &g->job_pool, &at);
     if (!job)
         return NULL;
     job->id = id;
     job->shape = shape;
     job->planned = GANG_NOT_PLANNED;
     job->left_for = GANG_NO_JOB;
-    table_put(g, job);
+    table_put(g, id, at + 1);
     g->jobs++;
     return job;
+}
+
+uint32_t *gang_nodes_new(struct gang *g, uint32_t pods)
+{
+    struct gang_stay *stay = gang_alloc(g, sizeof *stay + pods * sizeof(uint32_t));
+    return stay ? (uint32_t *)(stay + 1) : NULL;
+}
+
+void gang_nodes_free(struct gang *g, uint32_t *nodes)
+{
+    if (nodes)
+        gang_release(g, (struct gang_stay *)(void *)nodes - 1);
+}
+
+static void avoids_free(struct gang *g, struct gang_job *job)
+{
+    if (!job->avoids)
+        return;
+    struct gang_job *last = g->avoiding.jobs[--g->avoiding.count];
+    g->avoiding.jobs[job->avoids->at] = last;
+    last->avoids->at = job->avoids->at;
+    gang_release(g, job->avoids);
+    job->avoids = NULL;
 }
 
 void gang_job_free(struct gang *g, struct gang_job *job)
 {
     gang_shape_free(g, job->shape);
-    gang_release(g, job->nodes);
-    gang_release(g, job->avoid);
-    gang_release(g, job);
+    gang_nodes_free(g, job->nodes);
+    avoids_free(g, job);
 }
 
 void gang_job_drop(struct gang *g, struct gang_job *job)
 {
-    table_take(g, job);
+    uint32_t at = table_take(g, job);
     g->jobs--;
-    g->avoids -= job->avoid_count;
+    g->avoids -= gang_avoid_count(job);
     gang_job_free(g, job);
+    gang_pool_give(&g->job_pool, at);
 }
 
 /* ---- nodes that a job avoids ---- */
 
-static void avoid_drop(struct gang *g, struct gang_job *job, uint32_t index)
+static void avoid_drop(struct gang *g, struct gang_avoids *a, uint32_t index)
 {
-    job->avoid[index] = job->avoid[--job->avoid_count];
+    a->nodes[index] = a->nodes[--a->count];
     g->avoids--;
 }
 
 /* Makes room by dropping what is over, then the entry that ends first. */
-static void avoid_prune(struct gang *g, struct gang_job *job, int64_t now_ms)
+static void avoid_prune(struct gang *g, struct gang_avoids *a, int64_t now_ms)
 {
     uint32_t first = 0;
-    for (uint32_t i = 0; i < job->avoid_count;) {
-        if (job->avoid[i].until_ms <= now_ms)
-            avoid_drop(g, job, i);
+    for (uint32_t i = 0; i < a->count;) {
+        if (a->nodes[i].until_ms <= now_ms)
+            avoid_drop(g, a, i);
         else
             i++;
     }
-    for (uint32_t i = 0; i < job->avoid_count; i++)
-        if (job->avoid[i].until_ms < job->avoid[first].until_ms)
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->nodes[i].until_ms < a->nodes[first].until_ms)
             first = i;
-    if (job->avoid_count == GANG_AVOID_MAX)
-        avoid_drop(g, job, first);
+    if (a->count == GANG_AVOID_MAX)
+        avoid_drop(g, a, first);
+}
+
+/* Room for one more. */
+static int avoid_reserve(struct gang *g, struct gang_job *job)
+{
+    struct gang_avoids *old = job->avoids;
+    if (old && old->count < old->capacity)
+        return 0;
+    if (!old && gang_reserve(g, &g->avoiding.jobs, &g->avoiding.capacity,
+                             (size_t)g->avoiding.count + 1, sizeof(struct gang_job *)) < 0)
+        return -ENOMEM;
+    uint32_t capacity = old ? old->capacity * 2 : 4;
+    struct gang_avoids *grown =
+        g->memory.realloc(g->memory.arg, old, sizeof *grown + capacity * sizeof(struct gang_avoid));
+    if (!grown)
+        return -ENOMEM;
+    job->avoids = grown;
+    grown->capacity = capacity;
+    if (old)
+        return 0;
+    grown->count = 0;
+    grown->at = g->avoiding.count;
+    g->avoiding.jobs[g->avoiding.count++] = job;
+    return 0;
 }
 
 int gang_job_avoid(struct gang *g, struct gang_job *job, uint32_t node, int64_t until_ms,
                    int64_t now_ms)
 {
-    if (gang_reserve(g, &job->avoid, &job->avoid_capacity, (size_t)job->avoid_count + 1,
-                     sizeof *job->avoid) < 0)
+    if (avoid_reserve(g, job) < 0)
         return -ENOMEM;
-    for (uint32_t i = 0; i < job->avoid_count; i++)
-        if (job->avoid[i].node == node) {
-            job->avoid[i].until_ms = until_ms;
+    struct gang_avoids *a = job->avoids;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (a->nodes[i].node == node) {
+            a->nodes[i].until_ms = until_ms;
             return 0;
         }
-    avoid_prune(g, job, now_ms);
-    job->avoid[job->avoid_count++] = (struct gang_avoid){.node = node, .until_ms = until_ms};
+    avoid_prune(g, a, now_ms);
+    a->nodes[a->count++] = (struct gang_avoid){.node = node, .until_ms = until_ms};
     g->avoids++;
     return 0;
 }
 
 int64_t gang_job_avoids_ms(const struct gang_job *job, uint32_t node, int64_t now_ms)
 {
-    for (uint32_t i = 0; i < job->avoid_count; i++)
-        if (job->avoid[i].node == node && job->avoid[i].until_ms > now_ms)
-            return job->avoid[i].until_ms - now_ms;
+    for (uint32_t i = 0; i < gang_avoid_count(job); i++)
+        if (job->avoids->nodes[i].node == node && job->avoids->nodes[i].until_ms > now_ms)
+            return job->avoids->nodes[i].until_ms - now_ms;
     return 0;
 }
 
@@ -289,11 +336,11 @@ bool gang_job_avoids(const struct gang_job *job, uint32_t node, int64_t now_ms)
 
 void gang_avoid_forget_node(struct gang *g, uint32_t node)
 {
-    for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
-        struct gang_job *job = g->table[i];
-        for (uint32_t k = 0; job && k < job->avoid_count;) {
-            if (job->avoid[k].node == node)
-                avoid_drop(g, job, k);
+    for (uint32_t i = 0; g->avoids && i < g->avoiding.count; i++) {
+        struct gang_avoids *a = g->avoiding.jobs[i]->avoids;
+        for (uint32_t k = 0; k < a->count;) {
+            if (a->nodes[k].node == node)
+                avoid_drop(g, a, k);
             else
                 k++;
         }
@@ -305,11 +352,11 @@ int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
     int64_t wake = g->config.reservations ? gang_timed_wake_ms(g, now_ms) : INT64_MAX;
     int64_t preempts = gang_preempt_wake_ms(g, now_ms);
     wake = preempts < wake ? preempts : wake;
-    for (uint32_t i = 0; g->avoids && i < g->table_size; i++) {
-        const struct gang_job *job = g->table[i];
-        for (uint32_t k = 0; job && k < job->avoid_count; k++)
-            if (job->avoid[k].until_ms > now_ms && job->avoid[k].until_ms < wake)
-                wake = job->avoid[k].until_ms;
+    for (uint32_t i = 0; g->avoids && i < g->avoiding.count; i++) {
+        const struct gang_avoids *a = g->avoiding.jobs[i]->avoids;
+        for (uint32_t k = 0; k < a->count; k++)
+            if (a->nodes[k].until_ms > now_ms && a->nodes[k].until_ms < wake)
+                wake = a->nodes[k].until_ms;
     }
     int64_t preferred = gang_bucket_preferred_until(g, now_ms);
     return preferred < wake ? preferred : wake;

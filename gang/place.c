@@ -45,7 +45,7 @@ struct gang_where gang_where_member(const struct gang *g, const struct gang_job 
     if (beside == GANG_NO_NODE)
         beside = also;
     if (beside == GANG_NO_NODE) {
-        where.together = job->missing;
+        where.together = gang_stay(job)->missing;
         return where;
     }
     if (where.level != GANG_NO_LEVEL) {
@@ -92,8 +92,8 @@ static void leave_out(struct gang *g, struct gang_column *c, const struct gang_w
                       struct left_out *out)
 {
     out->count = 0;
-    for (uint32_t i = 0; where->avoiding && i < where->avoiding->avoid_count; i++) {
-        const struct gang_avoid *avoid = &where->avoiding->avoid[i];
+    for (uint32_t i = 0; where->avoiding && i < gang_avoid_count(where->avoiding); i++) {
+        const struct gang_avoid *avoid = &where->avoiding->avoids->nodes[i];
         if (avoid->until_ms <= where->now_ms || avoid->node >= g->nodes)
             continue;
         uint32_t slot = g->fits_topology.slot_of[avoid->node];

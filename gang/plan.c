@@ -11,6 +11,17 @@
 #include <errno.h>
 #include <string.h>
 
+/* Numbers of plans begin again, once in 2^32: what an old plan knew is told by none of them. */
+static void forget_numbers(struct gang *g)
+{
+    struct gang_bucket_walk walk = {0};
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
+        b->plan = 0;
+    for (uint32_t i = 0; i < g->queues_count; i++)
+        g->queues[i].plan = 0;
+    g->plan.number = 1;
+}
+
 void gang_plan_forget(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
@@ -19,11 +30,12 @@ void gang_plan_forget(struct gang *g)
     p->blockers_count = p->to_mark = 0;
     p->waits_begun = false;
     p->made = false;
-    p->number++;
+    if (++p->number == 0)
+        forget_numbers(g);
 }
 
-/* Room for one more decision with `nodes` nodes and one more that waits, so that what follows
- * cannot fail. */
+/* Room for one more decision with `nodes` nodes, one more that waits and one more bucket, so that
+ * what follows cannot fail. */
 int gang_plan_reserve(struct gang *g, uint32_t nodes)
 {
     struct gang_plan *p = &g->plan;
@@ -32,6 +44,8 @@ int gang_plan_reserve(struct gang *g, uint32_t nodes)
         gang_reserve(g, &p->entries, &p->capacity, (size_t)p->count + 1, sizeof *p->entries) < 0 ||
         gang_reserve(g, &p->blockers, &p->blockers_capacity, (size_t)p->blockers_count + 1,
                      sizeof *p->blockers) < 0 ||
+        gang_reserve(g, &p->touched, &p->touched_capacity, (size_t)p->touched_count + 1,
+                     sizeof(struct gang_bucket *)) < 0 ||
         gang_reserve(g, &p->nodes, &nodes_capacity, p->nodes_count + nodes, sizeof *p->nodes) < 0)
         return -ENOMEM;
     p->nodes_capacity = nodes_capacity;
@@ -171,26 +185,35 @@ static int decide_member(struct gang *g, struct gang_job *job, uint32_t pod, uin
 
 /* ---- waiting jobs ---- */
 
-/* What equal jobs could hope for; kept until a node changes. */
+/* What jobs of this shape and level could hope for; kept until a node changes. In a byte: 1 + the
+ * verdict, and the role that found no room. */
 enum gang_verdict gang_plan_judge(struct gang *g, struct gang_bucket *b)
 {
-    const struct gang_job *job = b->jobs[b->first];
-    if (b->verdict_version == g->nodes_version)
-        return b->verdict;
+    const struct gang_job *job = gang_bucket_any(b);
+    struct gang_shape *shape = job->shape;
+    uint8_t *judged = &shape->judged[job->required_level];
+    if (shape->judged_version != g->nodes_version)
+        memset(shape->judged, 0, g->config.levels + 1);
+    shape->judged_version = g->nodes_version;
+    if (*judged)
+        return (enum gang_verdict)(*judged % 4 - 1);
     const struct gang_where own = gang_where_ever(job, GANG_OWN),
                             empty = gang_where_ever(job, GANG_EMPTY);
-    uint32_t role = 0;
-    if (gang_place(g, &own, job->shape, NULL, &role)) {
-        b->verdict = GANG_VERDICT_FITS;
-    } else {
-        b->verdict_role = role;
-        b->verdict = gang_place(g, &empty, job->shape, NULL, &role) ? GANG_VERDICT_OTHERS
-                                                                    : GANG_VERDICT_NEVER;
-        if (b->verdict == GANG_VERDICT_NEVER)
-            b->verdict_role = role;
+    enum gang_verdict verdict = GANG_VERDICT_FITS;
+    uint32_t role = 0, of_empty = 0;
+    if (!gang_place(g, &own, shape, NULL, &role)) {
+        bool ever = gang_place(g, &empty, shape, NULL, &of_empty);
+        verdict = ever ? GANG_VERDICT_OTHERS : GANG_VERDICT_NEVER;
+        role = ever ? role : of_empty;
     }
-    b->verdict_version = g->nodes_version;
-    return b->verdict;
+    *judged = (uint8_t)(role * 4 + verdict + 1);
+    return verdict;
+}
+
+uint32_t gang_plan_judged_role(const struct gang_bucket *b)
+{
+    const struct gang_job *job = gang_bucket_any(b);
+    return job->shape->judged[job->required_level] / 4;
 }
 
 /* Of this plan, whatever an older one knew. */
@@ -204,11 +227,10 @@ void gang_plan_touch(struct gang *g, struct gang_bucket *b)
     g->plan.touched[g->plan.touched_count++] = b;
 }
 
-/* No more of this bucket in this plan. */
+/* No more of this bucket, which was touched, in this plan. */
 void gang_plan_park(struct gang *g, struct gang_bucket *b)
 {
     gang_heap_take(g, b);
-    g->plan.parked[g->plan.parked_count++] = b;
 }
 
 struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *b)
@@ -216,7 +238,8 @@ struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *b)
     struct gang_job *job = gang_bucket_head(b);
     struct gang_entry *e = plan_add(g, GANG_PLACE, job, GANG_NO_POD);
     e->nodes_count = job->shape->pods;
-    job->planned = e->first_node;
+    job->planned = g->plan.count - 1;
+    job->in_plan = true;
     g->plan.nodes_count += job->shape->pods;
     gang_queue_charge(g, job->queue, job->shape, 1);
     b->taken++;
@@ -234,7 +257,7 @@ struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *b)
  * queue may use no more of, waits behind that one. */
 bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_job *job)
 {
-    struct gang_queue *q = gang_queue_of(g, b->key.queue);
+    struct gang_queue *q = gang_queue_of(g, job->queue);
     if (q->plan != g->plan.number)
         q->blocked_resources = 0;
     q->plan = g->plan.number;
@@ -265,10 +288,9 @@ bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_
 static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
 {
     struct gang_job *job = gang_bucket_head(b);
-    uint32_t pods = job->shape->pods;
-    gang_plan_touch(g, b);
-    if (gang_plan_reserve(g, pods) < 0)
+    if (gang_plan_reserve(g, job->shape->pods) < 0)
         return -ENOMEM;
+    gang_plan_touch(g, b);
     if (gang_plan_held_by_quota(g, b, job)) {
         bool stopping = false;
         gang_plan_park(g, b);
@@ -279,8 +301,11 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
         return 0;
     }
     const struct gang_where where = gang_where_now(job, now_ms);
-    if (anything_open(g) &&
-        gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &b->role)) {
+    uint32_t role = b->role;
+    bool placed = anything_open(g) &&
+                  gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &role);
+    b->role = (uint8_t)role;
+    if (placed) {
         (void)gang_plan_take_turn(g, b);
         return 0;
     }
@@ -305,7 +330,7 @@ static void plan_begin(struct gang *g, int64_t now_ms)
 {
     struct gang_plan *p = &g->plan;
     gang_plan_forget(g);
-    g->gains += p->marked; /* what was kept may not be kept any more */
+    g->gains += p->marked;       /* what was kept may not be kept any more */
     g->gains += p->promises > 0; /* what it had taken is free still */
     p->promises = 0;
     for (uint32_t n = 0; p->marked && n < g->nodes; n++)
@@ -317,7 +342,7 @@ static void plan_begin(struct gang *g, int64_t now_ms)
     p->now_ms = now_ms;
     if (g->slice_wake_ms <= now_ms)
         g->slice_wake_ms = INT64_MAX; /* whoever still minds says so again */
-    p->parked_count = p->touched_count = 0;
+    p->touched_count = 0;
     /* Which queue has used least changes with time. */
     for (uint32_t i = 0; i < g->queues_count; i++)
         g->queues[i].best_known = false;
@@ -331,7 +356,7 @@ void gang_plan_apply(struct gang *g)
         if (e->kind == GANG_PLACE) {
             gang_room_take_gang(g, e->job->shape, nodes);
             gang_queue_charge(g, e->job->queue, e->job->shape, 1);
-            e->job->planned = e->first_node;
+            e->job->in_plan = true;
         } else if (e->kind == GANG_REPLACE) {
             gang_room_take(g, nodes[0],
                            e->job->shape->roles[gang_job_role(e->job, e->pod)].request);
@@ -351,17 +376,24 @@ void gang_plan_unapply(struct gang *g)
             gang_room_give(g, nodes[0],
                            e->job->shape->roles[gang_job_role(e->job, e->pod)].request);
         }
-        e->job->planned = GANG_NOT_PLANNED;
+        e->job->in_plan = false;
     }
 }
 
 void gang_plan_committed(struct gang *g, struct gang_job *job, const uint32_t *nodes)
 {
     struct gang_plan *p = &g->plan;
-    if (p->promises && job->promised_in == p->promises_of &&
-        job->promised + (size_t)job->shape->pods <= p->nodes_capacity &&
-        memcmp(p->nodes + job->promised, nodes, job->shape->pods * sizeof *nodes) == 0)
+    if (!p->promises || job->planned >= p->promises_count)
+        return;
+    const struct gang_entry *e = &p->entries[job->planned];
+    if (e->kind == GANG_PLACE && e->job == job && e->nodes_count == job->shape->pods &&
+        memcmp(p->nodes + e->first_node, nodes, e->nodes_count * sizeof *nodes) == 0)
         p->promises--;
+}
+
+const uint32_t *gang_plan_nodes(const struct gang *g, const struct gang_job *job)
+{
+    return g->plan.nodes + g->plan.entries[job->planned].first_node;
 }
 
 /* Everything is again as it was before the plan. */
@@ -369,23 +401,19 @@ static void plan_end(struct gang *g)
 {
     struct gang_plan *p = &g->plan;
     gang_timed_end(g);
-    p->promises_of = p->number;
+    p->promises_count = p->count;
     for (uint32_t i = 0; i < p->count; i++)
-        if (p->entries[i].kind == GANG_PLACE) {
-            p->entries[i].job->promised = p->entries[i].first_node;
-            p->entries[i].job->promised_in = p->number;
-            p->promises++;
-        }
+        p->promises += p->entries[i].kind == GANG_PLACE;
     gang_plan_unapply(g);
-    for (uint32_t i = 0; i < p->parked_count; i++) {
-        p->parked[i]->cursor = 0;
-        gang_heap_push(g, p->parked[i]);
+    for (uint32_t i = 0; i < p->touched_count; i++) {
+        struct gang_bucket *b = p->touched[i];
+        bool placed = b->cursor > 0;
+        b->cursor = 0;
+        if (b->heap_at == UINT32_MAX)
+            gang_heap_push(g, b);
+        else if (placed)
+            gang_heap_moved(g, b);
     }
-    for (uint32_t i = 0; i < p->touched_count; i++)
-        if (p->touched[i]->cursor) {
-            p->touched[i]->cursor = 0;
-            gang_heap_moved(g, p->touched[i]);
-        }
 }
 
 static int plan_all(struct gang *g, int64_t now_ms)

@@ -23,7 +23,7 @@ static int64_t protected_until(const struct gang *g, const struct gang_job *v)
         return 0;
     if (v->saves && !v->saved)
         return INT64_MAX;
-    return v->started_ms + g->config.min_run_ms;
+    return gang_stay(v)->started_ms + g->config.min_run_ms;
 }
 
 /* With what it has run now it has had at least twice what the job that waits has had. */
@@ -41,8 +41,7 @@ static bool queues_share(const struct gang *g, const struct gang_job *v, const s
 {
     uint32_t asks = gang_shape_asks(g, job->shape), theirs, own;
     uint32_t common = gang_queue_common(g, v->queue, job->queue, &theirs, &own);
-    if (!common || !theirs || !own ||
-        g->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
+    if (!common || !theirs || !own || g->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
         gang_queue_used_less(g, theirs, own))
         return false;
     for (uint32_t i = v->queue + 1; i != common; i = g->queues[i].parent)
@@ -60,13 +59,13 @@ static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct
                           int64_t now_ms)
 {
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-    int64_t slices = slice > 0 ? (now_ms - v->started_ms) / slice : 0;
+    int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
     if (slices <= 0 || v->priority > job->priority)
         return false;
     if (has_had_twice(g, v, slices * slice, job) &&
         (v->queue == job->queue || queues_share(g, v, job)))
         return true;
-    int64_t next = v->started_ms + slices * slice + slice;
+    int64_t next = gang_stay(v)->started_ms + slices * slice + slice;
     if (next < g->slice_wake_ms)
         g->slice_wake_ms = next;
     return false;
@@ -129,12 +128,12 @@ static int cheaper_first(const void *a, const void *b)
         return x->cause == GANG_CAUSE_REVOKED ? -1 : 1;
     if (x->job->priority != y->job->priority)
         return x->job->priority < y->job->priority ? -1 : 1;
-    int64_t lost_x = x->job->saved ? x->job->saved_ms : x->job->started_ms;
-    int64_t lost_y = y->job->saved ? y->job->saved_ms : y->job->started_ms;
+    int64_t lost_x = x->job->saved ? gang_stay(x->job)->saved_ms : gang_stay(x->job)->started_ms;
+    int64_t lost_y = y->job->saved ? gang_stay(y->job)->saved_ms : gang_stay(y->job)->started_ms;
     if (lost_x != lost_y)
         return lost_x > lost_y ? -1 : 1; /* less is lost */
-    if (x->job->started_ms != y->job->started_ms)
-        return x->job->started_ms > y->job->started_ms ? -1 : 1;
+    if (gang_stay(x->job)->started_ms != gang_stay(y->job)->started_ms)
+        return gang_stay(x->job)->started_ms > gang_stay(y->job)->started_ms ? -1 : 1;
     return (x->job->id > y->job->id) - (x->job->id < y->job->id);
 }
 
@@ -189,9 +188,10 @@ static void put_off(struct gang *g, struct gang_victim *v, bool off)
 static bool is_open(struct gang *g, struct gang_bucket *b)
 {
     enum gang_outcome outcome = b->outcome;
-    uint32_t queue = b->blocked_queue, resource = b->blocked_resource;
+    uint32_t queue = b->blocked_queue;
+    uint8_t resource = b->blocked_resource;
     bool open = gang_queue_gate(g, b) == GANG_OUTCOME_OPEN;
-    b->outcome = outcome;
+    b->outcome = (uint8_t)outcome;
     b->blocked_queue = queue;
     b->blocked_resource = resource;
     return open;
@@ -291,7 +291,7 @@ uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
     struct gang_ends_at at = {0};
     uint32_t count = 0;
     for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
-        count += v->stopping && v->for_job == job->id;
+        count += v->stopping && gang_stay(v)->for_job == job->id;
     return count;
 }
 
@@ -325,8 +325,8 @@ void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now
     struct gang_ends_at at = {0};
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
-        if (v->revocable && !v->stopping && (v->relied & bit) &&
-            gang_leaves_by(v, now_ms) > r->start_ms && v->end_ms > r->start_ms)
+        if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
+            gang_leaves_by(v, now_ms) > r->start_ms && gang_stay(v)->end_ms > r->start_ms)
             r->broken = true;
 }
 
@@ -337,7 +337,7 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
     g->victims_count = 0;
     for (struct gang_job *v;
          g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
-        if (v->revocable && !v->stopping && (v->relied & bit) &&
+        if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
             gang_leaves_by(v, now_ms) >= r->start_ms && !already_asked(g, v) &&
             add_victim(g, v, GANG_CAUSE_REVOKED) < 0)
             return -ENOMEM;
@@ -358,7 +358,8 @@ static int64_t due_ms(const struct gang *g, const struct gang_job *v)
     for (uint32_t i = 0; v->revocable && !v->stopping && i < g->reservations_used; i++)
         if (g->reservations[i].job && g->reservations[i].provisional)
             return INT64_MIN; /* the next plan will know */
-        else if ((v->relied >> i & 1) && g->reservations[i].start_ms - gang_leaves_by(v, 0) < due)
+        else if ((gang_stay(v)->relied >> i & 1) &&
+                 g->reservations[i].start_ms - gang_leaves_by(v, 0) < due)
             due = g->reservations[i].start_ms - gang_leaves_by(v, 0);
     return due;
 }
@@ -394,9 +395,8 @@ bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t 
 {
     const struct gang_job *other =
         job->left_for == GANG_NO_JOB ? NULL : gang_job_find(g, job->left_for);
-    return other && other->bucket && other->bucket != job->bucket &&
-           other->planned == GANG_NOT_PLANNED && !is_behind(g, other) &&
-           fits_somehow(g, other->bucket, other, now_ms, g->plan.marked);
+    return other && other->bucket && other->bucket != job->bucket && !other->in_plan &&
+           !is_behind(g, other) && fits_somehow(g, other->bucket, other, now_ms, g->plan.marked);
 }
 
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
@@ -409,7 +409,7 @@ int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
         int64_t times[3] = {protected_until(g, v), INT64_MAX, due > INT64_MIN ? due : now_ms + 1};
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
         if (slice > 0)
-            times[1] = v->started_ms + slice;
+            times[1] = gang_stay(v)->started_ms + slice;
         for (int i = 0; i < 3; i++)
             if (times[i] > now_ms && times[i] < wake)
                 wake = times[i];

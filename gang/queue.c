@@ -108,22 +108,24 @@ uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape)
 static bool quota_ends(const struct gang *g, struct gang_bucket *b, uint32_t r, int64_t asked)
 {
     bool ends = false;
-    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent)
+    uint32_t queue = gang_bucket_any(b)->queue;
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent)
         if (available(g, i, r) < asked) {
             b->blocked_queue = i - 1;
-            b->blocked_resource = r;
+            b->blocked_resource = (uint8_t)r;
             ends = true;
         }
-    return ends && available(g, b->key.queue + 1, r) < asked;
+    return ends && available(g, queue + 1, r) < asked;
 }
 
 enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
 {
     bool full = false;
-    for (uint32_t i = b->key.queue + 1; i; i = g->queues[i].parent) {
+    const struct gang_job *job = gang_bucket_any(b);
+    for (uint32_t i = job->queue + 1; i; i = g->queues[i].parent) {
         const struct gang_queue *q = &g->queues[i];
         int64_t longest = q->config.time_limit_max_ms;
-        if (longest && (b->key.time_limit_ms <= 0 || b->key.time_limit_ms > longest)) {
+        if (longest && (job->time_limit_ms <= 0 || job->time_limit_ms > longest)) {
             b->blocked_queue = i - 1;
             return GANG_OUTCOME_LIMIT;
         }
@@ -135,7 +137,7 @@ enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
     if (full)
         return GANG_OUTCOME_QUEUE;
     gang_amounts sum;
-    gang_shape_sum(g, b->key.shape, sum);
+    gang_shape_sum(g, job->shape, sum);
     for (uint32_t r = g->resources; r-- > 0;) /* devices first */
         if (sum[r] > 0 && quota_ends(g, b, r, sum[r]))
             return GANG_OUTCOME_QUOTA;
@@ -392,7 +394,7 @@ static struct gang_bucket *find_best(struct gang *g, uint32_t index)
     if (q->best_known)
         return q->best;
     uint32_t first = 0;
-    q->best = q->heap_count ? q->heap[0] : NULL;
+    q->best = q->heap_count ? gang_bucket_at(g, q->heap[0]) : NULL;
     bool fair = index && q->config.order == GANG_ORDER_FAIR_SHARE;
     for (uint32_t c = q->first_child; c && !(fair && q->heap_count);
          c = g->queues[c].next_sibling) {

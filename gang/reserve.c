@@ -17,15 +17,15 @@ int64_t gang_leaves_by(const struct gang_job *job, int64_t asked_ms)
 
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
 {
-    int64_t leaves = INT64_MAX, more = (now_ms - job->started_ms) / 5;
+    int64_t leaves = INT64_MAX, more = (now_ms - gang_stay(job)->started_ms) / 5;
     if (job->stopping)
-        leaves = job->stopping_ms + job->grace_ms;
+        leaves = gang_stay(job)->stopping_ms + job->grace_ms;
     else if (job->revocable)
         leaves = now_ms + job->grace_ms;
     if (leaves <= now_ms)
         leaves = now_ms + 1; /* any moment now */
-    if (job->end_ms > now_ms)
-        return leaves < job->end_ms ? leaves : job->end_ms;
+    if (gang_stay(job)->end_ms > now_ms)
+        return leaves < gang_stay(job)->end_ms ? leaves : gang_stay(job)->end_ms;
     return leaves < INT64_MAX ? leaves : now_ms + (more > 0 ? more : 1);
 }
 
@@ -110,7 +110,7 @@ void gang_reservation_drop(struct gang *g, struct gang_reservation *r)
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     struct gang_ends_at at = {0};
     for (struct gang_job *job; r->job && (job = gang_ends_next(g, &at)) != NULL;)
-        job->relied &= ~bit;
+        gang_stay(job)->relied &= ~bit;
     g->gains += r->job != NULL;
     r->job = NULL;
     r->claims_count = 0;
@@ -150,14 +150,14 @@ static bool touches(const struct gang_reservation *r, const struct gang_job *job
 bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct gang_job *job)
 {
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
-    if (!(job->relied & bit))
+    if (!(gang_stay(job)->relied & bit))
         return false;
     count_ending(g, r, job, job->nodes, -1);
     if (!gang_reservation_holds(g, r)) {
         count_ending(g, r, job, job->nodes, 1);
         return true;
     }
-    job->relied &= ~bit;
+    gang_stay(job)->relied &= ~bit;
     return false;
 }
 
@@ -166,7 +166,7 @@ void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool 
     for (uint32_t i = 0; i < g->reservations_used; i++) {
         struct gang_reservation *r = &g->reservations[i];
         bool withheld = r->withheld;
-        if (!r->job || !(job->relied >> i & 1))
+        if (!r->job || !(gang_stay(job)->relied >> i & 1))
             continue;
         gang_reservation_withhold(g, r, false);
         count_ending(g, r, job, job->nodes, left ? -1 : 1);
@@ -187,11 +187,11 @@ void gang_reserve_job_left(struct gang *g, struct gang_job *job)
         struct gang_reservation *r = &g->reservations[i];
         if (!r->job)
             continue;
-        if (job->relied >> i & 1)
+        if (gang_stay(job)->relied >> i & 1)
             count_ending(g, r, job, job->nodes, -1);
         r->freed += job->shape->pods;
     }
-    job->relied = 0;
+    gang_stay(job)->relied = 0;
 }
 
 void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms)
@@ -200,8 +200,8 @@ void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms)
         struct gang_reservation *r = &g->reservations[i];
         if (!r->job || r->provisional)
             continue;
-        if (gang_end_of(job, now_ms) <= r->start_ms && job->end_ms > now_ms) {
-            job->relied |= UINT64_C(1) << i;
+        if (gang_end_of(job, now_ms) <= r->start_ms && gang_stay(job)->end_ms > now_ms) {
+            gang_stay(job)->relied |= UINT64_C(1) << i;
             count_ending(g, r, job, job->nodes, 1);
         } else if (!r->broken && touches(r, job) && !gang_reservation_holds(g, r)) {
             r->broken = true;
@@ -214,7 +214,8 @@ void gang_reserve_pod_moved(struct gang *g, const struct gang_job *job)
     for (uint32_t i = 0; i < g->reservations_used; i++) {
         struct gang_reservation *r = &g->reservations[i];
         if (r->job && !r->broken &&
-            ((job->relied >> i & 1) || (touches(r, job) && !gang_reservation_holds(g, r))))
+            ((gang_stay(job)->relied >> i & 1) ||
+             (touches(r, job) && !gang_reservation_holds(g, r))))
             r->broken = true;
     }
 }
@@ -253,9 +254,11 @@ static int add_turning_points(struct gang *g, const struct gang_job *job, int64_
     if (job->preferred_level > job->required_level && job->preferred_until_ms > now_ms &&
         add_end(g, NULL, NOBODY, job->preferred_until_ms) < 0)
         return -ENOMEM;
-    for (uint32_t i = 0; i < job->avoid_count; i++)
-        if (job->avoid[i].until_ms > now_ms && add_end(g, NULL, NOBODY, job->avoid[i].until_ms) < 0)
+    for (uint32_t i = 0; i < gang_avoid_count(job); i++) {
+        int64_t until = job->avoids->nodes[i].until_ms;
+        if (until > now_ms && add_end(g, NULL, NOBODY, until) < 0)
             return -ENOMEM;
+    }
     return 0;
 }
 
@@ -267,7 +270,7 @@ static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, i
     struct gang_ends_at at = {0};
     g->odd_ends_count = 0;
     for (struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
-        bool overdue = job->end_ms <= now_ms;
+        bool overdue = gang_stay(job)->end_ms <= now_ms;
         if (!overdue && !g->odd_jobs)
             break;
         if ((overdue || job->revocable || job->stopping) &&
@@ -315,8 +318,9 @@ static void skip_odd(struct gang *g, struct future *f, int64_t now_ms)
 {
     do
         f->next = gang_ends_next(g, &f->at);
-    while (f->next && (f->next->revocable || f->next->stopping || f->next->end_ms <= now_ms));
-    if (f->next && f->next->end_ms == INT64_MAX)
+    while (f->next &&
+           (f->next->revocable || f->next->stopping || gang_stay(f->next)->end_ms <= now_ms));
+    if (f->next && gang_stay(f->next)->end_ms == INT64_MAX)
         f->next = NULL;
 }
 
@@ -324,14 +328,14 @@ static void skip_odd(struct gang *g, struct future *f, int64_t now_ms)
 static bool next_end(struct gang *g, struct future *f, int64_t now_ms, struct gang_end *ret)
 {
     const struct gang_end *odd = f->odd < g->odd_ends_count ? &g->odd_ends[f->odd] : NULL;
-    if (odd && (!f->next || odd->end_ms <= f->next->end_ms)) {
+    if (odd && (!f->next || odd->end_ms <= gang_stay(f->next)->end_ms)) {
         *ret = *odd;
         f->odd++;
         return true;
     }
     if (!f->next)
         return false;
-    *ret = (struct gang_end){.job = f->next, .end_ms = f->next->end_ms};
+    *ret = (struct gang_end){.job = f->next, .end_ms = gang_stay(f->next)->end_ms};
     skip_odd(g, f, now_ms);
     return true;
 }
@@ -368,7 +372,7 @@ static uint32_t make_claims(const struct gang *g, const struct gang_shape *shape
 
 static const uint32_t *nodes_of(const struct gang *g, const struct gang_job *job)
 {
-    return job->nodes ? job->nodes : g->plan.nodes + job->planned;
+    return job->nodes ? job->nodes : gang_plan_nodes(g, job);
 }
 
 static int give_end(struct gang *g, struct gang_job *job)
@@ -398,7 +402,7 @@ static int find_start(struct gang *g, struct gang_job *job, int64_t now_ms, int6
             occupy(g, &g->reservations[e.reservation], false);
             g->reservations[e.reservation].occupied = false;
         }
-        bool more_then = (f.next && f.next->end_ms == e.end_ms) ||
+        bool more_then = (f.next && gang_stay(f.next)->end_ms == e.end_ms) ||
                          (f.odd < g->odd_ends_count && g->odd_ends[f.odd].end_ms == e.end_ms);
         where = gang_where_now(job, e.end_ms);
         if (more_then || gang_cannot_fit(g, job->shape) ||
@@ -474,8 +478,8 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
             continue;
         count_ending(g, r, v, v->nodes, 1);
         int64_t leaves = now_ms + v->grace_ms;
-        if (v->end_ms > now_ms && v->end_ms < leaves)
-            leaves = v->end_ms; /* by its limit */
+        if (gang_stay(v)->end_ms > now_ms && gang_stay(v)->end_ms < leaves)
+            leaves = gang_stay(v)->end_ms; /* by its limit */
         if (leaves > r->start_ms)
             r->start_ms = leaves;
     }
@@ -504,7 +508,7 @@ int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
         take_slot(g, r, job, start);
         for (uint32_t i = 0; i < g->given_count; i++) {
             if (g->given[i]->nodes)
-                g->given[i]->relied |= bit;
+                gang_stay(g->given[i])->relied |= bit;
             else
                 r->provisional = true;
             count_ending(g, r, g->given[i], nodes_of(g, g->given[i]), 1);

@@ -62,14 +62,16 @@ static int table_reserve(struct gang *g)
     return 0;
 }
 
-/* One block: the shape, its roles and their kinds, then the bitmaps of their node classes. */
+/* One block: the shape, its roles and their kinds, the bitmaps of their node classes, and a byte
+ * for each level. */
 static struct gang_shape *shape_new(struct gang *g, const struct gang_shape *like)
 {
     size_t words = 0;
     for (uint32_t i = 0; i < like->roles_count; i++)
         words += like->roles[i].node_classes_words;
     size_t roles_size = like->roles_count * (sizeof(struct gang_role) + sizeof(struct gang_kind *));
-    struct gang_shape *shape = gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t));
+    struct gang_shape *shape =
+        gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t) + g->config.levels + 1);
     if (!shape)
         return NULL;
     struct gang_role *roles = (struct gang_role *)(shape + 1);
@@ -86,6 +88,7 @@ static struct gang_shape *shape_new(struct gang *g, const struct gang_shape *lik
                    roles[i].node_classes_words * sizeof *bitmap);
         bitmap += roles[i].node_classes_words;
     }
+    shape->judged = (uint8_t *)bitmap;
     if (gang_shape_bind(g, shape) < 0) {
         gang_release(g, shape);
         return NULL;

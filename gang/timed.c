@@ -86,7 +86,10 @@ static bool try_place(struct gang *g, struct gang_bucket *b, struct gang_job *jo
         b->role = 0;
         return false;
     }
-    return gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &b->role);
+    uint32_t role = b->role;
+    bool placed = gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &role);
+    b->role = (uint8_t)role;
+    return placed;
 }
 
 /* Places the next job of the bucket if that leaves every reserved start as it is; one without a
@@ -218,9 +221,9 @@ static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk 
     bool given;
     struct gang_bucket *b = gang_preempt_turn(g, first, w->now_ms, &given);
     struct gang_job *job = gang_bucket_head(b);
-    gang_plan_touch(g, b);
     if (gang_plan_reserve(g, job->shape->pods) < 0)
         return -ENOMEM;
+    gang_plan_touch(g, b);
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
         return b->outcome == GANG_OUTCOME_QUOTA && !b->behind ? reclaim(g, b, job, w) : 0;
@@ -254,7 +257,7 @@ static bool is_wide(const struct gang *g, const struct gang_shape *shape)
 static int64_t impatient_from(const struct gang *g, const struct gang_bucket *b)
 {
     int64_t patience = g->config.patience_ms;
-    if (is_wide(g, b->key.shape))
+    if (is_wide(g, gang_bucket_any(b)->shape))
         patience /= WIDE_PATIENCE;
     return gang_bucket_head(b)->since_ms + patience;
 }
@@ -284,8 +287,8 @@ static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
                         const struct gang_bucket *b)
 {
     gang_amounts x, y;
-    gang_shape_sum(g, a->key.shape, x);
-    gang_shape_sum(g, b->key.shape, y);
+    gang_shape_sum(g, gang_bucket_any(a)->shape, x);
+    gang_shape_sum(g, gang_bucket_any(b)->shape, y);
     int64_t wide_a = gang_share(g, x), wide_b = gang_share(g, y);
     if (wide_a != wide_b)
         return wide_a > wide_b;
@@ -299,10 +302,8 @@ static struct gang_bucket *next_impatient(struct gang *g, int64_t now_ms)
     int64_t next = INT64_MAX;
     if (now_ms < g->impatient_ms)
         return NULL;
-    for (uint32_t i = 0; i < g->buckets_count; i++) {
-        struct gang_bucket *b = g->buckets[i];
-        if (b->heap_at == UINT32_MAX)
-            continue; /* taken out by this plan */
+    struct gang_bucket_walk walk = {0};
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
         int64_t from = impatient_from(g, b);
         next = from < next ? from : next;
         if (from <= now_ms && (!best || more_urgent(g, b, best)))
@@ -338,7 +339,7 @@ static struct gang_bucket *first_of_run(const struct gang *g, uint32_t at, uint3
 /* By the number of pods that fit with nothing withheld: most are told so without a closer look. */
 static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
 {
-    const struct gang_shape *shape = b->key.shape;
+    const struct gang_shape *shape = gang_bucket_any(b)->shape;
     if (shape->roles_count > 1)
         return false;
     if (w->kind != shape->kinds[0]) {
@@ -358,9 +359,9 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
         b->refused = g->gains;
         return 0;
     }
-    gang_plan_touch(g, b);
     if (gang_plan_reserve(g, job->shape->pods) < 0)
         return -ENOMEM;
+    gang_plan_touch(g, b);
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
         return 0;

@@ -14,12 +14,12 @@ static void add_pending(const struct gang *g, const struct gang_bucket *b,
                         struct gang_queue_view *ret)
 {
     gang_amounts sum;
-    gang_shape_sum(g, b->key.shape, sum);
+    gang_shape_sum(g, gang_bucket_any(b)->shape, sum);
     for (uint32_t r = 0; r < g->resources; r++)
         ret->pending[r] += sum[r] * b->count;
     for (uint32_t i = 0; i < b->count; i++) {
         int64_t since = b->jobs[b->first + i]->since_ms;
-        if (!ret->longest_wait_since_ms || since < ret->longest_wait_since_ms)
+        if (since < ret->longest_wait_since_ms)
             ret->longest_wait_since_ms = since;
     }
 }
@@ -54,6 +54,7 @@ bool gang_queue(const struct gang *g, uint32_t queue, int64_t now_ms, struct gan
     const struct gang_queue *q = gang_queue_of(g, queue);
     *ret = (struct gang_queue_view){.running_jobs = q->running,
                                     .pending_jobs = q->waiting,
+                                    .longest_wait_since_ms = INT64_MAX,
                                     .usage = gang_usage_at(g, q, now_ms)};
     for (uint32_t r = 0; r < g->resources; r++) {
         ret->nominal[r] = q->config.nominal[r];
@@ -62,8 +63,10 @@ bool gang_queue(const struct gang *g, uint32_t queue, int64_t now_ms, struct gan
             ret->borrowed[r] = at_least_0(q->charged[r] - q->quota[r]);
         ret->lent[r] = lent(g, q, r);
     }
-    for (uint32_t i = 0; i < g->buckets_count; i++)
-        if (is_below(g, g->buckets[i]->key.queue + 1, queue + 1))
-            add_pending(g, g->buckets[i], ret);
+    for (uint32_t i = 1; i < g->queues_count; i++)
+        for (uint32_t k = 0; g->queues[i].heap_count > k && is_below(g, i, queue + 1); k++)
+            add_pending(g, gang_bucket_at(g, g->queues[i].heap[k]), ret);
+    if (!q->waiting)
+        ret->longest_wait_since_ms = 0;
     return true;
 }

@@ -7,19 +7,24 @@
 
 /* ---- in order ---- */
 
-static const struct gang_job *first_of(const struct gang_wait *w)
+static const struct gang_job *first_of(const struct gang_bucket *b)
 {
-    return w->bucket->jobs[w->bucket->first + w->index];
+    return b->jobs[b->first + b->told];
 }
 
-static void sift_down(struct gang_plan *p, uint32_t at)
+static void sift_down(const struct gang *g, uint32_t at)
 {
-    struct gang_wait moved = p->waits[at];
+    const struct gang_plan *p = &g->plan;
+    uint32_t moved = p->waits[at];
+    const struct gang_job *job = first_of(gang_bucket_at(g, moved));
     for (uint32_t child = 2 * at + 1; child < p->waits_count; child = 2 * at + 1) {
-        if (child + 1 < p->waits_count &&
-            gang_job_before(first_of(&p->waits[child + 1]), first_of(&p->waits[child])))
-            child++;
-        if (!gang_job_before(first_of(&p->waits[child]), first_of(&moved)))
+        const struct gang_job *first = first_of(gang_bucket_at(g, p->waits[child]));
+        if (child + 1 < p->waits_count) {
+            const struct gang_job *other = first_of(gang_bucket_at(g, p->waits[child + 1]));
+            child += gang_job_before(other, first);
+            first = gang_job_before(other, first) ? other : first;
+        }
+        if (!gang_job_before(first, job))
             break;
         p->waits[at] = p->waits[child];
         at = child;
@@ -43,14 +48,14 @@ static void begin(struct gang *g)
     p->pass++;
     for (uint32_t i = 0; i < GANG_WHYS_KEPT; i++)
         p->whys[i].of = NULL;
-    for (uint32_t i = 0; i < g->buckets_count; i++) {
-        uint32_t taken = taken_of(g, g->buckets[i]);
-        if (taken < g->buckets[i]->count)
-            p->waits[p->waits_count++] =
-                (struct gang_wait){.bucket = g->buckets[i], .index = taken};
+    struct gang_bucket_walk walk = {0};
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
+        b->told = taken_of(g, b);
+        if (b->told < b->count)
+            p->waits[p->waits_count++] = b->at;
     }
     for (uint32_t i = p->waits_count / 2; i-- > 0;)
-        sift_down(p, i);
+        sift_down(g, i);
 }
 
 /* ---- why ---- */
@@ -122,7 +127,7 @@ static const struct gang_why *why_of_bucket(struct gang *g, struct gang_bucket *
 {
     enum gang_verdict verdict = gang_plan_judge(g, b);
     const struct gang_job *job = b->jobs[b->first];
-    uint32_t role = verdict == GANG_VERDICT_FITS ? b->role : b->verdict_role;
+    uint32_t role = verdict == GANG_VERDICT_FITS ? b->role : gang_plan_judged_role(b);
     struct gang_question question = {
         .shape = job->shape,
         .job = verdict == GANG_VERDICT_NEVER ? NULL : job,
@@ -161,7 +166,7 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
         gang_amounts sum;
         uint32_t r = b->blocked_resource;
         int64_t left = gang_queue_available(g, b->blocked_queue, r);
-        gang_shape_sum(g, b->key.shape, sum);
+        gang_shape_sum(g, gang_bucket_any(b)->shape, sum);
         why->resource = r;
         why->asked_in_all = sum[r];
         why->used = q->used[r];
@@ -170,7 +175,7 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
         why->used = q->running;
         why->limit = q->config.running_jobs_max;
     } else {
-        why->asked_in_all = b->key.time_limit_ms;
+        why->asked_in_all = gang_bucket_any(b)->time_limit_ms;
         why->time_limit_max_ms = q->config.time_limit_max_ms;
     }
     gang_plan_unapply(g);
@@ -286,36 +291,34 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
         return true;
     if (!p->waits_count)
         return false;
-    struct gang_wait w = p->waits[0];
-    const struct gang_job *job = first_of(&w);
-    if (w.index + 1 < w.bucket->count)
-        p->waits[0].index++;
-    else
+    struct gang_bucket *b = gang_bucket_at(g, p->waits[0]);
+    const struct gang_job *job = first_of(b);
+    uint32_t index = b->told++;
+    if (b->told == b->count)
         p->waits[0] = p->waits[--p->waits_count];
     if (p->waits_count)
-        sift_down(p, 0);
+        sift_down(g, 0);
     *ret = (struct gang_decision){
         .kind = GANG_NEVER, .job = job->id, .pod = GANG_NO_POD, .for_job = GANG_NO_JOB};
-    enum gang_outcome outcome = outcome_of(g, w.bucket);
+    enum gang_outcome outcome = outcome_of(g, b);
     const struct gang_reservation *own = gang_reservation_of(g, job);
     ret->estimated_start_ms = own ? own->start_ms : 0;
-    if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, w.bucket) != GANG_VERDICT_NEVER) {
+    if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, b) != GANG_VERDICT_NEVER) {
         ret->kind = GANG_WAIT;
         ret->position = next_position(g, job->queue);
         if (!p->first_waits)
             p->first_waits = job;
     }
-    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_STOPPING &&
-        w.index == taken_of(g, w.bucket)) {
-        ret->why = why_stopping(g, w.bucket);
+    if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_STOPPING && index == taken_of(g, b)) {
+        ret->why = why_stopping(g, b);
     } else if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
-        ret->why = behind(g, w.bucket->blocker);
+        ret->why = behind(g, b->blocker);
     } else if (held_by_queue(outcome) &&
                (ret->kind == GANG_WAIT || outcome == GANG_OUTCOME_LIMIT)) {
-        ret->why = why_of_queue(g, w.bucket, outcome);
+        ret->why = why_of_queue(g, b, outcome);
     } else {
-        uint32_t blocker = blocker_of(g, w.bucket, w.index);
-        ret->why = blocker == GANG_NO_BLOCKER ? why_of_bucket(g, w.bucket) : behind(g, blocker);
+        uint32_t blocker = blocker_of(g, b, index);
+        ret->why = blocker == GANG_NO_BLOCKER ? why_of_bucket(g, b) : behind(g, blocker);
     }
     return true;
 }

@@ -76,8 +76,8 @@ static int64_t holds(const struct gang *g, const struct gang_question *q, const 
                      const struct gang_job *job, uint32_t resource)
 {
     const uint32_t *nodes = job->nodes;
-    if (!nodes && job->planned != GANG_NOT_PLANNED)
-        nodes = g->plan.nodes + job->planned;
+    if (!nodes && job->in_plan)
+        nodes = gang_plan_nodes(g, job);
     int64_t amount = 0;
     for (uint32_t role = 0, pod = 0; nodes && role < job->shape->roles_count; role++) {
         int64_t each = job->shape->roles[role].request[resource];
@@ -112,10 +112,18 @@ static void note_holder(struct gang_why *ret, uint64_t job, int64_t amount)
 static void find_holders(const struct gang *g, const struct gang_question *q,
                          const struct view *view, struct gang_why *ret)
 {
-    for (uint32_t i = 0; i < g->table_size; i++) {
-        int64_t amount = g->table[i] ? holds(g, q, view, g->table[i], ret->resource) : 0;
+    struct gang_ends_at at = {0};
+    for (const struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
+        int64_t amount = holds(g, q, view, job, ret->resource);
         if (amount > 0)
-            note_holder(ret, g->table[i]->id, amount);
+            note_holder(ret, job->id, amount);
+    }
+    for (uint32_t i = 0; i < g->plan.count; i++) {
+        const struct gang_job *job = g->plan.entries[i].job;
+        bool placed = g->plan.entries[i].kind == GANG_PLACE && job->in_plan;
+        int64_t amount = placed ? holds(g, q, view, job, ret->resource) : 0;
+        if (amount > 0)
+            note_holder(ret, job->id, amount);
     }
 }
 
