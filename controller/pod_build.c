@@ -242,11 +242,12 @@ static const char *const reserved[] = {
     "TORCHELASTIC_ERROR_FILE",
 };
 
-/* MLTRAIN_NCCL_* are the job's words to libmltrain and the launcher, MLTRAIN_PMIX to its helper. */
+/* MLTRAIN_NCCL_* are the job's words to libmltrain and the launcher, MLTRAIN_PMIX to its helper,
+ * MLTRAIN_MPI_WORLD_CHECK to the launcher. */
 static bool is_ours(const char *name)
 {
     return strncmp(name, "MLTRAIN_", 8) == 0 && strncmp(name, "MLTRAIN_NCCL_", 13) != 0 &&
-           strcmp(name, "MLTRAIN_PMIX") != 0;
+           strcmp(name, "MLTRAIN_PMIX") != 0 && strcmp(name, "MLTRAIN_MPI_WORLD_CHECK") != 0;
 }
 
 static bool is_reserved(const char *name)

@@ -100,11 +100,14 @@ struct edge_pmi1_client {
 
 struct edge_helper;
 struct edge_remote;
+struct edge_world;
 
 /* Of an MPI job whose command starts the ranks itself: launcher/remote.h, edge_rsh.c. */
 struct edge_rsh {
     bool is_on;                 /* in the attempt that runs */
     struct edge_remote *remote; /* NULL: nobody can reach this pod */
+    struct edge_world *world;   /* edge_world.c; NULL: nobody looks */
+    bool has_started;           /* something was run here for another pod */
     bool is_over;               /* the job's command has ended */
     int32_t code;               /* with this code */
     char identity[REMOTE_IDENTITY_MAX + 1];
@@ -310,6 +313,9 @@ void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char
 /* What its end means (launcher/mpi_rank.h), if it was not told to stop. */
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
 
+/* A variable as a rank will have it: the container's own, or what the job adds; NULL. */
+const char *edge_mpi_value(const struct edge *e, const char *name);
+
 /* Makes the folder DIR/attempts/N/NAME, which goes with the other leftovers of an attempt. -errno.
  */
 int edge_mpi_folder(const struct edge *e, const char *name, char *path, size_t size,
@@ -335,6 +341,15 @@ bool edge_rsh_judge(struct edge *e, struct mpi_rank_end *end);
 void edge_rsh_ask(struct edge *e, uint64_t connection, const char *host);
 void edge_rsh_gone(struct edge *e, uint64_t connection);
 void edge_rsh_exchanged(struct edge *e, const struct exchange_output *out);
+
+/* edge_world.c: are the ranks that the command has started one MPI world? Nothing of it does
+ * anything outside of _begin() and _end(). */
+void edge_world_begin(struct edge *e);
+void edge_world_end(struct edge *e);
+/* The job's command has ended. */
+void edge_world_over(struct edge *e);
+/* What the end of the pod's only process means; false when this says nothing. */
+bool edge_world_judge(const struct edge *e, struct mpi_rank_end *end);
 
 /* edge_pmi1.c */
 void edge_pmi1_begin(struct edge *e);

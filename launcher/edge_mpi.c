@@ -26,8 +26,7 @@ static const char *value_in(const char *const *environment, size_t count, const 
     return value;
 }
 
-/* As a rank will have it: the container's own, or what the job adds. */
-static const char *rank_value(const struct edge *e, const char *name)
+const char *edge_mpi_value(const struct edge *e, const char *name)
 {
     const struct rendezvous_welcome *welcome = supervisor_welcome(e->supervisor);
     const char *own = value_in(welcome->environment, welcome->environment_count, name);
@@ -41,9 +40,9 @@ static const char *rank_value(const struct edge *e, const char *name)
 static void choose(struct edge *e)
 {
     const struct mpi_wireup_input in = {.command = (const char *const *)e->config->command,
-                                        .path = rank_value(e, "PATH"),
-                                        .library_path = rank_value(e, "LD_LIBRARY_PATH"),
-                                        .python_path = rank_value(e, "PYTHONPATH"),
+                                        .path = edge_mpi_value(e, "PATH"),
+                                        .library_path = edge_mpi_value(e, "LD_LIBRARY_PATH"),
+                                        .python_path = edge_mpi_value(e, "PYTHONPATH"),
                                         .files = mpi_image_files()};
     mpi_wireup_choose(&in, e->mpi.asked, &e->mpi.wireup);
     bool is_rsh = e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_RSH;

@@ -307,6 +307,7 @@ static void start(struct command *c, const char *text)
         free_place(c);
         return;
     }
+    e->mpi.rsh.has_started = true;
     reap_remember(&e->reap, c->pid);
     watch(&c->outputs[0]);
     watch(&c->outputs[1]);

@@ -156,6 +156,7 @@ static void take_code(struct edge *e, const struct exchange_output *out)
         return;
     e->mpi.rsh.is_over = true;
     e->mpi.rsh.code = (int32_t)code;
+    edge_world_over(e);
     edge_rsh_check(e);
 }
 
@@ -284,6 +285,7 @@ bool edge_rsh_judge(struct edge *e, struct mpi_rank_end *end)
     struct edge_rsh *rsh = &e->mpi.rsh;
     if (!rsh->is_on)
         return false;
+    (void)edge_world_judge(e, end);
     if (!runs_command(e)) {
         if (rsh->is_over && rsh->code == 0 && end->signal == SIGKILL)
             end->signal = end->code = 0;
@@ -336,6 +338,7 @@ void edge_rsh_begin(struct edge *e)
         edge_log(e, "no commands for MPI can be started in this pod: %s", err.text);
     if (!runs_command(e))
         wait_for_code(e);
+    edge_world_begin(e);
 }
 
 void edge_rsh_stop(struct edge *e)
@@ -346,6 +349,7 @@ void edge_rsh_stop(struct edge *e)
 void edge_rsh_end(struct edge *e)
 {
     struct edge_rsh *rsh = &e->mpi.rsh;
+    edge_world_end(e);
     edge_remote_free(rsh->remote);
     rsh->remote = NULL;
     if (rsh->is_on && rsh->shared[0] && strcmp(rsh->shared, rsh->folder) != 0)

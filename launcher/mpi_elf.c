@@ -4,7 +4,10 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "lib/base/cleanup.h"
 
 /* Everything that is needed of a file while it is read. */
 struct reading {
@@ -117,4 +120,85 @@ int mpi_elf_read(const struct mpi_files *files, const char *path, struct mpi_elf
             ret->needed[ret->needed_count++] = take_name(&r, entry->d_un.d_val, ret);
     }
     return 0;
+}
+
+/* ---- a variable ---- */
+
+/* The section of the symbols that other objects see, and that of their names. */
+static int find_symbols(const struct reading *r, const Elf64_Ehdr *header, Elf64_Shdr *ret_symbols,
+                        Elf64_Shdr *ret_names)
+{
+    Elf64_Shdr sections[MPI_ELF_SECTIONS_MAX];
+    if (header->e_shnum == 0 || header->e_shnum > MPI_ELF_SECTIONS_MAX ||
+        header->e_shentsize != sizeof sections[0])
+        return -ENOENT;
+    int rc = read_whole(r, header->e_shoff, sections, header->e_shnum * sizeof sections[0]);
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < header->e_shnum; i++) {
+        if (sections[i].sh_type != SHT_DYNSYM || sections[i].sh_link >= header->e_shnum)
+            continue;
+        *ret_symbols = sections[i];
+        *ret_names = sections[sections[i].sh_link];
+        return 0;
+    }
+    return -ENOENT;
+}
+
+/* Behind what a segment has in the file, and so zero until somebody writes there. */
+static bool is_zeroed(const struct reading *r, uint64_t address, size_t size)
+{
+    for (unsigned i = 0; i < r->segments_count; i++) {
+        const Elf64_Phdr *s = &r->segments[i];
+        if (s->p_type == PT_LOAD && s->p_memsz >= size && address >= s->p_vaddr + s->p_filesz &&
+            address - s->p_vaddr <= s->p_memsz - size)
+            return true;
+    }
+    return false;
+}
+
+static bool begins_at_zero(const struct reading *r)
+{
+    for (unsigned i = 0; i < r->segments_count; i++)
+        if (r->segments[i].p_type == PT_LOAD)
+            return r->segments[i].p_vaddr == 0 && r->segments[i].p_offset == 0;
+    return false;
+}
+
+int mpi_elf_zeroed(const struct mpi_files *files, const char *path, const char *name, size_t size,
+                   uint64_t *ret_offset)
+{
+    struct reading r = {.files = files, .path = path};
+    Elf64_Ehdr header;
+    Elf64_Shdr symbols, names;
+    int rc = read_header(&r, &header);
+    if (rc == 0)
+        rc = header.e_type == ET_DYN && begins_at_zero(&r)
+                 ? find_symbols(&r, &header, &symbols, &names)
+                 : -ENOENT;
+    if (rc < 0)
+        return rc;
+    if (symbols.sh_size > MPI_ELF_SYMBOLS_MAX * sizeof(Elf64_Sym) ||
+        names.sh_size > MPI_ELF_SYMBOL_NAMES_MAX)
+        return -E2BIG;
+    cleanup_free Elf64_Sym *list = malloc(symbols.sh_size + 1);
+    cleanup_free char *texts = malloc(names.sh_size + 1);
+    if (!list || !texts)
+        return -ENOMEM;
+    rc = read_whole(&r, symbols.sh_offset, list, symbols.sh_size);
+    if (rc == 0)
+        rc = read_whole(&r, names.sh_offset, texts, names.sh_size);
+    if (rc < 0)
+        return rc;
+    texts[names.sh_size] = '\0';
+    for (size_t i = 0; i < symbols.sh_size / sizeof *list; i++) {
+        if (list[i].st_name >= names.sh_size || strcmp(texts + list[i].st_name, name) != 0)
+            continue;
+        if (list[i].st_shndx == SHN_UNDEF || list[i].st_size != size ||
+            ELF64_ST_TYPE(list[i].st_info) != STT_OBJECT || !is_zeroed(&r, list[i].st_value, size))
+            return -ENOENT;
+        *ret_offset = list[i].st_value;
+        return 0;
+    }
+    return -ENOENT;
 }

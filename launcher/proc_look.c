@@ -147,8 +147,10 @@ const struct proc_look_process *proc_look_find(const struct proc_look *l, pid_t 
     return NULL;
 }
 
-const struct proc_look_process *proc_look_topmost(const struct proc_look *l, pid_t root,
-                                                  proc_look_question *question, void *arg)
+/* The first for which the answer is yes; with `all`, none, and what is below such a one is not
+ * asked. */
+static const struct proc_look_process *ask_tree(const struct proc_look *l, pid_t root, bool all,
+                                                proc_look_question *question, void *arg)
 {
     const struct proc_look_process *top = proc_look_find(l, root);
     cleanup_free const struct proc_look_process **queue = malloc((l->count + 1) * sizeof *queue);
@@ -157,13 +159,26 @@ const struct proc_look_process *proc_look_topmost(const struct proc_look *l, pid
         queue[count++] = top;
     while (first < count) {
         const struct proc_look_process *p = queue[first++];
-        if (question(arg, p))
+        bool yes = question(arg, p);
+        if (yes && !all)
             return p;
-        for (size_t i = 0; i < l->count && count < l->count; i++)
+        for (size_t i = 0; !yes && i < l->count && count < l->count; i++)
             if (l->list[i].parent == p->pid)
                 queue[count++] = &l->list[i];
     }
     return NULL;
+}
+
+const struct proc_look_process *proc_look_topmost(const struct proc_look *l, pid_t root,
+                                                  proc_look_question *question, void *arg)
+{
+    return ask_tree(l, root, false, question, arg);
+}
+
+void proc_look_each_topmost(const struct proc_look *l, pid_t root, proc_look_question *question,
+                            void *arg)
+{
+    (void)ask_tree(l, root, true, question, arg);
 }
 
 struct sum {

@@ -69,6 +69,10 @@ typedef bool proc_look_question(void *arg, const struct proc_look_process *p);
 const struct proc_look_process *proc_look_topmost(const struct proc_look *l, pid_t root,
                                                   proc_look_question *question, void *arg);
 
+/* Asks all processes of the tree of `root`, but not those below one with the answer yes. */
+void proc_look_each_topmost(const struct proc_look *l, pid_t root, proc_look_question *question,
+                            void *arg);
+
 /* CPU time of a tree, and of what has left it but is still in the session that `root` leads. */
 uint64_t proc_look_ticks(const struct proc_look *l, pid_t root);
 

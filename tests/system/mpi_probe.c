@@ -1,5 +1,6 @@
 /* An MPI program for test_mpi_*.sh that goes wrong as it is told:
- *     mpi_probe abort CODE | leave | never | sleep | die | spawn | twice */
+ *     mpi_probe abort CODE | leave | never | sleep | die | spawn | twice
+ *     mpi_probe stay S | late S | idle S      S seconds within MPI, before it, without it */
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,10 +17,19 @@ int main(int argc, char **argv)
         return 0;
     if (strcmp(what, "sleep") == 0)
         sleep(120);
+    unsigned seconds = argc > 2 ? (unsigned)atoi(argv[2]) : 0;
+    if (strcmp(what, "late") == 0 || strcmp(what, "idle") == 0)
+        sleep(seconds);
+    if (strcmp(what, "idle") == 0) {
+        (void)printf("idle ends\n");
+        return 0;
+    }
     MPI_Init(&argc, &argv);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     MPI_Barrier(MPI_COMM_WORLD);
+    if (strcmp(what, "stay") == 0)
+        sleep(seconds);
     if (strcmp(what, "abort") == 0 && rank == 1)
         MPI_Abort(MPI_COMM_WORLD, argc > 2 ? atoi(argv[2]) : 1);
     if (strcmp(what, "leave") == 0 && rank == 1)

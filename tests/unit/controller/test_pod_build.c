@@ -55,7 +55,7 @@ static const char simple[] =
     "\"command\":[\"python3\",\"t.py\"],\"args\":[\"--x\"],\"env\":[{\"name\":\"A\",\"value\":"
     "\"1\"},"
     "{\"name\":\"MLTRAIN_JOB\",\"value\":\"mine\"},{\"name\":\"MLTRAIN_NCCL_OFF\",\"value\":"
-    "\"all\"}],\"resources\":{\"limits\":{\"cpu\":\"4\","
+    "\"all\"},{\"name\":\"MLTRAIN_MPI_WORLD_CHECK\",\"value\":\"warn\"}],\"resources\":{\"limits\":{\"cpu\":\"4\","
     "\"memory\":\"8Gi\","
     "\"nvidia.com/gpu\":\"8\"}},\"securityContext\":{\"runAsUser\":1000}}],"
     "\"terminationGracePeriodSeconds\":10}}";
@@ -85,8 +85,9 @@ static const struct {
     {"arguments stay", "spec.containers[1].args[0]", "--x"},
     {"the user's variables stay", "spec.containers[1].env[0].name", "A"},
     {"those about NCCL too", "spec.containers[1].env[1].name", "MLTRAIN_NCCL_OFF"},
-    {"but not one with a name of ours", "spec.containers[1].env[2].name", "MLTRAIN_CHANNEL"},
-    {"the channel's address is told", "spec.containers[1].env[2].value", "10.0.0.1:7000"},
+    {"and how MPI worlds are looked at", "spec.containers[1].env[2].value", "warn"},
+    {"but not one with a name of ours", "spec.containers[1].env[3].name", "MLTRAIN_CHANNEL"},
+    {"the channel's address is told", "spec.containers[1].env[3].value", "10.0.0.1:7000"},
     {"the init container comes first", "spec.initContainers[0].name", "mltrain-launcher-copy"},
     {"copies the launcher", "spec.initContainers[0].command[1]", "copy"},
     {"asks for the trainer's cpu", "spec.initContainers[0].resources.limits.cpu", "4"},

@@ -118,6 +118,36 @@ static void test_the_topmost_process_is_chosen_and_none_outside_the_tree(void **
     assert_int_equal(topmost(300, (pid_t[]){999, 0}), 0); /* a circle ends */
 }
 
+/* Counts the asked; yes for those in the list. */
+struct asking {
+    const pid_t *yes;
+    int asked;
+};
+
+static bool count_asked(void *arg, const struct proc_look_process *p)
+{
+    struct asking *a = arg;
+    a->asked++;
+    for (const pid_t *at = a->yes; *at; at++)
+        if (*at == p->pid)
+            return true;
+    return false;
+}
+
+static void test_what_hangs_below_a_yes_is_not_asked(void **state)
+{
+    (void)state;
+    struct asking all = {.yes = (pid_t[]){0}}, some = {.yes = (pid_t[]){101, 0}},
+                  root = {.yes = (pid_t[]){100, 0}}, other = {.yes = (pid_t[]){0}};
+    proc_look_each_topmost(&tree, 100, count_asked, &all);
+    proc_look_each_topmost(&tree, 100, count_asked, &some);
+    proc_look_each_topmost(&tree, 100, count_asked, &root);
+    proc_look_each_topmost(&tree, 999, count_asked, &other);
+    assert_true(all.asked > some.asked && some.asked >= 2);
+    assert_int_equal(root.asked, 1);
+    assert_int_equal(other.asked, 0);
+}
+
 static void test_cpu_time_is_of_the_tree_and_of_its_session(void **state)
 {
     (void)state;
@@ -211,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_the_mask_of_caught_signals_is_read),
         cmocka_unit_test(test_a_variable_is_found_by_its_whole_name),
         cmocka_unit_test(test_the_topmost_process_is_chosen_and_none_outside_the_tree),
+        cmocka_unit_test(test_what_hangs_below_a_yes_is_not_asked),
         cmocka_unit_test(test_cpu_time_is_of_the_tree_and_of_its_session),
         cmocka_unit_test(test_shells_that_wait_are_passed_over),
         cmocka_unit_test(test_processes_of_this_machine_are_seen),
