@@ -165,11 +165,24 @@ static void helper_failed(struct edge *e, bool final, const char *words)
     edge_spawn_none(e);
 }
 
+/* Whether PMIx keeps what it knows of the rank in a store of shared memory, out of which a second
+ * program of the rank cannot start. */
+static bool starts_once(struct edge *e, uint32_t process)
+{
+    static const char store[] = "PMIX_GDS_MODULE=ds";
+    const char *at = edge_helper_environment(e->mpi.helper, process);
+    for (; at && *at; at += strlen(at) + 1)
+        if (strncmp(at, store, sizeof store - 1) == 0)
+            return true;
+    return false;
+}
+
 static void helper_connected(struct edge *e, uint32_t process)
 {
     struct mpi_rank *rank = edge_mpi_rank(e, process);
     if (!rank)
         return;
+    rank->again = rank->finalized && starts_once(e, process);
     rank->connected = true;
     rank->finalized = false;
 }

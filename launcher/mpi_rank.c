@@ -57,10 +57,27 @@ static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wi
                    advice(wireup, family, rank->mapped[0] || !wireup->of_image));
 }
 
+/* Where `one && other` cannot be, the other's own words do not say why. PMIx before 5 loses track of a
+ * rank that comes back in its stores ds12 and ds21 (openpmix issue 1211); MPICH 4.0's MPI_Finalize
+ * shuts down the socket that its shell has handed it, and the next program gets SIGPIPE. */
+static const char *second_program(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
+                                  const struct mpi_rank_end *end)
+{
+    if (rank->again && !rank->finalized)
+        return "a second MPI program in this rank: Open MPI 4 starts only one; PMIX_MCA_gds: hash in "
+               "`env` of the container lets it start several, one after the other";
+    if (wireup->wireup == RENDEZVOUS_WIREUP_PMI1 && rank->finalized &&
+        (end->signal == SIGPIPE || end->code == 128 + SIGPIPE))
+        return "SIGPIPE after MPI_Finalize: a second MPI program in this rank? MPICH 4 starts only "
+               "one; with spec.mpi.wireup rsh a script may call mpiexec for each";
+    return NULL;
+}
+
 void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
                     struct mpi_rank_end *end)
 {
     bool well = end->code == 0 && end->signal == 0;
+    const char *second = second_program(rank, wireup, end);
     end->words[0] = '\0';
     if (rank->aborted) {
         int32_t code = rank->abort_code & 255;
@@ -78,6 +95,9 @@ void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup
         end->code = well ? 1 : end->code;
         (void)snprintf(end->words, sizeof end->words, "its connection to the launcher (%s): %s",
                        rendezvous_wireup_name(wireup->wireup), rank->broken_words);
+    } else if (second) {
+        end->code = well ? 1 : end->code;
+        (void)snprintf(end->words, sizeof end->words, "%s", second);
     } else if (well && !rank->connected) {
         judge_alone(rank, wireup, end);
     } else if (well && !rank->finalized) {
