@@ -20,11 +20,14 @@
  * here meets the third of "fence" elsewhere, so all members begin those of one name in the same
  * order, one at a time. Gathers of different names are independent.
  *
- * Failure. A gather fails for all or for none, with two exceptions: a member that runs out of time
- * without a channel knows only of itself, and one that runs out of time just after a change of
- * leader may not learn that others have the result. The first member whose time is over makes it
- * fail for all that still wait, and the words name who is missing. The end of the attempt (STOP's
- * grace is over, SIGKILL) ends all that is open with EXCHANGE_ENDED.
+ * Failure. A gather fails for all or for none, with these exceptions: a member that runs out of
+ * time without a channel knows only of itself; and who lacks the result when the leader changes
+ * cannot have it any more when another member is gone, or its time was over in the next gather of
+ * that name (EXCHANGE_OVER), or when its own time is over just then. The first member whose time is
+ * over makes it fail for all that still wait, and the words name who is missing. A member whose
+ * ranks have all ended (or its launcher, for exchange_fetch()) makes fail at once what it has not
+ * come to, also what others begin later: EXCHANGE_MEMBER_LOST, and the words name it. The end of
+ * the attempt (STOP's grace is over, SIGKILL) ends all that is open with EXCHANGE_ENDED.
  *
  * After a change of leader the next one knows nothing, and the launchers say all again: what is
  * open, their puts, and their part in the last gather of each name, because another member may not

@@ -13,6 +13,12 @@ struct collective *collective_new(const struct collective_config *config)
         return NULL;
     c->config = *config;
     c->words_count = (config->members + 63) / 64;
+    c->ended = calloc(2 * c->words_count, sizeof *c->ended);
+    if (!c->ended) {
+        free(c);
+        return NULL;
+    }
+    c->gone = c->ended + c->words_count;
     STAILQ_INIT(&c->sendings);
     return c;
 }
@@ -38,6 +44,7 @@ void collective_free(struct collective *c)
     }
     free_sending(c->given);
     assert(c->bytes == 0);
+    free(c->ended);
     free(c);
 }
 
@@ -159,9 +166,15 @@ void collective_joined(struct collective *c, uint32_t node_rank)
 
 void collective_ended(struct collective *c, uint32_t node_rank, bool gone)
 {
-    gather_member_ended(c, node_rank);
-    if (gone)
+    if (!set_has(c->ended, node_rank)) {
+        set_add(c->ended, node_rank);
+        c->ended_count++;
+        gather_member_ended(c);
+    }
+    if (gone && !set_has(c->gone, node_rank)) {
+        set_add(c->gone, node_rank);
         value_member_gone(c, node_rank);
+    }
 }
 
 bool collective_failed(const struct collective *c)

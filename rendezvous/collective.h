@@ -38,7 +38,8 @@ struct collective_budget {
 
 struct collective_config {
     uint64_t attempt;
-    uint32_t members;                 /* node ranks 0 to members - 1 */
+    uint32_t members; /* node ranks 0 to members - 1 */
+    bool adopted;     /* begun under another leader, to whom members may have come */
     struct collective_budget *budget; /* NULL: none */
     /* Writes a member's name for people, "worker 3", to `to`. */
     void (*name)(const void *arg, uint32_t node_rank, char *to, size_t size);
@@ -58,8 +59,9 @@ bool collective_take(struct collective *c, uint32_t node_rank, const struct rend
 /* A member has come back on a new channel: what it waits for it will say again, and what it was
  * asked for is asked again. */
 void collective_joined(struct collective *c, uint32_t node_rank);
-/* No rank of the member runs any more: gathers that it takes part in and has not come to fail.
- * `gone`: its launcher answers nothing either, and who asks it is told so. */
+/* No rank of the member runs any more, and what it had come to before it has said, also to this
+ * controller: gathers that it takes part in and has not come to fail, those of now and those that
+ * are begun later. `gone`: its launcher answers nothing either, and who asks it is told so. */
 void collective_ended(struct collective *c, uint32_t node_rank, bool gone);
 
 /* One frame for one or more members. `frame` and `to` are valid until the next call; who keeps the

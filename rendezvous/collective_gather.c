@@ -249,8 +249,10 @@ static const char *missing(struct collective *c, const struct gather_name *n,
     char shown[SHOWN_MAX], who[RENDEZVOUS_NAME_MAX + 16];
     struct mlt_text text = MLT_TEXT_INIT(RENDEZVOUS_REASON_MAX - 1);
     uint32_t left = g->expected - g->here_count, named = 0;
-    mlt_text_printf(&text, "%s: %s; %" PRIu32 " of %" PRIu32 " members have not come",
-                    collective_clean(n->name, shown, sizeof shown), what, left, g->expected);
+    mlt_text_printf(&text, "%s: %s", collective_clean(n->name, shown, sizeof shown), what);
+    if (left > 0)
+        mlt_text_printf(&text, "; %" PRIu32 " of %" PRIu32 " members have not come%s", left,
+                        g->expected, c->config.adopted ? " since the change of leader" : "");
     for (uint32_t i = 0; i < c->config.members && named < COLLECTIVE_MISSING_MAX; i++) {
         if (!takes_part(g, i) || set_has(g->here, i))
             continue;
@@ -275,7 +277,29 @@ static void fail_for(struct collective *c, struct gather_name *n, struct gather 
     finish(c, n, g, outcome, reason);
 }
 
-void gather_member_ended(struct collective *c, uint32_t node_rank)
+/* The first of `set` that takes part and has not come; false: there is none. */
+static bool first_missing(const struct collective *c, const struct gather *g, const uint64_t *set,
+                          uint32_t *ret)
+{
+    for (size_t i = 0; i < c->words_count; i++) {
+        uint64_t missing = set[i] & ~g->here[i] & (g->members ? g->members[i] : UINT64_MAX);
+        if (missing == 0)
+            continue;
+        *ret = (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(missing);
+        return true;
+    }
+    return false;
+}
+
+/* A member that has ended, and has not come to it before, never will. */
+static void fail_if_ended(struct collective *c, struct gather_name *n, struct gather *g)
+{
+    uint32_t lost;
+    if (c->ended_count > 0 && !g->complete && first_missing(c, g, c->ended, &lost))
+        fail_for(c, n, g, RENDEZVOUS_OUTCOME_MEMBER_LOST, lost, "has ended");
+}
+
+void gather_member_ended(struct collective *c)
 {
     if (c->open_gathers == 0)
         return;
@@ -284,8 +308,8 @@ void gather_member_ended(struct collective *c, uint32_t node_rank)
         struct gather_name *n = (struct gather_name *)node;
         for (int i = 0; i < 2; i++) {
             struct gather *g = n->of[i];
-            if (g && !g->complete && takes_part(g, node_rank) && !set_has(g->here, node_rank))
-                fail_for(c, n, g, RENDEZVOUS_OUTCOME_MEMBER_LOST, node_rank, "has ended");
+            if (g)
+                fail_if_ended(c, n, g);
         }
     }
 }
@@ -337,15 +361,23 @@ static bool keep_entry(struct collective *c, struct gather *g, uint32_t node_ran
     return true;
 }
 
+/* False: it was here already. */
+static bool come(struct gather *g, uint32_t node_rank)
+{
+    if (set_has(g->here, node_rank))
+        return false;
+    set_add(g->here, node_rank);
+    g->here_count++;
+    return true;
+}
+
 static void add(struct collective *c, struct gather_name *n, struct gather *g, uint32_t node_rank,
                 const struct rendezvous_gather *m)
 {
     if (m->state == RENDEZVOUS_GATHER_OPEN)
         set_add(g->waits, node_rank);
-    if (set_has(g->here, node_rank))
+    if (!come(g, node_rank))
         return; /* a repetition */
-    set_add(g->here, node_rank);
-    g->here_count++;
     if (m->data_length > 0 || m->stays > 0) {
         g->result_bytes += ENTRY_BYTES + m->data_length;
         if (!g->dropped && (is_too_large(g) || !keep_entry(c, g, node_rank, m))) {
@@ -466,10 +498,30 @@ static void take_known(struct collective *c, struct gather_name *n, struct gathe
     }
     if (m->state != RENDEZVOUS_GATHER_GIVEN_UP) {
         add(c, n, g, node_rank, m);
+        fail_if_ended(c, n, g);
         return;
     }
     set_add(g->waits, node_rank);
-    fail_for(c, n, g, RENDEZVOUS_OUTCOME_TIMED_OUT, node_rank, "waits no longer");
+    (void)come(g, node_rank); /* it had, though this controller may not have heard of it */
+    fail_if_ended(c, n, g);   /* then that was the reason, or is the better one */
+    if (!g->complete)
+        fail_for(c, n, g, RENDEZVOUS_OUTCOME_TIMED_OUT, node_rank, "waits no longer");
+}
+
+/* Members take part in those of one name in their order, and say the last one again before the one
+ * after it: who has come to the later one, and not to the one before it, never will. Its part in it
+ * was known to another leader only. */
+static void end_if_passed(struct collective *c, struct gather_name *n)
+{
+    struct gather *g = n->of[0];
+    char who[RENDEZVOUS_NAME_MAX + 16];
+    uint32_t passed;
+    if (!n->of[1] || g->complete || !first_missing(c, g, n->of[1]->here, &passed))
+        return;
+    c->config.name(c->config.arg, passed, who, sizeof who);
+    (void)snprintf(c->reason, sizeof c->reason, "%.200s has gone on to the next of this name", who);
+    drop_data(c, g);
+    finish(c, n, g, RENDEZVOUS_OUTCOME_OVER, c->reason);
 }
 
 bool gather_take(struct collective *c, uint32_t node_rank, const struct rendezvous_gather *m,
@@ -497,6 +549,7 @@ bool gather_take(struct collective *c, uint32_t node_rank, const struct rendezvo
         return true;
     }
     take_known(c, n, g, node_rank, m, members);
+    end_if_passed(c, n);
     return true;
 }
 

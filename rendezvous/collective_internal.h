@@ -88,6 +88,8 @@ struct collective {
     size_t words_count; /* uint64_t in a set of members */
     size_t bytes;       /* charged */
     bool failed;
+    uint64_t *ended, *gone; /* owned, one piece: bits by node rank, see collective_ended() */
+    uint32_t ended_count;
     struct chain names, values, waiting;
     uint32_t open_gathers;
     struct asker *askers; /* owned, NULL before the first */
@@ -120,7 +122,7 @@ static inline void set_add(uint64_t *set, uint32_t i)
 /* collective_gather.c */
 bool gather_take(struct collective *c, uint32_t node_rank, const struct rendezvous_gather *m,
                  const char **ret_why);
-void gather_member_ended(struct collective *c, uint32_t node_rank);
+void gather_member_ended(struct collective *c);
 void gather_release_all(struct collective *c);
 void gather_check(const struct collective *c);
 

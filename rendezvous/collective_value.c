@@ -34,6 +34,15 @@ static void answer_words(struct collective *c, uint32_t to, uint64_t token,
     answer(c, to, token, outcome, c->reason, NULL, 0);
 }
 
+static void answer_gone(struct collective *c, uint32_t to, uint64_t token, const char *name,
+                        uint32_t owner)
+{
+    char who[RENDEZVOUS_NAME_MAX + 16], words[RENDEZVOUS_NAME_MAX + 64];
+    c->config.name(c->config.arg, owner, who, sizeof who);
+    (void)snprintf(words, sizeof words, "%.200s has ended", who);
+    answer_words(c, to, token, RENDEZVOUS_OUTCOME_MEMBER_LOST, name, words);
+}
+
 /* ---- values ---- */
 
 static struct value *value_find(const struct collective *c, const char *name)
@@ -248,6 +257,10 @@ static void give_up(struct collective *c, uint32_t node_rank, const struct rende
 {
     struct waiting *w = waiting_find(c, node_rank, m->token);
     char who[RENDEZVOUS_NAME_MAX + 16], words[RENDEZVOUS_NAME_MAX + 64];
+    if (m->of_member && set_has(c->gone, m->node_rank)) {
+        answer_gone(c, node_rank, m->token, m->name, m->node_rank);
+        return; /* nobody waits for one that is gone */
+    }
     if (m->of_member) {
         c->config.name(c->config.arg, m->node_rank, who, sizeof who);
         (void)snprintf(words, sizeof words, "%.200s has not answered", who);
@@ -268,6 +281,10 @@ static void no_room_to_wait(struct collective *c, uint32_t node_rank,
 
 static void get_of_member(struct collective *c, uint32_t node_rank, const struct rendezvous_get *m)
 {
+    if (set_has(c->gone, m->node_rank)) {
+        answer_gone(c, node_rank, m->token, m->name, m->node_rank);
+        return;
+    }
     struct waiting *w = waiting_new(c, node_rank, m->token, m->name);
     if (!w) {
         no_room_to_wait(c, node_rank, m);
@@ -355,14 +372,9 @@ void value_member_joined(struct collective *c, uint32_t node_rank)
 
 void value_member_gone(struct collective *c, uint32_t node_rank)
 {
-    char who[RENDEZVOUS_NAME_MAX + 16], words[RENDEZVOUS_NAME_MAX + 64];
-    if (!c->askers)
-        return;
-    c->config.name(c->config.arg, node_rank, who, sizeof who);
-    (void)snprintf(words, sizeof words, "%.200s has ended", who);
-    while (!TAILQ_EMPTY(&c->askers[node_rank].asked)) {
+    while (c->askers && !TAILQ_EMPTY(&c->askers[node_rank].asked)) {
         struct waiting *w = TAILQ_FIRST(&c->askers[node_rank].asked);
-        answer_words(c, w->asker, w->token, RENDEZVOUS_OUTCOME_MEMBER_LOST, w->name, words);
+        answer_gone(c, w->asker, w->token, w->name, node_rank);
         waiting_free(c, w);
     }
 }

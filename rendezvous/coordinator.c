@@ -14,7 +14,10 @@ void seat_set_state(struct coordinator *c, struct seat *s, enum seat_state state
 {
     c->counts[s->state]--;
     c->counts[state]++;
+    bool is_lost = s->state == SEAT_UNKNOWN && state != SEAT_RUNNING;
     s->state = state;
+    if (is_lost) /* its place in the attempt that is to be adopted */
+        exchange_gone(c, s);
 }
 
 bool seat_set_string(struct coordinator *c, char **to, const char *text)
@@ -168,6 +171,7 @@ struct coordinator *coordinator_new(const struct coordinator_config *config, int
     c->attempt = config->attempt;
     c->next_attempt = config->attempt + 1;
     c->phase = config->adopt ? PHASE_ADOPTING : PHASE_GATHERING;
+    c->adopted = config->adopt;
     c->now_ms = c->started_ms = now_ms; /* the best guess for an attempt that is adopted */
     c->step = RENDEZVOUS_NO_STEP;
     c->progress_seat = SEAT_NONE;

@@ -83,6 +83,7 @@ void channel_bind(struct coordinator *c, struct seat *s, uint64_t channel, int64
     c->channels[slot] = (struct channel_slot){.channel = channel, .seat = seat_index(c, s)};
     s->channel = s->newest_channel = channel;
     s->unpinged = 0;
+    s->repeated = false;
     c->connected++;
     list_last(c, s, now_ms);
     channel_heard(c, s, now_ms);

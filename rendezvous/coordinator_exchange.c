@@ -16,19 +16,6 @@ static void name_member(const void *arg, uint32_t node_rank, char *to, size_t si
     (void)snprintf(to, size, "%s %" PRIu32, s->role, s->slot);
 }
 
-static bool need_collective(struct coordinator *c)
-{
-    if (c->collective)
-        return true;
-    c->collective = collective_new(&(struct collective_config){.attempt = c->attempt,
-                                                               .members = c->seats_count,
-                                                               .budget = c->exchange_budget,
-                                                               .name = name_member,
-                                                               .arg = c});
-    c->failed |= !c->collective;
-    return c->collective != NULL;
-}
-
 /* Members that are away ask again when they are back; those of an earlier release would close the
  * channel for it. */
 static void send_on(struct coordinator *c)
@@ -48,6 +35,59 @@ static void send_on(struct coordinator *c)
     c->failed |= collective_failed(c->collective);
 }
 
+static bool is_gone(const struct seat *s)
+{
+    return s->state != SEAT_RUNNING && s->state != SEAT_UNKNOWN;
+}
+
+static bool has_ended(const struct seat *s)
+{
+    return s->state == SEAT_RUNNING && s->exited == s->nproc;
+}
+
+static void ended(struct coordinator *c, const struct seat *s, bool gone)
+{
+    if (!c->collective)
+        return;
+    collective_ended(c->collective, seat_index(c, s), gone);
+    send_on(c);
+}
+
+/* What it had come to it may have said to the leader before us only, or on a channel that has
+ * broken, and is about to say again: with our WELCOME, so before it answers a PING. */
+void exchange_check_ended(struct coordinator *c, const struct seat *s)
+{
+    if (!c->collective || !has_ended(s))
+        return;
+    if (s->repeated)
+        ended(c, s, false);
+    else
+        channel_ping(c, s);
+}
+
+static bool need_collective(struct coordinator *c)
+{
+    if (c->collective)
+        return true;
+    c->collective = collective_new(&(struct collective_config){.attempt = c->attempt,
+                                                               .members = c->seats_count,
+                                                               .adopted = c->adopted,
+                                                               .budget = c->exchange_budget,
+                                                               .name = name_member,
+                                                               .arg = c});
+    c->failed |= !c->collective;
+    if (!c->collective)
+        return false;
+    for (uint32_t i = 0; i < c->seats_count; i++) {
+        const struct seat *s = &c->seats[i];
+        if (is_gone(s))
+            collective_ended(c->collective, i, true);
+        else
+            exchange_check_ended(c, s);
+    }
+    return true;
+}
+
 void exchange_take(struct coordinator *c, struct seat *s, const struct rendezvous_message *m)
 {
     const char *why = "no rank runs there";
@@ -65,18 +105,25 @@ void exchange_take(struct coordinator *c, struct seat *s, const struct rendezvou
 
 void exchange_joined(struct coordinator *c, const struct seat *s)
 {
-    if (!c->collective)
-        return;
-    collective_joined(c->collective, seat_index(c, s));
-    send_on(c);
+    if (c->collective) {
+        collective_joined(c->collective, seat_index(c, s));
+        send_on(c);
+    }
+    exchange_check_ended(c, s);
 }
 
-void exchange_ended(struct coordinator *c, const struct seat *s, bool gone)
+void exchange_ponged(struct coordinator *c, struct seat *s)
 {
-    if (!c->collective)
+    if (s->repeated)
         return;
-    collective_ended(c->collective, seat_index(c, s), gone);
-    send_on(c);
+    s->repeated = true;
+    if (has_ended(s))
+        ended(c, s, false);
+}
+
+void exchange_gone(struct coordinator *c, const struct seat *s)
+{
+    ended(c, s, true);
 }
 
 void exchange_forget(struct coordinator *c)

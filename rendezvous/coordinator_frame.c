@@ -118,9 +118,7 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
         break;
     case RENDEZVOUS_RANK_EXIT:
         seat_take_exit(c, s, &m->rank_exit.exit);
-        /* Not after a HELLO that says so: what the member took part in is about to be repeated. */
-        if (s->state == SEAT_RUNNING && s->exited == s->nproc)
-            exchange_ended(c, s, false);
+        exchange_check_ended(c, s);
         break;
     case RENDEZVOUS_STOPPED:
         take_stopped(c, s, &m->stopped);
@@ -152,6 +150,7 @@ static void dispatch(struct coordinator *c, struct seat *s, struct rendezvous_me
     case RENDEZVOUS_PONG:
         if (m->attempt == c->attempt)
             clock_answered(c, s, &m->pong);
+        exchange_ponged(c, s);
         break;
     default:
         break;

@@ -52,6 +52,7 @@ struct seat {
     bool seen;           /* it is known to have started c->attempt */
     bool takes_orders;   /* its launcher knows CHECKPOINT_NOW and EXAMINE */
     bool takes_exchange; /* ... and GET, VALUE and GATHERED */
+    bool repeated;       /* what it says again of the exchange with a WELCOME has come */
     struct seat_clock clock;
     struct failure *failure; /* owned: of its failures the one that explains most, or NULL */
     uint64_t channel;        /* 0: none */
@@ -150,6 +151,7 @@ struct coordinator {
     enum phase phase;
     uint64_t attempt, next_attempt;
     uint64_t digest; /* 0: not known yet */
+    bool adopted;    /* the attempt was begun under another leader */
     bool ready_told, started_told;
     bool rank0_done; /* rank 0 ended with code 0 */
     uint32_t started_count, zero_exits;
@@ -274,8 +276,12 @@ struct period clock_guess(const struct coordinator *c, const struct seat *s, uin
 /* coordinator_exchange.c */
 void exchange_take(struct coordinator *c, struct seat *s, const struct rendezvous_message *m);
 void exchange_joined(struct coordinator *c, const struct seat *s); /* on a new channel */
-/* Its ranks have ended; `gone`: its launcher has reported that all is over, or is lost. */
-void exchange_ended(struct coordinator *c, const struct seat *s, bool gone);
+/* A PONG: what its launcher said before it has come as well. */
+void exchange_ponged(struct coordinator *c, struct seat *s);
+/* Its ranks may all have ended: what it will not come to any more fails as soon as it is known. */
+void exchange_check_ended(struct coordinator *c, const struct seat *s);
+/* Its launcher has reported that all is over, or is lost. */
+void exchange_gone(struct coordinator *c, const struct seat *s);
 void exchange_forget(struct coordinator *c); /* the attempt is over */
 
 /* coordinator_culprit.c */

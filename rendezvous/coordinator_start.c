@@ -48,6 +48,7 @@ void gang_check_ready(struct coordinator *c)
 void seat_send_start(struct coordinator *c, struct seat *s)
 {
     clock_start(c, s);
+    s->repeated = true; /* of this attempt it has said nothing yet that could be lost */
     struct rendezvous_message m = {
         .type = RENDEZVOUS_START, .attempt = c->attempt, .start = c->start};
     m.start.node_rank = seat_index(c, s);
@@ -80,7 +81,7 @@ static void begin_attempt(struct coordinator *c, uint64_t attempt, int64_t now_m
     c->next_attempt = attempt + 1;
     c->digest = 0;
     c->phase = PHASE_STARTED;
-    c->ready_told = c->started_told = c->rank0_done = false;
+    c->adopted = c->ready_told = c->started_told = c->rank0_done = false;
     c->started_count = c->zero_exits = 0;
     c->start_us = 0;
     c->started_ms = now_ms;

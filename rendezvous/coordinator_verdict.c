@@ -28,7 +28,7 @@ void seat_end_running(struct coordinator *c, struct seat *s, enum seat_state sta
     seat_set_state(c, s, state);
     if (c->counts[SEAT_RUNNING] == 0 && c->phase != PHASE_ADOPTING)
         exchange_forget(c);
-    exchange_ended(c, s, true);
+    exchange_gone(c, s);
     if (c->exiting)
         seat_send_exit(c, s);
 }

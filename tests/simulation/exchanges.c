@@ -2,7 +2,8 @@
  * does, and then put, gather, get and ask each other again and again while they train. What they
  * are told is looked at: a result is what all members of this very attempt gave, and comes only
  * after all have come; nothing fails without a reason. That nothing is lost for ever is seen by the
- * jobs' ends: a gang that never meets never ends. */
+ * jobs' ends: a gang that never meets never ends. In some, one member begins another gather when
+ * the others have ended: it is told so at once, and ends only then. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,14 +22,17 @@
 #define HUNG_MS 500
 #define LOOK_MS 2000
 #define DUE_LOOKS 15 /* some frames, one after another, each late by 6 s */
+#define LATE_PER_MILLE 400
+#define LATE_ROUND 1
+#define LATE_MS 3000 /* at most: how much later it is than the others */
 #define TEXT_MAX 96
 
-enum phase { PHASE_MEET, PHASE_PUT, PHASE_GATHER, PHASE_GET, PHASE_ASK, PHASES };
+enum phase { PHASE_MEET, PHASE_PUT, PHASE_GATHER, PHASE_GET, PHASE_ASK, PHASE_LATE, PHASES };
 
 static const char is_ours[] =
     "what members exchange is what the members of the same attempt gave, and comes after all came";
 static const char has_reason[] = "no exchange fails without a reason";
-static const char answered[] = "what all have come to is answered";
+static const char answered[] = "what all have come to, or never will, is answered";
 
 bool exchanges_are_the_theme(const struct sim *s)
 {
@@ -86,7 +90,7 @@ static int begin(struct sim *s, struct sim_launcher *l, const struct sim_world *
     case PHASE_ASK:
         return exchange_fetch(x, request, peer_of(l), EXCHANGE_QUESTION_SEQUENCE, s->now_ms, NULL);
     default:
-        request->name = t->phase == PHASE_MEET ? "meet" : "round";
+        request->name = t->phase == PHASE_MEET ? "meet" : t->phase == PHASE_LATE ? "late" : "round";
         return exchange_gather(x, request, text, strlen(text), NULL, 0, s->now_ms, NULL);
     }
 }
@@ -126,6 +130,28 @@ static bool is_due(struct sim *s, const struct sim_world *w, const struct turn *
     return due;
 }
 
+/* All others have ended, and everybody is in reach. */
+static bool is_late_due(struct sim *s, const struct sim_world *w, const struct sim_launcher *l,
+                        uint64_t *ret_connections)
+{
+    const struct sim_host *host = controller_for_launcher(s);
+    int members = 0;
+    *ret_connections = 0;
+    for (const struct sim_launcher *m = s->launchers; m; m = m->next) {
+        if (m->world != w->number || m->left)
+            continue;
+        members++;
+        *ret_connections += m->connection;
+        if (!host || host->paused || !connection_stands(s, m->connection, host->id) ||
+            s->now_ms < m->frozen_until_ms || !s->nodes[m->node].reachable)
+            return false;
+        for (uint32_t i = 0; i < m->nproc; i++)
+            if ((m->ranks[i].state == RANK_GONE) == (m == l))
+                return false;
+    }
+    return members == w->job->replicas;
+}
+
 bool exchanges_are_owed(struct sim *s, const struct sim_world *w)
 {
     uint64_t connections;
@@ -147,7 +173,9 @@ static void waits(struct sim *s, uint64_t id, void *data)
     if (!l || l->left || !w || l->world != t->world || l->exchange_tag != tag_of(t))
         return;
     uint64_t connections;
-    bool due = is_due(s, w, t, &connections) && connections == t->connections;
+    bool due =
+        t->phase == PHASE_LATE ? is_late_due(s, w, l, &connections) : is_due(s, w, t, &connections);
+    due = due && connections == t->connections;
     t->looks = due ? t->looks + 1 : 0;
     t->connections = connections;
     if (t->looks > DUE_LOOKS)
@@ -187,7 +215,7 @@ static void acts(struct sim *s, uint64_t id, void *data)
     const struct turn *t = data;
     struct sim_launcher *l = launcher_find(s, id);
     struct sim_world *w = world_find(s, t->world);
-    if (!l || l->left || !w || l->world != t->world ||
+    if (!l || l->left || !w || l->world != t->world || (l->late && t->phase != PHASE_LATE) ||
         launcher_sleeps(s, l, acts, id, t, sizeof *t))
         return;
     if (l->ranks[0].state == RANK_HUNG)
@@ -224,6 +252,17 @@ static void go_on(struct sim *s, struct sim_launcher *l, int64_t round, enum pha
 void exchanges_meet(struct sim *s, struct sim_launcher *l)
 {
     go_on(s, l, 0, PHASE_MEET, 0);
+}
+
+bool exchanges_end_late(struct sim *s, struct sim_launcher *l, bool is_last)
+{
+    if (!exchanges_are_the_theme(s) || !is_last || l->job->replicas < 2 ||
+        sim_between(s, 0, 999) >= LATE_PER_MILLE)
+        return false;
+    l->late = true;
+    sim_say(s, l->pod, "ends later than the others");
+    go_on(s, l, LATE_ROUND, PHASE_LATE, sim_between(s, 1, LATE_MS));
+    return true;
 }
 
 /* ---- what they are told ---- */
@@ -266,10 +305,10 @@ static void check_value(struct sim *s, const struct sim_launcher *l, const struc
                      l->pod, peer_of(l), round, text);
 }
 
-/* Some have begun the second after it. They got there because the time of one before was over. */
+/* Some have begun the next one. They got there because the time of one was over for somebody. */
 static bool was_left_behind(const struct sim_world *w, int64_t round)
 {
-    return w->newest_round >= round + 2 && (was_hasty(w, round) || was_hasty(w, round + 1));
+    return w->newest_round > round && (was_hasty(w, round) || was_hasty(w, round + 1));
 }
 
 /* Who comes late to a round whose time was over for another learns it then: the others may be some
@@ -307,6 +346,9 @@ static void goes_well(struct sim *s, struct sim_launcher *l, struct sim_world *w
     case PHASE_ASK:
         check_value(s, l, w, round, out);
         break;
+    case PHASE_LATE:
+        sim_violated(s, is_ours, "%s: a gather that nobody else begins is done", l->pod);
+        return;
     case PHASES:
         return;
     }
@@ -356,6 +398,8 @@ void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange
     }
     sim_say(s, l->pod, "exchange of round %" PRId64 " failed: %s", round, out->words);
     check_failure(s, l, w, phase, round, out);
-    if (out->outcome == EXCHANGE_TIMED_OUT || out->outcome == EXCHANGE_OVER)
+    if (phase == PHASE_LATE)
+        ranks_leave(s, l);
+    else if (out->outcome == EXCHANGE_TIMED_OUT || out->outcome == EXCHANGE_OVER)
         go_on(s, l, round + 1, PHASE_PUT, sim_between(s, 100, 4000));
 }

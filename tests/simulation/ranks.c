@@ -210,6 +210,12 @@ static void leaves_well(struct sim *s, uint64_t id, void *data)
             rank_exits(s, l, i, 0, 0, false);
 }
 
+void ranks_leave(struct sim *s, struct sim_launcher *l)
+{
+    struct echo echo = {.world = l->world};
+    sim_after(s, sim_between(s, 1, 400), leaves_well, l->id, mlt_memdup(&echo, sizeof echo));
+}
+
 static void finish(struct sim *s, struct sim_world *w);
 
 static void finishes_later(struct sim *s, uint64_t number, void *data)
@@ -228,12 +234,12 @@ static void finish(struct sim *s, struct sim_world *w)
     }
     sim_say(s, w->job->name, "the program is done at step %" PRId64, w->step);
     w->leaving = w->done = true;
+    const struct sim_launcher *last = NULL;
+    for (const struct sim_launcher *l = s->launchers; l; l = l->next)
+        last = l->world == w->number ? l : last;
     for (struct sim_launcher *l = s->launchers; l; l = l->next)
-        if (l->world == w->number) {
-            struct echo echo = {.world = w->number};
-            sim_after(s, sim_between(s, 1, 400), leaves_well, l->id,
-                      mlt_memdup(&echo, sizeof echo));
-        }
+        if (l->world == w->number && !exchanges_end_late(s, l, l == last))
+            ranks_leave(s, l);
 }
 
 static void report(struct sim *s, const struct sim_world *w)
@@ -393,6 +399,7 @@ void ranks_spawn(struct sim *s, struct sim_launcher *l)
     l->spawned = false;
     l->exchange_round = 0;
     l->exchange_tag = UINT64_MAX;
+    l->late = false;
     l->word_ms = INT64_MAX;
     for (uint32_t i = 0; i < l->nproc; i++)
         l->ranks[i] = (struct sim_rank){.state = RANK_ALIVE};

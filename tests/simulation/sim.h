@@ -229,6 +229,7 @@ struct sim_launcher {
     struct sim_orders orders;
     int64_t exchange_round; /* the newest that it has come to; 0: none */
     uint64_t exchange_tag;  /* what its program waits for; UINT64_MAX: nothing */
+    bool late;              /* its program still begins something when that of the others is done */
     struct sim_launcher *next;
 };
 
@@ -327,8 +328,11 @@ bool exchanges_are_the_theme(const struct sim *s); /* of this seed */
 void exchanges_meet(struct sim *s, struct sim_launcher *l);
 /* Somebody waits for what all have come to: a program ends after it has been answered. */
 bool exchanges_are_owed(struct sim *s, const struct sim_world *w);
+/* The program is done; whether these ranks stay until they are told that the others have ended. */
+bool exchanges_end_late(struct sim *s, struct sim_launcher *l, bool is_last);
 void exchanges_told(struct sim *s, struct sim_launcher *l, const struct exchange_output *out);
 void ranks_have_met(struct sim *s, struct sim_launcher *l, struct sim_world *w); /* ranks.c */
+void ranks_leave(struct sim *s, struct sim_launcher *l);                         /* with code 0 */
 
 /* ---- turns.c: histories that are about priorities and queues ---- */
 

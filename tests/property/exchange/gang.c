@@ -143,10 +143,14 @@ static void join(struct gang *g, uint32_t member)
         drain_controller(g);
     }
     m->welcomed = true;
+    if (m->finished && g->bug == GANG_BUG_ENDS_TOO_EARLY)
+        queue(&m->up_last, "", 0);
     exchange_welcomed(m->exchange, true, g->lease);
     drain_member(g, member);
     if (g->bug == GANG_BUG_NEVER_REPEATS)
         forget_frames(&m->up, &m->up_last);
+    if (m->finished) /* HELLO has said so; that this is all is known by a PONG */
+        queue(&m->up_last, "", 0);
 }
 
 /* ---- the controller ---- */
@@ -166,6 +170,9 @@ static void new_collective(struct gang *g)
                                                                .name = name_member});
     if (!g->collective)
         abort();
+    for (uint32_t i = 0; i < g->members_count; i++)
+        if (g->members[i].ended && g->bug != GANG_BUG_FORGETS_ENDS)
+            collective_ended(g->collective, i, true);
 }
 
 static void change_leader(struct gang *g)
@@ -183,15 +190,15 @@ static void begin_attempt(struct gang *g)
     g->attempts++;
     g->attempt++;
     SAY(g, "attempt %llu\n", (unsigned long long)g->attempt);
-    g->lost = false;
     memset(g->begun, 0, sizeof g->begun);
     memset(g->fine, 0, sizeof g->fine);
     memset(g->hasty, 0, sizeof g->hasty);
+    for (uint32_t i = 0; i < g->members_count; i++)
+        g->members[i].finished = g->members[i].ended = false;
     new_collective(g);
     for (uint32_t i = 0; i < g->members_count; i++) {
         struct gang_member *m = &g->members[i];
         memset(m->threads, 0, sizeof m->threads);
-        m->ended = false;
         m->asked_count = 0;
         exchange_begin(m->exchange, g->attempt, i, g->members_count);
     }
@@ -219,12 +226,36 @@ static void member_ends(struct gang *g, uint32_t member)
     if (m->ended)
         return;
     SAY(g, "member %u ends\n", member);
-    m->ended = g->lost = true;
+    g->lost++;
+    m->finished = m->ended = true;
     exchange_end(m->exchange, "its ranks have ended");
     drain_member(g, member);
     forget_frames(&m->up, &m->up_last);
     collective_ended(g->collective, member, true);
     drain_controller(g);
+}
+
+/* Its ranks end, in the middle of whatever they do; its launcher stays. */
+static void member_finishes(struct gang *g, uint32_t member)
+{
+    struct gang_member *m = &g->members[member];
+    if (m->finished)
+        return;
+    SAY(g, "the ranks of member %u end\n", member);
+    g->lost++;
+    m->finished = true;
+    for (unsigned i = 0; i < g->threads_count; i++) {
+        struct gang_thread *t = &m->threads[i];
+        if (!t->waits)
+            continue;
+        if (t->phase == GANG_GATHER)
+            g->hasty[i][t->round] = true; /* nobody sees whether it fails */
+        exchange_cancel(m->exchange, (enum exchange_user)(i % EXCHANGE_USERS), t->tag);
+        t->waits = false;
+    }
+    drain_member(g, member);
+    if (m->connected)
+        queue(&m->up_last, "", 0);
 }
 
 /* ---- programs ---- */
@@ -298,8 +329,7 @@ static void act(struct gang *g, uint32_t member, unsigned thread)
 {
     struct gang_member *m = &g->members[member];
     struct gang_thread *t = &m->threads[thread];
-    if (m->ended || t->waits || t->failed || t->round >= GANG_ROUNDS ||
-        !(g->part[thread] >> member & 1))
+    if (m->finished || t->waits || t->round >= GANG_ROUNDS || !(g->part[thread] >> member & 1))
         return;
     bool hasty = g->faults && chance(g, 10);
     struct exchange_request request = {
@@ -359,6 +389,24 @@ static void gathered(struct gang *g, uint32_t member, unsigned thread,
     check_entries(g, &g->members[member].threads[thread], thread, round, out);
 }
 
+/* One that takes part has ended: everything of it, or its ranks before they had come to this one,
+ * or after they had gone on to the next one of this name, because its time was over for somebody.
+ */
+static bool has_lost(const struct gang *g, const struct gang_thread *t, unsigned thread)
+{
+    for (uint32_t i = 0; i < g->members_count; i++) {
+        const struct gang_member *m = &g->members[i];
+        const uint32_t *begun = g->begun[thread];
+        bool gather = t->phase == GANG_GATHER && g->part[thread] >> i & 1;
+        bool gone_on = t->round + 1 < GANG_ROUNDS && begun[t->round + 1] >> i & 1;
+        if ((gather || t->phase == GANG_FETCH) && m->ended)
+            return true;
+        if (gather && m->finished && (!(begun[t->round] >> i & 1) || gone_on))
+            return true;
+    }
+    return false;
+}
+
 /* Whether this failure has a reason. */
 static void check_failure(struct gang *g, struct gang_thread *t, unsigned thread,
                           const struct exchange_output *out)
@@ -368,25 +416,27 @@ static void check_failure(struct gang *g, struct gang_thread *t, unsigned thread
         g->ended++;
         return;
     }
-    if (out->words[0] == '\0')
-        violate(g, "a failure without words");
+    bool next_hasty = t->round + 1 < GANG_ROUNDS && g->hasty[thread][t->round + 1];
+    bool lost = has_lost(g, t, thread);
     if (t->phase == GANG_GATHER)
         g->hasty[thread][t->round] = true; /* whoever comes later learns it from this member */
     if (out->outcome == EXCHANGE_TIMED_OUT && hasty)
         g->timeouts++;
-    else if (out->outcome == EXCHANGE_NOT_FOUND && t->phase == GANG_FETCH && !t->has_stayed)
+    else if (out->outcome == EXCHANGE_OVER && t->phase == GANG_GATHER && (hasty || next_hasty))
+        g->over++;
+    else if (out->outcome == EXCHANGE_NOT_FOUND && t->phase == GANG_FETCH &&
+             /* Its owner never had the result, or has failed in the next one since. */
+             (!t->has_stayed || next_hasty || g->hasty[thread][t->round]))
         g->not_found++;
-    else if (out->outcome != EXCHANGE_MEMBER_LOST || !g->lost)
+    else if (out->outcome != EXCHANGE_MEMBER_LOST || !lost)
         violate(g, "a failure without a reason");
 }
 
-static void go_on(struct gang *g, struct gang_thread *t, bool well)
+static void go_on(struct gang_thread *t)
 {
-    (void)g;
     t->waits = false;
-    t->failed = !well;
     if (t->phase == GANG_FETCH)
-        t->failed = t->has_stayed = false;
+        t->has_stayed = false;
     t->phase = (enum gang_phase)(t->phase + 1);
     if (t->phase == GANG_PHASES) {
         t->phase = GANG_PUT;
@@ -424,9 +474,9 @@ static void result(struct gang *g, uint32_t member, const struct exchange_output
              (++g->questions, !is_blob(g, 99, 0, 0, out->data, out->length)))
         violate(g, "an answer is not what was answered in this attempt");
     if (out->outcome == EXCHANGE_ENDED)
-        t->waits = false, t->failed = true;
+        t->waits = false;
     else
-        go_on(g, t, out->outcome == EXCHANGE_OK);
+        go_on(t);
 }
 
 static void drain_member(struct gang *g, uint32_t member)
@@ -515,6 +565,13 @@ static void deliver_up(struct gang *g, uint32_t member)
     if (!m->up)
         return;
     struct gang_frame *f = take(&m->up, &m->up_last);
+    if (f->length == 0) {
+        free(f);
+        if (!m->ended && g->bug != GANG_BUG_FORGETS_ENDS)
+            collective_ended(g->collective, member, false);
+        drain_controller(g);
+        return;
+    }
     read_frame(f, RENDEZVOUS_UP, &message);
     bool ours = message.attempt == g->attempt || g->bug == GANG_BUG_MIXES_ATTEMPTS;
     bool left_out = g->bug == GANG_BUG_FORGETS_RESULTS && message.type == RENDEZVOUS_GATHER &&
@@ -573,8 +630,10 @@ void gang_step(struct gang *g)
         join(g, member);
     else if (what < 997)
         change_leader(g);
-    else if (what < 998)
+    else if (what < 998 && chance(g, 500))
         member_ends(g, member);
+    else if (what < 998)
+        member_finishes(g, member);
     else
         end_attempt(g);
 }
@@ -588,28 +647,54 @@ static bool all_done(const struct gang *g)
     return true;
 }
 
-/* Waits for a member that has failed before it came to this gather. */
-static bool waits_in_vain(const struct gang *g, unsigned thread, const struct gang_thread *t)
+typedef bool vain[GANG_MEMBERS_MAX][GANG_THREADS_MAX];
+
+static bool has_put(const struct gang_thread *t, uint64_t round)
 {
-    uint32_t away = g->part[thread] & ~g->begun[thread][t->round];
-    if (!t->waits || t->phase != GANG_GATHER)
+    return t->round > round || (t->round == round && (t->phase > GANG_PUT || t->waits));
+}
+
+/* Waits for what nobody will put, or for somebody who waits in vain. */
+static bool waits_in_vain(const struct gang *g, uint32_t member, unsigned thread, vain known)
+{
+    const struct gang_thread *t = &g->members[member].threads[thread];
+    if (!t->waits || g->members[member].finished)
         return false;
-    for (uint32_t i = 0; i < g->members_count; i++)
-        if (away >> i & 1 && g->members[i].threads[thread].failed)
+    if (t->phase == GANG_GET) {
+        uint32_t peer = peer_of(g, thread, member);
+        const struct gang_member *m = &g->members[peer];
+        return m->ended ||
+               ((m->finished || known[peer][thread]) && !has_put(&m->threads[thread], t->round));
+    }
+    for (uint32_t i = 0; t->phase == GANG_GATHER && i < g->members_count; i++)
+        if ((g->part[thread] & ~g->begun[thread][t->round]) >> i & 1 && known[i][thread])
             return true;
     return false;
+}
+
+static void find_vain(const struct gang *g, vain ret)
+{
+    bool more = true;
+    memset(ret, 0, sizeof(vain));
+    while (more) {
+        more = false;
+        for (uint32_t i = 0; i < g->members_count; i++)
+            for (unsigned n = 0; n < g->threads_count; n++)
+                if (g->part[n] >> i & 1 && !ret[i][n] && waits_in_vain(g, i, n, ret))
+                    more = ret[i][n] = true;
+    }
 }
 
 /* Nothing more will happen in this attempt, and nobody waits who should not. */
 static bool is_quiet(const struct gang *g)
 {
+    vain in_vain;
+    find_vain(g, in_vain);
     for (uint32_t i = 0; i < g->members_count; i++)
-        for (unsigned n = 0; n < g->threads_count; n++) {
-            const struct gang_thread *t = &g->members[i].threads[n];
-            if (g->part[n] >> i & 1 && !t->failed && t->round < GANG_ROUNDS &&
-                !waits_in_vain(g, n, t))
+        for (unsigned n = 0; n < g->threads_count; n++)
+            if (g->part[n] >> i & 1 && !g->members[i].finished && !in_vain[i][n] &&
+                g->members[i].threads[n].round < GANG_ROUNDS)
                 return false;
-        }
     return true;
 }
 
@@ -628,7 +713,7 @@ bool gang_settle(struct gang *g)
     for (uint32_t i = 0; i < g->members_count; i++)
         join(g, i);
     for (int i = 0; i < HEAL_STEPS * (int)g->members_count && !g->violation; i++) {
-        if (g->lost || is_quiet(g))
+        if (is_quiet(g))
             return true;
         gang_step(g);
     }

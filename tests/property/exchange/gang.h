@@ -22,6 +22,8 @@ enum gang_bug {
     GANG_BUG_FORGETS_RESULTS, /* a launcher does not repeat what it has had the result of */
     GANG_BUG_MIXES_ATTEMPTS,  /* what was said in the last attempt is taken for this one's */
     GANG_BUG_NEVER_REPEATS,   /* a launcher says nothing again when its channel is back */
+    GANG_BUG_FORGETS_ENDS,    /* the controller forgets at once that a member has ended */
+    GANG_BUG_ENDS_TOO_EARLY,  /* ... and learns it before what the member says again */
 };
 
 /* What one thread of a member's program does next, or waits for. */
@@ -30,7 +32,7 @@ enum gang_phase { GANG_PUT, GANG_GATHER, GANG_GET, GANG_FETCH, GANG_PHASES };
 struct gang_thread {
     enum gang_phase phase;
     uint64_t round;
-    bool waits, failed;
+    bool waits;
     uint64_t tag;
     bool expired;    /* its time was made short */
     bool has_stayed; /* some of this round's data stays with its member: */
@@ -39,13 +41,15 @@ struct gang_thread {
 
 struct gang_frame {
     struct gang_frame *next;
-    size_t length;
+    size_t length; /* 0: not of the exchange, all ranks have ended */
     char bytes[];
 };
 
 struct gang_member {
     struct exchange *exchange;
-    bool connected, welcomed, ended;
+    bool connected, welcomed;
+    bool finished; /* its ranks have ended */
+    bool ended;    /* and everything of the attempt, or its pod */
     struct gang_frame *up, **up_last, *down, **down_last;
     int64_t timer_ms; /* INT64_MAX: none */
     struct gang_thread threads[GANG_THREADS_MAX];
@@ -68,19 +72,18 @@ struct gang {
     /* Of this attempt: per thread and round, who has begun it; who was told what. */
     uint32_t begun[GANG_THREADS_MAX][GANG_ROUNDS], fine[GANG_THREADS_MAX][GANG_ROUNDS];
     bool hasty[GANG_THREADS_MAX][GANG_ROUNDS]; /* somebody's time may be over */
-    bool lost;                                 /* a member has ended */
     const char *violation;
     /* counts */
     unsigned results, barriers, gets, fetched, not_found, questions, timeouts, ended, cuts, leaders,
-        attempts;
+        attempts, lost, over;
 };
 
 void gang_init(struct gang *g, uint64_t seed, enum gang_bug bug);
 void gang_release(struct gang *g);
 void gang_step(struct gang *g);
 /* Often one more change of leader, and channels that break just then, and no faults any more: what
- * waits in the attempt with the faults comes to its end, unless a member has ended in it. False: it
- * does not. */
+ * waits in the attempt with the faults comes to its end, but for gets of what nobody will put, and
+ * gathers with a member that waits for such. False: it does not. */
 bool gang_settle(struct gang *g);
 /* The same of a whole attempt without faults but one change of leader. */
 bool gang_heal(struct gang *g);

@@ -3,8 +3,8 @@
  *  - whoever has begun something is told its end once, and what it is told of a gather that went
  *    well is exactly what all its members gave in this attempt, and only after all had come;
  *  - a value is the one that was put in this attempt;
- *  - nothing fails without a reason: a time that was over, a member that has ended, the attempt's
- *    end;
+ *  - nothing fails without a reason: a time that was over, a member that has ended or has gone on,
+ *    the attempt's end;
  *  - both ends' own invariants.
  * When the faults end, what still waits comes to its end, and so does everything in one more
  * attempt, also across one more change of leader, without any time being over. EXCHANGE_SEED=n runs
@@ -18,7 +18,7 @@
 #include <cmocka.h>
 
 #include "gang.h"
-#include "lib/base/number.h"
+#include "tests/property/seeds/seeds.h"
 
 #define SEEDS 400
 #define STEPS 3000
@@ -26,11 +26,11 @@
 static struct gang gang;
 
 /* The violation that this seed leads to, or NULL. */
-static const char *run(uint64_t seed, enum gang_bug bug)
+static const char *run(uint64_t seed, int bug)
 {
     struct gang *g = &gang;
     g->trace = getenv("EXCHANGE_TRACE") != NULL;
-    gang_init(g, seed, bug);
+    gang_init(g, seed, (enum gang_bug)bug);
     for (int i = 0; i < STEPS && !g->violation; i++)
         gang_step(g);
     if (!g->violation && !gang_settle(g) && !g->violation)
@@ -41,22 +41,13 @@ static const char *run(uint64_t seed, enum gang_bug bug)
     return g->violation;
 }
 
-static int64_t setting(const char *name, int64_t otherwise)
-{
-    const char *text = getenv(name);
-    int64_t value = otherwise;
-    if (text && mlt_parse_integer(text, 0, INT64_MAX, &value, NULL) < 0)
-        fail_msg("%s: `%s` is not a number", name, text);
-    return value;
-}
-
 static void test_an_exchange_survives_whatever_happens(void **state)
 {
     (void)state;
-    uint64_t first = (uint64_t)setting("EXCHANGE_SEED", 1), count = 1;
+    uint64_t first = (uint64_t)seeds_setting("EXCHANGE_SEED", 1), count = 1;
     struct gang sum = {0};
     if (!getenv("EXCHANGE_SEED"))
-        count = (uint64_t)setting("EXCHANGE_SEEDS", SEEDS);
+        count = (uint64_t)seeds_setting("EXCHANGE_SEEDS", SEEDS);
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *violation = run(seed, GANG_BUG_NONE);
         if (violation)
@@ -71,41 +62,34 @@ static void test_an_exchange_survives_whatever_happens(void **state)
         sum.cuts += gang.cuts;
         sum.leaders += gang.leaders;
         sum.attempts += gang.attempts;
+        sum.lost += gang.lost;
+        sum.over += gang.over;
     }
     printf("%llu seeds from %llu: %u results, %u of gathers, %u of gets, %u of fetches, %u of what "
-           "stays; %u times "
-           "were over, %u ended with their attempt; %u cuts, %u changes of leader, %u attempts\n",
+           "stays; %u times were over, %u had gone on, %u ended with their attempt; %u cuts, %u "
+           "changes of leader, %u attempts, %u members lost\n",
            (unsigned long long)count, (unsigned long long)first, sum.results, sum.barriers,
-           sum.gets, sum.questions, sum.fetched, sum.timeouts, sum.ended, sum.cuts, sum.leaders,
-           sum.attempts);
+           sum.gets, sum.questions, sum.fetched, sum.timeouts, sum.over, sum.ended, sum.cuts,
+           sum.leaders, sum.attempts, sum.lost);
     if (count > 100) /* what never happens proves nothing */
         assert_true(sum.timeouts > count / 10 && sum.ended > count && sum.leaders > count &&
-                    sum.questions > count && sum.fetched > count && sum.barriers > 10 * count);
+                    sum.lost > count && sum.over > 0 && sum.questions > count &&
+                    sum.fetched > count && sum.barriers > 10 * count);
 }
 
-static const struct {
-    const char *sentence;
-    enum gang_bug bug;
-} bugs[] = {
+static const struct seeds_mistake bugs[] = {
     {"a launcher that does not repeat what others may lack", GANG_BUG_FORGETS_RESULTS},
     {"a controller that takes another attempt's words", GANG_BUG_MIXES_ATTEMPTS},
     {"a launcher that says nothing again", GANG_BUG_NEVER_REPEATS},
+    {"a controller that forgets who has ended", GANG_BUG_FORGETS_ENDS},
+    {"a controller that fails what one that has ended is about to say again",
+     GANG_BUG_ENDS_TOO_EARLY},
 };
 
 static void test_deliberate_mistakes_are_caught(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof bugs / sizeof bugs[0]; i++) {
-        const char *violation = NULL;
-        uint64_t seed = 0;
-        while (!violation && seed < SEEDS)
-            violation = run(++seed, bugs[i].bug);
-        if (!violation)
-            fail_msg("%s went unnoticed over %d seeds", bugs[i].sentence, SEEDS);
-        else
-            printf("%s: noticed with seed %llu: %s\n", bugs[i].sentence, (unsigned long long)seed,
-                   violation);
-    }
+    seeds_catch_mistakes(bugs, sizeof bugs / sizeof bugs[0], run, SEEDS);
 }
 
 int main(void)

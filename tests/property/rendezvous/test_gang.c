@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "lib/base/number.h"
+#include "tests/property/seeds/seeds.h"
 #include "world.h"
 
 #define SEEDS 1500
@@ -25,10 +25,10 @@
 static struct world world;
 
 /* The violation that this seed leads to, or NULL. */
-static const char *run(uint64_t seed, enum world_bug bug)
+static const char *run(uint64_t seed, int bug)
 {
     struct world *w = &world;
-    world_init(w, seed, bug);
+    world_init(w, seed, (enum world_bug)bug);
     w->trace = getenv("RDV_TRACE") != NULL;
     for (int i = 0; i < STEPS && !w->violation && !w->completed; i++)
         world_step(w);
@@ -39,23 +39,14 @@ static const char *run(uint64_t seed, enum world_bug bug)
     return violation;
 }
 
-static int64_t setting(const char *name, int64_t otherwise)
-{
-    const char *text = getenv(name);
-    int64_t value = otherwise;
-    if (text && mlt_parse_integer(text, 0, INT64_MAX, &value, NULL) < 0)
-        fail_msg("%s: `%s` is not a number", name, text);
-    return value;
-}
-
 static void test_a_gang_survives_whatever_happens(void **state)
 {
     (void)state;
-    uint64_t first = (uint64_t)setting("RDV_SEED", 1), count = 1;
+    uint64_t first = (uint64_t)seeds_setting("RDV_SEED", 1), count = 1;
     unsigned starts = 0, verdicts = 0, adoptions = 0, divergences = 0, completions = 0,
              restarts = 0;
     if (!getenv("RDV_SEED"))
-        count = (uint64_t)setting("RDV_SEEDS", SEEDS);
+        count = (uint64_t)seeds_setting("RDV_SEEDS", SEEDS);
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *violation = run(seed, WORLD_BUG_NONE);
         if (violation)
@@ -77,10 +68,7 @@ static void test_a_gang_survives_whatever_happens(void **state)
     }
 }
 
-static const struct {
-    const char *sentence;
-    enum world_bug bug;
-} bugs[] = {
+static const struct seeds_mistake bugs[] = {
     {"a launcher without the fence", WORLD_BUG_NO_FENCE},
     {"a launcher that says STOPPED while its ranks run", WORLD_BUG_READY_TOO_EARLY},
     {"a launcher whose snapshot leaves out exits", WORLD_BUG_LOST_EXITS},
@@ -89,17 +77,7 @@ static const struct {
 static void test_deliberate_mistakes_are_caught(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof bugs / sizeof bugs[0]; i++) {
-        const char *violation = NULL;
-        uint64_t seed = 0;
-        while (!violation && seed < SEEDS)
-            violation = run(++seed, bugs[i].bug);
-        if (!violation)
-            fail_msg("%s went unnoticed over %d seeds", bugs[i].sentence, SEEDS);
-        else
-            printf("%s: noticed with seed %llu: %s\n", bugs[i].sentence, (unsigned long long)seed,
-                   violation);
-    }
+    seeds_catch_mistakes(bugs, sizeof bugs / sizeof bugs[0], run, SEEDS);
 }
 
 int main(void)

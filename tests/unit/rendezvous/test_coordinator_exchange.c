@@ -291,16 +291,34 @@ static void test_who_is_two_gathers_behind_is_told_so_and_nothing_of_what_others
     (void)state;
     struct stage s;
     gang_of(&s, 3);
+    for (uint64_t sequence = 0; sequence < 2; sequence++)
+        gather_as(&s, 1, "fence", sequence, RENDEZVOUS_GATHER_GIVEN_UP, "");
+    gather(&s, 1, "fence", 2, "one");
     gather(&s, 0, "fence", 0, "zero");
-    stage_close(&s, 2);
-    /* Worker 1 has no time for the first two. */
-    for (uint64_t sequence = 1; sequence < 3; sequence++)
-        gather(&s, 1, "fence", sequence, "one");
     const struct rendezvous_gathered *g = gathered(&s, 0);
     assert_int_equal(g->sequence, 0);
     assert_int_equal(g->outcome, RENDEZVOUS_OUTCOME_OVER);
     assert_string_equal(g->words, "two later ones of this name have begun");
     assert_int_equal(g->entries_count, 0);
+    gone(&s);
+}
+
+static void test_who_waits_for_one_that_has_gone_on_is_told_so(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 3, 2, next_leader);
+    s.digest = 0xabc;
+    for (uint32_t slot = 0; slot < 3; slot++)
+        stage_hello(&s, slot, RENDEZVOUS_STATE_RUNNING, 4);
+    gather(&s, 0, "fence", 0, "zero");
+    /* Only the leader before knew what it gave: its time was over in the next one since. */
+    gather_as(&s, 1, "fence", 1, RENDEZVOUS_GATHER_GIVEN_UP, "");
+    assert_int_equal(gathered(&s, 0)->sequence, 0);
+    assert_int_equal(gathered(&s, 0)->outcome, RENDEZVOUS_OUTCOME_OVER);
+    assert_string_equal(gathered(&s, 0)->words, "worker 1 has gone on to the next of this name");
+    gather(&s, 2, "fence", 0, "two");
+    assert_int_equal(gathered(&s, 2)->outcome, RENDEZVOUS_OUTCOME_OVER);
     gone(&s);
 }
 
@@ -317,6 +335,160 @@ static void test_a_member_whose_ranks_have_ended_is_not_waited_for(void **state)
     assert_int_equal(gathered(&s, 0)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
     assert_non_null(strstr(gathered(&s, 0)->words, "worker 1 has ended"));
     assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_GATHERED), 0); /* it has come to that */
+    gone(&s);
+}
+
+static void pong(struct stage *s, uint32_t slot)
+{
+    stage_say(s, slot,
+              &(struct rendezvous_message){.type = RENDEZVOUS_PONG,
+                                           .attempt = s->attempt,
+                                           .pong = {.nonce = (uint64_t)s->now_ms}});
+}
+
+/* On a new channel, with all its ranks ended. */
+static void comes_back_ended(struct stage *s, uint32_t slot)
+{
+    struct rendezvous_message m =
+        stage_hello_message(s, slot, RENDEZVOUS_STATE_RUNNING, s->attempt);
+    struct rendezvous_exit exits[2];
+    for (uint32_t i = 0; i < 2; i++)
+        exits[i] = stage_exit_of(s, slot, i, RENDEZVOUS_CAUSE_EXITED, 0, 0, 5);
+    m.hello.exits = exits;
+    m.hello.exits_count = 2;
+    m.hello.running = 0;
+    s->channels[slot] = s->next_channel++;
+    stage_say(s, slot, &m);
+}
+
+static void is_lost(const struct stage *s, uint32_t slot, const char *words)
+{
+    assert_int_equal(gathered(s, slot)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
+    assert_string_equal(gathered(s, slot)->words, words);
+}
+
+static void test_a_gather_begun_after_a_member_has_ended_fails_at_once(void **state)
+{
+    (void)state;
+    static const unsigned char others[] = {0x05};
+    struct stage s;
+    gang_of(&s, 3);
+    /* Before anything was exchanged, and with a gather that it had come to. */
+    stage_exit(&s, 1, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 5);
+    stage_exit(&s, 1, 1, RENDEZVOUS_CAUSE_EXITED, 0, 0, 5);
+    gather(&s, 0, "fence", 0, "");
+    is_lost(&s, 0, "fence: worker 1 has ended; 2 of 3 members have not come: worker 1, worker 2");
+    gather(&s, 2, "fence", 0, "");
+    is_lost(&s, 2, "fence: worker 1 has ended; 2 of 3 members have not come: worker 1, worker 2");
+    gather(&s, 2, "fence", 1, "");
+    is_lost(&s, 2, "fence: worker 1 has ended; 2 of 3 members have not come: worker 0, worker 1");
+    /* Where it takes no part, it does not matter. */
+    gather_among(&s, 0, others, 1);
+    gather_among(&s, 2, others, 1);
+    assert_int_equal(gathered(&s, 0)->outcome, RENDEZVOUS_OUTCOME_OK);
+    gone(&s);
+}
+
+static void test_who_comes_back_with_its_ranks_ended_may_first_say_what_it_had_come_to(void **state)
+{
+    (void)state;
+    struct stage s;
+    gang_of(&s, 3);
+    gather(&s, 0, "fence", 0, "zero");
+    gather(&s, 0, "other", 0, "");
+    stage_close(&s, 1);
+    comes_back_ended(&s, 1);
+    assert_int_equal(stage_sent_count(&s, 1, RENDEZVOUS_PING), 1);
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_GATHERED), 0);
+    gather(&s, 1, "fence", 0, "one"); /* was lost with its channel */
+    pong(&s, 1);
+    is_lost(&s, 0, "other: worker 1 has ended; 2 of 3 members have not come: worker 1, worker 2");
+    gather(&s, 2, "fence", 0, "two");
+    assert_int_equal(gathered(&s, 0)->entries_count, 3);
+    gather(&s, 2, "later", 0, "");
+    is_lost(&s, 2, "later: worker 1 has ended; 2 of 3 members have not come: worker 0, worker 1");
+    gone(&s);
+}
+
+static void test_a_next_leader_learns_who_has_ended_and_what_that_had_come_to(void **state)
+{
+    (void)state;
+    struct stage s;
+    stage_init(&s, 4, 2, next_leader);
+    s.digest = 0xabc;
+    stage_hello(&s, 0, RENDEZVOUS_STATE_RUNNING, 4);
+    gather(&s, 0, "fence", 6, "zero");
+    fetch(&s, 0, 5, 3, RENDEZVOUS_GET_WAIT);
+    comes_back_ended(&s, 1);
+    gather(&s, 0, "other", 0, "");
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_GATHERED), 0);
+    gather_as(&s, 1, "fence", 6, RENDEZVOUS_GATHER_DONE, "one");
+    pong(&s, 1);
+    is_lost(&s, 0,
+            "other: worker 1 has ended; 3 of 4 members have not come since the change of leader: "
+            "worker 1, worker 2, worker 3");
+    stage_hello(&s, 2, RENDEZVOUS_STATE_RUNNING, 4);
+    gather(&s, 2, "fence", 6, "two");
+    assert_int_equal(gathered(&s, 0)->sequence, 0); /* "other": the fence still waits */
+    /* One that has not come back is asked when it has, or has ended when it is lost. */
+    assert_int_equal(stage_sent_count(&s, 0, RENDEZVOUS_VALUE), 0);
+    coordinator_pod_lost(s.c, "worker", 3,
+                         &(struct coordinator_loss){.infrastructure = true, .words = "node lost"},
+                         s.now_ms);
+    stage_drain(&s);
+    is_lost(&s, 2,
+            "fence: worker 3 has ended; 1 of 4 members have not come since the change of leader: "
+            "worker 3");
+    assert_int_equal(value(&s, 0)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
+    assert_string_equal(value(&s, 0)->words, "modex: worker 3 has ended");
+    gone(&s);
+}
+
+static void test_a_fetch_from_a_member_that_is_gone_ends_at_once(void **state)
+{
+    (void)state;
+    struct stage s;
+    gang_of(&s, 3);
+    stage_exit(&s, 2, 0, RENDEZVOUS_CAUSE_EXITED, 0, 0, 5);
+    stage_exit(&s, 2, 1, RENDEZVOUS_CAUSE_EXITED, 0, 0, 5);
+    fetch(&s, 0, 1, 2, RENDEZVOUS_GET_WAIT); /* its launcher still has what it gave */
+    assert_int_equal(stage_sent_count(&s, 2, RENDEZVOUS_GET), 1);
+    stage_stopped(&s, 2);
+    assert_int_equal(value(&s, 0)->token, 1);
+    assert_int_equal(value(&s, 0)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
+    fetch(&s, 0, 2, 2, RENDEZVOUS_GET_WAIT);
+    assert_int_equal(value(&s, 0)->token, 2);
+    assert_int_equal(value(&s, 0)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
+    assert_string_equal(value(&s, 0)->words, "modex: worker 2 has ended");
+    fetch(&s, 1, 3, 2, RENDEZVOUS_GET_GIVE_UP); /* said again to a next leader, say */
+    assert_int_equal(value(&s, 1)->outcome, RENDEZVOUS_OUTCOME_MEMBER_LOST);
+    gone(&s);
+}
+
+static void test_who_gives_up_has_come(void **state)
+{
+    (void)state;
+    struct stage s;
+    gang_of(&s, 3);
+    /* What it said first was lost with its channel. */
+    gather_as(&s, 0, "fence", 0, RENDEZVOUS_GATHER_GIVEN_UP, "");
+    assert_string_equal(gathered(&s, 0)->words,
+                        "fence: worker 0 waits no longer; 2 of 3 members have not come: worker 1, "
+                        "worker 2");
+    gather(&s, 1, "fence", 1, "");
+    gather(&s, 2, "fence", 1, "");
+    gather_as(&s, 0, "fence", 1, RENDEZVOUS_GATHER_GIVEN_UP, "");
+    assert_string_equal(gathered(&s, 1)->words, "fence: worker 0 waits no longer");
+    gone(&s);
+    /* Others may have told the leader before that they do not wait. */
+    stage_init(&s, 3, 2, next_leader);
+    s.digest = 0xabc;
+    for (uint32_t slot = 0; slot < 3; slot++)
+        stage_hello(&s, slot, RENDEZVOUS_STATE_RUNNING, 4);
+    gather_as(&s, 0, "fence", 0, RENDEZVOUS_GATHER_GIVEN_UP, "");
+    assert_string_equal(gathered(&s, 0)->words,
+                        "fence: worker 0 waits no longer; 2 of 3 members have not come since the "
+                        "change of leader: worker 1, worker 2");
     gone(&s);
 }
 
@@ -579,9 +751,15 @@ int main(void)
             test_a_next_leader_counts_those_who_have_the_result_and_answers_who_has_not),
         cmocka_unit_test(
             test_the_first_whose_time_is_over_ends_it_for_all_and_names_who_is_missing),
-        cmocka_unit_test(
-            test_who_is_two_gathers_behind_is_told_so_and_nothing_of_what_others_gave),
+        cmocka_unit_test(test_who_is_two_gathers_behind_is_told_so_and_nothing_of_what_others_gave),
+        cmocka_unit_test(test_who_waits_for_one_that_has_gone_on_is_told_so),
         cmocka_unit_test(test_a_member_whose_ranks_have_ended_is_not_waited_for),
+        cmocka_unit_test(test_a_gather_begun_after_a_member_has_ended_fails_at_once),
+        cmocka_unit_test(
+            test_who_comes_back_with_its_ranks_ended_may_first_say_what_it_had_come_to),
+        cmocka_unit_test(test_a_next_leader_learns_who_has_ended_and_what_that_had_come_to),
+        cmocka_unit_test(test_a_fetch_from_a_member_that_is_gone_ends_at_once),
+        cmocka_unit_test(test_who_gives_up_has_come),
         cmocka_unit_test(test_a_lost_pod_ends_the_gathers_that_it_has_not_come_to),
         cmocka_unit_test(test_a_result_that_is_too_large_is_a_barrier_with_words),
         cmocka_unit_test(test_what_stays_is_told_by_its_length),

@@ -1,0 +1,24 @@
+/* What tests over many seeds share: settings from the environment, and the test of the test. */
+#ifndef TESTS_PROPERTY_SEEDS_H
+#define TESTS_PROPERTY_SEEDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The environment's number of this name, or `otherwise`; what is no number fails the test. */
+int64_t seeds_setting(const char *name, int64_t otherwise);
+
+/* A bug that a test can build in, in words. */
+struct seeds_mistake {
+    const char *sentence;
+    int bug; /* what `run` knows it by */
+};
+
+/* The violation that this seed leads to with this bug, or NULL. */
+typedef const char *seeds_run(uint64_t seed, int bug);
+
+/* Each of them must be noticed with one of the seeds 1 to `max`; says with which, or fails. */
+void seeds_catch_mistakes(const struct seeds_mistake *mistakes, size_t count, seeds_run *run,
+                          uint64_t max);
+
+#endif
