@@ -15,21 +15,54 @@ struct apply_request {
     struct kube_backoff backoff;
     int64_t not_before_ms;
     int64_t sent_ms;
+    int64_t lazy_ms;   /* is_lazy: when it came */
     unsigned failures; /* 500s in a row */
     uint64_t id;       /* 0 while it waits */
     int status;
     int64_t retry_after_ms;
     struct mlt_text body; /* of the answer */
     struct apply_request *next, *previous;
-    UT_hash_handle hh;     /* in flight, by id */
-    UT_hash_handle hh_key; /* in flight, by key */
+    TAILQ_ENTRY(apply_request) lazy; /* of those that are */
+    UT_hash_handle hh;               /* in flight, by id */
+    UT_hash_handle hh_key;           /* in flight, by key */
 };
 
-/* It is over, or its backoff alone says when it goes on: others have its place. */
+/* It is over, or it alone is waited for, its backoff or its answer: others have its place. */
 static void stop_being_lazy(struct apply *a, struct apply_request *r)
 {
-    a->lazy_count -= r->order.is_lazy;
+    if (!r->order.is_lazy)
+        return;
+    TAILQ_REMOVE(&a->lazy, r, lazy);
+    a->lazy_count--;
     r->order.is_lazy = false;
+}
+
+static void be_lazy(struct controller *c, struct apply_request *r)
+{
+    if (c->apply.lazy_count == 0)
+        TAILQ_INIT(&c->apply.lazy);
+    r->lazy_ms = c->now_ms;
+    TAILQ_INSERT_TAIL(&c->apply.lazy, r, lazy);
+    c->apply.lazy_count++;
+}
+
+/* Who is out for so long that it may never be answered holds nobody back any more. */
+static bool is_aged(const struct controller *c, const struct apply_request *r)
+{
+    return c->now_ms - r->lazy_ms >= APPLY_LAZY_PATIENCE_MS;
+}
+
+/* Returns when the next of them is. */
+static int64_t age_lazy(struct controller *c)
+{
+    struct apply *a = &c->apply;
+    while (a->lazy_count > 0) {
+        struct apply_request *oldest = TAILQ_FIRST(&a->lazy);
+        if (!is_aged(c, oldest))
+            return oldest->lazy_ms + APPLY_LAZY_PATIENCE_MS;
+        stop_being_lazy(a, oldest);
+    }
+    return INT64_MAX;
 }
 
 static void request_free(struct apply *a, struct apply_request *r)
@@ -80,7 +113,8 @@ void apply_send(struct controller *c, const struct apply_order *order)
         (struct kube_backoff)KUBE_BACKOFF_INIT(APPLY_BACKOFF_BASE_MS, APPLY_BACKOFF_MAX_MS);
     mlt_text_init(&r->body, CONTROLLER_ANSWER_MAX);
     waiting_add(&c->apply, r);
-    c->apply.lazy_count += order->is_lazy;
+    if (order->is_lazy)
+        be_lazy(c, r);
 }
 
 unsigned apply_room(const struct controller *c, int64_t since_ms)
@@ -91,7 +125,11 @@ unsigned apply_room(const struct controller *c, int64_t since_ms)
         part = c->now_ms - since_ms >= APPLY_LAZY_PATIENCE_MS;
     else if (part == 0)
         part = 1;
-    return a->lazy_count < part ? part - a->lazy_count : 0;
+    unsigned lazy = a->lazy_count;
+    for (const struct apply_request *r = TAILQ_FIRST(&a->lazy); lazy > 0 && is_aged(c, r);
+         r = TAILQ_NEXT(r, lazy))
+        lazy--;
+    return lazy < part ? part - lazy : 0;
 }
 
 void apply_for_job(struct job *job, struct apply_target target, struct apply_order order)
@@ -211,7 +249,7 @@ static void settle_unsent(struct controller *c, struct apply_request *unsent)
 int64_t apply_pump(struct controller *c)
 {
     struct apply *a = &c->apply;
-    int64_t wake = INT64_MAX;
+    int64_t wake = age_lazy(c);
     struct apply_request *next, *unsent = NULL, **unsent_end = &unsent;
     unsigned window = request_window_size(&a->window);
     a->is_full = false;

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include "controller/request_window.h"
 #include "lib/kube/backoff.h"
 #include "lib/kube/resource.h"
@@ -25,9 +26,11 @@
 #define APPLY_BACKOFF_MAX_MS (30 * 1000)
 #define APPLY_KEY_MAX 640   /* bytes of kind/namespace/name */
 #define APPLY_WORDS_MAX 512 /* bytes kept of a server's message */
-#define APPLY_LAZY_PART 4               /* of the window: one part in so many is for what may wait */
-#define APPLY_LAZY_PATIENCE_MS 10000    /* then one at a time goes, though the window is full */
-#define APPLY_FAILING 2     /* tries in a row that met a 500: no longer a hiccup of the server */
+#define APPLY_LAZY_PART 4   /* of the window: one part in so many is for what may wait */
+/* Then one at a time goes, though the window is full; and what has no answer for so long holds no
+ * other back. */
+#define APPLY_LAZY_PATIENCE_MS 10000
+#define APPLY_FAILING 2 /* tries in a row that met a 500: no longer a hiccup of the server */
 
 struct controller;
 struct apply_request;
@@ -52,7 +55,7 @@ typedef char *apply_written(struct controller *c, const struct apply_order *orde
 struct apply_order {
     const char *verb, *path, *content_type, *body; /* body NULL: none */
     apply_written *write; /* instead of a body: thousands of pods may wait, and are not kept */
-    const char *key; /* requests with equal keys go one after the other; NULL: no such order */
+    const char *key;      /* requests with equal keys go one after the other; NULL: no such order */
     const char
         *job_uid;   /* whose request it is, "" for none: for `done`, and to drop it with its job */
     uint32_t index; /* for `done`: a member, a slot */
@@ -71,8 +74,9 @@ struct apply {
     struct apply_request *keys;                   /* hash by key, of those in flight */
     unsigned in_flight_count;
     unsigned waiting_count;
-    unsigned lazy_count; /* of is_lazy, waiting or in flight */
-    bool is_full;        /* at the last look something waited for nothing but the window */
+    TAILQ_HEAD(, apply_request) lazy; /* those that are, waiting or in flight, the oldest first */
+    unsigned lazy_count;              /* 0: the list is not initialised */
+    bool is_full; /* at the last look something waited for nothing but the window */
     struct request_window window;
 };
 
@@ -93,7 +97,8 @@ void apply_drop_job(struct controller *c, const char *job_uid);
 /* Sends what may be sent now; returns when to call again (INT64_MAX: never). */
 int64_t apply_pump(struct controller *c);
 
-/* How many orders with is_lazy may be sent now; `since_ms`: the first of them has waited since then.
+/* How many orders with is_lazy may be sent now; `since_ms`: the first of them has waited since
+ * then.
  */
 unsigned apply_room(const struct controller *c, int64_t since_ms);
 

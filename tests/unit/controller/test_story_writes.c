@@ -1,6 +1,7 @@
 /* How many requests jobs cost, and in what order they go: what nobody waits for delays no pod. */
 #include <stdio.h>
 #include <string.h>
+#include "controller/internal.h"
 #include "world.h"
 #include "world_internal.h"
 
@@ -240,6 +241,26 @@ static void test_lazy_writes_that_are_tried_again_are_not_in_the_way_of_others(v
     world_release(&w);
 }
 
+/* The window is small, so that of what may wait one goes at a time; the first gets no answer. */
+static void test_a_lazy_write_without_an_answer_holds_others_back_for_a_while_only(void **state)
+{
+    struct world w;
+    (void)state;
+    world_init(&w, 5, 8);
+    w.no_kubelet = true;
+    put_jobs(&w, NULL);
+    world_advance(&w, 14000);
+    unsigned writes = w.status_writes;
+    w.c->apply.window.milli = 4000;
+    w.mute = "/j3/status";
+    world_advance(&w, 2000);
+    assert_null(w.mute);
+    assert_true(w.status_writes - writes < JOBS / 2);
+    world_advance(&w, APPLY_LAZY_PATIENCE_MS);
+    assert_int_equal(w.status_writes - writes, JOBS - 1);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +277,8 @@ int main(void)
         cmocka_unit_test(test_no_event_goes_before_the_pods),
         cmocka_unit_test(test_a_new_job_does_not_wait_for_what_is_written_of_others),
         cmocka_unit_test(test_lazy_writes_that_are_tried_again_are_not_in_the_way_of_others),
+        cmocka_unit_test(
+            test_a_lazy_write_without_an_answer_holds_others_back_for_a_while_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,6 +118,7 @@ struct world {
     uint32_t cause;              /* of the next failures; 0: by exit code and signal */
     int conflicts;               /* so many status writes meet a 409 */
     int unavailable;             /* so many requests get a 503 */
+    const char *mute;            /* one request whose path ends so gets no answer at all */
     struct world_event *late;    /* requests of a dropped controller that are still on their way */
     int late_steps;              /* they arrive after so many steps of the next one */
     int late_choice;             /* that number when above 0; else it varies */
