@@ -97,9 +97,7 @@ void apply_drop_job(struct controller *c, const char *job_uid);
 /* Sends what may be sent now; returns when to call again (INT64_MAX: never). */
 int64_t apply_pump(struct controller *c);
 
-/* How many orders with is_lazy may be sent now; `since_ms`: the first of them has waited since
- * then.
- */
+/* How many orders with is_lazy may be sent now; the first of them has waited since `since_ms`. */
 unsigned apply_room(const struct controller *c, int64_t since_ms);
 
 /* The answers. False when no request has this id. */

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
+#include "rendezvous/frame_bytes.h"
 
 struct effect {
     struct effect *next;
     struct controller_effect effect;
     char *path, *body, *text;
+    struct frame_bytes *shared; /* owned: one reference */
 };
 
 void effects_init(struct effects *q)
@@ -25,6 +27,7 @@ static void effect_free(struct effect *e)
     free(e->path);
     free(e->body);
     free(e->text);
+    frame_bytes_unref(e->shared);
     free(e);
 }
 
@@ -75,6 +78,15 @@ void effects_channel_send(struct effects *q, uint64_t id, const void *bytes, siz
     e->effect.id = id;
     e->effect.body = e->body;
     e->effect.length = length;
+}
+
+void effects_channel_share(struct effects *q, uint64_t id, struct frame_bytes *frame)
+{
+    struct effect *e = effects_add(q, CONTROLLER_EFFECT_CHANNEL_SEND);
+    e->shared = frame_bytes_ref(frame);
+    e->effect.id = id;
+    e->effect.body = frame->data;
+    e->effect.length = frame->length;
 }
 
 void effects_channel_close(struct effects *q, uint64_t id)

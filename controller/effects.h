@@ -4,7 +4,8 @@
 
 #include "controller/controller.h"
 
-struct effect; /* one queued effect, with the memory it points to */
+struct frame_bytes; /* rendezvous/frame_bytes.h */
+struct effect;      /* one queued effect, with the memory it points to */
 
 struct effects {
     struct effect *first, **last;
@@ -20,6 +21,8 @@ void effects_request(struct effects *q, uint64_t id, const char *verb, const cha
                      const char *content_type, const char *body, bool is_watch);
 void effects_cancel(struct effects *q, uint64_t id);
 void effects_channel_send(struct effects *q, uint64_t id, const void *bytes, size_t length);
+/* The same of a frame that goes to many: a reference is taken, nothing is copied. */
+void effects_channel_share(struct effects *q, uint64_t id, struct frame_bytes *frame);
 void effects_channel_close(struct effects *q, uint64_t id);
 /* Sets the one timer (INT64_MAX: clears it); nothing is queued when it stands there already. */
 void effects_timer(struct effects *q, int64_t at_ms);

@@ -224,7 +224,10 @@ static void take(struct job *job, const struct coordinator_output *out)
     struct controller *c = job->controller;
     switch (out->kind) {
     case COORDINATOR_SEND:
-        effects_channel_send(&c->effects, out->channel, out->bytes, out->length);
+        if (out->shared)
+            effects_channel_share(&c->effects, out->channel, out->shared);
+        else
+            effects_channel_send(&c->effects, out->channel, out->bytes, out->length);
         break;
     case COORDINATOR_CLOSE:
         effects_channel_close(&c->effects, out->channel);

@@ -56,6 +56,7 @@
 
 struct coordinator;
 struct collective_budget; /* rendezvous/collective.h */
+struct frame_bytes;       /* rendezvous/frame_bytes.h */
 
 /* One pod of the gang. `role_order` sorts roles (worker: 0). */
 struct coordinator_member {
@@ -207,6 +208,7 @@ struct coordinator_output {
     uint64_t channel, attempt;
     const char *bytes;
     size_t length;
+    struct frame_bytes *shared; /* what `bytes` are of; who keeps them takes a reference. Or NULL */
     const char *words, *role;
     uint32_t slot;
     uint64_t start_us;

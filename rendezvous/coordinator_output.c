@@ -125,6 +125,7 @@ bool coordinator_next(struct coordinator *c, struct coordinator_output *ret)
     out->words = text_of(c->given->words);
     out->role = text_of(out->role);
     out->reason = text_of(out->reason);
+    out->shared = c->given->shared;
     out->bytes = c->given->shared ? c->given->shared->data : text_of(c->given->bytes);
     out->verdict.role = text_of(out->verdict.role);
     out->verdict.node = text_of(out->verdict.node);

@@ -172,6 +172,25 @@ static void gather_among(struct stage *s, uint32_t slot, const unsigned char *bi
     stage_say(s, slot, &m);
 }
 
+/* Up to 64 MiB in all: no copy for each member, here or in whoever takes them. */
+static void test_the_bytes_of_a_result_are_shared_by_all_who_get_it(void **state)
+{
+    (void)state;
+    struct stage s;
+    gang_of(&s, 3);
+    for (uint32_t slot = 0; slot < 3; slot++)
+        gather(&s, slot, "fence", 0, "data");
+    struct frame_bytes *shared = stage_find(&s, COORDINATOR_SEND, 0)->out.shared;
+    assert_non_null(shared);
+    for (unsigned i = 1; i < 3; i++)
+        assert_ptr_equal(stage_find(&s, COORDINATOR_SEND, i)->out.shared, shared);
+    /* What goes to one is nobody's to share. */
+    stage_close(&s, 1);
+    stage_hello(&s, 1, RENDEZVOUS_STATE_RUNNING, 1);
+    assert_null(stage_find(&s, COORDINATOR_SEND, 3)->out.shared);
+    gone(&s);
+}
+
 static void test_some_members_can_gather_among_themselves(void **state)
 {
     (void)state;
@@ -745,6 +764,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_get_what_all_gave_when_the_last_has_come),
         cmocka_unit_test(test_the_answer_to_a_barrier_does_not_grow_with_the_gang),
+        cmocka_unit_test(test_the_bytes_of_a_result_are_shared_by_all_who_get_it),
         cmocka_unit_test(test_some_members_can_gather_among_themselves),
         cmocka_unit_test(test_who_was_away_asks_again_and_gets_the_same),
         cmocka_unit_test(
