@@ -27,6 +27,7 @@ struct command {
     struct edge_remote *owner; /* NULL: a free place */
     uint64_t connection;       /* 0: it is gone */
     pid_t pid;                 /* 0: none was asked for yet */
+    uint64_t run_by_ms;        /* then: until when it may be */
     bool reaped;
     int status;
     struct output outputs[2];
@@ -42,7 +43,7 @@ struct edge_remote {
     char identity[REMOTE_IDENTITY_MAX + 1];
     uint64_t attempt;
     bool stopped;
-    uv_timer_t *kill_timer;
+    uv_timer_t *kill_timer, *run_timer; /* the latter: for those without a command */
     struct command commands[REMOTE_STREAMS_MAX];
 };
 
@@ -353,6 +354,34 @@ static struct command *find(struct edge_remote *r, uint64_t connection)
     return NULL;
 }
 
+static void run_times(uv_timer_t *timer);
+
+static void watch_run_times(struct edge_remote *r)
+{
+    uint64_t first_ms = UINT64_MAX, now_ms = uv_now(&r->edge->loop);
+    for (size_t i = 0; i < REMOTE_STREAMS_MAX; i++) {
+        const struct command *c = &r->commands[i];
+        if (c->owner && c->connection && !c->pid && c->run_by_ms < first_ms)
+            first_ms = c->run_by_ms;
+    }
+    if (first_ms != UINT64_MAX)
+        (void)uv_timer_start(r->run_timer, run_times, first_ms > now_ms ? first_ms - now_ms : 0, 0);
+}
+
+/* Who wants nothing gives its place to others. */
+static void run_times(uv_timer_t *timer)
+{
+    struct edge_remote *r = timer->data;
+    for (size_t i = 0; i < REMOTE_STREAMS_MAX; i++) {
+        struct command *c = &r->commands[i];
+        if (!c->owner || !c->connection || c->pid || c->run_by_ms > uv_now(&r->edge->loop))
+            continue;
+        say_ended(r, c->connection, 0, "no command was asked for in time");
+        abandon(c);
+    }
+    watch_run_times(r);
+}
+
 static void opened(void *arg, uint64_t id, const char *identity, const char *peer)
 {
     struct edge_remote *r = arg;
@@ -371,9 +400,12 @@ static void opened(void *arg, uint64_t id, const char *identity, const char *pee
     }
     *c = (struct command){.owner = r,
                           .connection = id,
+                          .run_by_ms = uv_now(&r->edge->loop) + REMOTE_RUN_MS,
                           .outputs = {{.command = c, .fd = -1}, {.command = c, .fd = -1}},
                           .in = -1,
                           .input = MLT_TEXT_INIT(REMOTE_WINDOW)};
+    if (!uv_is_active((uv_handle_t *)r->run_timer))
+        watch_run_times(r);
 }
 
 static void frame(void *arg, uint64_t id, const struct rendezvous_frame *f)
@@ -421,17 +453,20 @@ struct edge_remote *edge_remote_new(struct edge *e, const char *identity, struct
     static const struct channel_server_ops ops = {
         .opened = opened, .frame = frame, .closed = closed, .refused = refused};
     struct edge_remote *r = calloc(1, sizeof *r);
-    uv_timer_t *timer = malloc(sizeof *timer);
-    if (!r || !timer) {
+    uv_timer_t *kill = malloc(sizeof *kill), *run = malloc(sizeof *run);
+    if (!r || !kill || !run) {
         (void)mlt_fail(err, ENOMEM, "no memory");
         free(r);
-        free(timer);
+        free(kill);
+        free(run);
         return NULL;
     }
-    (void)uv_timer_init(&e->loop, timer);
-    timer->data = r;
+    (void)uv_timer_init(&e->loop, kill);
+    (void)uv_timer_init(&e->loop, run);
+    kill->data = run->data = r;
     r->edge = e;
-    r->kill_timer = timer;
+    r->kill_timer = kill;
+    r->run_timer = run;
     r->attempt = supervisor_attempt(e->supervisor);
     (void)snprintf(r->identity, sizeof r->identity, "%s", identity);
     if (channel_server_new(&e->loop, e->config->pod_ip, 0, e->config->key, &ops, r, &r->server,
@@ -439,6 +474,7 @@ struct edge_remote *edge_remote_new(struct edge *e, const char *identity, struct
         edge_remote_free(r);
         return NULL;
     }
+    channel_server_limit(r->server, REMOTE_CONNECTIONS_MAX);
     return r;
 }
 
@@ -483,6 +519,7 @@ void edge_remote_free(struct edge_remote *r)
         if (r->commands[i].owner)
             free_place(&r->commands[i]);
     uv_close((uv_handle_t *)r->kill_timer, free_handle);
+    uv_close((uv_handle_t *)r->run_timer, free_handle);
     channel_server_free(r->server, free, r); /* it may speak to us until it is closed */
     if (!r->server)
         free(r);

@@ -29,6 +29,8 @@
 #define REMOTE_PROGRAM "mltrain-rsh" /* the name under which the launcher is such an agent */
 #define REMOTE_WINDOW (256u * 1024)  /* bytes of one stream on their way */
 #define REMOTE_STREAMS_MAX 64        /* commands at a time in one pod; more are refused */
+#define REMOTE_CONNECTIONS_MAX 256   /* more are closed at accept: most of them know no key yet */
+#define REMOTE_RUN_MS 10000          /* from an open connection to its REMOTE_RUN */
 #define REMOTE_KEY_SIZE 32
 #define REMOTE_IDENTITY_MAX 128
 #define REMOTE_ADDRESS_MAX 63

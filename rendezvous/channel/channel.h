@@ -45,6 +45,8 @@ int channel_server_new(uv_loop_t *loop, const char *address, uint16_t port,
                        const unsigned char master[CHANNEL_KEY_SIZE],
                        const struct channel_server_ops *ops, void *arg, struct channel_server **ret,
                        struct mlt_error *err) MLT_MUST_USE;
+/* At most so many connections from now on, instead of CHANNEL_CONNECTIONS_MAX. */
+void channel_server_limit(struct channel_server *s, uint32_t connections);
 uint16_t channel_server_port(const struct channel_server *s);
 uint64_t channel_server_refusals(const struct channel_server *s);
 

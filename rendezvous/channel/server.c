@@ -43,6 +43,7 @@ struct channel_server {
     uint32_t *free_slots;
     uint32_t free_count;
     uint32_t connections; /* memory not yet freed */
+    uint32_t connections_max;
     bool closing, listener_gone;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -210,7 +211,7 @@ static void on_connection(uv_stream_t *stream, int status)
     int length = sizeof peer;
     (void)uv_tcp_getpeername(&connection->link.tcp, (struct sockaddr *)&peer, &length);
     channel_address_format(&peer, connection->peer);
-    if (s->connections > CHANNEL_CONNECTIONS_MAX)
+    if (s->connections > s->connections_max)
         refuse(s, connection, "too many connections");
     else if (s->free_count == 0 && make_slots(s) < 0)
         refuse(s, connection, "out of memory");
@@ -260,6 +261,7 @@ int channel_server_new(uv_loop_t *loop, const char *address, uint16_t port,
     s->loop = loop;
     s->ops = ops;
     s->arg = arg;
+    s->connections_max = CHANNEL_CONNECTIONS_MAX;
     memcpy(s->master, master, sizeof s->master);
     s->context = channel_key_context(TLS_server_method());
     if (!s->context) {
@@ -276,6 +278,12 @@ int channel_server_new(uv_loop_t *loop, const char *address, uint16_t port,
     }
     *ret = s;
     return 0;
+}
+
+void channel_server_limit(struct channel_server *s, uint32_t connections)
+{
+    s->connections_max =
+        connections < CHANNEL_CONNECTIONS_MAX ? connections : CHANNEL_CONNECTIONS_MAX;
 }
 
 uint16_t channel_server_port(const struct channel_server *s)
