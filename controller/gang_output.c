@@ -219,15 +219,20 @@ static void note_refused(struct job *job, const struct coordinator_output *out)
     job_log(job, MLT_LOG_WARNING, "refused words=\"%s\"", words);
 }
 
+static void send_frame(struct controller *c, const struct coordinator_output *out)
+{
+    if (out->shared)
+        effects_channel_share(&c->effects, out->channel, out->shared);
+    else
+        effects_channel_send(&c->effects, out->channel, out->bytes, out->length);
+}
+
 static void take(struct job *job, const struct coordinator_output *out)
 {
     struct controller *c = job->controller;
     switch (out->kind) {
     case COORDINATOR_SEND:
-        if (out->shared)
-            effects_channel_share(&c->effects, out->channel, out->shared);
-        else
-            effects_channel_send(&c->effects, out->channel, out->bytes, out->length);
+        send_frame(c, out);
         break;
     case COORDINATOR_CLOSE:
         effects_channel_close(&c->effects, out->channel);

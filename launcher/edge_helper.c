@@ -165,13 +165,14 @@ static void how_it_ended(const struct edge_helper *h, int status, char *words, s
 {
     const char *file = h->path;
     if (h->exec_errno == ENOENT && access(file, X_OK) == 0)
-        (void)snprintf(words, size,
-                       "the image has no glibc (is it Alpine, with musl?), which %s needs; use an "
-                       "image with glibc 2.31 or later, or an MPI with PMI-1, as MPICH has it "
-                       "(spec.mpi.wireup: pmi1)",
-                       file);
+        (void)snprintf(
+            words, size,
+            "the image has no glibc (is it Alpine, with musl?), which %.400s needs; use an "
+            "image with glibc 2.31 or later, or an MPI with PMI-1, as MPICH has it "
+            "(spec.mpi.wireup: pmi1)",
+            file);
     else if (h->exec_errno)
-        (void)snprintf(words, size, "%s cannot be started: %s", file, strerror(h->exec_errno));
+        (void)snprintf(words, size, "%.400s cannot be started: %s", file, strerror(h->exec_errno));
     else
         (void)snprintf(words, size, "%s %d%s%s",
                        WIFSIGNALED(status) ? "killed by signal" : "exit code",
