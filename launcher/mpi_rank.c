@@ -25,10 +25,15 @@ bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
 static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family, bool seen)
 {
     if (family == MPI_FAMILY_MPIRUN)
-        return "the command calls mpirun or mpiexec: set spec.mpi.wireup to rsh, or let it be the MPI "
+        return "the command calls mpirun or mpiexec: set spec.mpi.wireup to rsh, or let it be the "
+               "MPI "
                "program itself";
     if (family == MPI_FAMILY_NONE || !seen)
-        return "is this an MPI program? For others there are the frameworks pytorch and plain";
+        return family == MPI_FAMILY_NONE
+                   ? "is this an MPI program? For others there are the frameworks pytorch and plain"
+                   : "is this an MPI program? Of another MPI: set spec.mpi.wireup; of none: there "
+                     "are the "
+                     "frameworks pytorch and plain";
     if (family == MPI_FAMILY_OPEN_MPI && wireup->wireup != RENDEZVOUS_WIREUP_PMIX)
         return "this is Open MPI: set spec.mpi.wireup to pmix";
     if (family == MPI_FAMILY_MPICH && wireup->wireup != RENDEZVOUS_WIREUP_PMI1)
@@ -57,14 +62,16 @@ static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wi
                    advice(wireup, family, rank->mapped[0] || !wireup->of_image));
 }
 
-/* Where `one && other` cannot be, the other's own words do not say why. PMIx before 5 loses track of a
- * rank that comes back in its stores ds12 and ds21 (openpmix issue 1211); MPICH 4.0's MPI_Finalize
- * shuts down the socket that its shell has handed it, and the next program gets SIGPIPE. */
+/* Where `one && other` cannot be, the other's own words do not say why. PMIx before 5 loses track
+ * of a rank that comes back in its stores ds12 and ds21 (openpmix issue 1211); MPICH 4.0's
+ * MPI_Finalize shuts down the socket that its shell has handed it, and the next program gets
+ * SIGPIPE. */
 static const char *second_program(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
                                   const struct mpi_rank_end *end)
 {
     if (rank->again && !rank->finalized)
-        return "a second MPI program in this rank: Open MPI 4 starts only one; PMIX_MCA_gds: hash in "
+        return "a second MPI program in this rank: Open MPI 4 starts only one; PMIX_MCA_gds: hash "
+               "in "
                "`env` of the container lets it start several, one after the other";
     if (wireup->wireup == RENDEZVOUS_WIREUP_PMI1 && rank->finalized &&
         (end->signal == SIGPIPE || end->code == 128 + SIGPIPE))

@@ -20,8 +20,9 @@
 struct mpi_rank {
     bool connected; /* it has spoken to its server */
     bool finalized; /* ... and has said goodbye since it connected last */
-    bool again;     /* it has connected after a goodbye, where only one MPI program can (PMIx's store) */
-    bool aborted;   /* it has called MPI_Abort with */
+    bool
+        again; /* it has connected after a goodbye, where only one MPI program can (PMIx's store) */
+    bool aborted; /* it has called MPI_Abort with */
     int32_t abort_code;
     char abort_words[128];  /* its own, or "" */
     char broken_words[160]; /* the connection was given up for this reason; "" */
@@ -47,10 +48,9 @@ struct mpi_rank_end {
  *   it has called MPI_Abort: its code (of 8 bits; 1 for 0);
  *   it was killed because it has no server: code 1, or 93 when none is to be had;
  *   its connection was broken: code 1 when it has exited with 0;
- *   its second MPI program could not start, or was ended by SIGPIPE as it spoke to PMI-1: code 1 when
- *     it has exited with 0;
- *   it exited with 0, and has never connected, or not finalized: code 93, code 1;
- *   it was killed as a singleton: code 93. */
+ *   its second MPI program could not start, or was ended by SIGPIPE as it spoke to PMI-1: code 1
+ * when it has exited with 0; it exited with 0, and has never connected, or not finalized: code 93,
+ * code 1; it was killed as a singleton: code 93. */
 void mpi_rank_judge(const struct mpi_rank *rank, const struct mpi_wireup *wireup,
                     struct mpi_rank_end *end);
 

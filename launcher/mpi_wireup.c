@@ -228,11 +228,39 @@ static bool is_compiler(const char *word)
     return false;
 }
 
+/* Where a shell's text has gone by `cd`, as far as its words tell. */
+struct place {
+    bool goes; /* the word before was cd */
+    char folder[MPI_WIREUP_PATH_MAX];
+};
+
+/* False when the word belongs to a `cd`. Else puts the folder before a program that is there. */
+static bool follow(struct place *p, struct mpi_find *f, char *word)
+{
+    char path[MPI_WIREUP_PATH_MAX], found[MPI_WIREUP_PATH_MAX];
+    const char *from_here = begins(word, "./") ? word + 2 : word;
+    bool rooted = word[0] == '/' || !p->folder[0];
+    bool fits = snprintf(path, sizeof path, "%s%s%s", rooted ? "" : p->folder, rooted ? "" : "/",
+                         rooted ? word : from_here) < (int)sizeof path;
+    if (p->goes && word[0] == '-')
+        return false; /* its option */
+    if (p->goes) {
+        (void)snprintf(p->folder, sizeof p->folder, "%s", fits && !strchr(word, '$') ? path : "");
+        p->goes = false;
+        return false;
+    }
+    p->goes = strcmp(word, "cd") == 0;
+    if (!rooted && fits && strchr(word, '/') && mpi_find_program(f, path, found))
+        (void)snprintf(word, MPI_WIREUP_PATH_MAX, "%s", path);
+    return !p->goes;
+}
+
 /* Every word of a shell's text that names a program, until one tells. */
 static bool look_at_text(struct mpi_find *f, const char *text, size_t length, unsigned depth,
                          struct mpi_finding *ret)
 {
     unsigned programs = 0;
+    struct place place = {.goes = false};
     for (size_t at = 0; at < length && programs < MPI_WIREUP_PROGRAMS_MAX;) {
         if (text[at] == '#' && (at == 0 || isspace((unsigned char)text[at - 1])))
             while (at < length && text[at] != '\n')
@@ -245,7 +273,8 @@ static bool look_at_text(struct mpi_find *f, const char *text, size_t length, un
             memcpy(word, text + start, at - start);
             word[at - start] = '\0';
             const char *const argv[] = {word, NULL};
-            bool program = is_mpirun(word) || mpi_find_program(f, word, path);
+            bool program =
+                follow(&place, f, word) && (is_mpirun(word) || mpi_find_program(f, word, path));
             programs += program;
             if (program && !is_shell(word) && look_at_command(f, argv, depth + 1, ret))
                 return true;

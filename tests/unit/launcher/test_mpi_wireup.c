@@ -531,6 +531,33 @@ static void test_the_image_decides_when_the_command_has_cost_too_much(void **sta
                                          "/usr/lib/libmpi.so.40 (Open MPI)"));
 }
 
+static void test_a_shell_s_text_names_programs_from_where_it_has_gone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum mpi_family family;
+    } rows[] = {
+        {"cd '/app'; exec ./train", MPI_FAMILY_MPICH},
+        {"cd /app && bin/train", MPI_FAMILY_MPICH},
+        {"cd -P /app\ncd bin\n./train", MPI_FAMILY_MPICH},
+        {"cd /nowhere; ./here", MPI_FAMILY_MPICH}, /* a cd that fails, or is undone */
+        {"cd $DIR; ./train", MPI_FAMILY_OPEN_MPI}, /* the image's */
+        {"cd /; ./train", MPI_FAMILY_OPEN_MPI},
+    };
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(rows); i++) {
+        cleanup_free struct image *image = new_image();
+        struct mpi_wireup choice;
+        (void)add_elf(image, "/app/train", "libmpich.so.12", NULL, NULL);
+        (void)add_elf(image, "/app/bin/train", "libmpich.so.12", NULL, NULL);
+        (void)add_elf(image, "./here", "libmpich.so.12", NULL, NULL);
+        (void)add_elf(image, "/usr/lib/libmpi.so.40", "libc.so.6", NULL, NULL);
+        CHOOSE(image, &choice, AUTO, "bash", "-c", rows[i].text);
+        if (choice.family != rows[i].family)
+            fail_msg("%s: %s", rows[i].text, choice.words);
+    }
+}
+
 static void test_a_shell_s_arguments_and_mpi_s_compiler_tell(void **state)
 {
     (void)state;
@@ -625,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_shells_in_shells_end_at_a_maximum),
         cmocka_unit_test(test_scripts_without_an_end_are_left_at_a_maximum),
         cmocka_unit_test(test_the_image_decides_when_the_command_has_cost_too_much),
+        cmocka_unit_test(test_a_shell_s_text_names_programs_from_where_it_has_gone),
         cmocka_unit_test(test_a_shell_s_arguments_and_mpi_s_compiler_tell),
         cmocka_unit_test(test_python_is_asked_for_its_mpi4py),
         cmocka_unit_test(test_what_the_program_leaves_open_the_image_decides),
