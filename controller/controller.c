@@ -312,6 +312,8 @@ void controller_step(struct controller *c, const struct controller_event *event)
     channels_leave_to_leader(c);
     wake_jobs(c);
     lazy_writes_wake(c);
+    if (!c->acts_since_ms && may_act(c))
+        c->acts_since_ms = c->now_ms;
     for (int turn = 0; turn < TURNS_MAX && may_act(c); turn++) {
         channels_close_unknown(c);
         jobs_run(c);

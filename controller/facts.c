@@ -74,7 +74,7 @@ static uint64_t queue_facts(struct job *job)
     bool stale = job->planned_until_ms && job->planned_until_ms <= now_ms && !job->placed;
     bool probed = probe_is_known(job) && !stale;
     bool probing = job->probing || job->probe_again_ms > now_ms || job->queue_again_ms > now_ms ||
-                   preempt_gives_precedence(job);
+                   preempt_waits_for_others(job);
     return SET_IF(probing, PROBING) | SET_IF(probed, PROBED) |
            SET_IF(probed && !volumes_are_settled(job), VOLUMES_OPEN) |
            SET_IF(job->ledger == JOB_LEDGER_WAITS, IN_QUEUE) | SET_IF(job->placed, PLACED) |

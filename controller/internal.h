@@ -55,6 +55,9 @@ struct controller {
     struct volume_claim *claims; /* hash by namespace/name: volumes.c */
     int64_t claims_wake_ms;      /* none of them is due before */
     bool started, exited;
+    int64_t acts_since_ms;   /* it leads and knows all jobs since then; 0: not yet */
+    int64_t missing_look_ms; /* whether a job for which a place was made is not queued, as of then */
+    bool missing;
     bool channels_swept;    /* those of unknown jobs have been refused once */
     int64_t jobs_wake_ms;   /* no job wants to wake before */
     bool queues_restored;   /* their past use was taken up from their statuses */
@@ -187,11 +190,12 @@ void preempt_ask(struct job *job, const struct preempt_order *order);
 /* Ranks were asked to make way, and have stopped: only pods are left. */
 bool preempt_has_stopped(const struct job *job);
 void preempt_leave(struct job *job);
-/* Whether a job that has made way is not to be queued yet: the other one still waits, and it might
- * get the place that it has left (it comes first in order, and was asked for quota that it had
- * borrowed; or the leader has just come and knows the other one not yet). While others leave for
- * that one, and JOB_PRECEDENCE_MS, doubling. */
-bool preempt_gives_precedence(struct job *job);
+/* Whether a job is not to be queued yet, because one for which a place was made is not: what a plan
+ * does not know of it would give away. Until that one's pods have been tried, JOB_PRECEDENCE_MS at
+ * most: for the one that has made way; and when the leader has just come, for all. */
+bool preempt_waits_for_others(struct job *job);
+/* For whom this job, which is queued now, has left its last place: that is its turn first. */
+void preempt_tell_made_way(struct job *job);
 void preempt_requeue(struct job *job);
 /* The job has a place again, or has ended. */
 void preempt_end_conditions(struct job *job, const char *reason, const char *words);

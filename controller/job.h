@@ -38,8 +38,7 @@
 #define JOB_DELETED_DOUBLINGS_MAX 5
 #define JOB_EXIT_WAIT_MS 10000 /* launchers told to exit: then what still runs is deleted */
 #define JOB_ENDED_PODS_MAX 5   /* of one member, kept for their logs; older ones are deleted */
-#define JOB_PRECEDENCE_MS 3000 /* so long a job that has made way lets the other one go first, */
-#define JOB_PRECEDENCE_DOUBLINGS_MAX 8 /* doubling */
+#define JOB_PRECEDENCE_MS 3000 /* so long a job waits for one for which a place was made, at most */
 #define JOB_PRECEDENCE_LOOK_MS 200
 #define JOB_LEAVES_MS 30000       /* after that, pods that still run count as those of others */
 #define JOB_DELETE_AGAIN_MS 15000 /* a deletion that the API server has refused is tried again */
@@ -158,8 +157,8 @@ struct job {
     bool former_creations;   /* some of them are of a gang that was dropped meanwhile */
     bool leaves_ledger;      /* when these have ended, the status says so, and its pods are gone */
     char *taken_back_for;  /* UID of the job for which it lost a place that nobody knew of; NULL */
-    unsigned takings_back; /* how often */
-    int64_t precedence_until_ms, precedence_look_ms; /* preempt_gives_precedence(); 0: no */
+    int64_t made_way_for_ms; /* as of then, another job that is queued has left for it */
+    int64_t precedence_until_ms, precedence_look_ms; /* preempt_waits_for_others(); 0: no */
 
     struct coordinator *coordinator; /* NULL: no gang, or none of its launchers has ever come */
     bool coordinator_stale;  /* has outputs to be taken */

@@ -91,7 +91,6 @@ static void take_back(struct job *job, const struct preempt_order *order)
     char words[TRAININGJOB_MESSAGE_MAX];
     (void)snprintf(words, sizeof words, "%s goes first", order->for_job);
     trainingjob_set_text(&job->taken_back_for, order->for_uid, TRAININGJOB_WORD_MAX);
-    job->takings_back++;
     job->precedence_until_ms = 0;
     job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
     job_end_condition(job, TRAININGJOB_CONDITION_ADMITTED, JOB_REASON_PREEMPTED, words);
@@ -185,48 +184,65 @@ void preempt_requeue(struct job *job)
     job_gate(job);
 }
 
-/* It waits for a place, or is about to. */
-static bool waits_too(const struct job *other)
+/* For whom it has left the place that it had, or that it never was told of; NULL: for nobody who
+ * waits still. */
+static struct job *has_left_for(const struct job *job)
 {
-    return other->draft.phase == TRAININGJOB_PHASE_QUEUED && !other->placed && !other->deleting &&
-           other->has_tj && !other->tj.spec.suspend && !other->refusal &&
-           (other->ledger == JOB_LEDGER_WAITS ||
-            (other->ledger == JOB_LEDGER_NONE &&
-             other->probe_again_ms <= other->controller->now_ms));
+    const struct trainingjob_preemption *p = &job->draft.preemption;
+    const char *uid = job->taken_back_for ? job->taken_back_for : p->by_uid;
+    struct job *other =
+        uid && job->draft.phase == TRAININGJOB_PHASE_QUEUED ? job_find(job->controller, uid) : NULL;
+    bool waits = other && other->has_tj && other->draft.phase == TRAININGJOB_PHASE_QUEUED &&
+                 !other->placed && !other->deleting && !other->tj.spec.suspend && !other->refusal;
+    /* Or it has had that place, and has made way itself since then. */
+    bool had_it = waits && !job->taken_back_for && other->draft.preemption.time_ms > p->time_ms;
+    return waits && !had_it ? other : NULL;
 }
 
-static bool somebody_leaves_for(const struct controller *c, const char *uid)
+void preempt_tell_made_way(struct job *job)
 {
-    for (const struct job *job = c->jobs; job; job = job->hh.next)
-        if (job->draft.phase == TRAININGJOB_PHASE_PREEMPTING && job->draft.preemption.by_uid &&
-            strcmp(job->draft.preemption.by_uid, uid) == 0)
-            return true;
-    return false;
+    const struct job *other = has_left_for(job);
+    if (other)
+        ledger_job_made_way(job->controller->ledger, job->uid, other->uid);
 }
 
-/* Longer each time, or those that come in on condition would come and go all the time. */
-static int64_t precedence_ms(const struct job *job)
+/* A leader that has just come finds some jobs before others. */
+static bool is_to_be_queued(const struct job *other)
 {
-    int64_t doublings = job->draft.preemption.count + job->takings_back - 1;
-    if (doublings > JOB_PRECEDENCE_DOUBLINGS_MAX)
-        doublings = JOB_PRECEDENCE_DOUBLINGS_MAX;
-    return (int64_t)JOB_PRECEDENCE_MS << (doublings > 0 ? doublings : 0);
+    return other->ledger == JOB_LEDGER_NONE && other->probe_again_ms <= other->controller->now_ms;
 }
 
-bool preempt_gives_precedence(struct job *job)
+/* Whether somebody has left for a job that is not queued yet; looked at once in a step. */
+static bool somebody_is_missing(struct controller *c)
 {
-    const struct controller *c = job->controller;
-    const char *uid = job->taken_back_for ? job->taken_back_for : job->draft.preemption.by_uid;
+    if (c->missing_look_ms == c->now_ms)
+        return c->missing;
+    c->missing_look_ms = c->now_ms;
+    c->missing = false;
+    for (const struct job *job = c->jobs; job; job = job->hh.next) {
+        struct job *other = has_left_for(job);
+        if (!other)
+            continue;
+        other->made_way_for_ms = c->now_ms;
+        c->missing = c->missing || is_to_be_queued(other);
+    }
+    return c->missing;
+}
+
+bool preempt_waits_for_others(struct job *job)
+{
+    struct controller *c = job->controller;
+    const struct job *other = has_left_for(job);
+    bool fresh = c->now_ms < c->acts_since_ms + JOB_PRECEDENCE_MS;
     job->precedence_look_ms = 0;
-    if (!uid || job->draft.phase != TRAININGJOB_PHASE_QUEUED || job->ledger == JOB_LEDGER_WAITS)
+    if (job->draft.phase != TRAININGJOB_PHASE_QUEUED || job->ledger != JOB_LEDGER_NONE)
         return false;
-    const struct job *other = job_find(job->controller, uid);
-    if (!other || !waits_too(other))
+    bool own = other && is_to_be_queued(other);
+    if (own && !job->precedence_until_ms)
+        job->precedence_until_ms = c->now_ms + JOB_PRECEDENCE_MS;
+    own = own && job->precedence_until_ms > c->now_ms;
+    if (!own && !(fresh && somebody_is_missing(c) && job->made_way_for_ms != c->missing_look_ms))
         return false;
-    if (!job->precedence_until_ms || somebody_leaves_for(c, uid))
-        job->precedence_until_ms = c->now_ms + precedence_ms(job);
-    if (job->precedence_until_ms <= c->now_ms)
-        return false; /* it cannot come in now, or both have made way for each other */
     job->precedence_look_ms = c->now_ms + JOB_PRECEDENCE_LOOK_MS;
     return true;
 }

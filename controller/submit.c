@@ -98,6 +98,7 @@ void submit_enqueue(struct job *job)
     ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
     if (job->draft.preemption.count)
         ledger_job_was_preempted(c->ledger, job->uid);
+    preempt_tell_made_way(job);
     job->ledger = JOB_LEDGER_WAITS;
     job->leaves_ledger = false;
     plan_tell_avoided(job);

@@ -103,7 +103,7 @@ void gang_free(struct gang *g)
                       g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
                       g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
                       g->odd_ends,     g->given,        g->reserve_nodes, g->by_work,
-                      g->victims,      g->plan.waits};
+                      g->victims,      g->plan.waits,   g->plan.holds,    g->plan.leavers};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -274,6 +274,9 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     int rc = gang_job_request_check(g, e->request, err);
     if (rc < 0)
         return rc;
+    if (e->request->made_way && gang_reserve(g, &g->left.jobs, &g->left.capacity,
+                                             (size_t)g->left.count + 1, sizeof job) < 0)
+        return gang_no_memory(err);
     struct gang_shape *shape = gang_shape_copy(g, e->request);
     if (!shape)
         return gang_no_memory(err);
@@ -296,6 +299,9 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     forget_reservation(g, job);
     adopt_request(g, job, shape, e->request);
     gang_bucket_insert(g, bucket, job);
+    if (e->request->made_way && g->config.may_preempt)
+        gang_job_told_left_for(g, job, e->request->made_way_for);
+    job->asked_for = job->asked_for || gang_job_was_made_way_for(g, job);
     return 0;
 }
 

@@ -140,12 +140,19 @@ struct gang_job_request {
     bool never_preempted; /* it is nobody's victim */
     bool was_preempted;   /* its last placement ended so: min_run_ms protects the next one */
     bool saves;           /* it will say JOB_SAVED */
-    bool never_preempts;  /* nobody is asked to leave for it, but revocable jobs for its reserved start */
+    bool never_preempts;  /* nobody is asked to leave for it, but revocable jobs for its reserved
+                             start */
+    /* It has left its last place for that job, which may wait for it still: what JOB_RELEASED knows
+     * of one that was stopping, for a gang that has not seen that. Nothing if that job holds a
+     * place. */
+    bool made_way;
+    uint64_t made_way_for;
 };
 
 #define GANG_QUEUE_ORDER_MAP(XX)                                                              \
-    XX(FIFO)       /* jobs of the queues below compete in one line: priority, sequence, id */ \
-    XX(FAIR_SHARE) /* the queue below with the least weighted use comes first */
+    XX(FIFO)       /* jobs of the queues below compete in one line: who borrows least high up \
+                      first, then priority, sequence, id */                                   \
+    XX(FAIR_SHARE) /* who does not borrow, then the queue below with the least weighted use */
 enum gang_queue_order {
 #define XX(name) GANG_ORDER_##name,
     GANG_QUEUE_ORDER_MAP(XX)
@@ -174,7 +181,8 @@ struct gang_queue_config {
     gang_amounts nominal;                    /* GANG_UNLIMITED: that resource is not limited here */
     gang_amounts borrow_limit, lend_limit;   /* GANG_UNLIMITED: none */
     enum gang_queue_preemption within_queue; /* NEVER or LOWER_PRIORITY */
-    /* What other queues of the tree have borrowed, when this one is within its nominal quota. */
+    /* What others of the tree have borrowed, when this one, or one above it below where the two
+     * meet, stays within what it has. */
     enum gang_queue_preemption reclaim;
     /* A job that has run so long since its start may be asked to leave for a waiting job of the
      * same or a higher priority that has attained at most half of its GPU time: of the same queue,
@@ -233,10 +241,10 @@ enum gang_decision_kind {
 #undef XX
 };
 
-#define GANG_CAUSE_MAP(XX)                                                        \
-    XX(PRIORITY)   /* for one of higher priority in its own queue */              \
-    XX(RECLAIM)    /* its queue has borrowed what another one wants back */       \
-    XX(TIME_SLICE) /* it has had its slice, and one that has had less waits */    \
+#define GANG_CAUSE_MAP(XX)                                                     \
+    XX(PRIORITY)   /* for one of higher priority in its own queue */           \
+    XX(RECLAIM)    /* its queue has borrowed what another one wants back */    \
+    XX(TIME_SLICE) /* it has had its slice, and one that has had less waits */ \
     XX(REVOKED)    /* it was let in before a blocked one, which can start without it */
 enum gang_cause {
 #define XX(name) GANG_CAUSE_##name,

@@ -149,9 +149,10 @@ struct gang_bucket {
     uint32_t plan;
     uint32_t taken, blocker, blocked_queue;
     uint8_t role, blocked_resource;
-    uint8_t outcome; /* enum gang_outcome */
-    bool behind : 1; /* one before it in its queue may use no more of what it needs */
-    bool alone : 1;  /* its job avoids nodes, or did: no other one is equal to it */
+    uint8_t outcome;     /* enum gang_outcome */
+    bool behind : 1;     /* one before it in its queue may use no more of what it needs */
+    bool until_left : 1; /* it is short of quota only until others have left, who make way */
+    bool alone : 1;      /* its job avoids nodes, or did: no other one is equal to it */
 };
 
 _Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 104,
@@ -171,6 +172,7 @@ struct gang_queue {
     /* Kueue's arithmetic: `quota` is its own nominal and what those below lend it, `charged` what
      * counts against that. */
     gang_amounts quota, charged;
+    uint32_t height;                /* queues below it, one below the other, at most */
     int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
     uint64_t pass;
     uint32_t position; /* of that pass over those that wait: so many came before */
@@ -261,6 +263,18 @@ struct gang_plan {
     uint64_t pass;                      /* of taking up those that wait */
     uint32_t open_nodes; /* schedulable and not marked; exact once something is marked */
     bool marked;
+    /* What is kept for jobs that wait: their quota, as if they stood in for those that make way for
+     * them; and room on definite nodes, which are in `nodes` from there on. */
+    struct gang_hold {
+        const struct gang_bucket *bucket;
+        const struct gang_job *job;
+        uint32_t first_node, first_leaver, leavers;
+        bool has_nodes;
+    } * holds;
+    uint32_t holds_count, holds_capacity;
+    const struct gang_job **leavers; /* those that make way, of all holds */
+    uint32_t leavers_count, leavers_capacity;
+    bool held;        /* there were some, in the last plan */
     uint32_t to_mark; /* 1 + the blocker whose nodes are not marked yet; 0: none */
     struct gang_why why, behind;
     struct {
@@ -291,6 +305,7 @@ struct gang {
 
     struct gang_queue *queues; /* [0] is above all roots; queue q is [q + 1] */
     uint32_t queues_count, queues_capacity;
+    uint32_t quotas; /* so many of them have a limit of some resource */
 
     struct gang_shape **shapes; /* chained by hash */
     uint32_t shapes_size, shapes_count;
@@ -318,9 +333,12 @@ struct gang {
     struct gang_victim {
         struct gang_job *job;
         enum gang_cause cause;
-        bool off; /* the board is as if it had left */
-    } * victims;  /* scratch of preempt.c */
+        bool off;      /* the board is as if it had left */
+        bool rightful; /* RECLAIM: it owes what is the job's own as it is */
+    } * victims;       /* scratch of preempt.c */
+    bool all_rightful;
     uint32_t victims_count, victims_capacity;
+    uint32_t wanted; /* resources that the job lacks for which they are looked for, a bit each */
     uint32_t *reserve_nodes;
     uint32_t reserve_nodes_capacity;
     struct gang_bucket **by_work; /* all buckets: least expected work first */
@@ -379,6 +397,10 @@ void gang_list_insert(struct gang_list *list, struct gang_job *job);       /* ha
 void gang_list_remove(struct gang_list *list, const struct gang_job *job); /* absent: nothing */
 /* Whom it left for when it was asked to leave; nobody any more. */
 void gang_job_left_for(struct gang *g, struct gang_job *job, uint64_t other);
+/* The same as a host tells it: unless that one holds a place, or has left for this one itself. */
+void gang_job_told_left_for(struct gang *g, struct gang_job *job, uint64_t other);
+/* Somebody has left for it: it starts for keeps. */
+bool gang_job_was_made_way_for(const struct gang *g, const struct gang_job *job);
 /* It waits no more: nobody has left for it any more, nor it for anybody. */
 void gang_job_waits_no_more(struct gang *g, struct gang_job *job);
 uint32_t gang_job_role(const struct gang_job *job, uint32_t pod);
@@ -418,10 +440,16 @@ int64_t gang_share(const struct gang *g, const int64_t *used);
 void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret);
 /* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
+/* The same if nobody used anything. */
+int64_t gang_queue_potential(const struct gang *g, uint32_t queue, uint32_t resource);
 /* Whether quota or a limit of its queues keeps the next job of a bucket from starting: OPEN, or
  * QUOTA, QUEUE or LIMIT with blocked_queue and blocked_resource set. */
 enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *bucket);
 uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); /* a bit each */
+int64_t gang_queue_kept(const struct gang_queue *queue,
+                        uint32_t resource); /* what it never lends */
+/* Quota of this queue is kept for a job that does not run yet (sign 1), or no more (-1). */
+void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign);
 /* One queue's quota and charge against those of the queues below it; -EBADMSG. */
 int gang_queue_check_quota(const struct gang *g, uint32_t index,
                            struct mlt_error *err) MLT_MUST_USE;
@@ -434,6 +462,26 @@ bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other);
 bool gang_queue_order_moves(const struct gang *g);
 /* The next bucket of all that are in a heap, by the rules of order; NULL: none. */
 struct gang_bucket *gang_queue_next(struct gang *g);
+
+/* ---- borrow.c ---- (`top`, `common`: indices) */
+
+/* From how high up a job of this queue would borrow: 0 within what the queue itself has, else the
+ * height of the lowest queue above it, up to `top`, that has enough with all that its branch lends;
+ * one more than the height of `top`, unless that is a root, when it has not enough either. */
+uint32_t gang_borrow_level(const struct gang *g, uint32_t queue, const struct gang_shape *shape,
+                           uint32_t top);
+/* Whether it stays within what a queue between its own and `common`, without that one, has. */
+bool gang_borrow_within(const struct gang *g, uint32_t queue, const struct gang_shape *shape,
+                        uint32_t common);
+/* The same for the root: it wants what others may have borrowed, but have no right to. */
+bool gang_borrow_wants_own(const struct gang *g, uint32_t queue, const struct gang_shape *shape);
+/* What it lacks: a bit for each resource of which its quota has not enough; if it lacks none, the
+ * devices that it asks for, or else all that it asks for. */
+uint32_t gang_borrow_wanted(const struct gang *g, uint32_t queue, const struct gang_shape *shape);
+/* Whether jobs of this queue use what `to`, or a queue above that one, has lent: each queue from
+ * where the two meet down to it borrows some of these resources, of which the other side has a
+ * quota. */
+bool gang_borrow_owes(const struct gang *g, uint32_t queue, uint32_t to, uint32_t resources);
 
 /* ---- bucket.c ---- */
 
@@ -608,6 +656,14 @@ void gang_plan_park(struct gang *g, struct gang_bucket *bucket);
 struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *bucket);
 int gang_plan_reserve(struct gang *g, uint32_t nodes) MLT_MUST_USE;
 bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *bucket, struct gang_job *job);
+/* Quota is kept for the next job of this bucket for the rest of the plan: when others make way for
+ * it (theirs counts as free, but for those that would start now), or it is short of quota of which
+ * it has enough and others use it. */
+int gang_plan_hold(struct gang *g, struct gang_bucket *bucket, bool stopping) MLT_MUST_USE;
+/* The quota that is used now, without what is kept; and back. */
+void gang_plan_without_holds(struct gang *g, bool without);
+/* What is kept for this bucket itself is given back (sign -1) or kept again, while it is asked. */
+void gang_plan_own_hold(struct gang *g, struct gang_bucket *bucket, int sign);
 void gang_plan_mark(struct gang *g, const struct gang_blocker *blocker,
                     const struct gang_role *roles, uint32_t roles_count,
                     const struct gang_where *where); /* NULL, or the domain where it must stay */

@@ -180,13 +180,35 @@ void gang_list_remove(struct gang_list *list, const struct gang_job *job)
 void gang_job_left_for(struct gang *g, struct gang_job *job, uint64_t other)
 {
     if (job->left_for == GANG_NO_JOB && other != GANG_NO_JOB)
-        g->left.jobs[g->left.count++] = job; /* on_job_released() has seen to the room */
+        g->left.jobs[g->left.count++] = job; /* the event has seen to the room */
     for (uint32_t i = 0; job->left_for != GANG_NO_JOB && other == GANG_NO_JOB; i++)
         if (g->left.jobs[i] == job) {
             g->left.jobs[i] = g->left.jobs[--g->left.count];
             break;
         }
     job->left_for = other;
+}
+
+void gang_job_told_left_for(struct gang *g, struct gang_job *job, uint64_t other)
+{
+    struct gang_job *o = gang_job_find(g, other);
+    if (other == GANG_NO_JOB || other == job->id || (o && !o->bucket))
+        return;
+    for (const struct gang_job *i = o; i && i->left_for != GANG_NO_JOB;
+         i = gang_job_find(g, i->left_for))
+        if (i->left_for == job->id)
+            return; /* no circles: turns are passed on along this */
+    gang_job_left_for(g, job, other);
+    if (o)
+        o->asked_for = true;
+}
+
+bool gang_job_was_made_way_for(const struct gang *g, const struct gang_job *job)
+{
+    for (uint32_t i = 0; i < g->left.count; i++)
+        if (g->left.jobs[i]->left_for == job->id)
+            return true;
+    return false;
 }
 
 void gang_job_waits_no_more(struct gang *g, struct gang_job *job)

@@ -27,7 +27,7 @@ void gang_plan_forget(struct gang *g)
     struct gang_plan *p = &g->plan;
     p->count = p->next = 0;
     p->nodes_count = 0;
-    p->blockers_count = p->to_mark = 0;
+    p->blockers_count = p->to_mark = p->holds_count = p->leavers_count = 0;
     p->waits_begun = false;
     p->made = false;
     if (++p->number == 0)
@@ -46,6 +46,8 @@ int gang_plan_reserve(struct gang *g, uint32_t nodes)
                      sizeof *p->blockers) < 0 ||
         gang_reserve(g, &p->touched, &p->touched_capacity, (size_t)p->touched_count + 1,
                      sizeof(struct gang_bucket *)) < 0 ||
+        gang_reserve(g, &p->holds, &p->holds_capacity, (size_t)p->holds_count + 1,
+                     sizeof *p->holds) < 0 ||
         gang_reserve(g, &p->nodes, &nodes_capacity, p->nodes_count + nodes, sizeof *p->nodes) < 0)
         return -ENOMEM;
     p->nodes_capacity = nodes_capacity;
@@ -253,6 +255,80 @@ struct gang_entry *gang_plan_take_turn(struct gang *g, struct gang_bucket *b)
     return e;
 }
 
+static int add_leaver(struct gang *g, const struct gang_job *v)
+{
+    struct gang_plan *p = &g->plan;
+    if (gang_reserve(g, &p->leavers, &p->leavers_capacity, (size_t)p->leavers_count + 1, sizeof v) <
+        0)
+        return -ENOMEM;
+    p->leavers[p->leavers_count++] = v;
+    return 0;
+}
+
+/* Those that make way for this job, or are asked to by this plan. */
+static int collect_leavers(struct gang *g, const struct gang_job *job)
+{
+    struct gang_ends_at at = {0};
+    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+        if (v->stopping && gang_stay(v)->for_job == job->id && add_leaver(g, v) < 0)
+            return -ENOMEM;
+    for (uint32_t i = 0; i < g->plan.count; i++)
+        if (g->plan.entries[i].kind == GANG_PREEMPT && g->plan.entries[i].for_job == job &&
+            add_leaver(g, g->plan.entries[i].job) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* It is counted in, and those that make way for it are counted as gone (sign 1), or not. */
+static void swap(struct gang *g, const struct gang_hold *hold, int sign)
+{
+    gang_queue_hold(g, hold->job->queue, hold->job->shape, sign);
+    for (uint32_t i = 0; i < hold->leavers; i++) {
+        const struct gang_job *v = g->plan.leavers[hold->first_leaver + i];
+        gang_queue_hold(g, v->queue, v->shape, -sign);
+    }
+}
+
+static const struct gang_hold *hold_of(const struct gang *g, const struct gang_bucket *b)
+{
+    for (uint32_t i = 0; i < g->plan.holds_count; i++)
+        if (g->plan.holds[i].bucket == b)
+            return &g->plan.holds[i];
+    return NULL;
+}
+
+int gang_plan_hold(struct gang *g, struct gang_bucket *b, bool stopping)
+{
+    struct gang_plan *p = &g->plan;
+    const struct gang_job *job = gang_bucket_head(b);
+    bool wants = stopping || (b->outcome == GANG_OUTCOME_QUOTA && !b->behind &&
+                              gang_plan_judge(g, b) == GANG_VERDICT_FITS &&
+                              gang_borrow_wants_own(g, job->queue, job->shape));
+    if (!wants || !g->quotas || hold_of(g, b))
+        return 0;
+    struct gang_hold hold = {.bucket = b, .job = job, .first_leaver = p->leavers_count};
+    if (stopping && collect_leavers(g, job) < 0)
+        return -ENOMEM;
+    hold.leavers = p->leavers_count - hold.first_leaver;
+    p->holds[p->holds_count++] = hold;
+    p->held = true;
+    swap(g, &hold, 1);
+    return 0;
+}
+
+void gang_plan_without_holds(struct gang *g, bool without)
+{
+    for (uint32_t i = 0; i < g->plan.holds_count; i++)
+        swap(g, &g->plan.holds[i], without ? -1 : 1);
+}
+
+void gang_plan_own_hold(struct gang *g, struct gang_bucket *b, int sign)
+{
+    const struct gang_hold *own = hold_of(g, b);
+    if (own)
+        swap(g, own, sign);
+}
+
 /* It may not start now, wherever there is room. Who needs a resource that a job before it in a FIFO
  * queue may use no more of, waits behind that one. */
 bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_job *job)
@@ -262,6 +338,13 @@ bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_
         q->blocked_resources = 0;
     q->plan = g->plan.number;
     b->outcome = gang_queue_gate(g, b);
+    b->until_left = b->outcome == GANG_OUTCOME_OPEN && g->plan.leavers_count;
+    if (b->until_left) {
+        gang_plan_without_holds(g, true); /* those that make way use their quota still */
+        b->outcome = (uint8_t)gang_queue_gate(g, b);
+        gang_plan_without_holds(g, false);
+        b->until_left = b->outcome != GANG_OUTCOME_OPEN;
+    }
     b->behind = (q->blocked_resources & gang_shape_asks(g, job->shape)) != 0;
     if (b->outcome != GANG_OUTCOME_OPEN && gang_plan_judge(g, b) == GANG_VERDICT_NEVER) {
         b->outcome = GANG_OUTCOME_IDLE;
@@ -285,6 +368,31 @@ bool gang_plan_held_by_quota(struct gang *g, struct gang_bucket *b, struct gang_
     return true;
 }
 
+/* Those that make way for it are asked for quota; what room it needs is kept, too: where it would
+ * stand now, or else all that it could use. */
+static int keep_room(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
+{
+    const struct gang_where where = gang_where_now(job, now_ms);
+    uint32_t role = b->role;
+    if (gang_plan_reserve(g, job->shape->pods) < 0)
+        return -ENOMEM;
+    b->blocker = g->plan.blockers_count;
+    bool fits = gang_place(g, &where, job->shape, g->plan.nodes + g->plan.nodes_count, &role);
+    b->role = (uint8_t)role;
+    const struct gang_blocker blocker = {
+        .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
+    if (!fits) {
+        mark_later(g, &blocker);
+        return 0;
+    }
+    g->plan.blockers[g->plan.blockers_count++] = blocker;
+    struct gang_hold *hold = &g->plan.holds[g->plan.holds_count - 1]; /* its own */
+    hold->first_node = (uint32_t)g->plan.nodes_count;
+    hold->has_nodes = true;
+    g->plan.nodes_count += job->shape->pods;
+    return 0;
+}
+
 static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
 {
     struct gang_job *job = gang_bucket_head(b);
@@ -294,11 +402,15 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     if (gang_plan_held_by_quota(g, b, job)) {
         bool stopping = false;
         gang_plan_park(g, b);
-        if (b->outcome == GANG_OUTCOME_QUOTA && !b->behind &&
+        if (b->outcome == GANG_OUTCOME_QUOTA && !b->behind && !b->until_left &&
             gang_preempt(g, b, job, now_ms, &stopping) < 0)
             return -ENOMEM;
-        b->outcome = stopping ? GANG_OUTCOME_STOPPING : b->outcome;
-        return 0;
+        if (gang_plan_hold(g, b, stopping) < 0)
+            return -ENOMEM;
+        if (!stopping)
+            return 0;
+        b->outcome = GANG_OUTCOME_STOPPING;
+        return keep_room(g, b, job, now_ms);
     }
     const struct gang_where where = gang_where_now(job, now_ms);
     uint32_t role = b->role;
@@ -317,6 +429,8 @@ static int decide_bucket(struct gang *g, struct gang_bucket *b, int64_t now_ms)
     if (gang_preempt(g, b, job, now_ms, &stopping) < 0 || gang_plan_reserve(g, 0) < 0)
         return -ENOMEM;
     b->outcome = stopping ? GANG_OUTCOME_STOPPING : GANG_OUTCOME_ROOM;
+    if (gang_plan_hold(g, b, stopping) < 0)
+        return -ENOMEM;
     b->blocker = g->plan.blockers_count;
     const struct gang_blocker blocker = {
         .job = job, .bucket = b, .role = b->role, .pod = GANG_NO_POD};
@@ -330,7 +444,9 @@ static void plan_begin(struct gang *g, int64_t now_ms)
 {
     struct gang_plan *p = &g->plan;
     gang_plan_forget(g);
-    g->gains += p->marked;       /* what was kept may not be kept any more */
+    g->gains += p->marked; /* what was kept may not be kept any more */
+    g->gains += p->held;
+    p->held = false;
     g->gains += p->promises > 0; /* what it had taken is free still */
     p->promises = 0;
     for (uint32_t n = 0; p->marked && n < g->nodes; n++)
@@ -348,8 +464,23 @@ static void plan_begin(struct gang *g, int64_t now_ms)
         g->queues[i].best_known = false;
 }
 
+/* Room that is kept on definite nodes. */
+static void held_room(struct gang *g, bool take)
+{
+    for (uint32_t i = 0; i < g->plan.holds_count; i++) {
+        const struct gang_hold *h = &g->plan.holds[i];
+        const uint32_t *nodes = g->plan.nodes + h->first_node;
+        if (h->has_nodes && take)
+            gang_room_take_gang(g, h->job->shape, nodes);
+        else if (h->has_nodes)
+            gang_place_undo(g, GANG_FREE, h->job->shape, nodes);
+    }
+}
+
 void gang_plan_apply(struct gang *g)
 {
+    gang_plan_without_holds(g, false);
+    held_room(g, true);
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
         const uint32_t *nodes = g->plan.nodes + e->first_node;
@@ -366,6 +497,8 @@ void gang_plan_apply(struct gang *g)
 
 void gang_plan_unapply(struct gang *g)
 {
+    gang_plan_without_holds(g, true);
+    held_room(g, false);
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
         const uint32_t *nodes = g->plan.nodes + e->first_node;

@@ -71,32 +71,22 @@ static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct
     return false;
 }
 
-/* Some resource that the job asks for is used beyond this queue's nominal quota. */
-static bool borrows(const struct gang *g, uint32_t queue, const struct gang_job *job)
+/* What its queue, and each one above it up to where they meet, has borrowed of what the job lacks.
+ */
+static bool owes(const struct gang *g, const struct gang_job *v, const struct gang_job *job)
 {
-    const struct gang_queue *q = gang_queue_of(g, queue);
-    uint32_t asks = gang_shape_asks(g, job->shape);
-    for (uint32_t r = 0; r < g->resources; r++)
-        if ((asks >> r & 1) && q->used[r] > q->config.nominal[r])
-            return true;
-    return false;
+    return gang_borrow_owes(g, v->queue, job->queue, g->wanted);
 }
 
-/* With this job its queue would use no more than its nominal quota. */
-static bool within_nominal(const struct gang *g, const struct gang_job *job)
+/* That is the job's own, once those of its own queue that were asked have left. */
+static bool may_reclaim(const struct gang *g, const struct gang_job *v, const struct gang_job *job)
 {
-    const struct gang_queue *q = gang_queue_of(g, job->queue);
-    gang_amounts sum;
-    gang_shape_sum(g, job->shape, sum);
-    for (uint32_t r = 0; r < g->resources; r++)
-        if (sum[r] > 0 && q->config.nominal[r] != GANG_UNLIMITED &&
-            q->used[r] + sum[r] > q->config.nominal[r])
-            return false;
-    return true;
+    uint32_t theirs, own, common = gang_queue_common(g, v->queue, job->queue, &theirs, &own);
+    return gang_borrow_within(g, job->queue, job->shape, common);
 }
 
 static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct gang_job *job,
-                         bool reclaims, int64_t now_ms, enum gang_cause *ret_cause)
+                         int64_t now_ms, enum gang_cause *ret_cause)
 {
     const struct gang_queue_config *c = &gang_queue_of(g, job->queue)->config;
     if (v->never_preempted || v->stopping)
@@ -111,9 +101,9 @@ static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct 
         v->priority < job->priority)
         return true;
     *ret_cause = GANG_CAUSE_RECLAIM;
-    if (v->queue != job->queue && reclaims && c->reclaim != GANG_PREEMPTION_NEVER &&
-        (c->reclaim == GANG_PREEMPTION_ANY || v->priority < job->priority) &&
-        borrows(g, v->queue, job))
+    if (v->queue != job->queue && c->reclaim != GANG_PREEMPTION_NEVER &&
+        (c->reclaim == GANG_PREEMPTION_ANY || v->priority < job->priority) && owes(g, v, job) &&
+        (c->within_queue != GANG_PREEMPTION_NEVER || may_reclaim(g, v, job)))
         return true;
     *ret_cause = GANG_CAUSE_TIME_SLICE;
     return may_be_sliced(g, v, job, now_ms);
@@ -121,11 +111,18 @@ static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct 
 
 /* ---- the candidates, cheapest first ---- */
 
+/* Who was let in on condition first, then who gives back what it had borrowed. */
+static int turn_of(enum gang_cause cause)
+{
+    return cause == GANG_CAUSE_REVOKED ? 0 : cause == GANG_CAUSE_RECLAIM ? 1 : 2;
+}
+
 static int cheaper_first(const void *a, const void *b)
 {
     const struct gang_victim *x = a, *y = b;
-    if ((x->cause == GANG_CAUSE_REVOKED) != (y->cause == GANG_CAUSE_REVOKED))
-        return x->cause == GANG_CAUSE_REVOKED ? -1 : 1;
+    int order_x = turn_of(x->cause), order_y = turn_of(y->cause);
+    if (order_x != order_y)
+        return order_x < order_y ? -1 : 1;
     if (x->job->priority != y->job->priority)
         return x->job->priority < y->job->priority ? -1 : 1;
     int64_t lost_x = x->job->saved ? gang_stay(x->job)->saved_ms : gang_stay(x->job)->started_ms;
@@ -145,25 +142,29 @@ static bool already_asked(const struct gang *g, const struct gang_job *v)
     return false;
 }
 
-static int add_victim(struct gang *g, struct gang_job *v, enum gang_cause cause)
+static int add_victim(struct gang *g, struct gang_job *v, enum gang_cause cause, bool rightful)
 {
     if (gang_reserve(g, &g->victims, &g->victims_capacity, (size_t)g->victims_count + 1,
                      sizeof *g->victims) < 0)
         return -ENOMEM;
-    g->victims[g->victims_count++] = (struct gang_victim){.job = v, .cause = cause};
+    g->victims[g->victims_count++] =
+        (struct gang_victim){.job = v, .cause = cause, .rightful = rightful};
     return 0;
 }
 
 static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
-    bool reclaims = within_nominal(g, job);
     enum gang_cause cause;
     g->victims_count = 0;
+    g->all_rightful = true;
+    g->wanted = gang_borrow_wanted(g, job->queue, job->shape);
     for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
-        if (!may_be_asked(g, v, job, reclaims, now_ms, &cause) || already_asked(g, v))
+        if (!may_be_asked(g, v, job, now_ms, &cause) || already_asked(g, v))
             continue;
-        if (add_victim(g, v, cause) < 0)
+        bool rightful = cause != GANG_CAUSE_RECLAIM || may_reclaim(g, v, job);
+        g->all_rightful = g->all_rightful && rightful;
+        if (add_victim(g, v, cause, rightful) < 0)
             return -ENOMEM;
     }
     if (g->victims_count)
@@ -190,7 +191,9 @@ static bool is_open(struct gang *g, struct gang_bucket *b)
     enum gang_outcome outcome = b->outcome;
     uint32_t queue = b->blocked_queue;
     uint8_t resource = b->blocked_resource;
+    gang_plan_own_hold(g, b, -1);
     bool open = gang_queue_gate(g, b) == GANG_OUTCOME_OPEN;
+    gang_plan_own_hold(g, b, 1);
     b->outcome = (uint8_t)outcome;
     b->blocked_queue = queue;
     b->blocked_resource = resource;
@@ -213,27 +216,83 @@ static bool fits_now(struct gang *g, struct gang_bucket *b, const struct gang_jo
     return fits_somehow(g, b, job, now_ms, false);
 }
 
-/* Takes candidates off until the job fits, then spares whom it can. False: not with all of them. */
+/* It fits, and does not borrow itself what it has taken back from others. */
+static bool is_served(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
+                      int64_t now_ms)
+{
+    if (!fits_now(g, b, job, now_ms))
+        return false;
+    for (uint32_t i = 0; i < g->victims_count; i++) {
+        const struct gang_victim *v = &g->victims[i];
+        if (v->off && v->cause == GANG_CAUSE_RECLAIM && !may_reclaim(g, v->job, job))
+            return false;
+    }
+    return true;
+}
+
+/* Not if its queue has given back what it had borrowed, or has used no more than its part. */
+static bool still_may(const struct gang *g, const struct gang_victim *v, const struct gang_job *job)
+{
+    if (v->cause == GANG_CAUSE_RECLAIM)
+        return owes(g, v->job, job);
+    return v->cause != GANG_CAUSE_TIME_SLICE || v->job->queue == job->queue ||
+           queues_share(g, v->job, job);
+}
+
+/* Spares whom it can. One that is spared may let another one be spared that came before. */
+static void spare(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
+{
+    for (bool again = true; again;) {
+        again = false;
+        for (uint32_t i = g->victims_count; i-- > 0;) {
+            if (!g->victims[i].off)
+                continue;
+            put_off(g, &g->victims[i], false);
+            if (is_served(g, b, job, now_ms))
+                again = true;
+            else
+                put_off(g, &g->victims[i], true);
+        }
+    }
+}
+
+static void put_back(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        if (g->victims[i].off)
+            put_off(g, &g->victims[i], false);
+}
+
+/* From whom something is taken back: from those who have borrowed what is the job's own as it is,
+ * or will be when those of its own queue have left; or from nobody. */
+enum lenders { LENDS_ITS_OWN, LENDS_THEN, NOBODY_LENDS };
+
+/* Takes candidates off until the job fits. False: not with all of them. */
+static bool take_off(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
+                     enum lenders lenders)
+{
+    for (uint32_t i = 0; i < g->victims_count; i++) {
+        struct gang_victim *v = &g->victims[i];
+        if ((v->cause == GANG_CAUSE_RECLAIM &&
+             (lenders == NOBODY_LENDS || (lenders == LENDS_ITS_OWN && !v->rightful))) ||
+            !still_may(g, v, job))
+            continue;
+        put_off(g, v, true);
+        if (is_served(g, b, job, now_ms))
+            return true;
+    }
+    put_back(g);
+    return false;
+}
+
+/* Where it would borrow what it takes back, it may still fit without taking anything back. */
 static bool choose(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms)
 {
-    bool fits = false;
-    for (uint32_t i = 0; i < g->victims_count && !fits; i++) {
-        struct gang_victim *v = &g->victims[i];
-        if (v->cause == GANG_CAUSE_RECLAIM && !borrows(g, v->job->queue, job))
-            continue; /* its queue has given back what it had borrowed */
-        if (v->cause == GANG_CAUSE_TIME_SLICE && v->job->queue != job->queue &&
-            !queues_share(g, v->job, job))
-            continue; /* nor more than its part */
-        put_off(g, v, true);
-        fits = fits_now(g, b, job, now_ms);
-    }
-    for (uint32_t i = g->victims_count; i-- > 0 && fits;) {
-        if (!g->victims[i].off)
-            continue;
-        put_off(g, &g->victims[i], false);
-        if (!fits_now(g, b, job, now_ms))
-            put_off(g, &g->victims[i], true);
-    }
+    bool fits = take_off(g, b, job, now_ms, LENDS_ITS_OWN) ||
+                (!g->all_rightful && take_off(g, b, job, now_ms, LENDS_THEN)) ||
+                take_off(g, b, job, now_ms, NOBODY_LENDS);
+    if (fits)
+        spare(g, b, job, now_ms);
     return fits;
 }
 
@@ -245,13 +304,6 @@ static int64_t longest_grace(const struct gang *g, bool all)
         if ((all || g->victims[i].off) && g->victims[i].job->grace_ms > longest)
             longest = g->victims[i].job->grace_ms;
     return longest;
-}
-
-static void put_back(struct gang *g)
-{
-    for (uint32_t i = 0; i < g->victims_count; i++)
-        if (g->victims[i].off)
-            put_off(g, &g->victims[i], false);
 }
 
 /* It starts when they have left, and must leave reserved starts alone then. */
@@ -339,7 +391,7 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
          g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
         if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
             gang_leaves_by(v, now_ms) >= r->start_ms && !already_asked(g, v) &&
-            add_victim(g, v, GANG_CAUSE_REVOKED) < 0)
+            add_victim(g, v, GANG_CAUSE_REVOKED, true) < 0)
             return -ENOMEM;
     if (!g->victims_count)
         return 0;

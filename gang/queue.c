@@ -26,8 +26,7 @@ static int64_t add_limited(int64_t a, int64_t b)
     return b > 0 && a > GANG_UNLIMITED - b ? GANG_UNLIMITED : a + b; /* b may be overdrawn: < 0 */
 }
 
-/* What it never lends. */
-static int64_t guaranteed(const struct gang_queue *q, uint32_t r)
+int64_t gang_queue_kept(const struct gang_queue *q, uint32_t r)
 {
     if (q->config.lend_limit[r] == GANG_UNLIMITED || q->quota[r] <= q->config.lend_limit[r])
         return 0;
@@ -37,7 +36,7 @@ static int64_t guaranteed(const struct gang_queue *q, uint32_t r)
 /* What of its use counts at its parent. */
 static int64_t above(const struct gang_queue *q, uint32_t r)
 {
-    int64_t own = guaranteed(q, r);
+    int64_t own = gang_queue_kept(q, r);
     return q->charged[r] > own ? q->charged[r] - own : 0;
 }
 
@@ -75,13 +74,22 @@ void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *
     gang_queue_changed(g, queue + 1);
 }
 
+void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
+{
+    gang_amounts sum;
+    gang_shape_sum(g, shape, sum);
+    for (uint32_t r = 0; r < g->resources; r++)
+        charge(g, queue + 1, r, sign * sum[r]);
+    gang_queue_changed(g, queue + 1);
+}
+
 static int64_t available(const struct gang *g, uint32_t index, uint32_t r)
 {
     const struct gang_queue *q = &g->queues[index];
     bool limited = q->config.nominal[r] != GANG_UNLIMITED;
     if (!q->parent)
         return limited ? q->quota[r] - q->charged[r] : GANG_UNLIMITED;
-    int64_t own = guaranteed(q, r), from_above = available(g, q->parent, r);
+    int64_t own = gang_queue_kept(q, r), from_above = available(g, q->parent, r);
     if (limited && q->config.borrow_limit[r] != GANG_UNLIMITED) {
         int64_t most = add_limited(q->quota[r] - own, q->config.borrow_limit[r]) - above(q, r);
         from_above = most < from_above ? most : from_above;
@@ -93,6 +101,24 @@ static int64_t available(const struct gang *g, uint32_t index, uint32_t r)
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource)
 {
     return available(g, queue + 1, resource);
+}
+
+static int64_t potential(const struct gang *g, uint32_t index, uint32_t r)
+{
+    const struct gang_queue *q = &g->queues[index];
+    bool limited = q->config.nominal[r] != GANG_UNLIMITED;
+    if (!q->parent)
+        return limited ? q->quota[r] : GANG_UNLIMITED;
+    int64_t all = add_limited(potential(g, q->parent, r), gang_queue_kept(q, r));
+    if (!limited || q->config.borrow_limit[r] == GANG_UNLIMITED)
+        return all;
+    int64_t most = add_limited(q->quota[r], q->config.borrow_limit[r]);
+    return most < all ? most : all;
+}
+
+int64_t gang_queue_potential(const struct gang *g, uint32_t queue, uint32_t resource)
+{
+    return potential(g, queue + 1, resource);
 }
 
 uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape)
@@ -150,12 +176,15 @@ static void sum_up(struct gang *g, uint32_t index)
 {
     for (uint32_t i = index; i; i = g->queues[i].parent) {
         struct gang_queue *q = &g->queues[i];
+        q->height = 0;
+        for (uint32_t c = q->first_child; c; c = g->queues[c].next_sibling)
+            q->height = g->queues[c].height >= q->height ? g->queues[c].height + 1 : q->height;
         for (uint32_t r = 0; r < g->resources; r++) {
             q->quota[r] = q->config.nominal[r] == GANG_UNLIMITED ? 0 : q->config.nominal[r];
             q->charged[r] = q->used[r];
             for (uint32_t c = q->first_child; c; c = g->queues[c].next_sibling) {
                 const struct gang_queue *child = &g->queues[c];
-                q->quota[r] = add_limited(q->quota[r], child->quota[r] - guaranteed(child, r));
+                q->quota[r] = add_limited(q->quota[r], child->quota[r] - gang_queue_kept(child, r));
                 q->charged[r] += above(child, r) - child->used[r];
             }
         }
@@ -170,7 +199,7 @@ int gang_queue_check_quota(const struct gang *g, uint32_t index, struct mlt_erro
         int64_t charged = q->used[r];
         for (uint32_t c = q->first_child; c; c = g->queues[c].next_sibling) {
             const struct gang_queue *child = &g->queues[c];
-            quota = add_limited(quota, child->quota[r] - guaranteed(child, r));
+            quota = add_limited(quota, child->quota[r] - gang_queue_kept(child, r));
             charged += above(child, r) - child->used[r];
         }
         if (quota != q->quota[r] || charged != q->charged[r])
@@ -263,6 +292,14 @@ static void unlink_queue(struct gang *g, uint32_t index)
     p->children--;
 }
 
+static bool limits_anything(const struct gang *g, const struct gang_queue *q)
+{
+    for (uint32_t r = 0; q->known && r < g->resources; r++)
+        if (q->config.nominal[r] != GANG_UNLIMITED)
+            return true;
+    return false;
+}
+
 /* What stands below a queue, put on its ancestors (sign 1) or taken off. */
 static void carry(struct gang *g, uint32_t from, const struct gang_queue *q, int sign)
 {
@@ -298,6 +335,7 @@ int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_confi
     struct gang_queue *q = gang_queue_of(g, queue);
     uint32_t parent = config->parent + 1; /* GANG_NO_QUEUE: 0 */
     gang_queue_settle_all(g, now_ms);
+    g->quotas -= limits_anything(g, q);
     if (q->known) {
         unlink_queue(g, queue + 1);
         carry(g, q->parent, q, -1);
@@ -307,6 +345,7 @@ int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_confi
         q->usage_ms = now_ms;
     }
     q->config = *config;
+    g->quotas += limits_anything(g, q);
     link_queue(g, queue + 1, parent);
     carry(g, parent, q, 1);
     sum_up(g, queue + 1);
@@ -325,6 +364,7 @@ int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err)
         return mlt_fail(err, EINVAL, "queue %u: %u jobs and %u queues are left in it", queue,
                         q->jobs, q->children);
     uint32_t parent = q->parent;
+    g->quotas -= limits_anything(g, q);
     unlink_queue(g, queue + 1);
     gang_release(g, q->heap);
     *q = (struct gang_queue){0};
@@ -388,25 +428,44 @@ uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
     return a;
 }
 
+/* How what is first of a queue stands beside the others of a parent: whoever borrows less high up
+ * comes first; where shares count, whoever does not borrow from that parent. Above the roots nobody
+ * lends to anybody. */
+static uint32_t rank_of(const struct gang *g, const struct gang_bucket *b, uint32_t parent,
+                        uint32_t child, bool fair)
+{
+    if (!parent)
+        return 0;
+    const struct gang_job *job = gang_bucket_any(b);
+    if (!fair)
+        return gang_borrow_level(g, job->queue, job->shape, parent);
+    return gang_borrow_level(g, job->queue, job->shape, child) > g->queues[child].height;
+}
+
 static struct gang_bucket *find_best(struct gang *g, uint32_t index)
 {
     struct gang_queue *q = &g->queues[index];
     if (q->best_known)
         return q->best;
-    uint32_t first = 0;
+    uint32_t first = 0, rank = 0;
     q->best = q->heap_count ? gang_bucket_at(g, q->heap[0]) : NULL;
+    if (q->best && q->first_child)
+        rank = rank_of(g, q->best, index, index, false);
     bool fair = index && q->config.order == GANG_ORDER_FAIR_SHARE;
     for (uint32_t c = q->first_child; c && !(fair && q->heap_count);
          c = g->queues[c].next_sibling) {
         struct gang_bucket *b = g->queues[c].waiting ? find_best(g, c) : NULL;
         if (!b)
             continue;
-        bool before =
-            !q->best || (fair ? used_less(g, c, first, g->plan.now_ms)
-                              : gang_job_before(gang_bucket_head(b), gang_bucket_head(q->best)));
+        uint32_t its = rank_of(g, b, index, c, fair);
+        bool before = !q->best || its < rank;
+        if (q->best && its == rank)
+            before = fair ? used_less(g, c, first, g->plan.now_ms)
+                          : gang_job_before(gang_bucket_head(b), gang_bucket_head(q->best));
         if (before) {
             q->best = b;
             first = c;
+            rank = its;
         }
     }
     q->best_known = true;

@@ -173,6 +173,8 @@ static int block(struct gang *g, struct gang_bucket *b, struct gang_job *job, st
         return -ENOMEM;
     heed(g, 0);
     b->outcome = stopping ? GANG_OUTCOME_STOPPING : GANG_OUTCOME_ROOM;
+    if (gang_plan_hold(g, b, stopping) < 0)
+        return -ENOMEM;
     b->blocker = g->plan.blockers_count;
     if (gang_plan_reserve(g, 0) < 0)
         return -ENOMEM;
@@ -204,6 +206,8 @@ static int reclaim(struct gang *g, struct gang_bucket *b, struct gang_job *job, 
     if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0)
         return -ENOMEM;
     heed(g, 0);
+    if (gang_plan_hold(g, b, stopping) < 0)
+        return -ENOMEM;
     if (!stopping)
         return 0;
     b->outcome = GANG_OUTCOME_STOPPING;
@@ -226,7 +230,8 @@ static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk 
     gang_plan_touch(g, b);
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
-        return b->outcome == GANG_OUTCOME_QUOTA && !b->behind ? reclaim(g, b, job, w) : 0;
+        bool asks = b->outcome == GANG_OUTCOME_QUOTA && !b->behind && !b->until_left;
+        return asks ? reclaim(g, b, job, w) : 0;
     }
     if (!given && still_gives_way(g, job, w->now_ms)) {
         gang_plan_park(g, b);

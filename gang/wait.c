@@ -148,6 +148,21 @@ static const struct gang_why *why_of_bucket(struct gang *g, struct gang_bucket *
     return why;
 }
 
+/* What the queue that ends may still use: what is kept for others is not there, but for itself. */
+static int64_t left_for(struct gang *g, struct gang_bucket *b, uint32_t resource)
+{
+    if (b->until_left)
+        gang_plan_without_holds(g, true);
+    else
+        gang_plan_own_hold(g, b, -1);
+    int64_t left = gang_queue_available(g, b->blocked_queue, resource);
+    if (b->until_left)
+        gang_plan_without_holds(g, false);
+    else
+        gang_plan_own_hold(g, b, 1);
+    return left;
+}
+
 /* By a limit of its queue, as if the plan were committed. */
 static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b,
                                            enum gang_outcome outcome)
@@ -165,7 +180,7 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
     if (outcome == GANG_OUTCOME_QUOTA) {
         gang_amounts sum;
         uint32_t r = b->blocked_resource;
-        int64_t left = gang_queue_available(g, b->blocked_queue, r);
+        int64_t left = left_for(g, b, r);
         gang_shape_sum(g, gang_bucket_any(b)->shape, sum);
         why->resource = r;
         why->asked_in_all = sum[r];

@@ -185,6 +185,10 @@ struct ledger_job {
     struct ledger_request request; /* when not absent */
     int64_t since_ms, started_ms;  /* when it began to wait, and to run */
     bool was_preempted;
+    char *made_way_for;     /* WAITS: the UID of the job for which it left its last place; NULL */
+    uint64_t made_way_life; /* as long as that one lives this life; 0: it was not known then */
+    uint64_t life;          /* another one with each place, and when it comes again */
+    bool has_held;          /* a place */
     /* HOLDS: */
     bool revocable;
     int64_t saved_ms;  /* LEDGER_NEVER: it has saved nothing */
@@ -211,6 +215,7 @@ struct ledger {
     uint32_t levels_count;
     struct ledger_map resources; /* interned names */
     struct ledger_map nodes, pods, jobs, jobs_by_id, priorities, constraints;
+    uint64_t lives;                 /* of all jobs */
     struct ledger_map known_queues; /* TrainingQueues by name */
     char *default_class;            /* the PriorityClass with globalDefault; NULL: none */
     uint32_t reservations;
@@ -362,6 +367,7 @@ void ledger_job_forget_place(struct ledger_job *job);
 /* The gang's id of a job that may not be known here. */
 uint64_t ledger_job_id(const struct ledger *l, const char *uid);
 /* What the gang does not know yet of a job whose place it knows. */
+bool ledger_job_gives_turn(const struct ledger *l, const struct ledger_job *job);
 int ledger_job_tell_place(struct ledger *l, struct ledger_job *job,
                           struct mlt_error *err) MLT_MUST_USE;
 

@@ -30,6 +30,7 @@ struct ledger_job *ledger_job_get(struct ledger *l, const char *uid)
     job->uid = mlt_strdup(uid);
     job->label = mlt_strdup(uid);
     job->saved_ms = LEDGER_NEVER;
+    job->life = ++l->lives;
     job->id = id_for(l, uid);
     ledger_map_put(&l->jobs, uid, job);
     ledger_map_set(&l->jobs_by_id, &job->id, sizeof job->id, job);
@@ -77,7 +78,9 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     ledger_job_forget_place(job);
     job->state = LEDGER_ABSENT;
     job->since_ms = 0;
-    job->was_preempted = false;
+    job->was_preempted = job->has_held = false;
+    job->life = ++l->lives;
+    free(steal_ptr(&job->made_way_for));
 }
 
 void ledger_job_release(struct ledger *l, struct ledger_job *job)
@@ -188,6 +191,10 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
         placed[i] = nodes[i] ? ledger_node_get(l, nodes[i]) : NULL;
     struct ledger_job *job = ledger_job_get(l, from->metadata.uid);
     set_label(job, from);
+    free(steal_ptr(&job->made_way_for));
+    if (job->state != LEDGER_HOLDS)
+        job->life = ++l->lives;
+    job->has_held = true;
     if (set_state(l, job, LEDGER_HOLDS, &request, placed))
         ledger_job_mark(l, job);
     return 0;

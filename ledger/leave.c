@@ -86,6 +86,29 @@ void ledger_job_was_preempted(struct ledger *l, const char *uid)
     ledger_job_mark(l, job);
 }
 
+void ledger_job_made_way(struct ledger *l, const char *uid, const char *for_uid)
+{
+    struct ledger_job *job = ledger_map_find(&l->jobs, uid);
+    if (!job || job->state != LEDGER_WAITS ||
+        (job->made_way_for && strcmp(job->made_way_for, for_uid) == 0))
+        return;
+    const struct ledger_job *other = ledger_map_find(&l->jobs, for_uid);
+    free(job->made_way_for);
+    job->made_way_for = mlt_strdup(for_uid);
+    job->made_way_life = other ? other->life : 0;
+    ledger_job_mark(l, job);
+}
+
+/* That one still waits for the place, as far as is known. */
+bool ledger_job_gives_turn(const struct ledger *l, const struct ledger_job *job)
+{
+    const struct ledger_job *other =
+        job->made_way_for ? ledger_map_find(&l->jobs, job->made_way_for) : NULL;
+    if (!other)
+        return job->made_way_for && !job->made_way_life;
+    return job->made_way_life ? other->life == job->made_way_life : !other->has_held;
+}
+
 /* With the times at which it happened, which a ledger that is built anew is told as well. */
 int ledger_job_tell_place(struct ledger *l, struct ledger_job *job, struct mlt_error *err)
 {

@@ -110,6 +110,9 @@ void ledger_job_revocable(struct ledger *l, const char *uid);
 void ledger_job_leaves(struct ledger *l, const char *uid, const char *for_uid, int64_t since_ms);
 /* It was asked to leave, once: min_run_ms protects it from now on. Kept until the job is gone. */
 void ledger_job_was_preempted(struct ledger *l, const char *uid);
+/* Of a job that waits: it has left its last place for the job with this UID, which has its turn as
+ * long as it waits, too. Kept until it holds a place or is gone. */
+void ledger_job_made_way(struct ledger *l, const char *uid, const char *for_uid);
 void ledger_job_gone(struct ledger *l, const char *uid, int64_t now_ms);
 /* Where the volumes of a job's workers can be mounted: an array with one array of nodeSelectorTerms
  * (of PersistentVolume's spec.nodeAffinity.required) for each volume that not every node can mount;

@@ -109,6 +109,8 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
     ledger_request_fill(l, &job->request, queue, &request);
     request.since_ms = job->since_ms;
     request.was_preempted = job->was_preempted;
+    request.made_way = ledger_job_gives_turn(l, job);
+    request.made_way_for = request.made_way ? ledger_job_id(l, job->made_way_for) : GANG_NO_JOB;
     if (job->state == LEDGER_HOLDS) {
         job->saved_dirty = job->leaves_dirty = true; /* a place is told without them */
         return tell_place(l, job, &request, err);

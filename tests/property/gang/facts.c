@@ -86,6 +86,8 @@ static void tell_job(struct rebuilt *r, const struct job *job, int64_t now_ms)
     uint32_t nodes[PODS];
     struct gang_job_request request = job->request;
     request.queue = name_of(&r->names, request.queue);
+    request.made_way = job->state == WAITING && job->gave_way;
+    request.made_way_for = id_of(&r->names, job->gave_way);
     struct gang_event e = {.kind = job->state == PLACED ? GANG_JOB_PLACED : GANG_JOB_SUBMITTED,
                            .job = id_of(&r->names, job->id),
                            .request = &request,
@@ -238,15 +240,6 @@ static void compare_plans(struct world *w, struct gang *one, struct gang *other,
     w->result.probes++;
 }
 
-/* For whom a job has left is no fact that is told. */
-static bool somebody_gives_way(struct world *w)
-{
-    bool any = false;
-    for (uint32_t j = 0; j < JOBS; j++)
-        any = any || (w->jobs[j].state == WAITING && gives_way(w, &w->jobs[j]));
-    return any;
-}
-
 void probe_rebuild(struct world *w, bool adopt)
 {
     const struct names same = {.factor = 1};
@@ -257,7 +250,7 @@ void probe_rebuild(struct world *w, bool adopt)
         return;
     /* Reservations are kept between plans, and made anew by who knows facts alone: they may be
      * others, and with them what goes beside them. */
-    if (!w->config.f[C_RESERVATIONS] && !somebody_gives_way(w))
+    if (!w->config.f[C_RESERVATIONS])
         compare_plans(w, w->g, other, &same, "a gang rebuilt from facts");
     w->result.rebuilds++;
     if (adopt) {
@@ -265,8 +258,6 @@ void probe_rebuild(struct world *w, bool adopt)
         w->g = other;
         other = old;
         void_promises(w);
-        for (uint32_t j = 0; j < JOBS; j++)
-            w->jobs[j].left_for = w->jobs[j].gave_way = 0;
     }
     gang_free(other);
 }
@@ -294,6 +285,15 @@ static const struct decision *first_placed(const struct world *w, uint32_t count
         if (w->decisions[i].d.pod == GANG_NO_POD && w->decisions[i].d.kind == GANG_PLACE)
             return &w->decisions[i];
     return NULL;
+}
+
+/* Who is placed and released is given no turn any more by those that had left for it. */
+static bool somebody_gives_way(struct world *w)
+{
+    bool any = false;
+    for (uint32_t j = 0; j < JOBS; j++)
+        any = any || (w->jobs[j].state == WAITING && gives_way(w, &w->jobs[j]));
+    return any;
 }
 
 static bool is_placed(const struct decision *decisions, uint32_t count, uint64_t id)

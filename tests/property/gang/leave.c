@@ -78,20 +78,50 @@ static bool may_by_slice(const struct world *w, const struct job *victim, const 
                 2 * other->request.attained_ms * devices_of(other));
 }
 
-/* For what a queue wants back within its own nominal quota: only what others have borrowed. */
+static uint32_t common_queue(const struct world *w, const struct job *victim,
+                             const struct job *other)
+{
+    uint32_t common = victim->request.queue;
+    while (common != GANG_NO_QUEUE && !is_above(w, common, other->request.queue))
+        common = w->queues[common].config.parent;
+    return common;
+}
+
+static bool is_asked_for(const struct world *w, const struct job *victim, const struct job *other)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == victim &&
+            w->decisions[i].d.for_job == other->id)
+            return true;
+    return false;
+}
+
+/* Within what the branch of the job has, when those of its own queue have left that are asked for
+ * it as well: only what others have borrowed, each on the way down to the victim. */
 static bool may_by_reclaim(const struct world *w, const struct job *victim, const struct job *other,
                            const struct queue_sums *sums)
 {
     enum gang_queue_preemption reclaim = w->queues[other->request.queue].config.reclaim;
+    struct queue_sums then[QUEUES];
+    uint32_t common = common_queue(w, victim, other);
     gang_amounts more;
-    bool borrows = false;
     job_amounts(other, more);
-    for (uint32_t q = victim->request.queue; q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
-        for (uint32_t r = 0; !is_above(w, q, other->request.queue) && r < RESOURCES; r++)
-            borrows = borrows || (more[r] > 0 && w->queues[q].config.nominal[r] != GANG_UNLIMITED &&
-                                  sums[q].used[r] > w->queues[q].config.nominal[r]);
-    return victim->request.queue != other->request.queue && borrows &&
-           within_nominal(w, sums, other->request.queue, more) &&
+    if (common == GANG_NO_QUEUE || victim->request.queue == other->request.queue)
+        return false;
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        bool has_quota = false; /* the other branch */
+        for (uint32_t q = other->request.queue; q != common; q = w->queues[q].config.parent)
+            has_quota = has_quota || w->queues[q].config.nominal[r] != GANG_UNLIMITED;
+        more[r] = has_quota ? more[r] : 0;
+    }
+    for (uint32_t q = victim->request.queue; q != common; q = w->queues[q].config.parent)
+        if (!borrows_from_above(w, sums, q, more))
+            return false;
+    memcpy(then, sums, sizeof then);
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (is_asked_for(w, &w->jobs[j], other))
+            queue_add(w, w->jobs[j].request.queue, &w->jobs[j], -1, then);
+    return within_branch(w, then, other, common) &&
            (reclaim == GANG_PREEMPTION_ANY || (reclaim == GANG_PREEMPTION_LOWER_PRIORITY &&
                                                victim->request.priority < other->request.priority));
 }
@@ -197,6 +227,20 @@ static bool asked_in_time(struct world *w, const struct job *other, const struct
     return start && w->config.f[C_RESERVATIONS] && starts;
 }
 
+/* What others than this one give back is still the job's own when this one stays. */
+static bool may_still_reclaim(const struct world *w, const struct job *stays,
+                              const struct job *other, const struct what_if *f)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_PREEMPT && d->d.for_job == other->id && d->job != stays &&
+            d->d.cause == GANG_CAUSE_RECLAIM &&
+            !within_branch(w, f->sums, other, common_queue(w, d->job, other)))
+            return false;
+    }
+    return true;
+}
+
 /* With all gone that were asked to leave for it the job starts, and with any of them spared it does
  * not. The free room is that before the plan: what the plan has placed before is taken off. */
 static void check_enough(struct world *w, const struct job *other, bool minimal)
@@ -231,10 +275,18 @@ static void check_enough(struct world *w, const struct job *other, bool minimal)
         struct what_if spared = gone;
         boards_take(&w->jobs[j], w->jobs[j].nodes, spared.boards, 1);
         queue_add(w, w->jobs[j].request.queue, &w->jobs[j], 1, spared.sums);
-        if (would_start(w, &spared, other))
+        if (would_start(w, &spared, other) && may_still_reclaim(w, &w->jobs[j], other, &spared))
             fail(w, "job %" PRIu64 " is asked to leave for job %" PRIu64 ", but could be spared",
                  w->jobs[j].id, other->id);
     }
+}
+
+/* Quota may be kept for it, which others use. */
+static bool may_hold(const struct world *w, const struct decision *d)
+{
+    struct queue_sums sums[QUEUES], none[QUEUES] = {{{0}, 0}};
+    queue_use(w, sums);
+    return d->why.kind == GANG_WHY_QUOTA && holds_own(w, sums, none, d, 0);
 }
 
 /* Whether nothing else could have a claim on room: it is the first for whom anything is done. */
@@ -245,10 +297,12 @@ static bool is_undisputed(const struct world *w, const struct job *other)
         if (job->state == PLACED && job->stopping && job->for_job != other->id)
             return false;
         if (job->state == WAITING && job != other &&
-            (fair_is_used(w) || comes_before(job, other))) {
+            (fair_is_used(w) || quota_is_used(w) || comes_before(job, other))) {
             const struct decision *d = decision_about(w, job);
-            if (!d || (d->d.kind == GANG_WAIT && d->why.kind != GANG_WHY_QUOTA &&
-                       d->why.kind != GANG_WHY_QUEUE && d->why.kind != GANG_WHY_OTHERS))
+            if (!d || may_hold(w, d))
+                return false;
+            if ((d->d.kind == GANG_WAIT && d->why.kind != GANG_WHY_QUOTA &&
+                 d->why.kind != GANG_WHY_QUEUE && d->why.kind != GANG_WHY_OTHERS))
                 return false;
         }
         for (uint32_t pod = 0; job->state == PLACED && pod < job->pods; pod++)
@@ -310,7 +364,7 @@ static void check_claim(struct world *w, const struct decision *d)
 {
     struct what_if now;
     bool passed = false;
-    if (fair_is_used(w) || !on(PROPERTY_CLAIM))
+    if (fair_is_used(w) || quota_is_used(w) || !on(PROPERTY_CLAIM))
         return;
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
@@ -319,10 +373,9 @@ static void check_claim(struct world *w, const struct decision *d)
         const struct decision *other = &w->decisions[i];
         /* One before it has taken it, keeps what it could use, or has a reserved start since that
          * this one, which starts for keeps or not at all, would make later. */
-        bool keeps = waits_for_room(other) &&
-                     (!other->d.estimated_start_ms ||
-                      (!(d->job->heeded >> (other->job - w->jobs) & 1) &&
-                       !ends_by(w, d->job, other->d.estimated_start_ms)));
+        bool keeps = waits_for_room(other) && (!other->d.estimated_start_ms ||
+                                               (!(d->job->heeded >> (other->job - w->jobs) & 1) &&
+                                                !ends_by(w, d->job, other->d.estimated_start_ms)));
         if (other->d.kind == GANG_REPLACE)
             return; /* members come before all */
         if ((other->d.kind == GANG_PLACE || keeps) &&

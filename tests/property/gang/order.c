@@ -10,7 +10,8 @@ struct line {
     struct decision *const *all;
     uint32_t count;
     bool taken[DECISIONS];
-    struct queue_sums sums[QUEUES];
+    struct queue_sums sums[QUEUES], held[QUEUES]; /* held: kept for jobs that wait */
+    uint32_t short_of[QUEUES];                    /* what one of it waits for */
     gang_amounts total;
     int64_t usage[QUEUES];
 };
@@ -36,6 +37,13 @@ static int64_t share_of(const struct line *l, uint32_t q)
     return share;
 }
 
+/* How high up it borrows, of what `top` and those below it share. */
+static uint32_t rank_of(const struct line *l, const struct decision *d, uint32_t top, bool fair)
+{
+    uint32_t level = borrow_level(l->w, l->sums, l->held, d->job, top);
+    return fair ? level > queue_height(l->w, top) : level;
+}
+
 /* Whether queue a has used less for its weight than b. */
 static bool used_less(const struct line *l, uint32_t a, uint32_t b)
 {
@@ -51,17 +59,23 @@ static uint32_t next_of(const struct line *l, uint32_t q);
 /* DECISIONS: nobody. */
 static uint32_t next_below(const struct line *l, uint32_t parent, bool fair)
 {
-    uint32_t best = DECISIONS, best_queue = 0;
+    uint32_t best = DECISIONS, best_queue = 0, best_rank = 0;
     for (uint32_t q = 0; q < QUEUES; q++) {
         if (!l->w->queues[q].known || l->w->queues[q].config.parent != parent)
             continue;
         uint32_t its = next_of(l, q);
         if (its == DECISIONS)
             continue;
-        if (best == DECISIONS || (fair ? used_less(l, q, best_queue)
-                                       : comes_before(l->all[its]->job, l->all[best]->job))) {
+        uint32_t rank =
+            parent == GANG_NO_QUEUE ? 0 : rank_of(l, l->all[its], fair ? q : parent, fair);
+        bool first = best == DECISIONS || rank < best_rank;
+        if (best != DECISIONS && rank == best_rank)
+            first = fair ? used_less(l, q, best_queue)
+                         : comes_before(l->all[its]->job, l->all[best]->job);
+        if (first) {
             best = its;
             best_queue = q;
+            best_rank = rank;
         }
     }
     return best;
@@ -100,6 +114,17 @@ bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint3
     return used_less(&l, a, b);
 }
 
+/* Somebody waits for what its branch has and others use: that is kept for it. */
+static void hold_own(struct line *l, const struct decision *d)
+{
+    uint32_t queue = d->job->request.queue;
+    bool fifo = l->w->queues[queue].config.order == GANG_ORDER_FIFO;
+    if (holds_own(l->w, l->sums, l->held, d, l->short_of[queue]))
+        queue_add(l->w, queue, d->job, 1, l->held);
+    if (fifo && d->d.kind == GANG_WAIT && jobs_allowed(l->w, l->sums, d->job))
+        l->short_of[queue] |= first_short(l->w, l->sums, l->held, d->job);
+}
+
 void sort_in_order(const struct world *w, struct decision **order, uint32_t count)
 {
     struct decision *sorted[DECISIONS];
@@ -112,6 +137,8 @@ void sort_in_order(const struct world *w, struct decision **order, uint32_t coun
         l.taken[next] = true;
         if (order[next]->d.kind == GANG_PLACE)
             queue_add(w, order[next]->job->request.queue, order[next]->job, 1, l.sums);
+        else
+            hold_own(&l, l.all[next]);
     }
     memcpy(order, sorted, count * sizeof *order);
 }

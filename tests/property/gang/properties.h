@@ -204,7 +204,7 @@ struct result {
 /* Since something has happened from outside. */
 struct circles {
     int64_t since_ms;
-    bool revoked[JOBS]; /* since somebody has started for keeps, too */
+    bool revoked[JOBS];      /* since somebody has started for keeps, too */
     uint32_t asked[2][JOBS]; /* by priority and reclaim; by time slices */
     uint64_t slices;
 };
@@ -353,8 +353,24 @@ void queue_add(const struct world *w, uint32_t queue, const struct job *job, int
 uint32_t quota_short(const struct world *w, const struct queue_sums *sums, const struct job *job);
 uint32_t needs_of(const struct job *job);
 bool jobs_allowed(const struct world *w, const struct queue_sums *sums, const struct job *job);
-bool within_nominal(const struct world *w, const struct queue_sums *sums, uint32_t queue,
-                    const gang_amounts more);
+/* The longest way down from a queue; how high up a job would borrow, as far as `top` (one more:
+ * from above it); `held` is what is kept for jobs that wait. */
+uint32_t queue_height(const struct world *w, uint32_t q);
+uint32_t borrow_level(const struct world *w, const struct queue_sums *sums,
+                      const struct queue_sums *held, const struct job *job, uint32_t top);
+/* Some queue below `common` has enough for it. */
+bool within_branch(const struct world *w, const struct queue_sums *sums, const struct job *job,
+                   uint32_t common);
+/* More counts in the queue than it has, of something that is asked for. */
+bool borrows_from_above(const struct world *w, const struct queue_sums *sums, uint32_t q,
+                        const gang_amounts more);
+/* The resource whose lack is seen first, as a bit. */
+uint32_t first_short(const struct world *w, const struct queue_sums *sums,
+                     const struct queue_sums *held, const struct job *job);
+/* It waits for quota that its branch has and others use: that is kept for it. `short_of`: what
+ * others before it in its queue wait for. */
+bool holds_own(const struct world *w, const struct queue_sums *sums, const struct queue_sums *held,
+               const struct decision *d, uint32_t short_of);
 void job_amounts(const struct job *job, gang_amounts ret);
 bool quota_is_used(const struct world *w);
 void check_preemptions(struct world *w);

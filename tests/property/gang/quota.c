@@ -60,11 +60,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t limit(int64_t value)
-{
-    return value == GANG_UNLIMITED ? BIG : value;
-}
-
 static int64_t guaranteed(const struct tree *t, uint32_t q);
 
 /* All that a queue and those below it have together. */
@@ -146,14 +141,130 @@ bool jobs_allowed(const struct world *w, const struct queue_sums *sums, const st
     return true;
 }
 
-bool within_nominal(const struct world *w, const struct queue_sums *sums, uint32_t queue,
-                    const gang_amounts more)
+/* ---- who borrows ---- (jobs are in leaves) */
+
+uint32_t queue_height(const struct world *w, uint32_t q)
 {
-    for (uint32_t r = 0; r < RESOURCES; r++)
-        if (more[r] > 0 &&
-            sums[queue].used[r] + more[r] > limit(w->queues[queue].config.nominal[r]))
+    uint32_t height = 0;
+    for (uint32_t c = 0; c < QUEUES; c++)
+        if (w->queues[c].known && w->queues[c].config.parent == q &&
+            queue_height(w, c) + 1 > height)
+            height = queue_height(w, c) + 1;
+    return height;
+}
+
+static bool limited_above(const struct tree *t, uint32_t q)
+{
+    while (q != GANG_NO_QUEUE && t->w->queues[q].config.nominal[t->r] == GANG_UNLIMITED)
+        q = t->w->queues[q].config.parent;
+    return q != GANG_NO_QUEUE;
+}
+
+/* The lowest queue up to `top` that has so much; GANG_NO_QUEUE: none. */
+static uint32_t lowest_that_has(const struct tree *t, uint32_t q, uint32_t top, int64_t more)
+{
+    for (;; q = t->w->queues[q].config.parent) {
+        bool limited = t->w->queues[q].config.nominal[t->r] != GANG_UNLIMITED;
+        if (limited && usage(t, q) + more <= subtree(t, q))
+            return q;
+        if (q == top)
+            return GANG_NO_QUEUE;
+        int64_t own = guaranteed(t, q) - usage(t, q);
+        more -= own > 0 ? own : 0;
+    }
+}
+
+static void add_sums(const struct queue_sums *a, const struct queue_sums *b, struct queue_sums *ret)
+{
+    for (uint32_t q = 0; q < QUEUES; q++) {
+        ret[q] = a[q];
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            ret[q].used[r] += b[q].used[r];
+    }
+}
+
+uint32_t borrow_level(const struct world *w, const struct queue_sums *sums,
+                      const struct queue_sums *held, const struct job *job, uint32_t top)
+{
+    struct queue_sums all[QUEUES];
+    uint32_t level = 0, queue = job->request.queue;
+    gang_amounts more;
+    job_amounts(job, more);
+    add_sums(sums, held, all);
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        const struct tree t = {w, all, r};
+        if (more[r] <= 0 || !limited_above(&t, queue))
+            continue;
+        uint32_t has = lowest_that_has(&t, queue, top, more[r]);
+        uint32_t its = has == queue                                    ? 0
+                       : has != GANG_NO_QUEUE                          ? queue_height(w, has)
+                       : w->queues[top].config.parent == GANG_NO_QUEUE ? queue_height(w, top)
+                                                                       : queue_height(w, top) + 1;
+        level = its > level ? its : level;
+    }
+    return level;
+}
+
+bool within_branch(const struct world *w, const struct queue_sums *sums, const struct job *job,
+                   uint32_t common)
+{
+    uint32_t top = job->request.queue;
+    gang_amounts more;
+    job_amounts(job, more);
+    while (top != common && w->queues[top].config.parent != common)
+        top = w->queues[top].config.parent;
+    for (uint32_t r = 0; r < RESOURCES && top != common; r++) {
+        const struct tree t = {w, sums, r};
+        if (more[r] > 0 && limited_above(&t, job->request.queue) &&
+            lowest_that_has(&t, job->request.queue, top, more[r]) == GANG_NO_QUEUE)
             return false;
-    return true;
+    }
+    return top != common;
+}
+
+bool borrows_from_above(const struct world *w, const struct queue_sums *sums, uint32_t q,
+                        const gang_amounts more)
+{
+    for (uint32_t r = 0; r < RESOURCES; r++) {
+        const struct tree t = {w, sums, r};
+        uint32_t parent = w->queues[q].config.parent;
+        bool limited = w->queues[q].config.nominal[r] != GANG_UNLIMITED;
+        if (more[r] > 0 && usage(&t, q) > (limited ? subtree(&t, q) : 0) &&
+            (limited || limited_above(&t, parent)))
+            return true;
+    }
+    return false;
+}
+
+uint32_t first_short(const struct world *w, const struct queue_sums *sums,
+                     const struct queue_sums *held, const struct job *job)
+{
+    struct queue_sums all[QUEUES];
+    add_sums(sums, held, all);
+    uint32_t missing = quota_short(w, all, job);
+    for (uint32_t r = RESOURCES; r-- > 0;)
+        if (missing >> r & 1)
+            return 1u << r;
+    return 0;
+}
+
+bool holds_own(const struct world *w, const struct queue_sums *sums, const struct queue_sums *held,
+               const struct decision *d, uint32_t short_of)
+{
+    struct queue_sums all[QUEUES];
+    gang_amounts boards[NODES];
+    uint32_t root = d->job->request.queue;
+    struct queue_sums none[QUEUES] = {{{0}, 0}};
+    add_sums(sums, held, all);
+    while (w->queues[root].config.parent != GANG_NO_QUEUE)
+        root = w->queues[root].config.parent;
+    if (d->d.kind != GANG_WAIT || (short_of & needs_of(d->job)) || !jobs_allowed(w, sums, d->job) ||
+        !quota_short(w, all, d->job) ||
+        quota_short(w, none, d->job) || /* it will never have that */
+        !within_branch(w, all, d->job, root))
+        return false;
+    boards_of(w, ROOM_WITHOUT_GANGS, boards);
+    return gang_fits(w, d->job, boards, schedulable_mask(w), d->job->request.required_level);
 }
 
 /* ---- what the library shows of a queue ---- */

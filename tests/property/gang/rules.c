@@ -6,11 +6,12 @@
 
 /* What the plan has decided so far. */
 struct progress {
-    gang_amounts boards[NODES]; /* free now, beside what the plan has placed */
-    struct queue_sums used[QUEUES];
-    uint32_t short_of[QUEUES]; /* resources that somebody of it waits for to have quota */
-    uint64_t kept;             /* strict order: nodes that somebody before waits for */
-    bool somebody_waits;       /* a job before, for room */
+    gang_amounts boards[NODES];                   /* free now, beside what the plan has placed */
+    struct queue_sums used[QUEUES], held[QUEUES]; /* held: quota kept for jobs that wait */
+    uint32_t short_of[QUEUES];    /* resources that somebody of it waits for to have quota */
+    uint32_t short_first[QUEUES]; /* the one of each that is seen first */
+    uint64_t kept;                /* strict order: nodes that somebody before waits for */
+    bool somebody_waits;          /* a job before, for room */
     bool member_waits, members_placed;
     bool unclear;                      /* what a member keeps is not said by any rule */
     struct decision *order[DECISIONS]; /* whole jobs, in the order of the queue */
@@ -152,6 +153,17 @@ static bool limit_too_long(const struct world *w, const struct job *job)
     return false;
 }
 
+static uint32_t short_with_held(const struct world *w, const struct progress *p,
+                                const struct job *job)
+{
+    struct queue_sums all[QUEUES];
+    memcpy(all, p->used, sizeof all);
+    for (uint32_t q = 0; q < QUEUES; q++)
+        for (uint32_t r = 0; r < RESOURCES; r++)
+            all[q].used[r] += p->held[q].used[r];
+    return quota_short(w, all, job);
+}
+
 static void check_placed(struct world *w, struct progress *p, struct decision *d, bool exact)
 {
     struct job *job = d->job;
@@ -172,7 +184,7 @@ static void check_placed(struct world *w, struct progress *p, struct decision *d
         check_domain(w, job, d->nodes, level_now(w, job));
     if (!failed(w) && on(PROPERTY_RANKS))
         check_ranks(w, job, d->nodes);
-    if (!failed(w) && quota_short(w, p->used, job))
+    if (!failed(w) && (exact ? short_with_held(w, p, job) : quota_short(w, p->used, job)))
         fail(w, "job %" PRIu64 " is placed beyond its quota", job->id);
     if (!failed(w) && !jobs_allowed(w, p->used, job))
         fail(w, "job %" PRIu64 " is placed beyond the jobs that its queue may run", job->id);
@@ -280,8 +292,13 @@ static void check_blocker(struct world *w, const struct decision *d)
 static bool waits_for_quota(struct world *w, struct progress *p, const struct decision *d)
 {
     const struct job *job = d->job;
-    uint32_t missing = quota_short(w, p->used, job), queue = job->request.queue;
+    uint32_t missing = short_with_held(w, p, job), queue = job->request.queue;
     bool behind = (p->short_of[queue] & needs_of(job)) != 0;
+    if (holds_own(w, p->used, p->held, d, p->short_first[queue]))
+        queue_add(w, queue, job, 1, p->held);
+    if (d->d.kind == GANG_WAIT && w->queues[queue].config.order == GANG_ORDER_FIFO &&
+        jobs_allowed(w, p->used, job) && missing)
+        p->short_first[queue] |= UINT32_C(1) << (31 - __builtin_clz(missing));
     if (d->d.kind == GANG_WAIT && w->queues[queue].config.order == GANG_ORDER_FIFO)
         p->short_of[queue] |= missing;
     if (d->d.kind == GANG_NEVER && d->why.kind == GANG_WHY_QUOTA) {
@@ -316,6 +333,8 @@ static void check_strict(struct world *w, struct progress *p)
         uint64_t mask = schedulable_mask(w) & allowed_mask(w, d->job, false) & ~p->kept;
         check_never(w, d);
         check_blocker(w, d);
+        if (d->job->request.roles_count > 1 && quota_is_used(w))
+            return; /* whether gangs could make room for it is a heuristic */
         if (limit_too_long(w, d->job) || waits_for_quota(w, p, d))
             continue;
         if (d->job->request.roles_count > 1) {
@@ -380,18 +399,28 @@ static bool behind_quota(const struct progress *p, const struct job *job)
     return false;
 }
 
+/* Quota may be kept for somebody. */
+static bool somebody_holds(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_WAIT && (w->decisions[i].why.kind == GANG_WHY_QUOTA ||
+                                                    w->decisions[i].why.kind == GANG_WHY_STOPPING))
+            return true;
+    return false;
+}
+
 /* Whether some queue that this job counts in has a limit that another job may have reached first.
  */
 static bool held_by_quota(struct world *w, struct progress *p, const struct decision *d)
 {
     bool allowed = !quota_short(w, p->used, d->job), jobs = jobs_allowed(w, p->used, d->job);
     bool behind = behind_quota(p, d->job);
-    if (d->why.kind == GANG_WHY_QUOTA && allowed && !behind)
+    if (d->why.kind == GANG_WHY_QUOTA && allowed && !behind && !somebody_holds(w))
         fail(w, "job %" PRIu64 " waits for quota, but has it", d->job->id);
     if (d->why.kind == GANG_WHY_QUEUE && d->d.kind == GANG_WAIT && jobs && !behind)
         fail(w, "job %" PRIu64 " waits for its queue to run fewer jobs, but it may run more",
              d->job->id);
-    return !allowed || !jobs || behind;
+    return !allowed || !jobs || behind || d->why.kind == GANG_WHY_QUOTA;
 }
 
 /* Who waits though there is room waits for a named reason, and it holds. */
@@ -434,7 +463,7 @@ static void check_general(struct world *w, struct progress *p)
 {
     int64_t reserved_ms = first_reserved_start(w, p);
     /* Placements come in the order in which they were decided: all of them first. */
-    bool first = !fair_is_used(w) && !p->member_waits;
+    bool first = !fair_is_used(w) && !p->member_waits && !quota_is_used(w);
     for (uint32_t i = 0; i < p->count && !failed(w); i++)
         if (p->order[i]->d.kind == GANG_PLACE)
             check_placed(w, p, p->order[i],

@@ -259,6 +259,9 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
     leave_place(w, job);
     job->state = PLACED;
     job->left_for = job->gave_way = 0;
+    for (uint32_t j = 0; j < JOBS; j++) /* whoever has left for it has done so */
+        if (w->jobs[j].state == WAITING && w->jobs[j].gave_way == job->id)
+            w->jobs[j].gave_way = 0;
     job->never = job->claims = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
@@ -363,7 +366,8 @@ static void op_found(struct world *w, struct job *job, const struct op *op)
 
 void host_release(struct world *w, struct job *job, bool preempted)
 {
-    job->gave_way = job->stopping ? job->for_job : 0;
+    const struct job *other = job->stopping ? job_by_id(w, job->for_job) : NULL;
+    job->gave_way = w->config.f[C_PREEMPT] && other && other->state == WAITING ? other->id : 0;
     job->left_for = job->stopping && job->asked_by_plan ? job->for_job : 0;
     leave_place(w, job);
     feed_job_event(w, job, GANG_JOB_RELEASED);

@@ -40,7 +40,7 @@ struct cluster {
         const char *priority; /* NULL: none */
         bool saves, was_preempted, revocable;
         int64_t limit_s, started_ms, saved_ms; /* limit_s: 0: none; saved_ms: LEDGER_NEVER */
-        int leaves_for;                        /* a job, or -1 */
+        int leaves_for, made_way_for;          /* jobs, or -1 */
         int64_t leaves_ms;
     } jobs[JOBS];
     const char *queues[QUEUES]; /* specs; NULL: not there */
@@ -145,6 +145,11 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
         ledger_job_since(l, name, c->jobs[j].since_ms);
     if (c->jobs[j].was_preempted)
         ledger_job_was_preempted(l, name);
+    if (c->jobs[j].state == LEDGER_WAITS && c->jobs[j].made_way_for >= 0) {
+        char other[16];
+        job_name(c->jobs[j].made_way_for, other);
+        ledger_job_made_way(l, name, other);
+    }
     if (c->jobs[j].state == LEDGER_HOLDS)
         tell_place(c, l, j);
     if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
@@ -225,12 +230,23 @@ static int change_pod(struct cluster *c)
     return NODES + p;
 }
 
+/* It waits no more: whoever has made way for it has done so. */
+static void no_turn_of(struct cluster *c, int j)
+{
+    c->jobs[j].made_way_for = -1;
+    for (int k = 0; k < JOBS; k++)
+        if (c->jobs[k].made_way_for == j)
+            c->jobs[k].made_way_for = -1;
+}
+
 /* As the controller does it: what it says of a job that waits holds for its next place. */
 static void waits_again(struct cluster *c, int j)
 {
     c->jobs[j].state = LEDGER_WAITS;
     c->jobs[j].since_ms = c->now_ms - 990;
     c->jobs[j].was_preempted |= c->jobs[j].leaves_for >= 0;
+    int other = c->jobs[j].leaves_for;
+    c->jobs[j].made_way_for = other >= 0 && c->jobs[other].state == LEDGER_WAITS ? other : -1;
     c->jobs[j].leaves_for = -1;
     c->jobs[j].revocable = false;
     c->jobs[j].saved_ms = LEDGER_NEVER;
@@ -288,6 +304,7 @@ static int change_job(struct cluster *c)
         submit_job(c, j);
     } else if (what < (c->calm ? 1 : 2)) {
         c->jobs[j].state = LEDGER_ABSENT;
+        no_turn_of(c, j);
         c->jobs[j].avoided = -1;
     } else if (what == 2) { /* one node at a time */
         if (c->jobs[j].avoided >= 0 && c->jobs[j].avoided_until_ms > c->now_ms)
@@ -389,6 +406,7 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
         char *rest = strchr(decision, ':') + 1;
         taken = number;
         c->jobs[taken].state = LEDGER_HOLDS;
+        no_turn_of(c, taken);
         c->jobs[taken].started_ms = c->now_ms;
         c->jobs[taken].saved_ms = LEDGER_NEVER;
         c->jobs[taken].revocable = strstr(decision, " revocable") != NULL;

@@ -222,6 +222,44 @@ static void test_a_queue_takes_back_what_it_has_lent(void **state)
     world_release(&w);
 }
 
+/* "a" has borrowed all; "c", of its queue and with a higher priority, waits for more of it when "b"
+ * wants it back. */
+static void test_the_lender_gets_its_place_wherever_the_controller_was_killed(void **state)
+{
+    (void)state;
+    int kills = 0;
+    for (int at = 0; at < 60; at++) {
+        struct world w;
+        world_init(&w, 1, 2);
+        world_priority(&w, "high", 1000, "PreemptLowerPriority");
+        world_queue(&w, "top", "{}");
+        world_queue(&w, "lender",
+                    "{\"parent\":\"top\",\"preemption\":{\"reclaim\":\"Any\"},\"quota\":[{"
+                    "\"resource\":\"nvidia.com/gpu\",\"nominal\":2}]}");
+        world_queue(&w, "borrower",
+                    "{\"parent\":\"top\",\"quota\":[{\"resource\":\"nvidia.com/gpu\","
+                    "\"nominal\":0}]}");
+        world_submit(&w, "a", 2, "{\"spec\":{\"queue\":\"borrower\"}}");
+        world_submit(&w, "c", 2,
+                     "{\"spec\":{\"queue\":\"borrower\",\"priorityClassName\":\"high\"}}");
+        world_run(&w);
+        w.drop_after = at;
+        world_submit(&w, "b", 2, "{\"spec\":{\"queue\":\"lender\"}}");
+        world_advance(&w, 40000);
+        kills += at && w.drop_after == 0;
+        assert_string_equal(world_phase(&w, "b"), "Running");
+        assert_string_equal(world_phase(&w, "a"), "Queued");
+        assert_string_equal(world_phase(&w, "c"), "Queued");
+        assert_int_equal(world_number(&w, "a", "preemption.count"), 1);
+        assert_int_equal(world_number(&w, "c", "preemption.count"), 0);
+        world_job_ends_well(&w, "b");
+        world_advance(&w, 1000);
+        assert_string_equal(world_phase(&w, "c"), "Running");
+        world_release(&w);
+    }
+    assert_true(kills > 20);
+}
+
 static void test_a_queue_that_forbids_it_lets_nobody_make_way(void **state)
 {
     struct world w;
@@ -246,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_nobody_else_is_asked_while_one_is_leaving),
         cmocka_unit_test(test_the_next_controller_carries_on_wherever_the_first_was_killed),
         cmocka_unit_test(test_a_queue_takes_back_what_it_has_lent),
+        cmocka_unit_test(test_the_lender_gets_its_place_wherever_the_controller_was_killed),
         cmocka_unit_test(test_a_queue_that_forbids_it_lets_nobody_make_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
