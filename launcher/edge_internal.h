@@ -32,6 +32,8 @@
 #define EDGE_KILL_WALK_MS_MIN 1     /* between two walks of /proc during a kill, at first */
 #define EDGE_KILL_WALK_MS_MAX 50
 #define EDGE_MPI_ABORT_MS 500 /* for a rank that has called MPI_Abort to end by itself */
+#define EDGE_SDK_WORLDS_MAX \
+    250                       /* of libmltrain in an attempt: one, and each mpirun makes one more */
 #define EDGE_LOOK_MS 1000     /* between the two samples of what ranks do */
 #define EDGE_TICK_MS                                                            \
     1000 /* progress, while ranks run; checkpoints, also while START is awaited \
@@ -100,6 +102,7 @@ struct edge_pmi1_client {
 
 struct edge_helper;
 struct edge_remote;
+struct edge_sdk_world;
 struct edge_world;
 
 /* Of an MPI job whose command starts the ranks itself: launcher/remote.h, edge_rsh.c. */
@@ -210,8 +213,7 @@ struct edge {
 
     /* edge_save.c */
     struct sdk_socket *sdk;            /* NULL: could not be made */
-    struct sdk_exchange *sdk_exchange; /* edge_sdk.c; NULL: no memory */
-    uv_timer_t sdk_timer;
+    struct edge_sdk_world *sdk_worlds[EDGE_SDK_WORLDS_MAX]; /* edge_sdk.c; NULL: free */
     uint32_t told_count; /* ranks of this pod in this attempt */
     struct edge_told told[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     struct edge_look look;
@@ -257,7 +259,10 @@ void edge_clean_up(struct edge *e);
 /* edge_sdk.c: what programs exchange by libmltrain */
 void edge_sdk_init(struct edge *e);
 void edge_sdk_restart(struct edge *e);
-void edge_sdk_ask(struct edge *e, uint64_t connection, uint32_t rank, const struct sdk_message *m);
+/* Notes the world of a rank that mpirun has started. False, with words, when it is none. */
+bool edge_sdk_hello(struct edge *e, const struct sdk_message *m, char *words, size_t size);
+void edge_sdk_ask(struct edge *e, uint64_t connection, uint64_t world, uint32_t rank,
+                  const struct sdk_message *m);
 void edge_sdk_gone(struct edge *e, uint64_t connection);
 void edge_sdk_exchanged(struct edge *e, const struct exchange_output *out);
 

@@ -10,9 +10,10 @@
 
 /* ---- libmltrain ---- */
 
-static const char *hello(void *arg, int64_t rank, int64_t attempt)
+static const char *hello(void *arg, const struct sdk_message *m)
 {
     struct edge *e = arg;
+    int64_t rank = m->rank, attempt = m->attempt;
     uint64_t runs = supervisor_attempt(e->supervisor);
     if (!edge_ranks_may_run(e))
         return "hello: no rank runs";
@@ -25,7 +26,7 @@ static const char *hello(void *arg, int64_t rank, int64_t attempt)
                        "hello: rank %lld (LOCAL_RANK): 0 to %u expected", (long long)rank,
                        e->told_count - 1);
     else
-        return NULL;
+        return edge_sdk_hello(e, m, e->refusal, sizeof e->refusal) ? NULL : e->refusal;
     return e->refusal;
 }
 
@@ -71,12 +72,13 @@ static void committed(void *arg, uint32_t rank, int64_t step, const char *path)
     edge_scan_soon(e);
 }
 
-static void exchange(void *arg, uint64_t connection, uint32_t rank, const struct sdk_message *m)
+static void exchange(void *arg, uint64_t connection, uint64_t world, uint32_t rank,
+                     const struct sdk_message *m)
 {
     if (m->kind == SDK_REMOTE)
         edge_rsh_ask(arg, connection, m->name);
     else
-        edge_sdk_ask(arg, connection, rank, m);
+        edge_sdk_ask(arg, connection, world, rank, m);
 }
 
 static void gone(void *arg, uint64_t connection)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "launcher/reap.h"
+#include "launcher/remote.h"
 #include "lib/base/cleanup.h"
 
 /* ---- the list ---- */
@@ -185,7 +186,8 @@ static void remove_own(struct builder *b)
 {
     static const char *const own[] = {
         "MLTRAIN_CHANNEL",     "MLTRAIN_KEY_FILE",    "MLTRAIN_ERROR_FILE",     "MLTRAIN_SOCKET",
-        "MLTRAIN_RESUME_STEP", "MLTRAIN_RESUME_PATH", "MLTRAIN_CHECKPOINT_DIR", REAP_MARKER};
+        "MLTRAIN_RESUME_STEP", "MLTRAIN_RESUME_PATH", "MLTRAIN_CHECKPOINT_DIR", REAP_MARKER,
+        "MLTRAIN_POD_SOCKET",  REMOTE_WORLD_VARIABLE};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(own); i++) {
         size_t at = find(b->env, own[i], strlen(own[i]));
         if (at < b->env->count)
@@ -362,9 +364,9 @@ static void add_shared_memory(struct builder *b, const struct rank_env_input *in
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(shared); i++)
         set_default(b, shared[i], in->mpi_shared);
     set_default(b, "OMPI_MCA_orte_tmpdir_base", in->mpi_folder);
-    /* Open MPI 4 reads large messages out of the sender's memory. Where that is refused, as containerd
-     * and Docker do for containers without CAP_SYS_PTRACE, it tries all the same, prints an error for
-     * each message, and copies then. */
+    /* Open MPI 4 reads large messages out of the sender's memory. Where that is refused, as
+     * containerd and Docker do for containers without CAP_SYS_PTRACE, it tries all the same, prints
+     * an error for each message, and copies then. */
     if (in->no_process_vm)
         set_default(b, "OMPI_MCA_btl_vader_single_copy_mechanism", "none");
 }
@@ -470,8 +472,10 @@ void rank_env_build(const struct rank_env_input *input, struct rank_env *ret,
     if (input->rsh.role == RANK_ENV_RSH_COMMAND)
         add_rsh_command(&b, input);
     /* Not for the command: it would hand its own on to all, and each pod has others. */
-    if (input->rsh.role == RANK_ENV_RSH_DAEMON)
+    if (input->rsh.role == RANK_ENV_RSH_DAEMON) {
         add_shared_memory(&b, input);
+        set(&b, "MLTRAIN_POD_SOCKET", "%s", input->socket); /* sdk/place.h */
+    }
     expand_user_values(ret);
 }
 

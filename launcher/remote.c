@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 
 /* ---- hosts ---- */
@@ -142,7 +143,46 @@ static size_t option_words(const char *word)
     return 1;
 }
 
-int remote_call_parse(char *const *argv, struct remote_call *ret, struct mlt_error *err)
+static bool begins_with_one(const char *name, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(name, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+bool remote_is_starter(const char *name)
+{
+    static const char *const words[] = {"mpirun", "mpiexec", "orterun", "prterun", "ompirun"};
+    return begins_with_one(name, words, MLT_ARRAY_LENGTH(words));
+}
+
+bool remote_is_daemon(const char *name)
+{
+    static const char *const words[] = {"orted", "prted", "hydra_"};
+    return begins_with_one(name, words, MLT_ARRAY_LENGTH(words));
+}
+
+#define WORLD_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+void remote_world_write(const char *host, int64_t pid, uint64_t start,
+                        char to[REMOTE_WORLD_MAX + 1])
+{
+    (void)snprintf(to, REMOTE_WORLD_MAX + 1, "%.100s-%lld-%llu", host, (long long)pid,
+                   (unsigned long long)start);
+    for (char *c = to; *c; c++)
+        if (!strchr(WORLD_CHARACTERS, *c))
+            *c = '_';
+}
+
+bool remote_world_is_valid(const char *world)
+{
+    size_t length = strlen(world);
+    return length > 0 && length <= REMOTE_WORLD_MAX && strspn(world, WORLD_CHARACTERS) == length;
+}
+
+int remote_call_parse(char *const *argv, const char *world, struct remote_call *ret,
+                      struct mlt_error *err)
 {
     size_t words;
     while (*argv && (words = option_words(*argv)) > 0)
@@ -153,8 +193,10 @@ int remote_call_parse(char *const *argv, struct remote_call *ret, struct mlt_err
     const char *host = *argv++;
     struct mlt_text command = MLT_TEXT_INIT(RENDEZVOUS_REMOTE_COMMAND_MAX + 1);
     bool some = false;
+    mlt_text_printf(&command, "export " REMOTE_WORLD_VARIABLE "=%s; ", world);
+    size_t start = command.length;
     for (; *argv; argv++) {
-        if (command.length)
+        if (command.length > start)
             mlt_text_putc(&command, ' ');
         mlt_text_puts(&command, *argv);
         some |= (*argv)[0] != '\0';

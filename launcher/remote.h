@@ -27,10 +27,13 @@
 #include "rendezvous/message.h"
 
 #define REMOTE_PROGRAM "mltrain-rsh" /* the name under which the launcher is such an agent */
-#define REMOTE_WINDOW (256u * 1024)  /* bytes of one stream on their way */
-#define REMOTE_STREAMS_MAX 64        /* commands at a time in one pod; more are refused */
-#define REMOTE_CONNECTIONS_MAX 256   /* more are closed at accept: most of them know no key yet */
-#define REMOTE_RUN_MS 10000          /* from an open connection to its REMOTE_RUN */
+#define REMOTE_WORLD_VARIABLE \
+    "MLTRAIN_WORLD" /* of what it starts: which run of mpirun it is a part of; sdk/place.h */
+#define REMOTE_WORLD_MAX 160
+#define REMOTE_WINDOW (256u * 1024) /* bytes of one stream on their way */
+#define REMOTE_STREAMS_MAX 64       /* commands at a time in one pod; more are refused */
+#define REMOTE_CONNECTIONS_MAX 256  /* more are closed at accept: most of them know no key yet */
+#define REMOTE_RUN_MS 10000         /* from an open connection to its REMOTE_RUN */
 #define REMOTE_KEY_SIZE 32
 #define REMOTE_IDENTITY_MAX 128
 #define REMOTE_ADDRESS_MAX 63
@@ -86,10 +89,21 @@ struct remote_call {
     const char *host;
     char *command; /* for sh -c; freed by the caller */
 };
+/* Is a program of this name (comm) one by which MPI's own starter begins: mpirun, mpiexec.hydra? Or
+ * one that continues a run in another pod, and calls the agent for more pods: orted, prted? */
+bool remote_is_starter(const char *name);
+bool remote_is_daemon(const char *name);
+
+/* The name of a run: of the process that has begun it. Nothing in it means anything to a shell. */
+void remote_world_write(const char *host, int64_t pid, uint64_t start,
+                        char to[REMOTE_WORLD_MAX + 1]);
+/* What this agent was given by its caller may be passed on. */
+bool remote_world_is_valid(const char *world);
+
 /* As rsh(1) and ssh(1) are called: [OPTIONS] HOST COMMAND..., the words joined by spaces. Options
  * of theirs that Open MPI and Hydra use, or people give (-x -n -q -T -l USER -o WORD ...), mean
- * nothing here. -EINVAL in words, -E2BIG, -ENOMEM. */
-int remote_call_parse(char *const *argv, struct remote_call *ret,
+ * nothing here. `world`: exported to the command. -EINVAL in words, -E2BIG, -ENOMEM. */
+int remote_call_parse(char *const *argv, const char *world, struct remote_call *ret,
                       struct mlt_error *err) MLT_MUST_USE;
 
 /* As a shell has it: the code, or 128 + the signal. */

@@ -4,6 +4,7 @@
 #include "launcher/remote_call.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #include <openssl/ssl.h>
 
+#include "launcher/proc_look.h"
 #include "launcher/remote.h"
 #include "launcher/tls_provider.h"
 #include "lib/base/cleanup.h"
@@ -26,6 +28,7 @@
 
 #define ASK_AGAIN_MS 50     /* the launcher takes few questions at a time */
 #define ASK_MS 120000       /* for an answer at all */
+#define STARTER_ABOVE_MAX 8 /* processes between MPI's starter and us, at most */
 #define CONNECT_TRIES_MAX 5 /* a pod that was there a moment ago answers at the first */
 #define FRAME_MAX (RENDEZVOUS_PAYLOAD_MAX + RENDEZVOUS_HEADER_SIZE)
 
@@ -133,7 +136,8 @@ static int ask_once(struct call *c, const char *path, struct mlt_error *err)
 
 static int ask(struct call *c, struct mlt_error *err)
 {
-    const char *path = getenv("MLTRAIN_SOCKET"), *attempt = getenv("MLTRAIN_ATTEMPT");
+    const char *pods = getenv("MLTRAIN_POD_SOCKET"), *attempt = getenv("MLTRAIN_ATTEMPT");
+    const char *path = pods && pods[0] ? pods : getenv("MLTRAIN_SOCKET");
     int64_t number;
     int rc = 0;
     if (!path || !path[0] || !attempt ||
@@ -336,11 +340,35 @@ static int begin(struct call *c, struct mlt_error *err)
     return rc;
 }
 
+/* Which run of MPI's own starter calls: that of the daemon that hands it on, or a new one. */
+static void find_world(char world[REMOTE_WORLD_MAX + 1])
+{
+    const char *given = getenv(REMOTE_WORLD_VARIABLE);
+    char host[HOST_NAME_MAX + 1] = "";
+    struct proc_look_process p = {0}, begun = {.pid = getppid()};
+    bool found = proc_look_one(getppid(), &begun);
+    if (found && given && remote_world_is_valid(given) && remote_is_daemon(begun.name)) {
+        (void)snprintf(world, REMOTE_WORLD_MAX + 1, "%s", given);
+        return;
+    }
+    /* There may be a shell in between. */
+    p = begun;
+    for (int i = 0; found && i < STARTER_ABOVE_MAX && !remote_is_starter(p.name) && p.parent > 1;
+         i++)
+        found = proc_look_one(p.parent, &p);
+    if (found && remote_is_starter(p.name))
+        begun = p;
+    (void)gethostname(host, sizeof host - 1);
+    remote_world_write(host, begun.pid, begun.start, world);
+}
+
 int remote_call(char *const *argv)
 {
     static struct call c;
     struct mlt_error err = {0};
-    int rc = remote_call_parse(argv, &c.what, &err);
+    char world[REMOTE_WORLD_MAX + 1];
+    find_world(world);
+    int rc = remote_call_parse(argv, world, &c.what, &err);
     if (rc < 0) {
         (void)fprintf(stderr, REMOTE_PROGRAM ": %s\n", err.text);
         return REMOTE_EXIT_FAILED;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/cleanup.h"
 #include "lib/base/text.h"
 
 /* What a pod gives to the exchange: nothing when none of its ranks has given bytes; else one of
@@ -14,6 +15,8 @@ enum {
     BLOB_PARTS = 0,  /* the parts of its ranks, as sdk/socket_message.h says */
     BLOB_FAILED = 1, /* 2 bytes of an errno, words */
 };
+
+#define NOT_NUMBERED UINT32_MAX
 
 /* The low bits of a tag; above them the connection, or the number of a gather's name. */
 enum tag_kind { TAG_GATHER, TAG_PUT, TAG_GET, TAG_BITS = 2 };
@@ -38,7 +41,7 @@ struct name {
 struct sdk_exchange {
     const struct sdk_exchange_ops *ops;
     void *arg;
-    uint32_t ranks, rank_base;
+    uint32_t ranks, numbers[RENDEZVOUS_RANKS_PER_MEMBER_MAX]; /* in the world, by local rank */
     struct name *names[SDK_EXCHANGE_NAMES_MAX];
     uint32_t names_count;
 };
@@ -72,10 +75,26 @@ void sdk_exchange_free(struct sdk_exchange *x)
 
 void sdk_exchange_begin(struct sdk_exchange *x, uint32_t ranks, uint32_t rank_base)
 {
+    sdk_exchange_begin_unnumbered(x, ranks);
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        x->numbers[rank] = rank_base + rank;
+}
+
+void sdk_exchange_begin_unnumbered(struct sdk_exchange *x, uint32_t ranks)
+{
     forget(x);
     x->ranks = ranks;
-    x->rank_base = rank_base;
+    for (uint32_t rank = 0; rank < ranks; rank++)
+        x->numbers[rank] = NOT_NUMBERED;
     x->ops->timer(x->arg, -1);
+}
+
+bool sdk_exchange_number(struct sdk_exchange *x, uint32_t rank, uint32_t number)
+{
+    if (x->numbers[rank] != NOT_NUMBERED)
+        return x->numbers[rank] == number;
+    x->numbers[rank] = number;
+    return true;
 }
 
 /* ---- answers ---- */
@@ -209,7 +228,7 @@ static void take_part_whole(struct sdk_exchange *x, struct name *n, int64_t now_
         char words[SDK_EXCHANGE_WORDS_MAX];
         (void)snprintf(words, sizeof words,
                        "ranks %u to %u of one pod gave %zu bytes together: at most %u expected",
-                       x->rank_base, x->rank_base + x->ranks - 1, length,
+                       x->numbers[0], x->numbers[x->ranks - 1], length,
                        RENDEZVOUS_CONTRIBUTION_MAX - 1);
         take_part_failed(x, n, EMSGSIZE, words);
         return;
@@ -225,7 +244,7 @@ static void take_part_whole(struct sdk_exchange *x, struct name *n, int64_t now_
         const struct part *p = &n->parts[rank];
         if (p->length == 0)
             continue;
-        sdk_part_head(blob + at, x->rank_base + rank, (uint16_t)p->length);
+        sdk_part_head(blob + at, x->numbers[rank], (uint16_t)p->length);
         memcpy(blob + at + SDK_PART_HEAD, p->data, p->length);
         at += SDK_PART_HEAD + p->length;
     }
@@ -241,8 +260,12 @@ static void say_missing(const struct sdk_exchange *x, const struct name *n, char
     for (uint32_t rank = 0; rank < x->ranks; rank++) {
         if (n->parts[rank].here)
             continue;
-        if (missing++ < SDK_EXCHANGE_MISSING_TOLD)
-            at += snprintf(words + at, size - (size_t)at, " %u", x->rank_base + rank);
+        if (missing++ >= SDK_EXCHANGE_MISSING_TOLD)
+            continue;
+        if (x->numbers[rank] != NOT_NUMBERED)
+            at += snprintf(words + at, size - (size_t)at, " %u", x->numbers[rank]);
+        else /* nobody has said it */
+            at += snprintf(words + at, size - (size_t)at, " local %u", rank);
     }
     if (missing > SDK_EXCHANGE_MISSING_TOLD)
         (void)snprintf(words + at, size - (size_t)at, " and %u more of their pod",
@@ -369,6 +392,45 @@ void sdk_exchange_gone(struct sdk_exchange *x, uint64_t connection)
 
 /* ---- results ---- */
 
+static int compare_parts(const void *a, const void *b)
+{
+    uint32_t x = ((const struct sdk_part *)a)->rank, y = ((const struct sdk_part *)b)->rank;
+    return x < y ? -1 : x > y;
+}
+
+/* The same parts in the order of ranks: mpirun may have dealt them out to the pods in turn. A new
+ * reference; NULL when two are of one rank, or no memory. */
+static struct sdk_bytes *sort_parts(struct sdk_bytes *body)
+{
+    struct sdk_part part;
+    size_t at = 0, count = 0, to = 0;
+    int64_t last = -1;
+    while (sdk_part_next(body->data, body->length, &at, last, &part) == 1)
+        last = part.rank;
+    if (at == body->length)
+        return sdk_bytes_ref(body);
+    cleanup_free struct sdk_part *parts =
+        malloc((body->length / SDK_PART_HEAD + 1) * sizeof *parts);
+    for (at = 0; parts && sdk_part_next(body->data, body->length, &at, -1, &parts[count]) == 1;)
+        count++;
+    if (parts && at != body->length)
+        return sdk_bytes_ref(body); /* no parts at all: who gets them sees it */
+    struct sdk_bytes *sorted = parts ? sdk_bytes_new(body->length) : NULL;
+    if (!sorted)
+        return NULL;
+    qsort(parts, count, sizeof *parts, compare_parts);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && parts[i].rank == parts[i - 1].rank) {
+            sdk_bytes_unref(sorted);
+            return NULL;
+        }
+        sdk_part_head(sorted->data + to, parts[i].rank, parts[i].length);
+        memcpy(sorted->data + to + SDK_PART_HEAD, parts[i].data, parts[i].length);
+        to += SDK_PART_HEAD + (size_t)parts[i].length;
+    }
+    return sorted;
+}
+
 /* The parts of all pods in one piece; NULL with an error and words. */
 static struct sdk_bytes *join(const struct exchange_output *o, int *ret_error, char *words,
                               size_t size)
@@ -398,7 +460,12 @@ static struct sdk_bytes *join(const struct exchange_output *o, int *ret_error, c
         memcpy(body->data + at, o->entries[i].data + 1, o->entries[i].length - 1);
         at += o->entries[i].length - 1;
     }
-    return body;
+    struct sdk_bytes *sorted = sort_parts(body);
+    sdk_bytes_unref(body);
+    *ret_error = sorted ? 0 : EPROTO;
+    if (!sorted)
+        (void)snprintf(words, size, "two ranks have one number, or there is no memory");
+    return sorted;
 }
 
 static void gather_done(struct sdk_exchange *x, struct name *n, const struct exchange_output *o)

@@ -49,6 +49,11 @@ void sdk_exchange_free(struct sdk_exchange *x);
  * before is forgotten. */
 void sdk_exchange_begin(struct sdk_exchange *x, uint32_t ranks, uint32_t rank_base);
 
+/* The same of ranks that MPI's own starter has numbered: each number is told by _number(), before
+ * the rank asks. False when it is another one than was told before. */
+void sdk_exchange_begin_unnumbered(struct sdk_exchange *x, uint32_t ranks);
+bool sdk_exchange_number(struct sdk_exchange *x, uint32_t rank, uint32_t number);
+
 /* A GATHER, PUT or GET of local rank `rank`; `connection` is not 0 and not used again. There will
  * be one answer, perhaps at once. */
 void sdk_exchange_ask(struct sdk_exchange *x, uint64_t connection, uint32_t rank,

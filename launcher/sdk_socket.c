@@ -26,6 +26,7 @@ struct connection {
     struct sdk_bytes *body;         /* behind the reply; NULL: none */
     size_t reply_length, reply_out; /* of both together; what is out already */
     uint32_t rank;
+    uint64_t world; /* 0: of the ranks that mltrain has started */
     bool has_report; /* to be told before anything else is, and when all that came is read */
     int64_t step, total;
     struct sdk_reader reader;
@@ -116,7 +117,7 @@ static void greet(struct connection *c, const struct sdk_message *m)
     if (m->version != SDK_VERSION)
         words = "hello: this launcher knows version 1 of this protocol";
     else
-        words = s->ops->hello(s->arg, m->rank, m->attempt);
+        words = s->ops->hello(s->arg, m);
     if (words) {
         refuse(c, words);
         return;
@@ -127,6 +128,7 @@ static void greet(struct connection *c, const struct sdk_message *m)
     }
     c->greeted = true;
     c->rank = (uint32_t)m->rank;
+    c->world = m->world;
     s->of_rank[c->rank]++;
 }
 
@@ -163,7 +165,7 @@ static void exchange(struct connection *c, const struct sdk_message *m)
         return;
     }
     c->exchanges = true;
-    c->owner->ops->exchange(c->owner->arg, c->number, c->rank, m);
+    c->owner->ops->exchange(c->owner->arg, c->number, c->world, c->rank, m);
 }
 
 static void obey(struct connection *c, const struct sdk_message *m)

@@ -24,17 +24,18 @@
 #define SDK_SOCKET_PAUSE_MS 1000 /* after an accept() that failed, as without descriptors */
 
 struct sdk_socket_ops {
-    /* May the program speak for this rank? NULL, or the words why not. */
-    const char *(*hello)(void *arg, int64_t rank, int64_t attempt);
+    /* May the program speak for this rank? NULL, or the words why not. Its rank is below
+     * RENDEZVOUS_RANKS_PER_MEMBER_MAX then. */
+    const char *(*hello)(void *arg, const struct sdk_message *hello);
     /* The last report of all that came at once. */
     void (*reported)(void *arg, uint32_t rank, int64_t step, int64_t total);
     void (*asked)(void *arg, uint32_t rank, int64_t step);
     void (*unasked)(void *arg, uint32_t rank); /* the connection that asked is closed */
     void (*committed)(void *arg, uint32_t rank, int64_t step, const char *path);
     /* A GATHER, PUT, GET or REMOTE, the only one of its connection at a time: sdk_socket_reply() is
-     * owed.
+     * owed. `world`: as its HELLO has said.
      */
-    void (*exchange)(void *arg, uint64_t connection, uint32_t rank,
+    void (*exchange)(void *arg, uint64_t connection, uint64_t world, uint32_t rank,
                      const struct sdk_message *message);
     void (*gone)(void *arg, uint64_t connection); /* ... before the reply */
 };

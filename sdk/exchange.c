@@ -67,8 +67,10 @@ int64_t sdk_until_ms(int64_t time_ms)
 
 int sdk_world_find(struct sdk_world *ret)
 {
-    const char *path = getenv("MLTRAIN_SOCKET");
-    int64_t size = sdk_number_of("WORLD_SIZE"), rank = sdk_number_of("RANK");
+    struct sdk_place place;
+    sdk_place_find(&place);
+    const char *path = place.socket;
+    int64_t size = place.size, rank = place.rank;
     if (path && path[0]) {
         if (size < 1 || rank < 0 || rank >= size)
             return sdk_fail(ENOTCONN, "RANK and WORLD_SIZE are no place in a world, but "
@@ -112,9 +114,8 @@ static int await(const struct call *c, short events)
     }
 }
 
-static int reach(struct call *c)
+static int reach(struct call *c, const char *path)
 {
-    const char *path = getenv("MLTRAIN_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (!path || strlen(path) >= sizeof address.sun_path)
         return sdk_fail(ENOTCONN, "MLTRAIN_SOCKET is no path of a socket");
@@ -252,11 +253,11 @@ static int read_answer(struct call *c, struct sdk_body *ret)
 static int ask(const struct sdk_message *message, int64_t until_ms, struct sdk_body *ret)
 {
     struct call c = {.fd = -1, .until_ms = until_ms + GRACE_MS};
-    const struct sdk_message hello = {.kind = SDK_HELLO,
-                                      .version = SDK_VERSION,
-                                      .rank = sdk_number_of("LOCAL_RANK"),
-                                      .attempt = sdk_number_of("MLTRAIN_ATTEMPT")};
-    int rc = reach(&c);
+    struct sdk_place place;
+    struct sdk_message hello;
+    sdk_place_find(&place);
+    sdk_place_hello(&place, &hello);
+    int rc = reach(&c, place.socket);
     if (rc == 0)
         rc = say(&c, &hello);
     if (rc == 0)

@@ -123,19 +123,19 @@ static bool send_line(const struct sdk_message *message)
 
 static bool be_connected(void)
 {
-    const char *path = getenv("MLTRAIN_SOCKET");
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct sdk_place place;
+    struct sdk_message hello;
     if (client.fd >= 0)
         return true;
+    sdk_place_find(&place);
+    const char *path = place.socket;
     if (!path || !path[0] || strlen(path) >= sizeof address.sun_path || client.refused ||
         sdk_now_ms() < client.come_back_ms)
         return false;
     memcpy(address.sun_path, path, strlen(path));
     client.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    struct sdk_message hello = {.kind = SDK_HELLO,
-                                .version = SDK_VERSION,
-                                .rank = sdk_number_of("LOCAL_RANK"),
-                                .attempt = sdk_number_of("MLTRAIN_ATTEMPT")};
+    sdk_place_hello(&place, &hello);
     if (client.fd >= 0 &&
         connect(client.fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
         send_line(&hello))

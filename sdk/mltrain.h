@@ -1,5 +1,9 @@
 /* libmltrain: what a training program may tell mltrain, and ask it.
  *
+ * A rank is one that mltrain has started, or mpirun or mpiexec in a job with the MPI wire-up rsh: then
+ * it has MPI's number in the world of that mpirun. Barriers, gathers and communicators of such a
+ * world need as many ranks in each pod of the job, or all in one; else -EOPNOTSUPP.
+ *
  * All calls do nothing when the program was not started by mltrain, so that the same program runs
  * without it. None of the calls about steps and checkpoints fails or waits because the launcher is
  * gone; of them mltrain_should_save() alone waits, for MLTRAIN_ASK_MS at most, while the ranks of

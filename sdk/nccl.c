@@ -81,7 +81,9 @@ static int choose_device(int device)
 {
     const struct cudart_library *cuda;
     int count = 0;
-    int64_t local_rank = sdk_number_of("LOCAL_RANK");
+    struct sdk_place place;
+    sdk_place_find(&place);
+    int64_t local_rank = place.local_rank;
     if (device == MLTRAIN_NCCL_DEVICE_CURRENT)
         return 0;
     if (device < MLTRAIN_NCCL_DEVICE_CURRENT)

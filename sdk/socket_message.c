@@ -2,9 +2,12 @@
 #include "sdk/socket_message.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#define WORLD_DIGITS 16
 
 /* ---- reading ---- */
 
@@ -89,6 +92,41 @@ static bool take_time(const char **at, bool last, int64_t *ret)
     return take_number(at, last, ret) && *ret > 0 && *ret <= SDK_TIME_MS_MAX;
 }
 
+static bool take_world(const char **at, uint64_t *ret)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < WORLD_DIGITS; i++) {
+        int digit = digit_of((*at)[i]);
+        if (digit < 0)
+            return false;
+        value = value << 4 | (unsigned)digit;
+    }
+    if ((*at)[WORLD_DIGITS] != ' ' || value == 0)
+        return false;
+    *at += WORLD_DIGITS + 1;
+    *ret = value;
+    return true;
+}
+
+static bool is_place(const struct sdk_message *m)
+{
+    return m->world_size <= SDK_WORLD_MAX && m->world_rank < m->world_size &&
+           m->local_size <= m->world_size && m->rank < m->local_size;
+}
+
+static bool parse_hello(const char *at, struct sdk_message *ret)
+{
+    if (!take_number(&at, false, &ret->version) || !take_number(&at, false, &ret->rank))
+        return false;
+    const char *attempt = at;
+    if (take_number(&at, true, &ret->attempt))
+        return true;
+    at = attempt;
+    return take_number(&at, false, &ret->attempt) && take_world(&at, &ret->world) &&
+           take_number(&at, false, &ret->world_rank) && take_number(&at, false, &ret->world_size) &&
+           take_number(&at, true, &ret->local_size) && is_place(ret);
+}
+
 /* What is exchanged with the other ranks. */
 static bool parse_exchange(char *line, struct sdk_message *ret)
 {
@@ -124,8 +162,7 @@ static bool parse(char *line, struct sdk_message *ret)
     }
     if (take_word(&at, "hello")) {
         ret->kind = SDK_HELLO;
-        return take_number(&at, false, &ret->version) && take_number(&at, false, &ret->rank) &&
-               take_number(&at, true, &ret->attempt);
+        return parse_hello(at, ret);
     }
     if (take_word(&at, "committed") && take_number(&at, false, &ret->step)) {
         ret->kind = SDK_COMMITTED;
@@ -270,7 +307,12 @@ int sdk_message_write(const struct sdk_message *m, char *buffer, size_t size)
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (numbers[i] < 0 || numbers[i] > SDK_NUMBER_MAX)
             return -EINVAL;
-    if (m->kind == SDK_HELLO)
+    if (m->kind == SDK_HELLO && m->world && m->world_rank >= 0 && is_place(m))
+        length =
+            snprintf(buffer, size, "hello %lld %lld %lld %016" PRIx64 " %lld %lld %lld\n",
+                     (long long)m->version, (long long)m->rank, (long long)m->attempt, m->world,
+                     (long long)m->world_rank, (long long)m->world_size, (long long)m->local_size);
+    else if (m->kind == SDK_HELLO && !m->world)
         length = snprintf(buffer, size, "hello %lld %lld %lld\n", (long long)m->version,
                           (long long)m->rank, (long long)m->attempt);
     else if (m->kind == SDK_REPORT)

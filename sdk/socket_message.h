@@ -4,6 +4,10 @@
  *
  *   to the launcher                        meaning
  *   hello VERSION LOCAL_RANK ATTEMPT       first on each connection, once
+ *   hello VERSION LOCAL_RANK ATTEMPT WORLD RANK SIZE LOCAL_SIZE
+ *                                          the same of a rank that mpirun has started: of which
+ * world (16 hexadecimal digits, not all 0; of the attempt), its number there, how many ranks that
+ * has, and how many of them are in this pod
  *   report STEP TOTAL                      the rank is at this step; TOTAL 0: unknown; no answer
  *   ask STEP                               is this step to be saved? One answer, perhaps late
  *   committed STEP PATH                    a commit record was written (sdk/mltrain.h); no answer
@@ -48,6 +52,7 @@
 #define SDK_PATH_MAX 4096                 /* bytes of a path */
 #define SDK_DATA_MAX 4096                 /* bytes of a value, or of one rank's part */
 #define SDK_NAME_MAX 100                  /* bytes of a name */
+#define SDK_WORLD_MAX 1000000             /* ranks of mpirun */
 #define SDK_TIME_MS_MAX INT64_C(86400000) /* a day */
 #define SDK_LINE_MAX                                                            \
     (2 * SDK_DATA_MAX + SDK_NAME_MAX + 64) /* bytes of a line, with its newline \
@@ -70,6 +75,9 @@ enum sdk_message_kind {
 struct sdk_message {
     enum sdk_message_kind kind;
     int64_t version, rank, attempt; /* HELLO; each 0 to SDK_NUMBER_MAX, as all numbers */
+    uint64_t world;                 /* HELLO of a rank of mpirun; 0: of another */
+    int64_t world_rank, world_size; /* ... its number and that of all; below SDK_WORLD_MAX */
+    int64_t local_size;             /* ... those of this pod */
     int64_t step;                   /* the others */
     int64_t total;                  /* REPORT; 0: unknown */
     const char *path;               /* COMMITTED; not empty */

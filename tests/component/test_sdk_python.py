@@ -143,6 +143,28 @@ def test_arguments():
             pass
 
 
+def test_ranks_of_mpirun():
+    names = dict(MLTRAIN_POD_SOCKET=path, MLTRAIN_WORLD="pod-0-17-4711", PMI_RANK="5", PMI_SIZE="6", MPI_LOCALRANKID="1",
+                 MPI_LOCALNRANKS="2", MLTRAIN_SOCKET="/of/another/pod")
+    own = os.environ["MLTRAIN_SOCKET"]
+    os.environ.update(names)
+    got = asked(b"data 4 8\n\0\0\0\5\0\2ab", mltrain.gather, "g", b"ab")
+    expect(got, [b""] * 5 + [b"ab"], "gather")
+    hello = heard[-1].split("\n")[0]
+    # The same as tests/unit/sdk/test_place.c has.
+    expect(hello, "hello 1 1 3 aa219926c385f1b0 5 6 2", "of Hydra")
+    os.environ.update(PMIX_RANK="0", PMIX_NAMESPACE="prterun-vm-1@1", OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="1",
+                      OMPI_COMM_WORLD_LOCAL_RANK="0", OMPI_COMM_WORLD_LOCAL_SIZE="1")
+    expect(asked(b"data 1 0\n", mltrain.barrier, "b"), None, "barrier")
+    expect(heard[-1].split("\n")[0], "hello 1 0 3 aa00784544bac058 0 1 1", "of Open MPI")
+    os.environ["TORCHELASTIC_RUN_ID"] = "1"
+    expect(asked(b"data 1 0\n", mltrain.barrier, "b"), None, "barrier")
+    expect(heard[-1].split("\n")[0], "hello 1 1 3", "of torchrun")
+    for name in [*names, "PMIX_RANK", "PMIX_NAMESPACE", "TORCHELASTIC_RUN_ID"]:
+        del os.environ[name]
+    os.environ["MLTRAIN_SOCKET"] = own
+
+
 def test_without_mltrain():
     def number(call, *arguments):
         try:
@@ -163,6 +185,6 @@ def test_without_mltrain():
     expect(number(mltrain.barrier, "b"), errno.ECONNRESET, "no launcher")
 
 
-for test in (test_answers, test_failures, test_a_launcher_that_takes_nobody, test_arguments, test_without_mltrain):
+for test in (test_answers, test_failures, test_a_launcher_that_takes_nobody, test_arguments, test_ranks_of_mpirun, test_without_mltrain):
     test()
     print(f"ok: {test.__name__}")

@@ -36,13 +36,14 @@ static void ticket(const char *text)
 
 static void call(char *text)
 {
+    (void)remote_world_is_valid(text);
     char *argv[WORDS_MAX + 1] = {NULL};
     size_t words = 0;
     for (char *line; (line = strsep(&text, "\n")) && words < WORDS_MAX;)
         argv[words++] = line;
     struct remote_call parsed = {0};
     struct mlt_error err = {0};
-    if (remote_call_parse(argv, &parsed, &err) < 0) {
+    if (remote_call_parse(argv, "world", &parsed, &err) < 0) {
         REQUIRE(err.text[0]);
         return;
     }

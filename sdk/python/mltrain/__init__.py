@@ -70,6 +70,45 @@ def _number_of(name):
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
+class _Place:
+    """The place of a rank: as mltrain has started it, or mpirun or mpiexec (sdk/place.h)."""
+
+    def __init__(self):
+        # Hydra passes on the variables of the pod in which it runs; the first is of its daemons'.
+        self.socket = os.environ.get("MLTRAIN_POD_SOCKET") or os.environ.get("MLTRAIN_SOCKET")
+        self.attempt = _number_of("MLTRAIN_ATTEMPT")
+        self.world = None
+        if not self.find_in_world():
+            self.rank, self.size, self.local_rank = _number_of("RANK"), _number_of("WORLD_SIZE"), _number_of("LOCAL_RANK")
+
+    def find_in_world(self):
+        world = os.environ.get("MLTRAIN_WORLD")
+        if not world or "TORCHELASTIC_RUN_ID" in os.environ:
+            return False
+        open_mpi = _number_of("PMIX_RANK") is not None and bool(_number_of("OMPI_COMM_WORLD_SIZE"))
+        names = ["OMPI_COMM_WORLD_" + n for n in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE")] if open_mpi else \
+            ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"]
+        numbers = [_number_of(name) for name in names]
+        if None in numbers:
+            return False
+        self.rank, self.size, self.local_rank, self.local_size = numbers
+        if not self.rank < self.size or not self.local_rank < self.local_size <= self.size:
+            return False
+        text = f"{world}/{os.environ.get('PMIX_NAMESPACE', '') if open_mpi else ''}/{self.size}"
+        self.world = 0xcbf29ce484222325
+        for byte in os.fsencode(text)[:511]:
+            self.world = (self.world ^ byte) * 0x100000001b3 % 2 ** 64
+        self.world = self.world or 1
+        return True
+
+    def hello(self):
+        """The first line on each connection; None for no place in a job."""
+        if self.local_rank is None or self.attempt is None:
+            return None
+        line = f"hello {VERSION} {self.local_rank} {self.attempt}"
+        return line if self.world is None else f"{line} {self.world:016x} {self.rank} {self.size} {self.local_size}"
+
+
 class _Client:
     """The connection of one process."""
 
@@ -106,22 +145,24 @@ class _Client:
         self.come_back = time.monotonic() + wait
 
     def connect(self):
-        path = os.environ.get("MLTRAIN_SOCKET")
         if self.socket is not None:
             return True
-        if not path or self.refused or time.monotonic() < self.come_back:
+        if self.refused or time.monotonic() < self.come_back:
             return False
-        rank, attempt_number = _number_of("LOCAL_RANK"), _number_of("MLTRAIN_ATTEMPT")
+        place = _Place()
+        if not place.socket:
+            return False
+        hello = place.hello()
         try:
-            if rank is None or attempt_number is None:
+            if hello is None:
                 raise OSError("no place in a job")
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.setblocking(False)
-            self.socket.connect(path)
+            self.socket.connect(place.socket)
         except OSError:
             self.close(COME_BACK_SECONDS)
             return False
-        return self.send(f"hello {VERSION} {rank} {attempt_number}")
+        return self.send(hello)
 
     def send(self, line):
         """A line is sent whole or not at all: what the launcher does not take at once is not worth waiting for."""
@@ -313,7 +354,8 @@ def _write_record(folder, step, path):
 
 def _world():
     """(rank, size, whether there is a launcher to talk to)."""
-    path, rank, size = os.environ.get("MLTRAIN_SOCKET"), _number_of("RANK"), _number_of("WORLD_SIZE")
+    place = _Place()
+    path, rank, size = place.socket, place.rank, place.size
     if path:
         if rank is None or size is None or rank >= size:
             raise OSError(errno.ENOTCONN, "RANK and WORLD_SIZE are no place in a world, but MLTRAIN_SOCKET is set: was the "
@@ -378,10 +420,10 @@ def _answer(connection, until):
     raise OSError(errno.EPROTO, "the launcher's answer is none: " + " ".join(words)[:80])
 
 
-def _connect(connection, until):
+def _connect(connection, path, until):
     while True:
         try:
-            connection.connect(os.environ["MLTRAIN_SOCKET"])
+            connection.connect(path)
             return
         except BlockingIOError:  # more than the launcher has taken wait already
             if time.monotonic() >= until:
@@ -391,15 +433,16 @@ def _connect(connection, until):
 
 def _exchange(question, until):
     """Asks on a connection of its own: closing it takes the question back."""
-    rank, attempt_number = _number_of("LOCAL_RANK"), _number_of("MLTRAIN_ATTEMPT")
-    if rank is None or attempt_number is None:
+    place = _Place()
+    hello = place.hello()
+    if hello is None:
         raise OSError(errno.ENOTCONN, "LOCAL_RANK and MLTRAIN_ATTEMPT are no place in a job: was the environment changed?")
     until += GRACE_SECONDS
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(max(until - time.monotonic(), 0.001))
         try:
-            _connect(connection, until)
-            connection.sendall(f"hello {VERSION} {rank} {attempt_number}\n{question}\n".encode("ascii"))
+            _connect(connection, place.socket, until)
+            connection.sendall(f"{hello}\n{question}\n".encode("ascii"))
         except socket.timeout:
             raise OSError(errno.ETIMEDOUT, "the launcher takes no connection") from None
         except BrokenPipeError:

@@ -136,7 +136,7 @@ def _choose_device(device):
         words = cuda.cudaGetErrorString(result).decode() if result else "none is visible"
         raise OSError(errno.ENODEV, f"no CUDA device: {words}")
     if device is None:
-        device = (mltrain._number_of("LOCAL_RANK") or 0) % count.value
+        device = (mltrain._Place().local_rank or 0) % count.value
     result = cuda.cudaSetDevice(device)
     if result != SUCCESS:
         raise OSError(errno.EIO, f"cudaSetDevice({device}): {cuda.cudaGetErrorString(result).decode()}")

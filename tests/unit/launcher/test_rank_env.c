@@ -119,13 +119,15 @@ static void test_mpis_own_starter_finds_agent_and_hosts_and_no_rank(void **state
 static void test_its_daemons_have_the_folders_of_their_pod(void **state)
 {
     (void)state;
-    const char *base[] = {"HOME=/root", NULL};
+    const char *base[] = {"HOME=/root", "MLTRAIN_WORLD=of-another-job", NULL};
     struct rank_env_input input = rsh_input(base, RANK_ENV_RSH_DAEMON);
     struct rank_env env;
     rank_env_build(&input, &env, NULL);
     check(&env, "OMPI_MCA_btl_vader_backing_directory", "/dev/shm/m");
     check(&env, "OMPI_MCA_orte_tmpdir_base", "/mltrain/attempts/3/rsh");
     check(&env, "MLTRAIN_SOCKET", "/mltrain/sdk.sock");
+    check(&env, "MLTRAIN_POD_SOCKET", "/mltrain/sdk.sock");
+    check(&env, "MLTRAIN_WORLD", NULL);
     check(&env, "HYDRA_HOST_FILE", NULL);
     check(&env, "RANK", NULL);
     rank_env_release(&env);

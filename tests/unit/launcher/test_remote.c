@@ -107,14 +107,17 @@ static void test_no_more_than_the_window_is_on_its_way(void **state)
     assert_false(remote_window_taken(&w, 1));
 }
 
+#define PREFIX "export MLTRAIN_WORLD=w; "
+
 static void expect_call(char *const *argv, const char *host, const char *command)
 {
     struct remote_call call;
     struct mlt_error err = {0};
-    if (remote_call_parse(argv, &call, &err) < 0)
+    if (remote_call_parse(argv, "w", &call, &err) < 0)
         fail_msg("%s: %s", command, err.text);
     assert_string_equal(call.host, host);
-    assert_string_equal(call.command, command);
+    assert_memory_equal(call.command, PREFIX, strlen(PREFIX));
+    assert_string_equal(call.command + strlen(PREFIX), command);
     free(call.command);
 }
 
@@ -136,19 +139,22 @@ static void test_what_cannot_be_run_is_said(void **state)
     char host[] = "pod-1", l[] = "-l", empty[] = "";
     struct remote_call call = {.host = "before"};
     struct mlt_error err = {0};
-    assert_int_equal(remote_call_parse((char *[]){NULL}, &call, &err), -EINVAL);
-    assert_int_equal(remote_call_parse((char *[]){l, NULL}, &call, &err), -EINVAL);
+    assert_int_equal(remote_call_parse((char *[]){NULL}, "w", &call, &err), -EINVAL);
+    assert_int_equal(remote_call_parse((char *[]){l, NULL}, "w", &call, &err), -EINVAL);
     assert_non_null(strstr(err.text, "a host is missing"));
-    assert_int_equal(remote_call_parse((char *[]){host, NULL}, &call, &err), -EINVAL);
-    assert_int_equal(remote_call_parse((char *[]){host, empty, empty, NULL}, &call, &err), -EINVAL);
+    assert_int_equal(remote_call_parse((char *[]){host, NULL}, "w", &call, &err), -EINVAL);
+    assert_int_equal(remote_call_parse((char *[]){host, empty, empty, NULL}, "w", &call, &err),
+                     -EINVAL);
     assert_non_null(strstr(err.text, "a command is missing"));
     cleanup_free char *longest = malloc(RENDEZVOUS_REMOTE_COMMAND_MAX + 2);
     assert_non_null(longest);
     memset(longest, 'a', RENDEZVOUS_REMOTE_COMMAND_MAX + 1);
     longest[RENDEZVOUS_REMOTE_COMMAND_MAX + 1] = '\0';
-    assert_int_equal(remote_call_parse((char *[]){host, longest, NULL}, &call, &err), -E2BIG);
+    assert_int_equal(remote_call_parse((char *[]){host, longest, NULL}, "w", &call, &err), -E2BIG);
     assert_string_equal(call.host, "before");
-    longest[RENDEZVOUS_REMOTE_COMMAND_MAX] = '\0';
+    longest[RENDEZVOUS_REMOTE_COMMAND_MAX + 1 - strlen(PREFIX)] = '\0';
+    assert_int_equal(remote_call_parse((char *[]){host, longest, NULL}, "w", &call, &err), -E2BIG);
+    longest[RENDEZVOUS_REMOTE_COMMAND_MAX - strlen(PREFIX)] = '\0';
     expect_call((char *[]){host, longest, NULL}, "pod-1", longest);
 }
 
@@ -160,9 +166,28 @@ static void test_a_signal_becomes_a_code_as_in_a_shell(void **state)
     assert_int_equal(remote_exit_code(0, 9), 137);
 }
 
+static void test_a_run_has_a_name_that_no_shell_minds(void **state)
+{
+    char name[REMOTE_WORLD_MAX + 1];
+    (void)state;
+    remote_world_write("job-worker-0", 17, 4711, name);
+    assert_string_equal(name, "job-worker-0-17-4711");
+    assert_true(remote_world_is_valid(name));
+    remote_world_write("a;b $(c)", 1, 2, name);
+    assert_string_equal(name, "a_b___c_-1-2");
+    assert_false(remote_world_is_valid("a;b"));
+    assert_false(remote_world_is_valid(""));
+    assert_true(remote_is_starter("mpiexec.hydra"));
+    assert_true(remote_is_starter("prterun"));
+    assert_false(remote_is_starter("orted"));
+    assert_true(remote_is_daemon("hydra_pmi_proxy"));
+    assert_false(remote_is_daemon("bash"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_run_has_a_name_that_no_shell_minds),
         cmocka_unit_test(test_only_pods_of_this_gang_are_hosts),
         cmocka_unit_test(test_each_starter_gets_its_own_list_of_hosts),
         cmocka_unit_test(test_a_ticket_is_read_as_it_was_written),

@@ -212,6 +212,41 @@ static void test_a_missing_rank_is_named_to_all_ranks_of_the_job(void **state)
     assert_int_equal(world.length, 0);
 }
 
+static void test_ranks_of_mpirun_have_the_numbers_that_they_say(void **state)
+{
+    (void)state;
+    sdk_exchange_begin_unnumbered(x, RANKS);
+    assert_true(sdk_exchange_number(x, 0, 1));
+    assert_true(sdk_exchange_number(x, 2, 7));
+    assert_true(sdk_exchange_number(x, 2, 7));
+    assert_false(sdk_exchange_number(x, 2, 8));
+    come(2, "g", "yy", 1);
+    come(0, "g", "x", 2);
+    sdk_exchange_timer(x, 1001);
+    world.data[world.length] = '\0';
+    assert_string_equal((char *)world.data + 3, "these ranks have not come: local 1");
+    gathered(EXCHANGE_TIMED_OUT, "", 0, "", 0);
+    world.log[0] = '\0';
+    assert_true(sdk_exchange_number(x, 1, 4));
+    come(1, "g", "late", 1002); /* its first: that was the one before */
+    world.log[0] = '\0';
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        come(rank, "g", rank == 1 ? "" : "x", 1100);
+    assert_int_equal(world.length, 1 + 7 + 7);
+    assert_memory_equal(world.data, "\0\0\0\0\1\0\1x\0\0\0\7\0\1x", 15);
+    /* mpirun has dealt them out in turn: the answer is by number. */
+    gathered(EXCHANGE_OK, "\0\0\0\0\1\0\1x\0\0\0\7\0\1x", 15, "\0\0\0\0\2\0\2yz", 9);
+    logged("110000 data 5 22\n00000001000178000000020002797a00000007000178\n"
+           "110001 data 5 22\n00000001000178000000020002797a00000007000178\n"
+           "110002 data 5 22\n00000001000178000000020002797a00000007000178\n");
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        come(rank, "g", "x", 1200);
+    gathered(EXCHANGE_OK, "\0\0\0\0\1\0\1x\0\0\0\7\0\1x", 15, "\0\0\0\0\7\0\1z", 8);
+    logged("120000 failed 71 two ranks have one number, or there is no memory\n"
+           "120001 failed 71 two ranks have one number, or there is no memory\n"
+           "120002 failed 71 two ranks have one number, or there is no memory\n");
+}
+
 static void test_of_many_missing_ranks_some_are_named(void **state)
 {
     (void)state;
@@ -368,6 +403,7 @@ int main(void)
         TEST(test_the_pod_takes_part_when_its_last_rank_has_come),
         TEST(test_a_barrier_gives_and_gets_nothing),
         TEST(test_a_missing_rank_is_named_to_all_ranks_of_the_job),
+        TEST(test_ranks_of_mpirun_have_the_numbers_that_they_say),
         TEST(test_of_many_missing_ranks_some_are_named),
         TEST(test_what_another_pod_says_is_passed_on),
         TEST(test_blobs_that_are_none_are_refused),

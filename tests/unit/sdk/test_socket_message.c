@@ -34,6 +34,14 @@ static void test_each_message_is_read_as_it_was_written(void **state)
         bytes[i] = (unsigned char)i;
     const struct sdk_message messages[] = {
         {.kind = SDK_HELLO, .version = 1, .rank = 255, .attempt = 7},
+        {.kind = SDK_HELLO,
+         .version = 1,
+         .rank = 1,
+         .attempt = 7,
+         .world = UINT64_C(0x00fedcba98765432),
+         .world_rank = 5,
+         .world_size = 6,
+         .local_size = 2},
         {.kind = SDK_REPORT, .step = SDK_NUMBER_MAX, .total = 0},
         {.kind = SDK_REPORT, .step = 0, .total = 1000},
         {.kind = SDK_ASK, .step = 12},
@@ -57,6 +65,10 @@ static void test_each_message_is_read_as_it_was_written(void **state)
         assert_int_equal(got.version, messages[i].version);
         assert_int_equal(got.rank, messages[i].rank);
         assert_int_equal(got.attempt, messages[i].attempt);
+        assert_true(got.world == messages[i].world);
+        assert_int_equal(got.world_rank, messages[i].world_rank);
+        assert_int_equal(got.world_size, messages[i].world_size);
+        assert_int_equal(got.local_size, messages[i].local_size);
         assert_int_equal(got.step, messages[i].step);
         assert_int_equal(got.total, messages[i].total);
         if (messages[i].path)
@@ -81,6 +93,16 @@ static void test_lines_that_are_none_are_refused(void **state)
         "hello 1 0 1 \n",
         "hello 1  0 1\n",
         "hello 1 -1 1\n",
+        "hello 1 0 1 0000000000000001 0 2\n",
+        "hello 1 0 1 0000000000000001 0 2 1 \n",
+        "hello 1 0 1 0000000000000001 2 2 1\n",
+        "hello 1 0 1 0000000000000001 0 2 3\n",
+        "hello 1 1 1 0000000000000001 0 2 1\n",
+        "hello 1 0 1 0000000000000001 0 1000001 1\n",
+        "hello 1 0 1 0000000000000000 0 2 1\n",
+        "hello 1 0 1 000000000000001 0 2 1\n",
+        "hello 1 0 1 000000000000000G 0 2 1\n",
+        "hello 1 0 1 00000000000000001 0 2 1\n",
         "report 5\n",
         "report 5 x\n",
         "report 1000000000001 0\n",
