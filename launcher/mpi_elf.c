@@ -170,7 +170,7 @@ int mpi_elf_zeroed(const struct mpi_files *files, const char *path, const char *
 {
     struct reading r = {.files = files, .path = path};
     Elf64_Ehdr header;
-    Elf64_Shdr symbols, names;
+    Elf64_Shdr symbols = {0}, names = {0};
     int rc = read_header(&r, &header);
     if (rc == 0)
         rc = header.e_type == ET_DYN && begins_at_zero(&r)

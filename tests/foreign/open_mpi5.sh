@@ -51,4 +51,19 @@ venv/bin/mpicc -O1 -o allreduce "$source/examples/mpi-c/allreduce.c"
 gang 2 2 0 venv/bin/mpirun ./allreduce
 for rank in 0 1 2 3; do says "rank $rank of 4: all sums are right; 2 ranks share memory"; done
 gang 2 2 7 venv/bin/mpirun ./program abort 3 7
+cat >sdk.py <<'PYTHON'
+import mltrain
+from mpi4py import MPI
+world = MPI.COMM_WORLD
+assert mltrain.gather("ranks", b"%d" % world.rank) == [b"%d" % i for i in range(world.size)]
+print("libmltrain:", world.rank, "of", world.size)
+PYTHON
+gang 2 2 0 venv/bin/mpirun venv/bin/python sdk.py
+for rank in 0 1 2 3; do says "libmltrain: $rank of 4"; done
 echo "ok: mpirun"
+# With another starter each rank is a world of its own: the job fails with words.
+if command -v mpiexec.hydra >/dev/null; then
+  gang 2 2 93 mpiexec.hydra venv/bin/python -c 'from mpi4py import MPI; import time; time.sleep(100)'
+  says "no gang: each of 2 of the 4 ranks of Hydra (MPICH's mpiexec) here runs MPI (libmpi.so.40"
+  echo "ok: another MPI's mpiexec"
+fi
