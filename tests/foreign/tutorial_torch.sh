@@ -80,5 +80,5 @@ done
 kill -9 "$pid" || { echo "FAIL: no rank to kill"; exit 1; }
 learned killed
 [ "$(mltrain get killed -o json | jq .status.attempt)" = 2 ] || { echo "FAIL: $(mltrain get killed -o json | jq -c .status)"; exit 1; }
-[ "$(mltrain get killed -o json | jq '[.status.failures[] | .podsReplaced // false] | any')" = false ] || { echo "FAIL: the pod was replaced"; exit 1; }
+[ "$(mltrain get killed -o json | jq -r .status.placement.podCreations)" = 1 ] || { echo "FAIL: the pod was replaced"; exit 1; }
 echo "4 passed, 0 failed, 0 skipped"

@@ -119,7 +119,7 @@ job forget '.status.failures[0].message' | grep -q 'without MPI_Finalize' || fai
 mpi killed 2 2 'echo "namespace $PMIX_NAMESPACE"; [ $MLTRAIN_ATTEMPT = 1 ] && exec ./program die 1 9; RMA=0 exec ./program' '  backoffLimit: 2'
 ends killed 0
 [ "$(job killed '.status.attempt')" = 2 ] || fail "attempts: $(job killed '.status.attempt')"
-[ "$(mltrain get killed -o json | jq -r '[.status.failures[] | .podsReplaced // false] | any')" = false ] || fail "pods were replaced"
+job_is killed .status.placement.podCreations '1*2' || fail "pods were replaced: $(job killed .status.placement)"
 log killed
 [ "$(sed -n 's/.*namespace \(killed\..*\.[12]\)$/\1/p' killed.txt | sort -u | wc -l)" = 2 ] || { cat killed.txt; fail "names of attempts"; }
 
