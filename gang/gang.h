@@ -299,11 +299,13 @@ struct gang_why {
     /* TOPOLOGY: `level`, and the pods that the domain with the most room holds (of the role,
      * `largest_domain` its number; GANG_NO_DOMAIN: none holds any). QUOTA: `queue` (the one whose
      * quota ends), `resource`, `used`, `limit` (nominal and what it may borrow now) and
-     * `asked_in_all`. QUEUE: `queue`, `used` jobs of `limit`; or, of a job that is NEVER for that,
+     * `asked_in_all`; of a job that is NEVER for that, `limit` is what the queue may use when nobody
+     * else uses anything, and `never_enough` is set. QUEUE: `queue`, `used` jobs of `limit`; or, of a job that is NEVER for that,
      * its time_limit_max_ms. RESERVED: blocked_by and `reserved_start_ms`. */
     uint32_t level, largest_domain, queue;
     uint64_t largest_domain_pods;
     int64_t used, limit, asked_in_all, reserved_start_ms, time_limit_max_ms;
+    bool never_enough;
     uint32_t nodes, nodes_allowed, nodes_unschedulable,
         nodes_avoided;  /* all; of all; of the allowed; of the rest */
     int64_t avoided_ms; /* until the first of those may be used again; 0: none is avoided */

@@ -125,6 +125,7 @@ enum gang_outcome {
     GANG_OUTCOME_QUOTA,    /* `blocked_queue` may use no more of `blocked_resource` */
     GANG_OUTCOME_QUEUE,    /* `blocked_queue` runs as many jobs as it may */
     GANG_OUTCOME_LIMIT,    /* `blocked_queue` lets no job be so long */
+    GANG_OUTCOME_TOO_MUCH, /* `blocked_queue` may never use so much of `blocked_resource` */
     GANG_OUTCOME_STOPPING, /* those asked to leave for it have not left yet */
     GANG_OUTCOME_RESERVED, /* no room beside the claim of a reserved job, `blocker` */
     GANG_OUTCOME_BEHIND,   /* one before it in its queue may use no more of what it needs */
@@ -443,7 +444,7 @@ int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t reso
 /* The same if nobody used anything. */
 int64_t gang_queue_potential(const struct gang *g, uint32_t queue, uint32_t resource);
 /* Whether quota or a limit of its queues keeps the next job of a bucket from starting: OPEN, or
- * QUOTA, QUEUE or LIMIT with blocked_queue and blocked_resource set. */
+ * QUOTA, QUEUE, LIMIT or TOO_MUCH with blocked_queue and blocked_resource set. */
 enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *bucket);
 uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); /* a bit each */
 int64_t gang_queue_kept(const struct gang_queue *queue,

@@ -144,6 +144,22 @@ static bool quota_ends(const struct gang *g, struct gang_bucket *b, uint32_t r, 
     return ends && available(g, queue + 1, r) < asked;
 }
 
+/* It asks for more than its queue, or one above it, may use however long it waits. The one nearest
+ * to the root is named. */
+static bool asks_too_much(const struct gang *g, struct gang_bucket *b, const int64_t *sum)
+{
+    uint32_t r = g->resources, queue = gang_bucket_any(b)->queue; /* devices first */
+    while (r-- > 0 && (sum[r] <= 0 || potential(g, queue + 1, r) >= sum[r]))
+        ;
+    if (r == UINT32_MAX)
+        return false;
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent)
+        if (potential(g, i, r) < sum[r])
+            b->blocked_queue = i - 1;
+    b->blocked_resource = (uint8_t)r;
+    return true;
+}
+
 enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
 {
     bool full = false;
@@ -160,13 +176,13 @@ enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
             full = true;
         }
     }
-    if (full)
-        return GANG_OUTCOME_QUEUE;
     gang_amounts sum;
     gang_shape_sum(g, job->shape, sum);
+    if (full)
+        return asks_too_much(g, b, sum) ? GANG_OUTCOME_TOO_MUCH : GANG_OUTCOME_QUEUE;
     for (uint32_t r = g->resources; r-- > 0;) /* devices first */
         if (sum[r] > 0 && quota_ends(g, b, r, sum[r]))
-            return GANG_OUTCOME_QUOTA;
+            return asks_too_much(g, b, sum) ? GANG_OUTCOME_TOO_MUCH : GANG_OUTCOME_QUOTA;
     return GANG_OUTCOME_OPEN;
 }
 

@@ -231,7 +231,12 @@ static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk 
     if (gang_plan_held_by_quota(g, b, job)) {
         gang_plan_park(g, b);
         bool asks = b->outcome == GANG_OUTCOME_QUOTA && !b->behind && !b->until_left;
-        return asks ? reclaim(g, b, job, w) : 0;
+        if (asks && reclaim(g, b, job, w) < 0)
+            return -ENOMEM;
+        struct gang_reservation *r = gang_reservation_of(g, job);
+        if (r && b->outcome != GANG_OUTCOME_STOPPING)
+            gang_reservation_drop(g, r); /* those behind it may be helped already in this plan */
+        return 0;
     }
     if (!given && still_gives_way(g, job, w->now_ms)) {
         gang_plan_park(g, b);

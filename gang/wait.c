@@ -172,12 +172,14 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
     struct gang_why *why = remember(&g->plan, b, &known);
     if (known)
         return why;
-    *why =
-        (struct gang_why){.kind = outcome == GANG_OUTCOME_QUOTA ? GANG_WHY_QUOTA : GANG_WHY_QUEUE,
-                          .pod = GANG_NO_POD,
-                          .queue = b->blocked_queue};
+    *why = (struct gang_why){
+        .kind = outcome == GANG_OUTCOME_QUOTA || outcome == GANG_OUTCOME_TOO_MUCH ? GANG_WHY_QUOTA
+                                                                                  : GANG_WHY_QUEUE,
+        .pod = GANG_NO_POD,
+        .queue = b->blocked_queue,
+        .never_enough = outcome == GANG_OUTCOME_TOO_MUCH};
     gang_plan_apply(g);
-    if (outcome == GANG_OUTCOME_QUOTA) {
+    if (why->kind == GANG_WHY_QUOTA) {
         gang_amounts sum;
         uint32_t r = b->blocked_resource;
         int64_t left = left_for(g, b, r);
@@ -185,7 +187,8 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
         why->resource = r;
         why->asked_in_all = sum[r];
         why->used = q->used[r];
-        why->limit = q->used[r] + left;
+        why->limit =
+            why->never_enough ? gang_queue_potential(g, b->blocked_queue, r) : q->used[r] + left;
     } else if (outcome == GANG_OUTCOME_QUEUE) {
         why->used = q->running;
         why->limit = q->config.running_jobs_max;
@@ -197,19 +200,25 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
     return why;
 }
 
+/* Its queue lets it start never. */
+static bool for_ever(enum gang_outcome outcome)
+{
+    return outcome == GANG_OUTCOME_LIMIT || outcome == GANG_OUTCOME_TOO_MUCH;
+}
+
 /* What the plan found out; a limit of its queue holds whether it was asked or not. */
 static enum gang_outcome outcome_of(struct gang *g, struct gang_bucket *b)
 {
     enum gang_outcome outcome = b->plan == g->plan.number ? b->outcome : GANG_OUTCOME_OPEN;
-    if (outcome == GANG_OUTCOME_OPEN && gang_queue_gate(g, b) == GANG_OUTCOME_LIMIT)
-        return GANG_OUTCOME_LIMIT;
-    return outcome;
+    if (outcome != GANG_OUTCOME_OPEN)
+        return outcome;
+    outcome = gang_queue_gate(g, b);
+    return for_ever(outcome) ? outcome : GANG_OUTCOME_OPEN;
 }
 
 static bool held_by_queue(enum gang_outcome outcome)
 {
-    return outcome == GANG_OUTCOME_QUOTA || outcome == GANG_OUTCOME_QUEUE ||
-           outcome == GANG_OUTCOME_LIMIT;
+    return outcome == GANG_OUTCOME_QUOTA || outcome == GANG_OUTCOME_QUEUE || for_ever(outcome);
 }
 
 static const struct gang_why *why_stopping(struct gang *g, struct gang_bucket *b)
@@ -318,7 +327,7 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
     enum gang_outcome outcome = outcome_of(g, b);
     const struct gang_reservation *own = gang_reservation_of(g, job);
     ret->estimated_start_ms = own ? own->start_ms : 0;
-    if (outcome != GANG_OUTCOME_LIMIT && gang_plan_judge(g, b) != GANG_VERDICT_NEVER) {
+    if (!for_ever(outcome) && gang_plan_judge(g, b) != GANG_VERDICT_NEVER) {
         ret->kind = GANG_WAIT;
         ret->position = next_position(g, job->queue);
         if (!p->first_waits)
@@ -328,8 +337,7 @@ bool gang_wait_next(struct gang *g, struct gang_decision *ret)
         ret->why = why_stopping(g, b);
     } else if (ret->kind == GANG_WAIT && outcome == GANG_OUTCOME_BEHIND) {
         ret->why = behind(g, b->blocker);
-    } else if (held_by_queue(outcome) &&
-               (ret->kind == GANG_WAIT || outcome == GANG_OUTCOME_LIMIT)) {
+    } else if (held_by_queue(outcome) && (ret->kind == GANG_WAIT || for_ever(outcome))) {
         ret->why = why_of_queue(g, b, outcome);
     } else {
         uint32_t blocker = blocker_of(g, b, index);

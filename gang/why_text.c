@@ -232,11 +232,17 @@ static void say_queue_name(struct sentence *s, const struct gang_why *why)
 static void say_quota(struct sentence *s, const struct gang *g, const struct gang_why *why)
 {
     say_queue_name(s, why);
-    say(s, " uses ");
-    say_number(s, why->resource, why->used);
-    say(s, " of ");
-    say_amount(s, g, why->resource, why->limit);
-    say(s, " that it may use now; needs ");
+    if (why->never_enough) {
+        say(s, " may never use more than ");
+        say_amount(s, g, why->resource, why->limit);
+        say(s, "; needs ");
+    } else {
+        say(s, " uses ");
+        say_number(s, why->resource, why->used);
+        say(s, " of ");
+        say_amount(s, g, why->resource, why->limit);
+        say(s, " that it may use now; needs ");
+    }
     say_number(s, why->resource, why->asked_in_all);
 }
 

@@ -220,6 +220,9 @@ static void check_never(struct world *w, struct decision *d)
                  job->id);
         return;
     }
+    const struct queue_sums none[QUEUES] = {{{0}, 0}};
+    if (quota_short(w, none, job) && !never)
+        fail(w, "job %" PRIu64 ": no quota is ever enough for it, but it is not NEVER", job->id);
     if (job->request.roles_count != 1 || d->why.kind == GANG_WHY_QUOTA ||
         d->why.kind == GANG_WHY_QUEUE)
         return;

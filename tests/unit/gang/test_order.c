@@ -259,10 +259,17 @@ static void test_quota_blocks_only_its_own_queue(void **state)
     struct gang *g = new_gang(0, false);
     struct gang_queue_config c = open_queue();
     c.nominal[GANG_DEVICE_0] = 4;
-    c.running_jobs_max = 2;
+    c.running_jobs_max = 3;
     set_queue(g, 1, &c);
     small_feed(g, small_node(0, 16));
-    struct gang_job_request request = small_request(1, 8, 0, 1);
+    struct gang_job_request request = small_request(1, 1, 0, 0);
+    request.queue = 1;
+    small_submit(g, 9, request);
+    small_placed(g, 9, 1, 0);
+    request = small_request(1, 5, 0, 0);
+    request.queue = 1;
+    small_submit(g, 7, request); /* no quota is ever enough for it */
+    request = small_request(1, 4, 0, 1);
     request.queue = 1;
     small_submit(g, 1, request); /* beyond its quota */
     request.roles[0].request[GANG_DEVICE_0] = 1;
@@ -276,10 +283,14 @@ static void test_quota_blocks_only_its_own_queue(void **state)
     assert_string_equal(small_next(g), "place 3: 0");
     assert_string_equal(small_next(g), "place 4: 0");
     assert_string_equal(small_next(g), "place 6: 0");
+    assert_string_equal(small_next(g), "never 7");
+    assert_string_equal(small_reason(),
+                        "queue 1 may never use more than 4 nvidia.com/gpu; needs 5");
     assert_string_equal(small_next(g), "wait 1 at 1");
     assert_string_equal(small_next(g), "wait 2 at 2");
     assert_string_equal(small_next(g), "wait 5 at 3");
-    assert_string_equal(small_reason(), "queue 1 runs 2 of at most 2 jobs");
+    assert_string_equal(small_reason(), "queue 1 runs 3 of at most 3 jobs");
+    assert_string_equal(small_next(g), "");
     gang_free(g);
 }
 

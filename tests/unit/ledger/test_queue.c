@@ -245,13 +245,13 @@ static void test_quotas_are_in_the_units_of_their_resource(void **state)
         const char *quota, *decision;
     } rows[] = {
         {"resource: cpu, nominal: 500m", "place a: n1"},
-        {"resource: cpu, nominal: 499m", "wait a at 1"},
+        {"resource: cpu, nominal: 499m", "never a"},
         {"resource: memory, nominal: 1Gi", "place a: n1"},
-        {"resource: memory, nominal: 1000Mi", "wait a at 1"},
+        {"resource: memory, nominal: 1000Mi", "never a"},
         {"resource: pods, nominal: 1", "place a: n1"},
-        {"resource: pods, nominal: 0", "wait a at 1"},
+        {"resource: pods, nominal: 0", "never a"},
         {"resource: example.com/fpga, nominal: 0", "place a: n1"}, /* it asks for none */
-        {"resource: nvidia.com/gpu, nominal: 999m", "wait a at 1"},
+        {"resource: nvidia.com/gpu, nominal: 999m", "never a"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct ledger *l = objects_ledger();
