@@ -300,8 +300,9 @@ struct gang_why {
      * `largest_domain` its number; GANG_NO_DOMAIN: none holds any). QUOTA: `queue` (the one whose
      * quota ends), `resource`, `used`, `limit` (nominal and what it may borrow now) and
      * `asked_in_all`; of a job that is NEVER for that, `limit` is what the queue may use when nobody
-     * else uses anything, and `never_enough` is set. QUEUE: `queue`, `used` jobs of `limit`; or, of a job that is NEVER for that,
-     * its time_limit_max_ms. RESERVED: blocked_by and `reserved_start_ms`. */
+     * else uses anything, and `never_enough` is set. QUEUE: `queue`, `used` jobs of `limit`; or, of
+     * a job that is NEVER for that, its time_limit_max_ms. RESERVED: blocked_by and
+     * `reserved_start_ms`. */
     uint32_t level, largest_domain, queue;
     uint64_t largest_domain_pods;
     int64_t used, limit, asked_in_all, reserved_start_ms, time_limit_max_ms;

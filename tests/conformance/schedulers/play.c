@@ -36,18 +36,21 @@ static void broken(const struct play *p, const char *what)
 
 static void differs(struct play *p, const char *expected, const char *got)
 {
-    (void)fprintf(stderr, "%s:%u: %s: expected `%s`, got `%s`%s%s%s\n", p->file, p->line, p->title, expected, got,
-                  *objects_reason() ? " (" : "", objects_reason(), *objects_reason() ? ")" : "");
+    (void)fprintf(stderr, "%s:%u: %s: expected `%s`, got `%s`%s%s%s\n", p->file, p->line, p->title,
+                  expected, got, *objects_reason() ? " (" : "", objects_reason(),
+                  *objects_reason() ? ")" : "");
     p->wrong = true;
 }
 
-/* The value of key=value among the words of a line, until the next space; NULL when it is not there. */
+/* The value of key=value among the words of a line, until the next space; NULL when it is not
+ * there. */
 static const char *value_of(const char *words, const char *key, char *value)
 {
     size_t length = strlen(key);
     for (const char *at = strstr(words, key); at; at = strstr(at + 1, key))
         if ((at == words || at[-1] == ' ') && at[length] == '=') {
-            (void)snprintf(value, NAME_MAX_BYTES, "%.*s", (int)strcspn(at + length + 1, " "), at + length + 1);
+            (void)snprintf(value, NAME_MAX_BYTES, "%.*s", (int)strcspn(at + length + 1, " "),
+                           at + length + 1);
             return value;
         }
     return NULL;
@@ -61,23 +64,26 @@ static const char *value_or(const char *words, const char *key, char *value, con
 
 static void add_node(struct play *p, const char *name, int gpus, const char *words)
 {
-    char cpu[NAME_MAX_BYTES], memory[NAME_MAX_BYTES], pods[NAME_MAX_BYTES], zone[NAME_MAX_BYTES], rack[NAME_MAX_BYTES],
-        pool[NAME_MAX_BYTES];
+    char cpu[NAME_MAX_BYTES], memory[NAME_MAX_BYTES], pods[NAME_MAX_BYTES], zone[NAME_MAX_BYTES],
+        rack[NAME_MAX_BYTES], pool[NAME_MAX_BYTES];
     cleanup_json cJSON *node = objects_yaml(
-        "metadata: {name: %s, labels: {zone: '%s', example.com/rack: '%s', pool: '%s'}}\nspec: {%s}\nstatus:\n"
+        "metadata: {name: %s, labels: {zone: '%s', example.com/rack: '%s', pool: '%s'}}\nspec: "
+        "{%s}\nstatus:\n"
         "  allocatable: {cpu: '%s', memory: %s, pods: '%s', nvidia.com/gpu: '%d'}\n"
         "  conditions: [{type: Ready, status: 'True'}]\n",
-        name, value_or(words, "zone", zone, ""), value_or(words, "rack", rack, ""), value_or(words, "pool", pool, ""),
-        strstr(words, "cordoned") ? "unschedulable: true" : "", value_or(words, "cpu", cpu, "64"),
-        value_or(words, "memory", memory, "256Gi"), value_or(words, "pods", pods, "110"), gpus);
+        name, value_or(words, "zone", zone, ""), value_or(words, "rack", rack, ""),
+        value_or(words, "pool", pool, ""), strstr(words, "cordoned") ? "unschedulable: true" : "",
+        value_or(words, "cpu", cpu, "64"), value_or(words, "memory", memory, "256Gi"),
+        value_or(words, "pods", pods, "110"), gpus);
     ledger_node(p->l, node, p->now_ms);
 }
 
 static void add_queue(struct play *p, const char *name, const char *spec)
 {
-    cleanup_json cJSON *queue = objects_yaml("apiVersion: mltrain.io/v1alpha1\nkind: TrainingQueue\n"
-                                             "metadata: {name: %s}\nspec: {%s}\n",
-                                             name, spec);
+    cleanup_json cJSON *queue =
+        objects_yaml("apiVersion: mltrain.io/v1alpha1\nkind: TrainingQueue\n"
+                     "metadata: {name: %s}\nspec: {%s}\n",
+                     name, spec);
     ledger_queue(p->l, queue);
 }
 
@@ -107,14 +113,15 @@ static void spec_of(const char *words, char *spec, char *pod)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (value_of(words, rows[i].key, value)) {
             size_t length = strlen(spec);
-            (void)snprintf(spec + length, LINE_MAX_BYTES - length, "%s%s%s, ", rows[i].before, value,
-                           rows[i].after);
+            (void)snprintf(spec + length, LINE_MAX_BYTES - length, "%s%s%s, ", rows[i].before,
+                           value, rows[i].after);
         }
     if (value_of(words, "pool", value))
         (void)snprintf(pod, LINE_MAX_BYTES, "nodeSelector: {pool: %s},", value);
 }
 
-static struct play_job *add_job(struct play *p, const char *name, const char *size, const char *words)
+static struct play_job *add_job(struct play *p, const char *name, const char *size,
+                                const char *words)
 {
     int pods = 0, gpus = 0;
     if (sscanf(size, "%dx%d", &pods, &gpus) != 2 || p->jobs_count == JOBS_MAX)
@@ -122,11 +129,14 @@ static struct play_job *add_job(struct play *p, const char *name, const char *si
     char spec[LINE_MAX_BYTES], pod[LINE_MAX_BYTES], cpu[NAME_MAX_BYTES], memory[NAME_MAX_BYTES];
     spec_of(words, spec, pod);
     cleanup_json cJSON *object = objects_yaml(
-        "apiVersion: mltrain.io/v1alpha1\nkind: TrainingJob\nmetadata: {name: %s, namespace: ns, uid: %s, "
-        "creationTimestamp: '2026-11-24T10:%02u:%02uZ'}\nspec: {%s workers: {replicas: %d, template: {spec: {%s containers: "
-        "[{name: trainer, command: [a], resources: {requests: {cpu: '%s', memory: %s}, limits: {nvidia.com/gpu: %d}}}]}}}}\n",
-        name, name, p->jobs_count / 60, p->jobs_count % 60, spec, pods, pod, value_or(words, "cpu", cpu, "0"),
-        value_or(words, "memory", memory, "0"), gpus);
+        "apiVersion: mltrain.io/v1alpha1\nkind: TrainingJob\nmetadata: {name: %s, namespace: ns, "
+        "uid: %s, "
+        "creationTimestamp: '2026-11-24T10:%02u:%02uZ'}\nspec: {%s workers: {replicas: %d, "
+        "template: {spec: {%s containers: "
+        "[{name: trainer, command: [a], resources: {requests: {cpu: '%s', memory: %s}, limits: "
+        "{nvidia.com/gpu: %d}}}]}}}}\n",
+        name, name, p->jobs_count / 60, p->jobs_count % 60, spec, pods, pod,
+        value_or(words, "cpu", cpu, "0"), value_or(words, "memory", memory, "0"), gpus);
     struct play_job *j = &p->jobs[p->jobs_count];
     struct mlt_error err = {0};
     if (trainingjob_read(object, &j->job, &err) < 0)
@@ -225,12 +235,14 @@ static void decision(struct play *p, const char *expected)
         return;
     const char *got = objects_next(p->l), *reason = strstr(expected, " | ");
     size_t length = reason ? (size_t)(reason - expected) : strlen(expected);
-    if (strlen(got) != length || strncmp(got, expected, length) != 0 || (reason && !strstr(objects_reason(), reason + 3)))
+    if (strlen(got) != length || strncmp(got, expected, length) != 0 ||
+        (reason && !strstr(objects_reason(), reason + 3)))
         differs(p, expected, got);
 }
 
 /* Words about what is there. */
-static bool of_objects(struct play *p, const char *verb, const char *a, const char *b, const char *c, const char *rest)
+static bool of_objects(struct play *p, const char *verb, const char *a, const char *b,
+                       const char *c, const char *rest)
 {
     if (strcmp(verb, "node") == 0)
         add_node(p, a, atoi(b), rest);
@@ -240,7 +252,8 @@ static bool of_objects(struct play *p, const char *verb, const char *a, const ch
         add_queue(p, a, strstr(rest + strlen("queue "), a) + strlen(a));
     else if (strcmp(verb, "other") == 0) {
         char containers[LINE_MAX_BYTES];
-        (void)snprintf(containers, sizeof containers, "{name: c, resources: {limits: {nvidia.com/gpu: '%s'}}}", c);
+        (void)snprintf(containers, sizeof containers,
+                       "{name: c, resources: {limits: {nvidia.com/gpu: '%s'}}}", c);
         objects_pod(p->l, a, b, "Running", "", containers);
     } else if (strcmp(verb, "other-gone") == 0)
         objects_pod_gone(p->l, a);
@@ -252,7 +265,8 @@ static bool of_objects(struct play *p, const char *verb, const char *a, const ch
 }
 
 /* Words about jobs. */
-static bool of_jobs(struct play *p, const char *verb, const char *a, const char *b, const char *c, const char *rest)
+static bool of_jobs(struct play *p, const char *verb, const char *a, const char *b, const char *c,
+                    const char *rest)
 {
     if (strcmp(verb, "job") == 0)
         waits(p, add_job(p, a, b, rest));
@@ -286,7 +300,8 @@ static bool of_jobs(struct play *p, const char *verb, const char *a, const char 
 
 static void play_line(struct play *p, char *line)
 {
-    char verb[NAME_MAX_BYTES] = "", a[NAME_MAX_BYTES] = "", b[NAME_MAX_BYTES] = "", c[NAME_MAX_BYTES] = "";
+    char verb[NAME_MAX_BYTES] = "", a[NAME_MAX_BYTES] = "", b[NAME_MAX_BYTES] = "",
+         c[NAME_MAX_BYTES] = "";
     line += strspn(line, " ");
     line[strcspn(line, "\n")] = '\0';
     if (!*line || *line == '#')
