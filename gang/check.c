@@ -16,7 +16,8 @@ static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct m
             return mlt_fail(err, EBADMSG, "node %u: open class %u, class %u", n, g->open[n],
                             g->classes[n]);
         for (uint32_t r = 0; r < g->resources; r++) {
-            int64_t used = gang_at(g, GANG_OWN, n)[r] - gang_at(g, GANG_FREE, n)[r];
+            int64_t used = gang_at(g, GANG_OWN, n)[r] - gang_at(g, GANG_FREE, n)[r] -
+                           gang_node_ending(g, n)[r];
             if (used != gangs[n][r])
                 return mlt_fail(err, EBADMSG,
                                 "node %u: resource %u: gangs use %" PRId64
@@ -144,6 +145,7 @@ static uint64_t hash_node(const struct gang *g, uint32_t n)
         any = any || own != free;
         hash = mix(hash, (uint64_t)gang_at(g, GANG_EMPTY, n)[r]);
         hash = mix(mix(hash, (uint64_t)own), (uint64_t)free);
+        hash = mix(hash, (uint64_t)gang_node_ending(g, n)[r]);
     }
     hash = mix(mix(hash, g->classes[n]), g->open[n]);
     for (uint32_t l = 1; g->classes[n] != GANG_CLASS_NONE && l <= g->fits_topology.levels; l++)

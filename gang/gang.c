@@ -103,7 +103,8 @@ void gang_free(struct gang *g)
                       g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
                       g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
                       g->odd_ends,     g->given,        g->reserve_nodes, g->by_work,
-                      g->victims,      g->plan.waits,   g->plan.holds,    g->plan.leavers};
+                      g->victims,      g->plan.waits,   g->plan.holds,    g->plan.leavers,
+                      g->ending,       g->endings};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -141,13 +142,19 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
     if (e->node_class >= GANG_CLASSES_MAX)
         return mlt_fail(err, EINVAL, "node %u: class %u: classes go up to %d", e->node,
                         e->node_class, GANG_CLASSES_MAX - 1);
-    for (uint32_t r = 0; r < g->resources; r++)
+    for (uint32_t r = 0; r < g->resources; r++) {
         if (e->capacity[r] < 0 || e->capacity[r] > GANG_AMOUNT_MAX || e->used_by_others[r] < 0 ||
             e->used_by_others[r] > GANG_AMOUNT_MAX)
             return mlt_fail(err, EINVAL,
                             "node %u: resource %u: %" PRId64 " with %" PRId64
                             " used by others: expected 0 to %" PRId64,
                             e->node, r, e->capacity[r], e->used_by_others[r], GANG_AMOUNT_MAX);
+        if (e->ending[r] < 0 || e->ending[r] > e->used_by_others[r])
+            return mlt_fail(err, EINVAL,
+                            "node %u: resource %u: %" PRId64 " of %" PRId64
+                            " used by others end: expected 0 to all of that",
+                            e->node, r, e->ending[r], e->used_by_others[r]);
+    }
     rc = gang_topology_check(g, e->node, e->domains, err);
     if (rc < 0)
         return rc;

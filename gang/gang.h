@@ -86,8 +86,8 @@ void gang_free(struct gang *g);
 /* ---- events ---- */
 
 #define GANG_EVENT_MAP(XX)                                                                         \
-    XX(NODE_SET)      /* node, capacity, used_by_others, node_class, schedulable, domains: add or  \
-                         change */                                                                 \
+    XX(NODE_SET)      /* node, capacity, used_by_others, ending, node_class, schedulable, domains: \
+                         add or change */                                                          \
     XX(NODE_REMOVED)  /* node */                                                                   \
     XX(QUEUE_SET)     /* queue, queue_config (NULL: all defaults): add or change */                \
     XX(QUEUE_REMOVED) /* queue: no job and no queue below it is left */                            \
@@ -201,6 +201,10 @@ struct gang_event {
     uint32_t pod;
     bool schedulable;
     gang_amounts capacity, used_by_others;
+    /* Of used_by_others: what will be gone within moments, such as pods that end. It is not free yet,
+     * but who waits for it waits as for gangs and keeps his turn. The host takes it back by another
+     * NODE_SET when it lasts. */
+    gang_amounts ending;
     const uint32_t *domains; /* one per level, or NULL: in none of any level */
     const struct gang_queue_config *queue_config;
     int64_t usage; /* as gang_queue_view.usage */
@@ -373,6 +377,7 @@ int gang_could_fit(struct gang *g, const struct gang_job_request *request, struc
 
 struct gang_node_view {
     gang_amounts capacity, used_by_others, used_by_gangs;
+    gang_amounts ending; /* of used_by_others */
     bool known, schedulable;
 };
 void gang_node(const struct gang *g, uint32_t node, struct gang_node_view *ret);

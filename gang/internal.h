@@ -21,10 +21,10 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
 #define GANG_NOT_PLANNED UINT32_MAX
 
 /* What a node has left, seen in three ways. Use by others is EMPTY - OWN, and use by gangs OWN -
- * FREE. */
+ * FREE; what others use and is ending counts as the gangs' there. */
 #define GANG_BOARD_MAP(XX)                                          \
     XX(FREE)  /* what gangs leave */                                \
-    XX(OWN)   /* what others leave to gangs: were all gangs gone */ \
+    XX(OWN)   /* were all gangs gone, and what is ending */         \
     XX(EMPTY) /* what the node has: were all pods gone, and each node schedulable */
 enum gang_board {
 #define XX(name) GANG_##name,
@@ -296,7 +296,13 @@ struct gang {
     uint32_t *classes; /* GANG_CLASS_NONE: not known */
     uint32_t *open;    /* the class when also schedulable, else GANG_CLASS_NONE */
     uint16_t *hidden;  /* how often it was hidden; nothing is placed there now unless 0 */
+    uint32_t *ending;  /* 1 + where its entry stands in endings; 0: nothing there is ending */
     uint32_t *marks;   /* plan: 1 + entry of the job that waits for this node; 0: nobody */
+    struct gang_ending {
+        uint32_t node;
+        gang_amounts amounts;
+    } * endings;
+    uint32_t endings_count, endings_capacity;
     uint32_t known_nodes;
     uint64_t nodes_version;
     struct gang_topology fits_topology;
@@ -524,6 +530,7 @@ void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head ha
 /* Makes the number usable, with these domains (or NULL). -ENOMEM. */
 int gang_node_reserve(struct gang *g, uint32_t node, const uint32_t *domains) MLT_MUST_USE;
 void gang_node_set(struct gang *g, const struct gang_event *event);
+const int64_t *gang_node_ending(const struct gang *g, uint32_t node); /* zeroes: nothing is */
 void gang_node_remove(struct gang *g, uint32_t node);
 
 /* ---- board.c ---- (`there`: what is left on one node of a board; g->resources amounts) */

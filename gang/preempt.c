@@ -58,6 +58,9 @@ static bool queues_share(const struct gang *g, const struct gang_job *v, const s
 static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct gang_job *job,
                           int64_t now_ms)
 {
+    const struct gang_reservation *own = gang_reservation_of(g, job);
+    if (own && !own->broken && !own->provisional && own->start_ms < gang_leaves_by(v, now_ms))
+        return false; /* it starts before this one has left */
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
     int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
     if (slices <= 0 || v->priority > job->priority)

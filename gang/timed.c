@@ -17,15 +17,25 @@ struct walk {
     uint64_t most;
 };
 
-void gang_timed_end(struct gang *g)
+/* Those whose job is not among the first any more. */
+static void drop_inactive(struct gang *g)
 {
     for (uint32_t i = 0; i < g->reservations_used; i++) {
         struct gang_reservation *r = &g->reservations[i];
-        if (!r->job)
+        if (!r->job || r->active)
             continue;
         gang_reservation_withhold(g, r, false);
-        if (!r->active)
-            gang_reservation_drop(g, r); /* its job is not among the first any more */
+        gang_reservation_drop(g, r);
+    }
+}
+
+void gang_timed_end(struct gang *g)
+{
+    drop_inactive(g);
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (r->job)
+            gang_reservation_withhold(g, r, false);
         r->active = false;
     }
     g->reserve_verify = false;
@@ -416,5 +426,6 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
            (b = patient ? next_impatient(g, now_ms) : gang_queue_next(g)) != NULL)
         if (take_or_block(g, b, &w) < 0)
             return -ENOMEM;
+    drop_inactive(g); /* what they claimed is no reason to wait in this plan */
     return by_least_work(g, &w);
 }

@@ -32,12 +32,12 @@ static void survey_node(const struct gang *g, const struct view *view, const int
                         uint32_t n, struct survey *s)
 {
     const int64_t *there = gang_at(g, view->board, n), *empty = gang_at(g, GANG_EMPTY, n),
-                  *own = gang_at(g, GANG_OWN, n);
+                  *own = gang_at(g, GANG_OWN, n), *ending = gang_node_ending(g, n);
     for (uint32_t r = 0; r < g->resources; r++) {
         int64_t free = there[r] > 0 ? there[r] : 0;
         s->free[r] += free;
         s->total[r] += empty[r];
-        s->others[r] += empty[r] - own[r];
+        s->others[r] += empty[r] - own[r] + ending[r];
         s->largest[r] = free > s->largest[r] ? free : s->largest[r];
         s->fit[r] += request[r] > 0 ? (uint64_t)(free / request[r]) : 0;
     }

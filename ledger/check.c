@@ -32,11 +32,12 @@ static int check_node(const struct ledger *l, const struct ledger_node *node, co
                       struct mlt_error *err)
 {
     struct gang_node_view view;
-    gang_amounts capacity = {0}, others = {0};
+    gang_amounts capacity = {0}, others = {0}, ending = {0};
     gang_node(l->gang, node->number, &view);
     if (node->known) {
         ledger_node_capacity(l, node, capacity);
         ledger_node_others(l, node, others);
+        ledger_node_ending(l, node, ending);
     }
     bool schedulable = node->schedulable && !node->lost;
     if (view.known != node->known || (node->known && view.schedulable != schedulable))
@@ -44,7 +45,7 @@ static int check_node(const struct ledger *l, const struct ledger_node *node, co
                         node->name);
     for (uint32_t r = 0; r < GANG_DEVICE_0 + l->devices_count; r++)
         if (view.capacity[r] != capacity[r] || view.used_by_others[r] != others[r] ||
-            view.used_by_gangs[r] != gangs[r])
+            view.used_by_gangs[r] != gangs[r] || view.ending[r] != ending[r])
             return mlt_fail(err, EBADMSG,
                             "node %s: resource %u: capacity %" PRId64 ", others %" PRId64
                             ", gangs %" PRId64 "; in the gang %" PRId64 ", %" PRId64 ", %" PRId64,

@@ -148,7 +148,15 @@ struct ledger_pod {
     char *role;             /* of ours, else "" */
     int64_t index;
     bool covered; /* counted by the gang's placement */
+    bool deleted; /* it ends */
+    /* Until then it counts as ending; LEDGER_ENDED: it does not, or not any more. */
+    int64_t ends_ms;
 };
+#define LEDGER_ENDED INT64_MIN
+/* A pod that is deleted counts as ending for its grace, at most so long, and for a while in which a
+ * kubelet and its runtime clean up: then it is as any pod that stays. */
+#define LEDGER_ENDING_GRACE_MAX_S 600
+#define LEDGER_ENDING_SLACK_MS 30000
 
 /* ---- jobs ---- */
 
@@ -239,6 +247,7 @@ struct ledger {
     uint32_t refused_count, refused_capacity, refused_next;
 
     int64_t now_ms; /* of the last ledger_sync(): it never goes back */
+    int64_t ending_until_ms; /* no pod that is ending is so any more before then; INT64_MAX: none */
     bool stale;     /* numbers or classes are not right any more: build anew */
     bool changed;   /* something since the last plan */
     bool planned;   /* there are decisions to hand out */
@@ -273,6 +282,8 @@ void ledger_node_release(struct ledger_node *node);
 void ledger_node_mark(struct ledger *l, struct ledger_node *node);
 void ledger_node_capacity(const struct ledger *l, const struct ledger_node *node, gang_amounts ret);
 void ledger_node_others(const struct ledger *l, const struct ledger_node *node, gang_amounts ret);
+/* Of that, what ends. */
+void ledger_node_ending(const struct ledger *l, const struct ledger_node *node, gang_amounts ret);
 int ledger_node_order(const void *a, const void *b); /* of struct ledger_node *, by name */
 
 /* ---- class.c ---- */
@@ -337,6 +348,7 @@ int ledger_queues_tell(struct ledger *l, int64_t now_ms, struct mlt_error *err) 
 /* ---- pod.c ---- */
 
 void ledger_pod_release(struct ledger_pod *pod);
+void ledger_pods_end(struct ledger *l); /* those that were to end by now and have not */
 void ledger_job_cover(struct ledger *l, struct ledger_job *job); /* decides `covered` of its pods */
 
 /* ---- request.c ---- */

@@ -27,6 +27,7 @@ struct ledger *ledger_new(const struct ledger_config *config)
     l->may_preempt = config->may_preempt;
     l->min_run_ms = config->min_run_ms;
     ledger_topology_init(l, config);
+    l->ending_until_ms = INT64_MAX;
     l->stale = l->changed = true; /* the first sync makes the gang */
     return l;
 }

@@ -170,6 +170,14 @@ void ledger_node_others(const struct ledger *l, const struct ledger_node *node, 
             ledger_use_add(l, &node->pods[i]->use, ret);
 }
 
+void ledger_node_ending(const struct ledger *l, const struct ledger_node *node, gang_amounts ret)
+{
+    memset(ret, 0, sizeof(gang_amounts));
+    for (uint32_t i = 0; i < node->pods_count; i++)
+        if (!node->pods[i]->covered && node->pods[i]->ends_ms != LEDGER_ENDED)
+            ledger_use_add(l, &node->pods[i]->use, ret);
+}
+
 bool ledger_node_is_overfull(struct ledger *l, const char *name, int64_t now_ms)
 {
     struct gang_node_view view;

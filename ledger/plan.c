@@ -14,7 +14,7 @@ bool ledger_needs_plan(const struct ledger *l)
 
 int64_t ledger_next_wake_ms(const struct ledger *l, int64_t now_ms)
 {
-    int64_t wake = INT64_MAX;
+    int64_t wake = l->ending_until_ms > now_ms ? l->ending_until_ms : INT64_MAX;
     const struct ledger_job *job;
     LEDGER_MAP_EACH(&l->jobs, job)
     {

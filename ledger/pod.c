@@ -113,9 +113,52 @@ static void read_member(struct ledger *l, const cJSON *object, const char *job_u
     belong_to(l, pod, ours ? ledger_job_get(l, job_uid) : NULL);
 }
 
+/* When it was first heard that it is deleted counts, not the clock of the API server. */
+static void read_end(struct ledger *l, const cJSON *object, struct ledger_pod *pod, int64_t now_ms)
+{
+    bool deleted = json_string(object, "metadata.deletionTimestamp", NULL) != NULL;
+    int64_t grace = json_integer(object, "metadata.deletionGracePeriodSeconds", 30);
+    if (grace < 0 || grace > LEDGER_ENDING_GRACE_MAX_S)
+        grace = LEDGER_ENDING_GRACE_MAX_S;
+    if (deleted == pod->deleted)
+        return;
+    pod->deleted = deleted;
+    pod->ends_ms = LEDGER_ENDED;
+    if (deleted) {
+        pod->ends_ms =
+            (now_ms > l->now_ms ? now_ms : l->now_ms) + grace * 1000 + LEDGER_ENDING_SLACK_MS;
+        if (pod->ends_ms < l->ending_until_ms)
+            l->ending_until_ms = pod->ends_ms;
+    }
+    if (pod->node)
+        ledger_node_mark(l, pod->node);
+    if (pod->job)
+        ledger_job_mark(l, pod->job);
+}
+
+void ledger_pods_end(struct ledger *l)
+{
+    struct ledger_pod *pod;
+    if (l->now_ms < l->ending_until_ms)
+        return;
+    l->ending_until_ms = INT64_MAX;
+    LEDGER_MAP_EACH(&l->pods, pod)
+    {
+        if (pod->ends_ms == LEDGER_ENDED)
+            continue;
+        if (pod->ends_ms > l->now_ms) {
+            l->ending_until_ms =
+                pod->ends_ms < l->ending_until_ms ? pod->ends_ms : l->ending_until_ms;
+            continue;
+        }
+        pod->ends_ms = LEDGER_ENDED;
+        if (pod->node)
+            ledger_node_mark(l, pod->node);
+    }
+}
+
 void ledger_pod(struct ledger *l, const cJSON *object, const char *job_uid, int64_t now_ms)
 {
-    (void)now_ms;
     char *key =
         key_of(json_string(object, "metadata.namespace", ""),
                json_string(object, "metadata.name", ""), json_string(object, "metadata.uid", ""));
@@ -124,6 +167,7 @@ void ledger_pod(struct ledger *l, const cJSON *object, const char *job_uid, int6
         pod = mlt_calloc(1, sizeof *pod);
         pod->key = mlt_strdup(key);
         pod->role = mlt_strdup("");
+        pod->ends_ms = LEDGER_ENDED;
         ledger_map_put(&l->pods, key, pod);
     }
     free(key);
@@ -132,6 +176,7 @@ void ledger_pod(struct ledger *l, const cJSON *object, const char *job_uid, int6
     read_use(l, object, pod);
     read_member(l, object, job_uid, pod);
     stand_on(l, pod, node[0] && !is_terminal(object) ? ledger_node_get(l, node) : NULL);
+    read_end(l, object, pod, now_ms);
     if (pod->job && pod->node != before)
         ledger_job_mark(l, pod->job);
 }
@@ -166,17 +211,22 @@ static uint32_t member_of(const struct ledger_job *job, const struct ledger_pod 
                                                                          : LEDGER_NO_NUMBER;
 }
 
+/* Of two pods the one that is covered: that which stays, else the one with the smaller key, so that
+ * a rebuilt ledger covers the same one in whatever order it was told. */
+static bool rather(const struct ledger_pod *a, const struct ledger_pod *b)
+{
+    return a->deleted != b->deleted ? b->deleted : strcmp(a->key, b->key) < 0;
+}
+
 /* One pod per member is covered, where the placement says that the member stands. While a member's
- * former pod still ends there, two do: the one with the smaller key, so that a rebuilt ledger
- * covers the same one in whatever order it was told. */
+ * former pod still ends there, two do. */
 void ledger_job_cover(struct ledger *l, struct ledger_job *job)
 {
     struct ledger_pod **chosen = mlt_calloc(job->request.pods + 1, sizeof(struct ledger_pod *));
     for (uint32_t i = 0; i < job->pods_count; i++) {
         struct ledger_pod *pod = job->pods[i];
         uint32_t member = member_of(job, pod);
-        if (member != LEDGER_NO_NUMBER &&
-            (!chosen[member] || strcmp(pod->key, chosen[member]->key) < 0))
+        if (member != LEDGER_NO_NUMBER && (!chosen[member] || rather(pod, chosen[member])))
             chosen[member] = pod;
     }
     for (uint32_t i = 0; i < job->pods_count; i++) {

@@ -74,6 +74,7 @@ static int tell_node(struct ledger *l, struct ledger_node *node, struct mlt_erro
         set.schedulable = node->schedulable && !node->lost;
         ledger_node_capacity(l, node, set.capacity);
         ledger_node_others(l, node, set.used_by_others);
+        ledger_node_ending(l, node, set.ending);
         rc = gang_event(l->gang, &set, l->now_ms, err);
         node->in_gang = rc == 0;
     }
@@ -363,6 +364,7 @@ int ledger_sync(struct ledger *l, int64_t now_ms, struct mlt_error *err)
 {
     l->planned = false;
     l->now_ms = now_ms > l->now_ms ? now_ms : l->now_ms;
+    ledger_pods_end(l);
     for (uint32_t i = 0; i < l->dirty_jobs_count; i++)
         ledger_job_cover(l, l->dirty_jobs[i]);
     int rc = 0;

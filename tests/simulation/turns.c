@@ -10,9 +10,10 @@
 
 #define THEME_EVERY 7
 #define RESERVATIONS_TRIED 4
-#define CLOCK_MS 2000   /* a status tells whole seconds */
-#define LEAVES_MS 60000 /* from the end of the grace, in calm histories: kill, exit, a few writes \
-                         */
+#define CLOCK_MS 2000 /* a status tells whole seconds */
+#define LEAVES_MS                                                                   \
+    60000 /* from the end of the grace, in calm histories: kill, exit, a few writes \
+           */
 
 bool turns_are_the_theme(const struct sim *s)
 {
@@ -262,22 +263,6 @@ static void check_left(struct sim *s, const struct sim_job *job, const cJSON *no
         sim_violated(s, pods, "%s: %s is still there", job->name, text(o->json, "metadata.name"));
 }
 
-/* A member of a gang that goes on has got another place, and its former pod still ends: that counts as
- * a pod of others, for which nothing is kept (docs/queues.md, "Order"). */
-static bool former_pod_ends(struct sim *s)
-{
-    API_EACH(s, o, "pods")
-    {
-        const char *phase = text(o->json, "status.phase");
-        const struct sim_job *job =
-            job_of_uid(s, text(o->json, "metadata.labels[mltrain.io/job-uid]"));
-        if (*text(o->json, "metadata.deletionTimestamp") && strcmp(phase, "Succeeded") != 0 &&
-            strcmp(phase, "Failed") != 0 && job && strcmp(job_phase(s, job), "Queued") != 0)
-            return true;
-    }
-    return false;
-}
-
 /* The place of those that were asked is for the job that they were asked for. Both may be admitted
  * at once, and the writes come in any order. */
 static void check_came_in(struct sim *s, uint64_t index, void *data)
@@ -308,7 +293,7 @@ void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, 
     if (strcmp(is, "Admitted") == 0) {
         f->runs_ms = -1;
         f->admissions++;
-        if (*f->left_for && !s->reservations && !has_queues(s) && is_calm(s) && !former_pod_ends(s))
+        if (*f->left_for && !s->reservations && !has_queues(s) && is_calm(s))
             sim_after(s, 1000, check_came_in, (uint64_t)(job - s->jobs), mlt_strdup(f->left_for));
         f->left_for[0] = '\0';
         for (int i = 0; i < s->jobs_count; i++) /* it may make way itself, or be undone, later */

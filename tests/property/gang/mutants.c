@@ -28,6 +28,24 @@ static int one_device_more(struct gang *g, const struct gang_event *event, int64
     return gang_event(g, &e, now_ms, err);
 }
 
+static int ending_forgotten(struct gang *g, const struct gang_event *event, int64_t now_ms,
+                            struct mlt_error *err)
+{
+    struct gang_event e = *event;
+    memset(e.ending, 0, sizeof e.ending);
+    return gang_event(g, &e, now_ms, err);
+}
+
+static int ending_is_gone(struct gang *g, const struct gang_event *event, int64_t now_ms,
+                          struct mlt_error *err)
+{
+    struct gang_event e = *event;
+    for (uint32_t r = 0; r < RESOURCES; r++)
+        e.used_by_others[r] -= e.ending[r];
+    memset(e.ending, 0, sizeof e.ending);
+    return gang_event(g, &e, now_ms, err);
+}
+
 static int others_forgotten(struct gang *g, const struct gang_event *event, int64_t now_ms,
                             struct mlt_error *err)
 {
@@ -297,6 +315,8 @@ static bool one_pod_beside(struct gang *g, struct gang_decision *ret)
 
 static const struct library mutants[] = {
     MUTANT(one_device_more, "a pod fits when one GPU is missing", event),
+    MUTANT(ending_forgotten, "who waits for what ends keeps no turn", event),
+    MUTANT(ending_is_gone, "what ends counts as free already", event),
     MUTANT(others_forgotten, "the CPU of pods outside of gangs counts as free", event),
     MUTANT(unschedulable_forgotten, "nodes that are not schedulable are used", event),
     MUTANT(avoid_forgotten, "a node to be avoided is now and then used", event),

@@ -33,7 +33,7 @@
     XX(CONFIG, "config", "nodes levels reservations may_preempt min_run half_life overrun")     \
     XX(NODE, "node",                                                                            \
        "node class schedulable cpu memory pods gpu nic others_cpu others_memory others_pods "   \
-       "others_gpu others_nic domain1 domain2 domain3")                                         \
+       "others_gpu others_nic domain1 domain2 domain3 ending")                                  \
     XX(NODE_GONE, "node-gone", "node with_pods")                                                \
     XX(QUEUE, "queue",                                                                          \
        "queue parent weight fair nominal_gpu borrow_gpu lend_gpu nominal_cpu within reclaim "   \
@@ -78,7 +78,8 @@ enum {
     N_SCHEDULABLE,
     N_CAPACITY,
     N_OTHERS = N_CAPACITY + RESOURCES,
-    N_DOMAINS = N_OTHERS + RESOURCES
+    N_DOMAINS = N_OTHERS + RESOURCES,
+    N_ENDING = N_DOMAINS + LEVELS /* quarters of what others use */
 };
 enum {
     Q_QUEUE,
@@ -146,7 +147,7 @@ const struct library *library_mutant(uint32_t index);
 struct node {
     bool known, schedulable;
     uint32_t class, domains[LEVELS];
-    gang_amounts capacity, others, used;
+    gang_amounts capacity, others, ending, used; /* ending: of others */
 };
 
 struct queue {

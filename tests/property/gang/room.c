@@ -41,7 +41,8 @@ void boards_of(const struct world *w, enum room_kind kind, gang_amounts *ret)
 {
     for (uint32_t n = 0; n < w->nodes_count; n++)
         for (uint32_t r = 0; r < GANG_RESOURCES_MAX; r++)
-            ret[n][r] = w->nodes[n].capacity[r] - (kind == ROOM_EMPTY ? 0 : w->nodes[n].others[r]) -
+            ret[n][r] = w->nodes[n].capacity[r] - (kind == ROOM_EMPTY ? 0 : w->nodes[n].others[r]) +
+                        (kind == ROOM_WITHOUT_GANGS ? w->nodes[n].ending[r] : 0) -
                         (kind == ROOM_NOW ? w->nodes[n].used[r] : 0);
 }
 

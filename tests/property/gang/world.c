@@ -98,6 +98,7 @@ void node_event_of(const struct node *node, uint32_t number, struct gang_event *
                                .domains = node->domains};
     memcpy(ret->capacity, node->capacity, sizeof ret->capacity);
     memcpy(ret->used_by_others, node->others, sizeof ret->used_by_others);
+    memcpy(ret->ending, node->ending, sizeof ret->ending);
 }
 
 static int64_t clamp(int64_t value, int64_t low, int64_t high)
@@ -127,6 +128,7 @@ static void op_node(struct world *w, const struct op *op)
     for (uint32_t r = 0; r < RESOURCES; r++) {
         node->capacity[r] = clamp(op->f[N_CAPACITY + r], 0, 1000000);
         node->others[r] = clamp(op->f[N_OTHERS + r], 0, 1000000);
+        node->ending[r] = node->others[r] * clamp(op->f[N_ENDING], 0, 4) / 4;
     }
     domains_of(w, op, node->domains);
     struct gang_event e;

@@ -100,9 +100,8 @@ static void test_two_pods_of_one_member_count_the_same_in_any_order(void **state
     static const char labels[] =
         "mltrain.io/job-uid: a, mltrain.io/role: worker, mltrain.io/index: '0'";
     static const char *const names[] = {"p", "q"};
-    static const char *const containers[] = {
-        "{name: c, resources: {limits: {nvidia.com/gpu: 1}}}",
-        "{name: c, resources: {limits: {nvidia.com/gpu: 2}}}"};
+    static const char *const containers[] = {"{name: c, resources: {limits: {nvidia.com/gpu: 1}}}",
+                                             "{name: c, resources: {limits: {nvidia.com/gpu: 2}}}"};
     int64_t seen[2];
     for (int first = 0; first < 2; first++) {
         struct ledger *l = objects_ledger();
@@ -214,6 +213,97 @@ static void test_a_node_that_is_gone_keeps_what_stands_on_it(void **state)
     ledger_free(l);
 }
 
+/* A pod of somebody with so many GPUs on n1, as one that was deleted with this grace (below 0: was
+ * not deleted). */
+static void others_pod(struct ledger *l, const char *name, int gpus, int grace_s, int64_t now_ms)
+{
+    char deleted[128] = "";
+    if (grace_s >= 0)
+        (void)snprintf(
+            deleted, sizeof deleted,
+            ", deletionTimestamp: '2026-11-24T10:00:00Z', deletionGracePeriodSeconds: %d", grace_s);
+    cleanup_json cJSON *pod = objects_yaml(
+        "metadata: {name: %s, namespace: ns, uid: %s%s}\n"
+        "spec: {nodeName: n1, containers: [{resources: {limits: {nvidia.com/gpu: %d}}}]}\n"
+        "status: {phase: Running}\n",
+        name, name, deleted, gpus);
+    ledger_pod(l, pod, NULL, now_ms);
+}
+
+static void expect(struct ledger *l, int64_t now_ms, const char *first, const char *second)
+{
+    objects_plan(l, now_ms);
+    assert_string_equal(objects_next(l), first);
+    assert_string_equal(objects_next(l), second);
+    assert_string_equal(objects_next(l), "");
+}
+
+static void test_who_waits_for_a_pod_that_ends_keeps_its_turn_for_a_while(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_waits(l, "a", 1, 8, 1, NULL);
+    objects_waits(l, "b", 1, 1, 2, NULL);
+    others_pod(l, "p", 4, -1, 1000); /* it stays: nothing is kept for who waits for it */
+    expect(l, 1000, "place b: n1", "wait a at 1");
+    others_pod(l, "p", 4, 20, 2000);
+    expect(l, 2000, "wait a at 1", "wait b at 2");
+    assert_int_equal(free_gpus(l, "n1"), 4); /* it is not free yet */
+    assert_int_equal(ledger_next_wake_ms(l, 2000), 52000);
+    others_pod(l, "p", 4, 20, 40000); /* told again: no longer for that */
+    expect(l, 51999, "wait a at 1", "wait b at 2");
+    expect(l, 52000, "place b: n1", "wait a at 1"); /* it has not ended in its time */
+    assert_true(ledger_next_wake_ms(l, 52000) == INT64_MAX);
+    others_pod(l, "p", 4, 20, 53000);
+    expect(l, 53000, "place b: n1", "wait a at 1");
+    objects_pod_gone(l, "p");
+    expect(l, 54000, "place a: n1", "wait b at 1");
+    ledger_free(l);
+}
+
+static void test_no_pod_counts_as_ending_for_longer_than_ten_minutes(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_waits(l, "a", 1, 8, 1, NULL);
+    objects_waits(l, "b", 1, 1, 2, NULL);
+    others_pod(l, "p", 3, 1000000, 0);
+    others_pod(l, "q", 1, 5, 0);
+    expect(l, 0, "wait a at 1", "wait b at 2");
+    assert_int_equal(ledger_next_wake_ms(l, 0), 35000);
+    expect(l, 35000, "place b: n1",
+           "wait a at 1"); /* q stays, it seems: a does not fit beside it */
+    objects_pod_gone(l, "q");
+    expect(l, 36000, "wait a at 1", "wait b at 2");
+    assert_int_equal(ledger_next_wake_ms(l, 36000), 630000);
+    expect(l, 630000, "place b: n1", "wait a at 1");
+    ledger_free(l);
+}
+
+/* Simulated seed 4115: a member was replaced elsewhere, its former pod still ends, and a job that
+ * needs nearly everything waits. */
+static void test_a_former_pod_that_ends_does_not_let_anybody_pass_a_wide_job(void **state)
+{
+    (void)state;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_node(l, "n2", 8, NULL, NULL);
+    objects_holds(l, "x", 1, 4, 1, "n2");
+    objects_waits(l, "wide", 2, 8, 2, NULL);
+    objects_waits(l, "small", 1, 1, 3, NULL);
+    cleanup_json cJSON *former = objects_yaml(
+        "metadata: {name: x-0, namespace: ns, uid: x-0, labels: {mltrain.io/job-uid: x, "
+        "mltrain.io/role: worker, mltrain.io/index: '0'}, deletionTimestamp: "
+        "'2026-11-24T10:00:00Z', deletionGracePeriodSeconds: 30}\n"
+        "spec: {nodeName: n1, containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}\n"
+        "status: {phase: Running}\n");
+    ledger_pod(l, former, "x", 0);
+    expect(l, 0, "wait wide at 1", "wait small at 2");
+    ledger_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +315,9 @@ int main(void)
         cmocka_unit_test(test_two_pods_of_one_member_on_its_node_count_as_two),
         cmocka_unit_test(test_a_pod_that_only_looks_like_a_member_counts_as_a_strangers),
         cmocka_unit_test(test_a_node_that_is_gone_keeps_what_stands_on_it),
+        cmocka_unit_test(test_who_waits_for_a_pod_that_ends_keeps_its_turn_for_a_while),
+        cmocka_unit_test(test_no_pod_counts_as_ending_for_longer_than_ten_minutes),
+        cmocka_unit_test(test_a_former_pod_that_ends_does_not_let_anybody_pass_a_wide_job),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
