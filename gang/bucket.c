@@ -61,6 +61,7 @@ void gang_heap_push(struct gang *g, struct gang_bucket *bucket)
 {
     struct gang_queue *q = queue_of(g, bucket);
     sift_up(g, q, bucket, q->heap_count++);
+    gang_work_push(g, bucket);
     gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
@@ -68,6 +69,7 @@ void gang_heap_take(struct gang *g, struct gang_bucket *bucket)
 {
     struct gang_queue *q = queue_of(g, bucket);
     uint32_t at = bucket->heap_at;
+    gang_work_take(g, bucket);
     struct gang_bucket *last = gang_bucket_at(g, q->heap[--q->heap_count]);
     bucket->heap_at = NO_PLACE;
     if (last != bucket) {
@@ -82,6 +84,7 @@ void gang_heap_moved(struct gang *g, struct gang_bucket *bucket)
     struct gang_queue *q = queue_of(g, bucket);
     sift_up(g, q, bucket, bucket->heap_at);
     sift_down(g, q, bucket, bucket->heap_at);
+    gang_work_moved(g, bucket);
     gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
@@ -175,14 +178,11 @@ static int reserve_bucket(struct gang *g, struct gang_queue *q)
     if (table_reserve(g) < 0 ||
         gang_reserve(g, &q->heap, &q->heap_capacity, (size_t)q->heap_count + 1, sizeof *q->heap) <
             0 ||
-        gang_reserve(g, &g->by_work, &g->by_work_capacity, count, sizeof(struct gang_bucket *)) <
-            0 ||
+        gang_work_reserve(g) < 0 ||
         gang_reserve(g, &p->waits, &p->waits_capacity, count, sizeof *p->waits) < 0)
         return -ENOMEM;
     return 0;
 }
-
-/* ---- by work ---- */
 
 /* Expected time x the devices asked for in all, or the CPUs of a job without devices. */
 static int64_t work_of(const struct gang *g, const struct gang_job *job)
@@ -196,27 +196,6 @@ static int64_t work_of(const struct gang *g, const struct gang_job *job)
         amount = sum[GANG_CPU_MILLI] / 1000;
     amount = amount > 0 ? amount : 1;
     return time <= 0 || time > INT64_MAX / amount ? INT64_MAX : time * amount;
-}
-
-static uint32_t place_by_work(const struct gang *g, const struct gang_bucket *b)
-{
-    uint32_t low = 0, high = g->buckets_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        const struct gang_bucket *x = g->by_work[middle];
-        if (x->work < b->work || (x->work == b->work && x->at < b->at))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void insert_by_work(struct gang *g, struct gang_bucket *b)
-{
-    uint32_t at = place_by_work(g, b);
-    memmove(g->by_work + at + 1, g->by_work + at, (g->buckets_count - at) * sizeof *g->by_work);
-    g->by_work[at] = b;
 }
 
 /* ---- preferred levels ---- */
@@ -260,7 +239,6 @@ static struct gang_bucket *bucket_new(struct gang *g, const struct gang_job *job
     struct gang_bucket *bucket = gang_pool_take(g, &g->bucket_pool, &at);
     if (!bucket)
         return NULL;
-    bucket->jobs = &bucket->only;
     bucket->capacity = 1;
     bucket->at = at;
     bucket->alone = alone;
@@ -268,21 +246,20 @@ static struct gang_bucket *bucket_new(struct gang *g, const struct gang_job *job
     bucket->heap_at = NO_PLACE;
     table_put(g->bucket_table, g->bucket_table_size, bucket);
     bucket->work = work_of(g, job);
-    insert_by_work(g, bucket);
     g->buckets_count++;
     return bucket;
 }
 
 static int grow(struct gang *g, struct gang_bucket *b)
 {
-    bool one = b->jobs == &b->only;
+    struct gang_job *only = b->only;
     uint32_t capacity = b->capacity + b->capacity / 4 + 4;
-    struct gang_job **jobs =
-        g->memory.realloc(g->memory.arg, one ? NULL : b->jobs, capacity * sizeof *jobs);
+    struct gang_job **jobs = g->memory.realloc(g->memory.arg, b->capacity == 1 ? NULL : b->jobs,
+                                               capacity * sizeof *jobs);
     if (!jobs)
         return -ENOMEM;
-    if (one)
-        *jobs = b->only;
+    if (b->capacity == 1)
+        *jobs = only;
     b->jobs = jobs;
     b->capacity = capacity;
     return 0;
@@ -293,7 +270,7 @@ static int reserve_job(struct gang *g, struct gang_bucket *b)
 {
     if (b->first + b->count < b->capacity)
         return 0;
-    if (b->first > b->count / 2) {
+    if (b->capacity > 1 && b->first > b->count / 2) {
         memmove(b->jobs, b->jobs + b->first, b->count * sizeof *b->jobs);
         b->first = 0;
         return 0;
@@ -322,7 +299,7 @@ struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job, 
 
 void gang_bucket_free(struct gang *g, struct gang_bucket *bucket)
 {
-    if (bucket->jobs != &bucket->only)
+    if (bucket->capacity > 1)
         gang_release(g, bucket->jobs);
 }
 
@@ -334,9 +311,6 @@ void gang_bucket_release(struct gang *g, struct gang_bucket *bucket)
     while (*at != bucket->at + 1)
         at = &gang_bucket_at(g, *at - 1)->next;
     *at = bucket->next;
-    uint32_t by_work = place_by_work(g, bucket);
-    memmove(g->by_work + by_work, g->by_work + by_work + 1,
-            (g->buckets_count - by_work - 1) * sizeof *g->by_work);
     g->buckets_count--;
     gang_bucket_free(g, bucket);
     gang_pool_give(&g->bucket_pool, bucket->at);
@@ -347,11 +321,11 @@ void gang_bucket_release(struct gang *g, struct gang_bucket *bucket)
 static uint32_t position(const struct gang_bucket *b, const struct gang_job *job)
 {
     uint32_t low = 0, high = b->count;
-    if (high && gang_job_before(b->jobs[b->first + high - 1], job))
+    if (high && gang_job_before(gang_bucket_job(b, high - 1), job))
         return high; /* as a rule the newest comes last */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (gang_job_before(b->jobs[b->first + middle], job))
+        if (gang_job_before(gang_bucket_job(b, middle), job))
             low = middle + 1;
         else
             high = middle;
@@ -370,8 +344,12 @@ static void count_waiting(struct gang *g, const struct gang_job *job, int change
 void gang_bucket_insert(struct gang *g, struct gang_bucket *b, struct gang_job *job)
 {
     uint32_t at = b->first + position(b, job);
-    memmove(b->jobs + at + 1, b->jobs + at, (b->first + b->count - at) * sizeof *b->jobs);
-    b->jobs[at] = job;
+    if (b->capacity == 1) {
+        b->only = job;
+    } else {
+        memmove(b->jobs + at + 1, b->jobs + at, (b->first + b->count - at) * sizeof *b->jobs);
+        b->jobs[at] = job;
+    }
     if (b->count++ == 0)
         count_preferring(g, job, 1);
     job->bucket = b;

@@ -13,11 +13,11 @@ static int check_bucket(const struct gang *g, const struct gang_bucket *b, struc
         return mlt_fail(err, EBADMSG, "a bucket of queue %u: %u jobs, in the heap at %u of %u",
                         any->queue, b->count, b->heap_at, q->heap_count);
     for (uint32_t i = 0; i < b->count; i++) {
-        const struct gang_job *job = b->jobs[b->first + i];
+        const struct gang_job *job = gang_bucket_job(b, i);
         if (job->bucket != b || job->shape != any->shape || job->queue != any->queue ||
             job->priority != any->priority || job->time_limit_ms != any->time_limit_ms)
             return mlt_fail(err, EBADMSG, "job %" PRIu64 " is in a bucket of others", job->id);
-        if (i > 0 && !gang_job_before(b->jobs[b->first + i - 1], job))
+        if (i > 0 && !gang_job_before(gang_bucket_job(b, i - 1), job))
             return mlt_fail(err, EBADMSG, "job %" PRIu64 " stands too late in its bucket", job->id);
     }
     if (b->heap_at > 0 &&
@@ -80,6 +80,8 @@ int gang_check_queues(const struct gang *g, struct mlt_error *err)
     if (rc == 0 && (jobs != g->waiting || g->jobs - jobs != g->placed))
         rc = mlt_fail(err, EBADMSG, "%u jobs: %u wait and %u are placed, counted %u and %u",
                       g->jobs, jobs, g->jobs - jobs, g->waiting, g->placed);
+    if (rc == 0)
+        rc = gang_work_check(g, err);
     for (uint32_t i = 1; i < g->queues_count && rc == 0; i++)
         if (g->queues[i].known)
             rc = check_queue(g, i, err);

@@ -64,6 +64,7 @@ struct gang_kind {
     uint64_t hash;
     uint64_t refs;
     uint32_t column[GANG_VIEWS]; /* GANG_NO_COLUMN or an index */
+    uint32_t waiting, work_at;   /* work.c: the tree of those that wait; where it is in g->work */
     uint32_t asked_count, words;
     uint32_t asked[GANG_RESOURCES_MAX]; /* resources with a request, devices first */
     gang_amounts request;

@@ -134,11 +134,13 @@ enum gang_outcome {
 /* Equal waiting jobs of one queue: when one of them does not fit, none does. What makes them equal
  * is read from any of them; see bucket.c. A million of these may be there: g->bucket_pool. */
 struct gang_bucket {
-    struct gang_job **jobs;   /* by sequence, then id: `count` of them from `first` on */
-    struct gang_job *only;    /* where `jobs` points to as long as one is enough */
+    union {
+        struct gang_job **jobs; /* by sequence, then id: `count` of them from `first` on */
+        struct gang_job *only;  /* when `capacity` is 1: see gang_bucket_job() */
+    };
     int64_t work;             /* expected time x amount; INT64_MAX: unknown */
-    uint64_t refused;         /* it did not fit when so many gains had been */
-    uint64_t preempt_refused; /* and nobody could be asked to leave for it */
+    uint32_t refused;         /* it did not fit when so many gains had been */
+    uint32_t preempt_refused; /* and nobody could be asked to leave for it */
     uint32_t first, count, capacity;
     uint32_t hash;
     uint32_t next;    /* 1 + its neighbour in its slot of the table; 0: none */
@@ -154,9 +156,12 @@ struct gang_bucket {
     bool behind : 1;     /* one before it in its queue may use no more of what it needs */
     bool until_left : 1; /* it is short of quota only until others have left, who make way */
     bool alone : 1;      /* its job avoids nodes, or did: no other one is equal to it */
+    /* In a tree of work.c, by 1 + where in the pool; and the least of it and all below it. */
+    uint32_t left, right, parent;
+    uint32_t least_pods, least_refused;
 };
 
-_Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 104,
+_Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 112,
                "bench/README.md: at most 256 bytes for a job that waits, arrays and all");
 
 struct gang_queue {
@@ -348,13 +353,20 @@ struct gang {
     uint32_t wanted; /* resources that the job lacks for which they are looked for, a bit each */
     uint32_t *reserve_nodes;
     uint32_t reserve_nodes_capacity;
-    struct gang_bucket **by_work; /* all buckets: least expected work first */
-    uint32_t by_work_capacity;
+    struct gang_kind **work; /* kinds that somebody waits for; only with reservations */
+    uint32_t work_kinds, work_capacity;
+    uint32_t work_mixed; /* the tree of those of several kinds */
+    struct gang_work_next {
+        struct gang_kind *kind; /* NULL: several */
+        struct gang_bucket *bucket;
+        const struct gang_job *head; /* of that, when it was found */
+    } * work_next;                   /* a heap, while a plan goes by work */
+    uint32_t work_next_count, work_next_capacity;
     uint32_t preferring;        /* buckets that wait for a preferred level, or did */
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
     int64_t slice_wake_ms;      /* somebody may be sliced then who may not now */
     int64_t impatient_ms;       /* before then no job has waited too long */
-    uint64_t gains;             /* counts what may let a job in that did not fit before */
+    uint32_t gains;             /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
     uint32_t trials_count, trials_capacity;
@@ -509,14 +521,19 @@ void gang_bucket_insert(struct gang *g, struct gang_bucket *bucket, struct gang_
 /* Returns where it waited, to be released by the caller; NULL: it waited nowhere. */
 struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job);
 void gang_bucket_free(struct gang *g, struct gang_bucket *bucket);
+/* One of its jobs: the first is 0. */
+static inline struct gang_job *gang_bucket_job(const struct gang_bucket *b, uint32_t index)
+{
+    return b->capacity == 1 ? b->only : b->jobs[b->first + index];
+}
 /* Any of its jobs, for what they have in common. */
 static inline const struct gang_job *gang_bucket_any(const struct gang_bucket *b)
 {
-    return b->jobs[b->first];
+    return gang_bucket_job(b, 0);
 }
 static inline struct gang_job *gang_bucket_head(const struct gang_bucket *b)
 {
-    return b->jobs[b->first + b->cursor];
+    return gang_bucket_job(b, b->cursor);
 }
 /* The first time after now_ms from which a waiting job does without the level that it prefers;
  * INT64_MAX: there is none. Plans see to it that this is known. */
@@ -524,6 +541,21 @@ int64_t gang_bucket_preferred_until(const struct gang *g, int64_t now_ms);
 void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */
+
+/* ---- work.c ---- (does nothing without reservations) */
+
+int gang_work_reserve(struct gang *g) MLT_MUST_USE; /* room for one more kind */
+/* As the heap of its queue: a bucket waits to be asked, does not, has another first job. */
+void gang_work_push(struct gang *g, struct gang_bucket *bucket);
+void gang_work_take(struct gang *g, struct gang_bucket *bucket);
+void gang_work_moved(struct gang *g, struct gang_bucket *bucket);
+void gang_work_refuse(struct gang *g, struct gang_bucket *bucket); /* until there is a gain */
+/* Least work first, of those not refused: begin; the first one, NULL when there is none; on to
+ * those behind it, of its kind only those with at most so many pods. */
+void gang_work_begin(struct gang *g);
+struct gang_bucket *gang_work_first(struct gang *g);
+void gang_work_pass(struct gang *g, uint64_t pods);
+int gang_work_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- node.c ---- */
 

@@ -11,15 +11,15 @@
 #include <errno.h>
 #include <string.h>
 
-/* Numbers of plans begin again, once in 2^32: what an old plan knew is told by none of them. */
+/* The numbers of plans, and of gains, begin again, once in 2^31: nobody remembers an old one. */
 static void forget_numbers(struct gang *g)
 {
     struct gang_bucket_walk walk = {0};
     for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
-        b->plan = 0;
+        b->plan = b->refused = b->preempt_refused = b->least_refused = 0;
     for (uint32_t i = 0; i < g->queues_count; i++)
         g->queues[i].plan = 0;
-    g->plan.number = 1;
+    g->plan.number = g->gains = 1;
 }
 
 void gang_plan_forget(struct gang *g)
@@ -30,7 +30,8 @@ void gang_plan_forget(struct gang *g)
     p->blockers_count = p->to_mark = p->holds_count = p->leavers_count = 0;
     p->waits_begun = false;
     p->made = false;
-    if (++p->number == 0)
+    p->number++;
+    if ((p->number | g->gains) >> 31)
         forget_numbers(g);
 }
 

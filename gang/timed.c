@@ -341,21 +341,6 @@ static bool asked_before(const struct gang *g, const struct gang_bucket *b)
     return b->heap_at == UINT32_MAX || b->refused == g->gains;
 }
 
-/* The first of those with the same expected work, from `at` on, that was not asked. */
-static struct gang_bucket *first_of_run(const struct gang *g, uint32_t at, uint32_t *ret_end)
-{
-    struct gang_bucket *best = NULL;
-    int64_t work = g->by_work[at]->work;
-    for (; at < g->buckets_count && g->by_work[at]->work == work; at++) {
-        struct gang_bucket *b = g->by_work[at];
-        if (!asked_before(g, b) &&
-            (!best || gang_job_before(gang_bucket_head(b), gang_bucket_head(best))))
-            best = b;
-    }
-    *ret_end = at;
-    return best;
-}
-
 /* By the number of pods that fit with nothing withheld: most are told so without a closer look. */
 static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
 {
@@ -376,7 +361,7 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
     struct gang_job *job = gang_bucket_head(b);
     int64_t now_ms = w->now_ms;
     if (cannot(g, b, w)) {
-        b->refused = g->gains;
+        gang_work_refuse(g, b);
         return 0;
     }
     if (gang_plan_reserve(g, job->shape->pods) < 0)
@@ -392,17 +377,17 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
             w->kind = NULL;
         return 0;
     }
-    b->refused = g->gains;
+    gang_work_refuse(g, b);
     b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
     return 0;
 }
 
 static int by_least_work(struct gang *g, struct walk *w)
 {
-    for (uint32_t at = 0, end = 0; at < g->buckets_count;) {
-        struct gang_bucket *b = first_of_run(g, at, &end);
-        if (!b) {
-            at = end;
+    gang_work_begin(g);
+    for (struct gang_bucket *b; (b = gang_work_first(g)) != NULL;) {
+        if (gang_bucket_head(b)->left_for == GANG_NO_JOB && cannot(g, b, w)) {
+            gang_work_pass(g, w->most);
             continue;
         }
         bool given;

@@ -18,7 +18,7 @@ static void add_pending(const struct gang *g, const struct gang_bucket *b,
     for (uint32_t r = 0; r < g->resources; r++)
         ret->pending[r] += sum[r] * b->count;
     for (uint32_t i = 0; i < b->count; i++) {
-        int64_t since = b->jobs[b->first + i]->since_ms;
+        int64_t since = gang_bucket_job(b, i)->since_ms;
         if (since < ret->longest_wait_since_ms)
             ret->longest_wait_since_ms = since;
     }

@@ -9,7 +9,7 @@
 
 static const struct gang_job *first_of(const struct gang_bucket *b)
 {
-    return b->jobs[b->first + b->told];
+    return gang_bucket_job(b, b->told);
 }
 
 static void sift_down(const struct gang *g, uint32_t at)
@@ -126,7 +126,7 @@ static const struct gang_why *why_of_member(struct gang *g, const struct gang_jo
 static const struct gang_why *why_of_bucket(struct gang *g, struct gang_bucket *b)
 {
     enum gang_verdict verdict = gang_plan_judge(g, b);
-    const struct gang_job *job = b->jobs[b->first];
+    const struct gang_job *job = gang_bucket_any(b);
     uint32_t role = verdict == GANG_VERDICT_FITS ? b->role : gang_plan_judged_role(b);
     struct gang_question question = {
         .shape = job->shape,
@@ -223,7 +223,7 @@ static bool held_by_queue(enum gang_outcome outcome)
 
 static const struct gang_why *why_stopping(struct gang *g, struct gang_bucket *b)
 {
-    const struct gang_job *job = b->jobs[b->first + taken_of(g, b)];
+    const struct gang_job *job = gang_bucket_job(b, taken_of(g, b));
     uint64_t count = gang_preempt_stopping(g, job);
     for (uint32_t i = 0; i < g->plan.count; i++)
         count += g->plan.entries[i].kind == GANG_PREEMPT && g->plan.entries[i].for_job == job;
@@ -246,7 +246,7 @@ static uint32_t blocker_of(struct gang *g, struct gang_bucket *b, uint32_t index
     if (gang_plan_judge(g, b) != GANG_VERDICT_FITS)
         return GANG_NO_BLOCKER;
     uint32_t own = own_blocker(g, b);
-    uint32_t other = gang_plan_blocker(g, b->jobs[b->first]->shape, own);
+    uint32_t other = gang_plan_blocker(g, gang_bucket_any(b)->shape, own);
     return other == GANG_NO_BLOCKER && index > taken_of(g, b) ? own : other;
 }
 

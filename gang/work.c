@@ -1,0 +1,325 @@
+/* Waiting buckets by least expected work, for plans with reservations. Those that ask for one kind
+ * of pods stand in one tree, in the order in which they are asked: by work, then by their first
+ * jobs. A tree knows how few pods anybody below asks for, and whether all of them were refused
+ * since something was gained, so that a plan passes over whoever cannot fit without a look at each.
+ *
+ * The trees are treaps (Seidel and Aragon, Algorithmica 1996) with links to parents, since a bucket
+ * has to be taken out after its first job is another one. */
+#include "gang/internal.h"
+
+#include <errno.h>
+
+static struct gang_bucket *at(const struct gang *g, uint32_t link)
+{
+    return link ? gang_bucket_at(g, link - 1) : NULL;
+}
+
+static uint32_t link_to(const struct gang_bucket *b)
+{
+    return b ? b->at + 1 : 0;
+}
+
+/* Whoever has more stands above. */
+static uint32_t weight(const struct gang_bucket *b)
+{
+    uint32_t x = b->at * 0x9e3779b1u;
+    return (x ^ x >> 15) * 0x85ebca77u;
+}
+
+/* The kind of a bucket whose jobs have one role; the others stand in a tree of their own. */
+static struct gang_kind *kind_of(const struct gang_bucket *b)
+{
+    const struct gang_shape *shape = gang_bucket_any(b)->shape;
+    return shape->roles_count == 1 ? shape->kinds[0] : NULL;
+}
+
+static uint32_t *root_of(struct gang *g, struct gang_kind *kind)
+{
+    return kind ? &kind->waiting : &g->work_mixed;
+}
+
+/* ---- a tree ---- */
+
+static bool comes_before(const struct gang_bucket *a, int64_t work, const struct gang_job *head)
+{
+    return a->work != work ? a->work < work : gang_job_before(gang_bucket_head(a), head);
+}
+
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* From what is below. */
+static void sum_up(const struct gang *g, struct gang_bucket *b)
+{
+    const struct gang_bucket *left = at(g, b->left), *right = at(g, b->right);
+    b->least_pods = gang_bucket_any(b)->shape->pods;
+    b->least_refused = b->refused;
+    if (left) {
+        b->least_pods = least(b->least_pods, left->least_pods);
+        b->least_refused = least(b->least_refused, left->least_refused);
+    }
+    if (right) {
+        b->least_pods = least(b->least_pods, right->least_pods);
+        b->least_refused = least(b->least_refused, right->least_refused);
+    }
+}
+
+static void sum_up_above(const struct gang *g, struct gang_bucket *b)
+{
+    for (; b; b = at(g, b->parent))
+        sum_up(g, b);
+}
+
+/* `b` takes the place of `old` below its parent. */
+static void replace(const struct gang *g, uint32_t *root, const struct gang_bucket *old,
+                    struct gang_bucket *b)
+{
+    struct gang_bucket *parent = at(g, old->parent);
+    if (!parent)
+        *root = link_to(b);
+    else if (parent->left == link_to(old))
+        parent->left = link_to(b);
+    else
+        parent->right = link_to(b);
+    if (b)
+        b->parent = old->parent;
+}
+
+/* A child goes above its parent. */
+static void rotate_up(const struct gang *g, uint32_t *root, struct gang_bucket *b)
+{
+    struct gang_bucket *parent = at(g, b->parent);
+    bool is_left = parent->left == link_to(b);
+    struct gang_bucket *between = at(g, is_left ? b->right : b->left);
+    replace(g, root, parent, b);
+    if (is_left) {
+        parent->left = link_to(between);
+        b->right = link_to(parent);
+    } else {
+        parent->right = link_to(between);
+        b->left = link_to(parent);
+    }
+    parent->parent = link_to(b);
+    if (between)
+        between->parent = link_to(parent);
+    sum_up(g, parent);
+}
+
+static void insert(struct gang *g, uint32_t *root, struct gang_bucket *b)
+{
+    const struct gang_job *head = gang_bucket_head(b);
+    struct gang_bucket *parent = NULL;
+    bool left = false;
+    for (uint32_t link = *root; link; link = left ? parent->left : parent->right) {
+        parent = at(g, link);
+        left = !comes_before(parent, b->work, head);
+    }
+    b->left = b->right = 0;
+    b->parent = link_to(parent);
+    if (!parent)
+        *root = link_to(b);
+    else if (left)
+        parent->left = link_to(b);
+    else
+        parent->right = link_to(b);
+    for (; parent && weight(b) > weight(parent); parent = at(g, b->parent))
+        rotate_up(g, root, b);
+    sum_up_above(g, b);
+}
+
+static void take_out(struct gang *g, uint32_t *root, struct gang_bucket *b)
+{
+    while (b->left && b->right) {
+        struct gang_bucket *left = at(g, b->left), *right = at(g, b->right);
+        rotate_up(g, root, weight(left) > weight(right) ? left : right);
+    }
+    replace(g, root, b, at(g, b->left ? b->left : b->right));
+    sum_up_above(g, at(g, b->parent));
+}
+
+/* ---- kinds that somebody waits for ---- */
+
+int gang_work_reserve(struct gang *g)
+{
+    if (!g->config.reservations)
+        return 0;
+    size_t count = (size_t)g->fits.kinds_count + 1; /* and those of several kinds */
+    if (gang_reserve(g, &g->work, &g->work_capacity, count, sizeof(struct gang_kind *)) < 0 ||
+        gang_reserve(g, &g->work_next, &g->work_next_capacity, count, sizeof *g->work_next) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void gang_work_push(struct gang *g, struct gang_bucket *b)
+{
+    struct gang_kind *kind = kind_of(b);
+    uint32_t *root = root_of(g, kind);
+    if (!g->config.reservations)
+        return;
+    if (!*root && kind) {
+        kind->work_at = g->work_kinds;
+        g->work[g->work_kinds++] = kind;
+    }
+    insert(g, root, b);
+}
+
+void gang_work_take(struct gang *g, struct gang_bucket *b)
+{
+    struct gang_kind *kind = kind_of(b);
+    uint32_t *root = root_of(g, kind);
+    if (!g->config.reservations)
+        return;
+    take_out(g, root, b);
+    if (!*root && kind) {
+        struct gang_kind *last = g->work[--g->work_kinds];
+        g->work[kind->work_at] = last;
+        last->work_at = kind->work_at;
+    }
+}
+
+void gang_work_moved(struct gang *g, struct gang_bucket *b)
+{
+    uint32_t *root = root_of(g, kind_of(b));
+    if (!g->config.reservations)
+        return;
+    take_out(g, root, b);
+    insert(g, root, b);
+}
+
+void gang_work_refuse(struct gang *g, struct gang_bucket *b)
+{
+    b->refused = g->gains;
+    if (b->heap_at != UINT32_MAX)
+        sum_up_above(g, b);
+}
+
+/* ---- in order ---- */
+
+/* Who was asked: the next ones stand behind it. */
+struct gang_work_from {
+    int64_t work;
+    const struct gang_job *head;
+};
+
+/* The first one behind `from` that was not refused and asks for at most so many pods. */
+static struct gang_bucket *first_behind(const struct gang *g, uint32_t link,
+                                        const struct gang_work_from *from, uint64_t pods)
+{
+    struct gang_bucket *b = at(g, link), *found = NULL;
+    if (!b || b->least_pods > pods || b->least_refused == g->gains)
+        return NULL;
+    bool behind =
+        !from || (b->work != from->work ? b->work > from->work
+                                        : gang_job_before(from->head, gang_bucket_head(b)));
+    if (behind)
+        found = first_behind(g, b->left, from, pods);
+    if (!found && behind && b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
+        found = b;
+    return found ? found : first_behind(g, b->right, behind ? NULL : from, pods);
+}
+
+static bool is_stale(const struct gang *g, const struct gang_work_next *n)
+{
+    return n->bucket->heap_at == UINT32_MAX || n->bucket->refused == g->gains ||
+           gang_bucket_head(n->bucket) != n->head;
+}
+
+static bool next_before(const struct gang_work_next *a, const struct gang_work_next *b)
+{
+    return a->bucket->work != b->bucket->work ? a->bucket->work < b->bucket->work
+                                              : gang_job_before(a->head, b->head);
+}
+
+/* Of the tree of each kind the next one; the first of all on top. */
+static void sift_down(struct gang *g, uint32_t i)
+{
+    struct gang_work_next moved = g->work_next[i];
+    for (uint32_t child = 2 * i + 1; child < g->work_next_count; child = 2 * i + 1) {
+        if (child + 1 < g->work_next_count &&
+            next_before(&g->work_next[child + 1], &g->work_next[child]))
+            child++;
+        if (!next_before(&g->work_next[child], &moved))
+            break;
+        g->work_next[i] = g->work_next[child];
+        i = child;
+    }
+    g->work_next[i] = moved;
+}
+
+static bool find_next(struct gang *g, struct gang_work_next *n, const struct gang_work_from *from,
+                      uint64_t pods)
+{
+    n->bucket = first_behind(g, *root_of(g, n->kind), from, pods);
+    n->head = n->bucket ? gang_bucket_head(n->bucket) : NULL;
+    return n->bucket != NULL;
+}
+
+void gang_work_begin(struct gang *g)
+{
+    g->work_next_count = 0;
+    for (uint32_t i = 0; g->buckets_count && i <= g->work_kinds; i++) {
+        struct gang_work_next *n = &g->work_next[g->work_next_count];
+        n->kind = i < g->work_kinds ? g->work[i] : NULL;
+        g->work_next_count += find_next(g, n, NULL, UINT64_MAX);
+    }
+    for (uint32_t i = g->work_next_count / 2; i-- > 0;)
+        sift_down(g, i);
+}
+
+void gang_work_pass(struct gang *g, uint64_t pods)
+{
+    struct gang_work_next *n = &g->work_next[0];
+    const struct gang_work_from from = {.work = n->bucket->work, .head = n->head};
+    if (!find_next(g, n, &from, pods))
+        *n = g->work_next[--g->work_next_count];
+    if (g->work_next_count)
+        sift_down(g, 0);
+}
+
+struct gang_bucket *gang_work_first(struct gang *g)
+{
+    while (g->work_next_count && is_stale(g, &g->work_next[0]))
+        gang_work_pass(g, UINT64_MAX);
+    return g->work_next_count ? g->work_next[0].bucket : NULL;
+}
+
+/* ---- check ---- */
+
+/* How many stand there; UINT32_MAX: something is wrong. */
+static uint32_t check_tree(const struct gang *g, const struct gang_bucket *b,
+                           const struct gang_kind *kind, const struct gang_bucket **last)
+{
+    if (!b)
+        return 0;
+    const struct gang_bucket *left = at(g, b->left), *right = at(g, b->right);
+    struct gang_bucket again = *b;
+    sum_up(g, &again);
+    if (kind_of(b) != kind || again.least_pods != b->least_pods ||
+        again.least_refused != b->least_refused || (left && at(g, left->parent) != b) ||
+        (right && at(g, right->parent) != b))
+        return UINT32_MAX;
+    uint32_t before = check_tree(g, left, kind, last);
+    bool in_order = !*last || comes_before(*last, b->work, gang_bucket_head(b));
+    *last = b;
+    uint32_t behind = check_tree(g, right, kind, last);
+    return before == UINT32_MAX || behind == UINT32_MAX || !in_order ? UINT32_MAX
+                                                                     : before + 1 + behind;
+}
+
+int gang_work_check(const struct gang *g, struct mlt_error *err)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i <= g->work_kinds; i++) {
+        const struct gang_kind *kind = i < g->work_kinds ? g->work[i] : NULL;
+        const struct gang_bucket *last = NULL;
+        uint32_t of = check_tree(g, at(g, kind ? kind->waiting : g->work_mixed), kind, &last);
+        if (of == UINT32_MAX || (kind && (of == 0 || kind->work_at != i)))
+            return mlt_fail(err, EBADMSG, "the tree of kind %u by work", i);
+        count += of;
+    }
+    if (g->config.reservations && count != g->buckets_count)
+        return mlt_fail(err, EBADMSG, "%u buckets by work, counted %u", g->buckets_count, count);
+    return 0;
+}
