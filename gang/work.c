@@ -139,6 +139,29 @@ static void take_out(struct gang *g, uint32_t *root, struct gang_bucket *b)
     sum_up_above(g, at(g, b->parent));
 }
 
+static const struct gang_bucket *neighbour(const struct gang *g, const struct gang_bucket *b,
+                                           bool behind)
+{
+    const struct gang_bucket *next = at(g, behind ? b->right : b->left), *below = NULL;
+    for (; next; next = at(g, behind ? next->left : next->right))
+        below = next;
+    while (!below && (next = at(g, b->parent)) != NULL) {
+        if ((behind ? next->left : next->right) == link_to(b))
+            return next;
+        b = next;
+    }
+    return below;
+}
+
+/* Most have work like no other, and stay where they are with another first job. */
+static bool stays(const struct gang *g, const struct gang_bucket *b)
+{
+    const struct gang_bucket *before = neighbour(g, b, false), *behind = neighbour(g, b, true);
+    const struct gang_job *head = gang_bucket_head(b);
+    return (!before || comes_before(before, b->work, head)) &&
+           (!behind || !comes_before(behind, b->work, head));
+}
+
 /* ---- kinds that somebody waits for ---- */
 
 int gang_work_reserve(struct gang *g)
@@ -182,7 +205,7 @@ void gang_work_take(struct gang *g, struct gang_bucket *b)
 void gang_work_moved(struct gang *g, struct gang_bucket *b)
 {
     uint32_t *root = root_of(g, kind_of(b));
-    if (!g->config.reservations)
+    if (!g->config.reservations || stays(g, b))
         return;
     take_out(g, root, b);
     insert(g, root, b);
