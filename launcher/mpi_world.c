@@ -85,12 +85,19 @@ static bool read_row(const char *row, struct connection *ret)
     return true;
 }
 
-/* The next row behind *at; false at the end. */
+/* The next row behind *at; false at the end. One by one: sscanf() of glibc looks for the end of all
+ * that it is given first. */
 static bool next_row(const char **at, struct connection *ret)
 {
     while (*at && **at) {
-        const char *row = *at, *end = strchr(row, '\n');
+        char row[MPI_WORLD_ROW_MAX + 1];
+        const char *start = *at, *end = strchr(start, '\n');
+        size_t length = end ? (size_t)(end - start) : strlen(start);
         *at = end ? end + 1 : NULL;
+        if (length > MPI_WORLD_ROW_MAX)
+            continue;
+        memcpy(row, start, length);
+        row[length] = '\0';
         if (read_row(row, ret))
             return true;
     }
@@ -124,6 +131,7 @@ void mpi_world_talk_parse(const char *tables, const uint64_t *inodes, size_t cou
                           const struct mpi_world_place *place, struct mpi_world_talk *ret)
 {
     struct connection c;
+    unsigned within = 0;
     *ret = (struct mpi_world_talk){0};
     for (const char *at = tables; next_row(&at, &c);) {
         if (c.state != ESTABLISHED || !is_one_of(c.inode, inodes, count))
@@ -133,8 +141,9 @@ void mpi_world_talk_parse(const char *tables, const uint64_t *inodes, size_t cou
             server |= place->servers[i] == c.remote_port;
         if (server)
             ret->to_server = true;
-        else if (!ret->elsewhere && !stays_within(tables, &c, inodes, count))
-            ret->elsewhere = true;
+        else if (!ret->elsewhere)
+            ret->elsewhere =
+                within++ == MPI_WORLD_WITHIN_MAX || !stays_within(tables, &c, inodes, count);
     }
 }
 

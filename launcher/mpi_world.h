@@ -23,6 +23,8 @@
 #define MPI_WORLD_WORDS_MAX 300  /* a failure's message in the job's status */
 #define MPI_WORLD_LIBRARY_MAX 63 /* bytes of a library's file name */
 #define MPI_WORLD_ADDRESS_MAX 40 /* bytes of an address as the kernel prints it */
+#define MPI_WORLD_ROW_MAX 255    /* bytes of a connection's row: the kernel's have 150 to 210 */
+#define MPI_WORLD_WITHIN_MAX 64  /* connections whose other end is looked for */
 
 /* ---- the first environment of a process ---- */
 
@@ -46,7 +48,8 @@ struct mpi_world_talk {
 };
 
 /* `tables`: of /proc/PID/net/tcp and tcp6, one behind the other. `inodes`: the sockets of a rank
- * and of all below it, ascending. Only what is established counts. */
+ * and of all below it, ascending. Only what is established counts. Behind MPI_WORLD_WITHIN_MAX
+ * connections that stay within, the next one counts as one that does not. */
 void mpi_world_talk_parse(const char *tables, const uint64_t *inodes, size_t count,
                           const struct mpi_world_place *place, struct mpi_world_talk *ret);
 

@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "launcher/mpi_elf.h"
 #include "launcher/mpi_world.h"
@@ -87,6 +89,50 @@ static void test_connections_of_a_rank_are_told_from_others(void **state)
     const uint64_t inode = 10;
     mpi_world_talk_parse("none of it\n 1: zz", &inode, 1, &place, &talk);
     assert_true(!talk.to_server && !talk.elsewhere);
+}
+
+/* Of a pod with the node's network: each row once led to a look through all that follow it. CPU
+ * time, with two orders of magnitude to spare. */
+static void test_a_long_table_of_connections_is_read_in_one_go(void **state)
+{
+    (void)state;
+    const size_t rows = 80000;
+    const char *rest = REST "10 1 0000000000000000 20 4 26 18 -1";
+    const uint64_t inode = 11;
+    struct mpi_world_place place = {.size = 2, .servers = {80}, .servers_count = 1};
+    struct mpi_world_talk talk;
+    cleanup_free char *tables = malloc((rows + 2) * 160);
+    assert_non_null(tables);
+    char *at = tables + sprintf(tables, "%s", HEAD);
+    for (size_t i = 0; i < rows; i++)
+        at += sprintf(at, "%6zu: 0100007F:%04X 0200007F:0050 01%s\n", i, (unsigned)(i & 0xffff),
+                      rest);
+    clock_t before = clock();
+    mpi_world_talk_parse(tables, &inode, 1, &place, &talk);
+    assert_false(talk.to_server || talk.elsewhere);
+    assert_true(clock() - before < 5 * CLOCKS_PER_SEC);
+}
+
+/* ... and each connection within the rank to a look for its other end. */
+static void test_many_connections_within_a_rank_are_not_all_followed(void **state)
+{
+    (void)state;
+    uint64_t inodes[200];
+    char tables[200 * 160] = HEAD, *at = tables + strlen(tables);
+    struct mpi_world_place place = {.size = 2};
+    struct mpi_world_talk talk;
+    for (unsigned i = 0; i < 100; i++) {
+        inodes[2 * i] = 100 + 2 * i;
+        inodes[2 * i + 1] = 101 + 2 * i;
+        at += sprintf(at, "0: 0100007F:%04X 0100007F:%04X 01 0 0 0 0 0 %u\n", i, 1000 + i,
+                      100 + 2 * i);
+        at += sprintf(at, "0: 0100007F:%04X 0100007F:%04X 01 0 0 0 0 0 %u\n", 1000 + i, i,
+                      101 + 2 * i);
+    }
+    mpi_world_talk_parse(tables, inodes, MPI_WORLD_WITHIN_MAX, &place, &talk);
+    assert_false(talk.elsewhere);
+    mpi_world_talk_parse(tables, inodes, 200, &place, &talk);
+    assert_true(talk.elsewhere); /* nothing is said against it */
 }
 
 /* ---- libraries ---- */
@@ -377,6 +423,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_environment_tells_whose_rank_a_process_is),
         cmocka_unit_test(test_connections_of_a_rank_are_told_from_others),
+        cmocka_unit_test(test_a_long_table_of_connections_is_read_in_one_go),
+        cmocka_unit_test(test_many_connections_within_a_rank_are_not_all_followed),
         cmocka_unit_test(test_libraries_are_known_by_their_names),
         cmocka_unit_test(test_the_library_s_own_variable_says_whether_mpi_has_begun),
         cmocka_unit_test(test_a_variable_is_believed_only_when_it_begins_as_zero),
