@@ -157,6 +157,33 @@ static void test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave(void 
     gang_free(g);
 }
 
+/* A host that starts again tells it, in any order; and tells nonsense, perhaps. */
+static void test_who_has_made_way_is_not_let_in_on_condition_after_a_restart_either(void **state)
+{
+    (void)state;
+    for (int turn = 0; turn < 4; turn++) {
+        struct gang *g = new_gang(1, true);
+        struct gang_job_request left = limited(4, 3, 0), other = limited(8, 2, HOUR);
+        left.made_way = true;
+        left.made_way_for = 2;
+        other.made_way = turn >= 2; /* for each other: only what is told first is so */
+        other.made_way_for = 3;
+        small_feed(g, small_node(0, 8));
+        small_submit(g, 1, limited(4, 1, HOUR));
+        start(g, 1, 0, 0);
+        small_submit(g, turn % 2 ? 2 : 3, turn % 2 ? other : left);
+        small_submit(g, turn % 2 ? 3 : 2, turn % 2 ? left : other);
+        small_plan(g, 0);
+        if (turn == 3) { /* job 2 has said first that it has left for job 3 */
+            assert_string_equal(small_next(g), "place 3: 0");
+        } else {
+            assert_string_equal(small_next(g), "wait 2 at 1");
+            assert_string_equal(small_next(g), "wait 3 at 2");
+        }
+        gang_free(g);
+    }
+}
+
 static void test_lower_priority_leaves_and_nobody_who_could_be_spared(void **state)
 {
     (void)state;
@@ -418,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again),
         cmocka_unit_test(test_the_least_expected_work_goes_first),
         cmocka_unit_test(test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave),
+        cmocka_unit_test(test_who_has_made_way_is_not_let_in_on_condition_after_a_restart_either),
         cmocka_unit_test(test_lower_priority_leaves_and_nobody_who_could_be_spared),
         cmocka_unit_test(test_borrowed_quota_comes_back),
         cmocka_unit_test(test_a_slice_ends_for_one_that_had_less),
