@@ -2,6 +2,7 @@
  * local_elastic_agent.py (_start_workers), torch/distributed/argparse_util.py (PET_*). */
 #include "launcher/rank_env.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,8 @@
 #include "launcher/reap.h"
 #include "launcher/remote.h"
 #include "lib/base/cleanup.h"
+
+#define RSH_CONCURRENT_DEFAULT 128 /* Open MPI's own, 4 and 5 */
 
 /* ---- the list ---- */
 
@@ -393,6 +396,20 @@ static void add_pmix(struct builder *b, const struct rank_env_input *in)
         set_default(b, "OMPI_MCA_mpi_yield_when_idle", "1");
 }
 
+/* Open MPI starts no more agents at a time than this, and ours stay until their daemons end: with
+ * more daemons of one parent (plm_rsh_no_tree_spawn) the rest would never be started. */
+static void add_rsh_concurrency(struct builder *b, const struct rank_env_input *in)
+{
+    static const char *const names[] = {"OMPI_MCA_plm_rsh_num_concurrent",
+                                        "PRTE_MCA_plm_ssh_num_concurrent"};
+    char value[16];
+    if (in->start->nodes <= RSH_CONCURRENT_DEFAULT)
+        return;
+    (void)snprintf(value, sizeof value, "%" PRIu32, in->start->nodes);
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(names); i++)
+        set_default(b, names[i], value);
+}
+
 /* So that Open MPI 4 (orte), 5 (prrte), MPICH and Intel MPI (hydra) find the pods and run their
  * daemons there by our agent. Their own options on the command line win. */
 static void add_rsh_command(struct builder *b, const struct rank_env_input *in)
@@ -420,6 +437,7 @@ static void add_rsh_command(struct builder *b, const struct rank_env_input *in)
         set_default(b, "HYDRA_IFACE", rsh->interface);
         set_default(b, "I_MPI_HYDRA_IFACE", rsh->interface);
     }
+    add_rsh_concurrency(b, in);
     /* A container's root is nobody's administrator. */
     static const char *const root[] = {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM",
                                        "PRTE_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM"};

@@ -72,6 +72,22 @@ static struct rank_env_input rsh_input(const char *const *base, enum rank_env_rs
     return input;
 }
 
+/* An agent stays as long as its daemon: mpirun waits for none of them before it starts the next. */
+static void test_mpirun_may_have_an_agent_for_each_pod(void **state)
+{
+    (void)state;
+    const char *base[] = {"PRTE_MCA_plm_ssh_num_concurrent=300", NULL};
+    struct rank_env_input input = rsh_input(base, RANK_ENV_RSH_COMMAND);
+    struct rendezvous_start start = *input.start;
+    struct rank_env env;
+    input.start = &start;
+    start.nodes = 2048;
+    rank_env_build(&input, &env, NULL);
+    check(&env, "OMPI_MCA_plm_rsh_num_concurrent", "2048");
+    check(&env, "PRTE_MCA_plm_ssh_num_concurrent", "300"); /* the user's */
+    rank_env_release(&env);
+}
+
 static void test_mpis_own_starter_finds_agent_and_hosts_and_no_rank(void **state)
 {
     (void)state;
@@ -99,6 +115,7 @@ static void test_mpis_own_starter_finds_agent_and_hosts_and_no_rank(void **state
         {"OMPI_MCA_hwloc_base_binding_policy", "core"}, /* the user's */
         {"OMPI_MCA_btl_vader_backing_directory", NULL}, /* each pod has its own */
         {"OMPI_MCA_orte_tmpdir_base", NULL},
+        {"OMPI_MCA_plm_rsh_num_concurrent", NULL}, /* Open MPI's own 128 will do */
         {"PMI_RANK", NULL},
     };
     const char *base[] = {"OMPI_MCA_plm_rsh_agent=/etc/mpi/kubexec.sh", "PMI_RANK=1",
@@ -451,6 +468,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_name_of_the_contract_has_its_value),
+        cmocka_unit_test(test_mpirun_may_have_an_agent_for_each_pod),
         cmocka_unit_test(test_mpis_own_starter_finds_agent_and_hosts_and_no_rank),
         cmocka_unit_test(test_its_daemons_have_the_folders_of_their_pod),
         cmocka_unit_test(test_one_torchrun_for_the_pod_is_told_the_pods_place),
