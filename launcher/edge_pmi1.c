@@ -2,6 +2,7 @@
  * them stands in pmi1.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -136,7 +137,12 @@ static void fetch_all(struct edge *e, const struct exchange_output *out)
     const struct rendezvous_start *start = supervisor_start(e->supervisor);
     uint64_t barrier = e->mpi.barriers;
     if (start->nodes > FETCHES_MAX) {
-        fail_barrier(e, out->words);
+        char words[PMI1_WORDS_MAX];
+        (void)snprintf(words, sizeof words,
+                       "what all have put is too much for %" PRIu32 " pods by PMI-1: use Open MPI "
+                       "(PMIx), or fewer pods of more ranks",
+                       start->nodes);
+        fail_barrier(e, words);
         return;
     }
     for (uint32_t i = 0; i < start->nodes && e->mpi.barriers == barrier; i++)
