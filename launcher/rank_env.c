@@ -12,7 +12,7 @@
 #include "launcher/remote.h"
 #include "lib/base/cleanup.h"
 
-#define RSH_CONCURRENT_DEFAULT 128 /* Open MPI's own, 4 and 5 */
+#define RSH_CONCURRENT_DEFAULT 128 /* Open MPI's own, 4 and 5; its tree is 64 wide by default */
 
 /* ---- the list ---- */
 
@@ -396,8 +396,8 @@ static void add_pmix(struct builder *b, const struct rank_env_input *in)
         set_default(b, "OMPI_MCA_mpi_yield_when_idle", "1");
 }
 
-/* Open MPI starts no more agents at a time than this, and ours stay until their daemons end: with
- * more daemons of one parent (plm_rsh_no_tree_spawn) the rest would never be started. */
+/* In a tree of daemons, one that has more to start than this never starts the rest, for its agents
+ * stay until their daemons end. mpirun itself goes on when a daemon has called back. */
 static void add_rsh_concurrency(struct builder *b, const struct rank_env_input *in)
 {
     static const char *const names[] = {"OMPI_MCA_plm_rsh_num_concurrent",

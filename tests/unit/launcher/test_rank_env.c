@@ -72,7 +72,8 @@ static struct rank_env_input rsh_input(const char *const *base, enum rank_env_rs
     return input;
 }
 
-/* An agent stays as long as its daemon: mpirun waits for none of them before it starts the next. */
+/* An agent stays as long as its daemon: whoever starts many must not wait for one of them to end.
+ */
 static void test_mpirun_may_have_an_agent_for_each_pod(void **state)
 {
     (void)state;
