@@ -73,6 +73,14 @@ if install intel --no-deps impi-rt; then
     gang $nodes 2 0 env LD_LIBRARY_PATH="$folder/intel/lib" ./allreduce 5000
     says $((nodes * 2)) "of $((nodes * 2)): all sums are right; 2 ranks share memory"
   done
+  # Its own mpiexec, in the command of the job: mltrain-rsh starts its daemons in all pods; Intel's own benchmark checks nothing, but
+  # all must come to its end.
+  for nodes in 2 8; do
+    gang $nodes 1 0 env LD_LIBRARY_PATH="$folder/intel/lib" I_MPI_ROOT="$folder/intel" "$folder/intel/bin/mpiexec.hydra" -n $nodes \
+      "$folder/intel/bin/IMB-MPI1" -npmin $nodes -iter 5 -msglog 3 Allreduce Alltoall
+    says 2 "#processes = $nodes"
+    says 1 "All processes entering MPI_Finalize"
+  done
   echo "ok: Intel MPI"
 else
   echo "note: PyPI gives no Intel MPI: $(tail -n 1 pip.txt)"

@@ -102,6 +102,10 @@ if command -v mpirun.openmpi >/dev/null && command -v mpicc.openmpi >/dev/null; 
   rsh sums 2 2 'exec mpirun.openmpi ./allreduce.openmpi'
   ends sums 0
   for rank in 0 1 2 3; do has sums "rank $rank of 4: all sums are right; 2 ranks share memory"; done
+  # Daemons that start others, each by the agent in its own pod.
+  rsh tree 9 1 'exec mpirun.openmpi --mca routed_radix 2 ./allreduce.openmpi 100'
+  ends tree 0
+  times tree 'of 9: all sums are right' 9
   # A part of the pods, chosen by mpirun's own options.
   rsh part 2 2 'RMA=0 exec mpirun.openmpi -x RMA -n 2 --host pod-1:2 ./program'
   ends part 0
@@ -132,6 +136,9 @@ if command -v mpiexec.hydra >/dev/null; then
   wireup=auto rsh hydra 2 2 "exec mpiexec.hydra sh -c 'echo rank \$PMI_RANK of \$PMI_SIZE; exit \$((PMI_RANK == 3 ? 42 : 0))'"
   ends hydra 42
   for rank in 0 1 2 3; do has hydra "rank $rank of 4"; done
+  rsh wide 12 1 "exec mpiexec.hydra sh -c 'echo wide \$PMI_RANK of \$PMI_SIZE'"
+  ends wide 0
+  times wide 'of 12' 12
   if command -v mpicc.mpich >/dev/null; then
     mpicc.mpich -O1 -o allreduce.mpich "$MLTRAIN_SOURCE_DIR/examples/mpi-c/allreduce.c" || fail "mpicc.mpich"
     # Debian's MPICH 4.0.2 hangs in MPI_Finalize now and then when its ranks are on several hosts (UCX), without mltrain as well.
