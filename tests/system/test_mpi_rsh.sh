@@ -82,12 +82,13 @@ ends leader 0
 [ "$(job leader '.status.attempt')" = 1 ] || fail "attempts: $(job leader '.status.attempt')"
 
 # Cancelled while commands run: nothing is left, and the end is awaited.
-rsh cancelled 2 1 'exec $HYDRA_LAUNCHER_EXEC pod-1 "touch $PWD/runs; setsid sleep 4711 & exec sleep 4712"'
-there() { [ -e runs ] && pgrep -fx 'sleep 4711' >/dev/null && pgrep -fx 'sleep 4712' >/dev/null; }
+mark=$((100000 + RANDOM)) # tells this test's processes from those of others on this machine
+rsh cancelled 2 1 'exec $HYDRA_LAUNCHER_EXEC pod-1 "touch $PWD/runs; setsid sleep '$mark'.1 & exec sleep '$mark'.2"'
+there() { [ -e runs ] && pgrep -fx "sleep $mark.1" >/dev/null && pgrep -fx "sleep $mark.2" >/dev/null; }
 eventually 20 there || { log cancelled; cat cancelled.txt; fail "the command does not run"; }
 mltrain cancel cancelled >/dev/null || fail "cancel"
 mltrain wait cancelled >/dev/null
-pgrep -fa '^sleep 471|mltrain-rsh' && fail "something is left after the job was cancelled"
+pgrep -fa "^sleep $mark|mltrain-rsh .*$mark" && fail "something is left after the job was cancelled"
 
 # ---- Open MPI ----
 
@@ -120,12 +121,14 @@ if command -v mpirun.openmpi >/dev/null && command -v mpicc.openmpi >/dev/null; 
   ends killed 0
   [ "$(job killed '.status.attempt')" = 2 ] || fail "attempts: $(job killed '.status.attempt')"
   # Cancelled.
-  rsh waits 2 2 'exec mpirun.openmpi ./program wait'
-  ranks() { [ "$(pgrep -fx './program wait' | wc -l)" = 4 ]; }
+  rsh waits 2 2 "exec mpirun.openmpi --mca a_mark $mark ./program wait $mark"
+  ranks() { [ "$(pgrep -fx "./program wait $mark" | wc -l)" = 4 ]; }
+  daemons() { pgrep -fa "orted .*$mark"; }
   eventually 20 ranks || { log waits; cat waits.txt; fail "the ranks do not run"; }
+  daemons >/dev/null || fail "the daemons have no mark"
   mltrain cancel waits >/dev/null || fail "cancel"
   mltrain wait waits >/dev/null
-  pgrep -fa '^./program wait|orted|mltrain-rsh' && fail "something is left after the job was cancelled"
+  { pgrep -fa "^./program wait $mark|mltrain-rsh .*$mark" || daemons; } && fail "something is left after the job was cancelled"
 else
   echo "skipped: Open MPI (openmpi-bin, libopenmpi-dev)"
 fi
