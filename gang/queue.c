@@ -450,7 +450,7 @@ uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
 static uint32_t rank_of(const struct gang *g, const struct gang_bucket *b, uint32_t parent,
                         uint32_t child, bool fair)
 {
-    if (!parent)
+    if (!parent || !g->quotas)
         return 0;
     const struct gang_job *job = gang_bucket_any(b);
     if (!fair)
