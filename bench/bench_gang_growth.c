@@ -7,7 +7,8 @@
  * - restart: all nodes and gangs are told to a new library, which makes its first plan; for each
  * node;
  * - bytes: that the library holds, for each node; hot: of those, on pages that 5,000 decisions
- * touch. jobs, of 40 kinds ("alike") or each with a time limit of its own ("different"):
+ * touch. jobs, of 40 kinds ("alike") or each with a time limit of its own ("different"; "backfill":
+ * that with a reservation and preemption, the others in strict order):
  * - come: one more comes and is planned, without a place;
  * - start: a gang that runs ends, and the first in order is planned and placed;
  * - bytes: for each job that waits; hot: as above, on pages that 200 of each of these touch.
@@ -240,13 +241,16 @@ static void one_ends(void)
     gangs[i] = gangs[--gangs_count];
 }
 
-static void make_library(void)
+static void make_library(bool backfills)
 {
     static const char *const devices[] = {"nvidia.com/gpu"}, *const names[] = {"rack"};
     const struct gang_memory memory = {.realloc = reallocate, .free = release};
-    g = gang_new_with_memory(
-        &memory, &(struct gang_config){
-                     .device_names = devices, .devices = 1, .level_names = names, .levels = 1});
+    g = gang_new_with_memory(&memory, &(struct gang_config){.device_names = devices,
+                                                            .devices = 1,
+                                                            .level_names = names,
+                                                            .levels = 1,
+                                                            .reservations = backfills,
+                                                            .may_preempt = backfills});
     if (!g)
         exit(1);
     feed(&(struct gang_event){.kind = GANG_QUEUE_SET});
@@ -262,12 +266,12 @@ static void tell_node(uint32_t node)
                               .capacity = {128000, INT64_C(1) << 40, 110, GPUS_PER_NODE}});
 }
 
-static void make_cluster(uint32_t nodes)
+static void make_cluster(uint32_t nodes, bool backfills)
 {
     mlt_random_init(&random_, 1);
     gangs_count = nodes_used = 0;
     next_job = 0;
-    make_library();
+    make_library(backfills);
     for (uint32_t n = 0; n < nodes; n++)
         tell_node(n);
 }
@@ -304,7 +308,7 @@ static void measure_place(uint32_t nodes)
 static void measure_restart(uint32_t nodes)
 {
     int64_t begin = now_ns();
-    make_library();
+    make_library(false);
     for (uint32_t n = 0; n < nodes; n++)
         tell_node(n);
     for (uint32_t i = 0, at = 0; i < gangs_count; at += gangs[i++].nodes) {
@@ -324,7 +328,7 @@ static void measure_restart(uint32_t nodes)
 
 static void grow_nodes(uint32_t nodes)
 {
-    make_cluster(nodes);
+    make_cluster(nodes, false);
     fill(nodes);
     measure_place(nodes); /* until it looks as it always will */
     forget_pages();
@@ -374,11 +378,11 @@ static void report_times(const char *name, const char *what, uint32_t jobs, cons
     report(part, jobs, STARTS);
 }
 
-static void grow_jobs(const char *name, bool alike, uint32_t jobs)
+static void grow_jobs(const char *name, bool alike, bool backfills, uint32_t jobs)
 {
     static int64_t comes[STARTS], starts[STARTS];
     char part[64];
-    make_cluster(FULL_NODES);
+    make_cluster(FULL_NODES, backfills);
     for (uint32_t i = 0; i < FULL_NODES / 4; i++) {
         (void)one_more(alike);
         if (!plan())
@@ -420,8 +424,9 @@ int main(void)
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
         grow_nodes(nodes[i]);
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
-        grow_jobs("jobs.alike", true, jobs[i]);
-        grow_jobs("jobs.different", false, jobs[i]);
+        grow_jobs("jobs.alike", true, false, jobs[i]);
+        grow_jobs("jobs.different", false, false, jobs[i]);
+        grow_jobs("jobs.backfill", false, true, jobs[i]);
     }
     return 0;
 }

@@ -63,7 +63,8 @@ static void test_more_kinds_than_columns_are_counted_right(void **state)
     gang_free(g);
 }
 
-/* Turns are numbered with 16 bits: a node that was added long ago must not seem to be in the log. */
+/* Turns are numbered with 16 bits: a node that was added long ago must not seem to be in the log.
+ */
 static void test_counts_are_right_after_many_turns(void **state)
 {
     (void)state;
@@ -166,6 +167,39 @@ static void test_a_wrong_count_is_found(void **state)
     gang_free(g);
 }
 
+/* Buckets remember them in 32 bits: nobody is taken for refused by an old one. */
+static void test_numbers_of_plans_and_gains_begin_again(void **state)
+{
+    (void)state;
+    static const char *const devices[] = {"nvidia.com/gpu"};
+    const struct gang_config config = {.device_names = devices, .devices = 1, .reservations = 1};
+    struct gang *g = gang_new(&config);
+    assert_non_null(g);
+    small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET});
+    small_feed(g, small_node(0, 8));
+    for (uint64_t job = 1; job <= 3; job++) /* the third is of another bucket than the second */
+        small_submit(g, job, small_request(1, 8, job == 3, (int64_t)job));
+    small_placed(g, 1, 1, 0);
+    small_plan(g, 0);
+    assert_string_equal(small_next(g), "wait 3 at 1");
+    assert_string_equal(small_next(g), "wait 2 at 2");
+    g->plan.number = g->gains = INT32_MAX;
+    small_plan(g, 1);
+    struct gang_bucket *b = gang_job_find(g, 2)->bucket;
+    gang_work_refuse(g, b);
+    assert_int_equal(b->refused, g->gains);
+    small_remove(g, 1); /* a gain */
+    assert_true(g->gains < 10 && g->plan.number < 10);
+    assert_int_equal(b->refused, 0);
+    small_plan(g, 2);
+    assert_string_equal(small_next(g), "place 3: 0");
+    small_placed(g, 3, 1, 0);
+    small_remove(g, 3);
+    small_plan(g, 3);
+    assert_string_equal(small_next(g), "place 2: 0");
+    gang_free(g);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_a_hidden_node_is_not_used_until_it_is_shown_as_often),
         cmocka_unit_test(test_a_trial_is_undone_to_where_it_began),
         cmocka_unit_test(test_a_wrong_count_is_found),
+        cmocka_unit_test(test_numbers_of_plans_and_gains_begin_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
