@@ -36,7 +36,7 @@ static struct gang *metered_new(struct meter *m)
     const struct gang_memory memory = {.realloc = metered_realloc, .free = metered_free, .arg = m};
     static const char *const levels[] = {"zone", "rack"};
     const struct gang_config config = {
-        .device_names = devices, .devices = 1, .level_names = levels, .levels = 2};
+        .device_names = devices, .devices = 1, .level_names = levels, .levels = 2, .reservations = 1};
     return gang_new_with_memory(&memory, &config);
 }
 
