@@ -82,10 +82,11 @@ static void same_node(const struct world *w, uint32_t n, struct op *op)
             node->domains[level] == GANG_NO_DOMAIN ? -1 : (int64_t)(node->domains[level] % 4);
 }
 
-/* What others use has a quarter, a half ... of it on its way out. */
-static void some_end(struct generator *gen, struct op *op)
+/* Of what others use a quarter, a half ... is on its way out. No number is drawn for it: histories
+ * without such pods stay what they were. */
+static void some_end(struct op *op)
 {
-    op->f[N_ENDING] = chance(gen, 40) ? between(gen, 1, 4) : 0;
+    op->f[N_ENDING] = (op->f[N_OTHERS + GANG_CPU_MILLI] + op->f[N_OTHERS + GANG_MEMORY]) % 5;
 }
 
 static void node_event(struct generator *gen, const struct world *w, struct op *op)
@@ -93,7 +94,7 @@ static void node_event(struct generator *gen, const struct world *w, struct op *
     uint32_t n = below(gen, w->nodes_count), what = below(gen, 100);
     if (!w->nodes[n].known) {
         make_node(gen, w, n, op);
-        some_end(gen, op);
+        some_end(op);
     } else if (what < 12) {
         op->kind = OP_NODE_GONE;
         op->f[0] = n;
@@ -103,13 +104,13 @@ static void node_event(struct generator *gen, const struct world *w, struct op *
         op->f[N_SCHEDULABLE] = !w->nodes[n].schedulable || chance(gen, 30);
     } else if (what < 65) {
         make_node(gen, w, n, op);
-        some_end(gen, op);
+        some_end(op);
     } else {
         same_node(w, n, op);
         for (uint32_t r = 0; r < RESOURCES; r++)
             op->f[N_OTHERS + r] =
                 chance(gen, 40) ? between(gen, 0, w->nodes[n].capacity[r] / 2) : 0;
-        some_end(gen, op);
+        some_end(op);
     }
 }
 
