@@ -61,7 +61,7 @@ gang() {
 }
 
 # hpcc PODS RANKS ROWS COLUMNS COMMAND...: its own checks of the results, but not RandomAccess's, which finds some errors under mpirun,
-# too, when processes share cores: with 8 of them 0 to 18 of 8192 there, 126 to 414 here over TCP.
+# too, when processes share cores: with 8 of them over TCP 0 to 409 of 8192 there, 0 to 541 here.
 hpcc() {
   local world=$(($1 * $2))
   sed -E "6s/^[^ ]*/96/; 8s/^[^ ]*/16/; 11s/^[^ ]*/$3/; 12s/^[^ ]*/$4/" /usr/share/doc/hpcc/examples/_hpccinf.txt >hpccinf.txt
