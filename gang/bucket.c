@@ -135,11 +135,14 @@ static bool are_equal(const struct gang_job *a, const struct gang_job *b)
            a->never_preempts == b->never_preempts;
 }
 
-/* A job that avoids nodes has a bucket of its own. */
-static bool belongs_to(const struct gang_bucket *b, const struct gang_job *job, bool alone)
+/* A job that avoids nodes has a bucket of its own; with patience one for which others leave comes
+ * before its equals. */
+static bool belongs_to(const struct gang *g, const struct gang_bucket *b,
+                       const struct gang_job *job, bool alone)
 {
     const struct gang_job *any = gang_bucket_any(b);
-    return b->alone == alone && (!alone || any->id == job->id) && are_equal(any, job);
+    return b->alone == alone && (!alone || any->id == job->id) && are_equal(any, job) &&
+           (g->config.patience_ms <= 0 || any->asked_for == job->asked_for);
 }
 
 static void table_put(uint32_t *table, uint32_t size, struct gang_bucket *b)
@@ -184,11 +187,23 @@ static int reserve_bucket(struct gang *g, struct gang_queue *q)
     return 0;
 }
 
+/* Nobody knows how long a job without a limit runs: as long again as it has run, at least a slice
+ * (least attained service first, as Tiresias has it; Gu et al., NSDI 2019). */
+static int64_t time_of(const struct gang *g, const struct gang_job *job)
+{
+    int64_t slice = gang_queue_of(g, job->queue)->config.time_slice_ms;
+    if (job->expected_ms > 0)
+        return job->expected_ms;
+    if (job->time_limit_ms > 0 || g->config.patience_ms <= 0 || slice <= 0)
+        return job->time_limit_ms;
+    return job->attained_ms > slice ? job->attained_ms : slice;
+}
+
 /* Expected time x the devices asked for in all, or the CPUs of a job without devices. */
 static int64_t work_of(const struct gang *g, const struct gang_job *job)
 {
     gang_amounts sum;
-    int64_t amount = 0, time = job->expected_ms > 0 ? job->expected_ms : job->time_limit_ms;
+    int64_t amount = 0, time = time_of(g, job);
     gang_shape_sum(g, job->shape, sum);
     for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
         amount = sum[r] > amount ? sum[r] : amount;
@@ -285,7 +300,7 @@ struct gang_bucket *gang_bucket_for(struct gang *g, const struct gang_job *job, 
     struct gang_bucket *b = NULL;
     for (; at; at = b->next) {
         b = gang_bucket_at(g, at - 1);
-        if (b->hash == hash && belongs_to(b, job, alone))
+        if (b->hash == hash && belongs_to(g, b, job, alone))
             break;
     }
     if (!at)
@@ -353,7 +368,8 @@ void gang_bucket_insert(struct gang *g, struct gang_bucket *b, struct gang_job *
     if (b->count++ == 0)
         count_preferring(g, job, 1);
     job->bucket = b;
-    gang_timed_joined(g, job);
+    if (g->config.patience_ms > 0)
+        gang_patience_joined(g, job);
     count_waiting(g, job, 1);
     if (b->heap_at == NO_PLACE)
         gang_heap_push(g, b);
@@ -366,6 +382,8 @@ struct gang_bucket *gang_bucket_remove(struct gang *g, struct gang_job *job)
     struct gang_bucket *b = job->bucket;
     if (!b)
         return NULL;
+    if (g->config.patience_ms > 0)
+        gang_patience_left(g, b);
     uint32_t at = b->first + position(b, job);
     job->bucket = NULL;
     count_waiting(g, job, -1);

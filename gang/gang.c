@@ -62,6 +62,7 @@ struct gang *gang_new_with_memory(const struct gang_memory *memory,
     g->memory = *memory;
     g->resources = GANG_DEVICE_0 + devices;
     g->config = *config;
+    g->lowest_priority = INT32_MAX;
     g->config.device_names = NULL; /* copied below */
     g->nodes_version = 1;
     g->gains = 1;
@@ -331,6 +332,7 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
     g->gains++;
     gang_ends_remove(g, job);
     g->odd_jobs -= job->revocable || job->stopping;
+    g->open_ended -= job->time_limit_ms <= 0 || job->was_preempted;
     gang_room_give_gang(g, job->shape, job->nodes);
     gang_reserve_job_left(g, job);
     gang_queue_charge(g, job->queue, job->shape, -1);
@@ -356,6 +358,8 @@ static void take_place(struct gang *g, struct gang_job *job, int64_t now_ms)
                        : INT64_MAX;
     gang_ends_insert(g, job);
     g->odd_jobs += job->revocable;
+    g->open_ended += job->time_limit_ms <= 0 || job->was_preempted;
+    g->lowest_priority = job->priority < g->lowest_priority ? job->priority : g->lowest_priority;
     gang_room_take_gang(g, job->shape, job->nodes);
     gang_reserve_job_came(g, job, now_ms);
     gang_queue_charge(g, job->queue, job->shape, 1);
@@ -560,12 +564,38 @@ static int on_job_saved(struct gang *g, const struct gang_event *e, int64_t now_
     return 0;
 }
 
+/* Somebody is asked to leave for this job (NULL: one that is not known), if it still waits. */
+static int ask_for(struct gang *g, struct gang_job *job)
+{
+    if (!job || !job->bucket || job->asked_for)
+        return 0;
+    if (g->config.patience_ms <= 0) {
+        job->asked_for = true;
+        return 0;
+    }
+    struct gang_job as = *job;
+    as.asked_for = true;
+    struct gang_bucket *bucket = gang_bucket_for(g, &as, gang_avoid_count(job) > 0);
+    if (!bucket)
+        return -ENOMEM;
+    job->asked_for = true;
+    if (bucket != job->bucket) {
+        struct gang_bucket *old = gang_bucket_remove(g, job);
+        gang_bucket_insert(g, bucket, job);
+        gang_bucket_release(g, old);
+    }
+    g->impatient_ms = 0; /* it has its turn now */
+    return 0;
+}
+
 static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t now_ms,
                            struct mlt_error *err)
 {
     struct gang_job *job = find_placed(g, e->job, err);
     if (!job)
         return -EINVAL;
+    if (ask_for(g, gang_job_find(g, e->for_job)) < 0)
+        return gang_no_memory(err);
     if (!job->stopping)
         gang_stay(job)->stopping_ms = now_ms;
     g->odd_jobs += !job->stopping && !job->revocable;
@@ -574,9 +604,6 @@ static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t n
     g->gains++;
     job->stopping = true;
     gang_stay(job)->for_job = e->for_job;
-    struct gang_job *other = gang_job_find(g, e->for_job);
-    if (other && other->bucket)
-        other->asked_for = true;
     return 0;
 }
 

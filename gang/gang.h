@@ -68,8 +68,9 @@ struct gang_config {
     uint32_t reservations;
     /* 0: blocked jobs get reservations in order, at once, and those behind them that may start go
      * by least expected work. Else all jobs go by that, and a job gets a reservation when it has
-     * waited so long (since_ms); one that asks for an eighth of all there is, a quarter of it. The
-     * wider comes first then, of equal ones the older. */
+     * waited so long (since_ms); one that asks for an eighth of all there is after a quarter of it,
+     * one with a limit after twice the time that all waiting work would take, if that is less. The
+     * whole rule: README.md, "Patience". */
     int64_t patience_ms;
     /* The host understands GANG_PREEMPT: jobs may be asked to leave for others. Else only jobs with
      * a time limit backfill, and nobody is preempted. */
@@ -136,7 +137,7 @@ struct gang_job_request {
      * room. */
     uint32_t required_level, preferred_level;
     int64_t preferred_wait_ms;
-    int64_t since_ms;     /* when it began to wait */
+    int64_t since_ms;     /* when it began to wait; so much earlier as it has waited before that */
     bool never_preempted; /* it is nobody's victim */
     bool was_preempted;   /* its last placement ended so: min_run_ms protects the next one */
     bool saves;           /* it will say JOB_SAVED */
@@ -187,7 +188,8 @@ struct gang_queue_config {
     /* A job that has run so long since its start may be asked to leave for a waiting job of the
      * same or a higher priority that has attained at most half of its GPU time: of the same queue,
      * or of another one below a common FAIR_SHARE queue, as long as neither its queue's nominal
-     * quota nor its share is touched (README.md). 0: never. */
+     * quota nor its share is touched (README.md). With patience_ms: of any queue below a common
+     * one, and only one without a time limit is asked. 0: never. */
     int64_t time_slice_ms;
     uint32_t running_jobs_max; /* 0: no limit */
     int64_t

@@ -180,6 +180,8 @@ struct gang_queue {
     gang_amounts quota, charged;
     uint32_t height;                /* queues below it, one below the other, at most */
     int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
+    uint64_t choice; /* with this number: `chosen` is the first offered of its own */
+    struct gang_bucket *chosen;
     uint64_t pass;
     uint32_t position; /* of that pass over those that wait: so many came before */
     /* Of the plan with this number. */
@@ -335,6 +337,8 @@ struct gang {
 
     struct gang_ends ends;
     uint32_t odd_jobs; /* placed ones that are revocable or stopping */
+    uint32_t open_ended;     /* placed ones without a limit, or that were preempted before */
+    int32_t lowest_priority; /* no placed one has a lower one; INT32_MAX: there was none yet */
     struct gang_reservation reservations[GANG_RESERVATION_SLOTS];
     uint32_t reservations_used; /* slots from there on are empty */
     bool reserve_verify;        /* this plan may have broken one */
@@ -365,7 +369,13 @@ struct gang {
     uint32_t preferring;        /* buckets that wait for a preferred level, or did */
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
     int64_t slice_wake_ms;      /* somebody may be sliced then who may not now */
-    int64_t impatient_ms;       /* before then no job has waited too long */
+    int64_t impatient_ms;       /* before then no job has waited too long, if the backlog is ... */
+    int64_t impatient_backlog_ms;
+    int64_t waiting_work;    /* of jobs with a limit, in device seconds; with patience */
+    int32_t waiting_lowest, waiting_highest; /* no priority of those that wait is beyond these */
+    uint64_t choices;        /* counts those of patience.c */
+    uint32_t turn_plan;      /* the last plan in which it was somebody's turn */
+    int64_t askable_devices; /* all but those of jobs that stay, for gang_preempt_may_help() */
     uint32_t gains;             /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
@@ -715,9 +725,20 @@ int gang_timed_plan(struct gang *g, int64_t now_ms) MLT_MUST_USE;
 /* Withholds on the board what this job must leave alone when it starts then; whether that is so. */
 void gang_timed_heed(struct gang *g, const struct gang_job *job, int64_t start_ms);
 bool gang_timed_heeds(const struct gang *g, const struct gang_job *job, int64_t start_ms);
-void gang_timed_joined(struct gang *g, const struct gang_job *job); /* it waits from now on */
 int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms);
 void gang_timed_end(struct gang *g); /* nothing is withheld any more */
+
+/* ---- patience.c ---- (patience_ms above 0) */
+
+int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job);
+void gang_patience_joined(struct gang *g, const struct gang_job *job); /* waits from now on */
+void gang_patience_left(struct gang *g, const struct gang_bucket *from); /* one that waited */
+int64_t gang_patience_wake_ms(const struct gang *g); /* before then it is no other job's turn */
+/* The first of those whose turn it is, and that this plan has not taken out; NULL: nobody's. */
+struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms);
+/* The first by shares and least work of those for which `may` says so; NULL: none. */
+typedef bool gang_patience_f(struct gang *g, struct gang_bucket *bucket, void *arg);
+struct gang_bucket *gang_patience_next(struct gang *g, gang_patience_f *may, void *arg);
 
 /* ---- ends.c ---- */
 
@@ -774,6 +795,10 @@ struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket
 /* Whether it has left for one that still waits, and would fit now on what is kept, too. */
 bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms);
 uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job); /* for it */
+/* Sums up for gang_preempt_may_help() who could be asked now, within a plan; false: nobody. */
+bool gang_preempt_look(struct gang *g, int64_t now_ms);
+/* False: all of them together, with what is free, are not enough for this job. */
+bool gang_preempt_may_help(const struct gang *g, const struct gang_job *job);
 /* When somebody may be asked who may not be asked now; INT64_MAX: never. */
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms);
 

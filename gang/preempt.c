@@ -35,14 +35,29 @@ static bool has_had_twice(const struct gang *g, const struct gang_job *v, int64_
     return theirs > 0 && own <= theirs / few * many;
 }
 
+/* With patience the work of jobs with a limit is known, and who has once waited too long has paid:
+ * slices are for the others. */
+static bool is_spared(const struct gang *g, const struct gang_job *v)
+{
+    return g->config.patience_ms > 0 &&
+           (v->time_limit_ms > 0 || gang_patience_ends_ms(g, v) <= gang_stay(v)->started_ms);
+}
+
+/* It has waited too long: it takes its slice from whoever has had one. */
+static bool is_impatient(const struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    return g->config.patience_ms > 0 && gang_patience_ends_ms(g, job) <= now_ms;
+}
+
 /* Queues share by slices where they stand below one that shares fairly; not what is guaranteed to
  * the queue of the one that runs, and not at the cost of a queue that has used less. */
 static bool queues_share(const struct gang *g, const struct gang_job *v, const struct gang_job *job)
 {
     uint32_t asks = gang_shape_asks(g, job->shape), theirs, own;
     uint32_t common = gang_queue_common(g, v->queue, job->queue, &theirs, &own);
-    if (!common || !theirs || !own || g->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
-        gang_queue_used_less(g, theirs, own))
+    bool fair = common && g->queues[common].config.order == GANG_ORDER_FAIR_SHARE;
+    bool line = !fair && g->config.patience_ms > 0; /* all of it goes by work */
+    if (!theirs || !own || !(fair || line) || (fair && gang_queue_used_less(g, theirs, own)))
         return false;
     for (uint32_t i = v->queue + 1; i != common; i = g->queues[i].parent)
         for (uint32_t r = 0; r < g->resources; r++)
@@ -63,9 +78,9 @@ static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct
         return false; /* it starts before this one has left */
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
     int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
-    if (slices <= 0 || v->priority > job->priority)
+    if (slices <= 0 || v->priority > job->priority || is_spared(g, v))
         return false;
-    if (has_had_twice(g, v, slices * slice, job) &&
+    if ((has_had_twice(g, v, slices * slice, job) || is_impatient(g, job, now_ms)) &&
         (v->queue == job->queue || queues_share(g, v, job)))
         return true;
     int64_t next = gang_stay(v)->started_ms + slices * slice + slice;
@@ -350,6 +365,41 @@ uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
     return count;
 }
 
+/* Nobody who holds a place is one of those that are ever asked for such a job. */
+static bool is_pointless(const struct gang *g, const struct gang_job *job)
+{
+    return g->config.patience_ms > 0 && !g->open_ended && !g->odd_jobs &&
+           job->priority <= g->lowest_priority &&
+           gang_queue_of(g, job->queue)->config.reclaim == GANG_PREEMPTION_NEVER;
+}
+
+bool gang_preempt_look(struct gang *g, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    int64_t total = 0;
+    if (!g->config.may_preempt || !g->waiting)
+        return false;
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+        total += g->totals[r];
+    g->askable_devices = total;
+    bool any = g->waiting_highest > g->lowest_priority;
+    for (const struct gang_job *v; g->open_ended && (v = gang_ends_next(g, &at)) != NULL;) {
+        int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
+        if (v->revocable || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice && !v->stopping &&
+                             !v->never_preempted && !is_spared(g, v)))
+            any = true;
+        else if (total > 0)
+            g->askable_devices -= devices_of(g, v->shape);
+    }
+    return any;
+}
+
+bool gang_preempt_may_help(const struct gang *g, const struct gang_job *job)
+{
+    return job->priority > g->lowest_priority || g->askable_devices == 0 ||
+           devices_of(g, job->shape) <= g->askable_devices;
+}
+
 int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
                  bool *ret_stopping)
 {
@@ -361,6 +411,8 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
         return 0;
     }
     if (b->preempt_refused == g->gains && g->plan.count == 0)
+        return 0;
+    if (is_pointless(g, job))
         return 0;
     if (find_candidates(g, job, now_ms) < 0)
         return -ENOMEM;
@@ -459,11 +511,13 @@ int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
     struct gang_ends_at at = {0};
     int64_t wake = g->slice_wake_ms > now_ms && g->waiting ? g->slice_wake_ms : INT64_MAX;
     for (const struct gang_job *v;
-         g->config.may_preempt && g->waiting && (v = gang_ends_next(g, &at)) != NULL;) {
+         g->config.may_preempt && g->waiting &&
+         (g->config.patience_ms <= 0 || g->open_ended || g->odd_jobs) &&
+         (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t due = due_ms(g, v);
         int64_t times[3] = {protected_until(g, v), INT64_MAX, due > INT64_MIN ? due : now_ms + 1};
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-        if (slice > 0)
+        if (slice > 0 && !is_spared(g, v))
             times[1] = gang_stay(v)->started_ms + slice;
         for (int i = 0; i < 3; i++)
             if (times[i] > now_ms && times[i] < wake)

@@ -5,9 +5,8 @@
 
 #include <errno.h>
 
-/* A job as wide as this part of all there is loses patience early, after this part of the time. */
-#define WIDE_PART 8
-#define WIDE_PATIENCE 4
+/* So many jobs that nobody can be asked to leave for are tried in one plan. */
+#define TRIES 4
 
 /* What a walk over the buckets remembers of the board. */
 struct walk {
@@ -262,32 +261,6 @@ static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk 
     return gang_plan_judge(g, b) == GANG_VERDICT_FITS ? block(g, b, job, w) : 0;
 }
 
-/* ---- patience ---- */
-
-static bool is_wide(const struct gang *g, const struct gang_shape *shape)
-{
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
-    for (uint32_t r = 0; r < g->resources; r++)
-        if (sum[r] > 0 && sum[r] >= g->totals[r] / WIDE_PART)
-            return true;
-    return false;
-}
-
-static int64_t impatient_from(const struct gang *g, const struct gang_bucket *b)
-{
-    int64_t patience = g->config.patience_ms;
-    if (is_wide(g, gang_bucket_any(b)->shape))
-        patience /= WIDE_PATIENCE;
-    return gang_bucket_head(b)->since_ms + patience;
-}
-
-void gang_timed_joined(struct gang *g, const struct gang_job *job)
-{
-    int64_t early = job->since_ms + g->config.patience_ms / WIDE_PATIENCE;
-    g->impatient_ms = early < g->impatient_ms ? early : g->impatient_ms;
-}
-
 int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms)
 {
     /* What has come already was looked at by the plan of now_ms, and is again after an event. */
@@ -296,42 +269,10 @@ int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms)
         if (g->reservations[i].job && g->reservations[i].start_ms > now_ms &&
             g->reservations[i].start_ms < wake)
             wake = g->reservations[i].start_ms;
-    if (g->config.patience_ms > 0 && g->waiting && g->impatient_ms > now_ms &&
-        g->impatient_ms < wake)
-        wake = g->impatient_ms;
+    int64_t impatient = g->config.patience_ms > 0 && g->waiting ? gang_patience_wake_ms(g) : 0;
+    if (impatient > now_ms && impatient < wake)
+        wake = impatient;
     return wake;
-}
-
-/* The wider first, then the older, then the order of queues. */
-static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
-                        const struct gang_bucket *b)
-{
-    gang_amounts x, y;
-    gang_shape_sum(g, gang_bucket_any(a)->shape, x);
-    gang_shape_sum(g, gang_bucket_any(b)->shape, y);
-    int64_t wide_a = gang_share(g, x), wide_b = gang_share(g, y);
-    if (wide_a != wide_b)
-        return wide_a > wide_b;
-    const struct gang_job *i = gang_bucket_head(a), *k = gang_bucket_head(b);
-    return i->since_ms != k->since_ms ? i->since_ms < k->since_ms : gang_job_before(i, k);
-}
-
-static struct gang_bucket *next_impatient(struct gang *g, int64_t now_ms)
-{
-    struct gang_bucket *best = NULL;
-    int64_t next = INT64_MAX;
-    if (now_ms < g->impatient_ms)
-        return NULL;
-    struct gang_bucket_walk walk = {0};
-    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
-        int64_t from = impatient_from(g, b);
-        next = from < next ? from : next;
-        if (from <= now_ms && (!best || more_urgent(g, b, best)))
-            best = b;
-    }
-    if (!best)
-        g->impatient_ms = next;
-    return best;
 }
 
 /* ---- the others ---- */
@@ -382,6 +323,18 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
     return 0;
 }
 
+/* It, or who has left for it. */
+static int take_or_give(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    bool given;
+    struct gang_bucket *instead = gang_preempt_turn(g, b, w->now_ms, &given);
+    if (asked_before(g, instead)) {
+        instead = b;
+        given = false;
+    }
+    return ask(g, instead, given, w);
+}
+
 static int by_least_work(struct gang *g, struct walk *w)
 {
     gang_work_begin(g);
@@ -390,14 +343,65 @@ static int by_least_work(struct gang *g, struct walk *w)
             gang_work_pass(g, w->most);
             continue;
         }
-        bool given;
-        struct gang_bucket *instead = gang_preempt_turn(g, b, w->now_ms, &given);
-        if (asked_before(g, instead)) {
-            instead = b;
-            given = false;
-        }
-        if (ask(g, instead, given, w) < 0)
+        if (take_or_give(g, b, w) < 0)
             return -ENOMEM;
+    }
+    return 0;
+}
+
+static bool may_be_asked(struct gang *g, struct gang_bucket *b, void *walk)
+{
+    if (asked_before(g, b))
+        return false;
+    if (!cannot(g, b, walk))
+        return true;
+    gang_work_refuse(g, b);
+    return false;
+}
+
+/* The same where queues have shares. */
+static int by_share_and_work(struct gang *g, struct walk *w)
+{
+    for (struct gang_bucket *b; (b = gang_patience_next(g, may_be_asked, w)) != NULL;)
+        if (take_or_give(g, b, w) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+/* ---- making way for short work ---- */
+
+static bool may_be_helped(struct gang *g, struct gang_bucket *b, void *unused)
+{
+    (void)unused;
+    const struct gang_job *job = gang_bucket_head(b);
+    return b->preempt_refused != g->gains && !job->never_preempts &&
+           gang_preempt_may_help(g, job) && gang_plan_judge(g, b) == GANG_VERDICT_FITS;
+}
+
+/* Those that found no room, least work first: somebody may have had enough for now. */
+static int have_others_leave(struct gang *g, struct walk *w)
+{
+    uint32_t tries = 0;
+    if (!gang_preempt_look(g, w->now_ms))
+        return 0;
+    for (struct gang_bucket *b;
+         tries < TRIES && (b = gang_patience_next(g, may_be_helped, NULL)) != NULL;) {
+        struct gang_job *job = gang_bucket_head(b);
+        bool stopping = false;
+        if (gang_plan_reserve(g, job->shape->pods) < 0)
+            return -ENOMEM;
+        gang_plan_touch(g, b);
+        if (gang_preempt(g, b, job, w->now_ms, &stopping) < 0 || gang_plan_reserve(g, 0) < 0)
+            return -ENOMEM;
+        heed(g, 0);
+        if (stopping) {
+            b->outcome = GANG_OUTCOME_STOPPING;
+            name_blocker(g, b, job);
+            gang_plan_park(g, b);
+        } else {
+            b->preempt_refused = g->gains;
+            tries++;
+        }
     }
     return 0;
 }
@@ -408,9 +412,12 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
     struct gang_bucket *b;
     bool patient = g->config.patience_ms > 0;
     while (w.held < g->config.reservations &&
-           (b = patient ? next_impatient(g, now_ms) : gang_queue_next(g)) != NULL)
+           (b = patient ? gang_patience_turn(g, now_ms) : gang_queue_next(g)) != NULL)
         if (take_or_block(g, b, &w) < 0)
             return -ENOMEM;
     drop_inactive(g); /* what they claimed is no reason to wait in this plan */
-    return by_least_work(g, &w);
+    if (patient && gang_queue_order_moves(g) ? by_share_and_work(g, &w) < 0
+                                             : by_least_work(g, &w) < 0)
+        return -ENOMEM;
+    return patient ? have_others_leave(g, &w) : 0;
 }

@@ -40,9 +40,19 @@ static uint32_t *root_of(struct gang *g, struct gang_kind *kind)
 
 /* ---- a tree ---- */
 
-static bool comes_before(const struct gang_bucket *a, int64_t work, const struct gang_job *head)
+/* With patience the higher priority comes first; else it had its turn before anybody backfills. */
+static bool work_before(const struct gang *g, int64_t a, const struct gang_job *head, int64_t b,
+                        const struct gang_job *other)
 {
-    return a->work != work ? a->work < work : gang_job_before(gang_bucket_head(a), head);
+    if (g->config.patience_ms > 0 && head->priority != other->priority)
+        return head->priority > other->priority;
+    return a != b ? a < b : gang_job_before(head, other);
+}
+
+static bool comes_before(const struct gang *g, const struct gang_bucket *a, int64_t work,
+                         const struct gang_job *head)
+{
+    return work_before(g, a->work, gang_bucket_head(a), work, head);
 }
 
 static uint32_t least(uint32_t a, uint32_t b)
@@ -114,7 +124,7 @@ static void insert(struct gang *g, uint32_t *root, struct gang_bucket *b)
     bool left = false;
     for (uint32_t link = *root; link; link = left ? parent->left : parent->right) {
         parent = at(g, link);
-        left = !comes_before(parent, b->work, head);
+        left = !comes_before(g, parent, b->work, head);
     }
     b->left = b->right = 0;
     b->parent = link_to(parent);
@@ -158,8 +168,8 @@ static bool stays(const struct gang *g, const struct gang_bucket *b)
 {
     const struct gang_bucket *before = neighbour(g, b, false), *behind = neighbour(g, b, true);
     const struct gang_job *head = gang_bucket_head(b);
-    return (!before || comes_before(before, b->work, head)) &&
-           (!behind || !comes_before(behind, b->work, head));
+    return (!before || comes_before(g, before, b->work, head)) &&
+           (!behind || !comes_before(g, behind, b->work, head));
 }
 
 /* ---- kinds that somebody waits for ---- */
@@ -234,8 +244,7 @@ static struct gang_bucket *first_behind(const struct gang *g, uint32_t link,
     if (!b || b->least_pods > pods || b->least_refused == g->gains)
         return NULL;
     bool behind =
-        !from || (b->work != from->work ? b->work > from->work
-                                        : gang_job_before(from->head, gang_bucket_head(b)));
+        !from || work_before(g, from->work, from->head, b->work, gang_bucket_head(b));
     if (behind)
         found = first_behind(g, b->left, from, pods);
     if (!found && behind && b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
@@ -249,10 +258,10 @@ static bool is_stale(const struct gang *g, const struct gang_work_next *n)
            gang_bucket_head(n->bucket) != n->head;
 }
 
-static bool next_before(const struct gang_work_next *a, const struct gang_work_next *b)
+static bool next_before(const struct gang *g, const struct gang_work_next *a,
+                        const struct gang_work_next *b)
 {
-    return a->bucket->work != b->bucket->work ? a->bucket->work < b->bucket->work
-                                              : gang_job_before(a->head, b->head);
+    return work_before(g, a->bucket->work, a->head, b->bucket->work, b->head);
 }
 
 /* Of the tree of each kind the next one; the first of all on top. */
@@ -261,9 +270,9 @@ static void sift_down(struct gang *g, uint32_t i)
     struct gang_work_next moved = g->work_next[i];
     for (uint32_t child = 2 * i + 1; child < g->work_next_count; child = 2 * i + 1) {
         if (child + 1 < g->work_next_count &&
-            next_before(&g->work_next[child + 1], &g->work_next[child]))
+            next_before(g, &g->work_next[child + 1], &g->work_next[child]))
             child++;
-        if (!next_before(&g->work_next[child], &moved))
+        if (!next_before(g, &g->work_next[child], &moved))
             break;
         g->work_next[i] = g->work_next[child];
         i = child;
@@ -324,7 +333,7 @@ static uint32_t check_tree(const struct gang *g, const struct gang_bucket *b,
         (right && at(g, right->parent) != b))
         return UINT32_MAX;
     uint32_t before = check_tree(g, left, kind, last);
-    bool in_order = !*last || comes_before(*last, b->work, gang_bucket_head(b));
+    bool in_order = !*last || comes_before(g, *last, b->work, gang_bucket_head(b));
     *last = b;
     uint32_t behind = check_tree(g, right, kind, last);
     return before == UINT32_MAX || behind == UINT32_MAX || !in_order ? UINT32_MAX

@@ -101,7 +101,8 @@ static const struct argp_option table[] = {
     {.name = "order",
      .key = OPTION_ORDER,
      .arg = "ORDER",
-     .doc = "policy gang: fair (the default) share between queues, or fifo",
+     .doc = "policy gang: fifo (the default): queues are names in one line, or fair: they share (the "
+            "default with --weights)",
      .group = 4},
     {.name = "weights",
      .key = OPTION_WEIGHTS,
@@ -120,15 +121,16 @@ static const struct argp_option table[] = {
      .key = OPTION_PATIENCE,
      .arg = "HOURS",
      .doc =
-         "policy gang: all jobs start in the order of least expected work, and have a reservation "
-         "when they have waited so long (default 0: order and reservations at once)"},
+         "policy gang: all jobs start in the order of least expected work, until they have waited so "
+         "long: then they have a reservation (default 168; 0: order and reservations at once)"},
     {.name = "no-preempt",
      .key = OPTION_NO_PREEMPT,
      .doc = "policy gang: no job is asked to leave"},
     {.name = "time-slice",
      .key = OPTION_TIME_SLICE,
      .arg = "SECONDS",
-     .doc = "policy gang: queues share by slices of so long (default 3600; 0: never)"},
+     .doc = "policy gang: jobs without an estimate make way after so long for those that have had "
+            "less (default 3600; 0: never)"},
     {.name = "min-run",
      .key = OPTION_MIN_RUN,
      .arg = "SECONDS",
@@ -219,6 +221,7 @@ static error_t parse_library(int key, char *arg, struct argp_state *state)
     size_t which;
     switch (key) {
     case OPTION_ORDER:
+        c->order_given = true;
         o->fifo = word(state, "order", arg, orders, MLT_ARRAY_LENGTH(orders)) == 1;
         return 0;
     case OPTION_WEIGHTS:
@@ -298,6 +301,8 @@ static void check(struct argp_state *state, struct sim_command *c)
     const char *dot = c->report ? strrchr(c->report, '.') : NULL;
     if (!c->trace || !c->nodes)
         argp_error(state, "--trace and --nodes are needed");
+    if (c->weights && !c->order_given)
+        c->options.fifo = false;
     if (c->policies_count == 0)
         c->policies[c->policies_count++] = &sim_policy_gang;
     if (c->placements && c->policies_count > 1)
@@ -356,6 +361,8 @@ void sim_command_init(struct sim_command *command)
                                                 .time_slice_ms = 3600000,
                                                 .half_life_ms = INT64_C(168) * 3600000,
                                                 .min_run_ms = 600000,
+                                                .patience_ms = INT64_C(168) * 3600000,
+                                                .fifo = true,
                                                 .predicts = true,
                                                 .rack_preferred = true}};
 }

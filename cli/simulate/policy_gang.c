@@ -108,13 +108,13 @@ static int64_t rounded(int64_t ms)
     return ms >> shift << shift;
 }
 
-/* 0: nothing is known. Never more than the limit. */
+/* 0: nothing is known. Never more than the limit; of a job without one nothing is told. */
 static int64_t predict(const struct policy *p, uint32_t job)
 {
     const struct history *h = &p->by_kind[p->kind_of[job]];
     if (h->weight == 0)
         h = &p->by_owner[p->sim->trace->jobs[job].owner];
-    if (!p->sim->options->predicts || h->weight == 0)
+    if (!p->sim->options->predicts || h->weight == 0 || sim_limit_ms(p->sim, job) <= 0)
         return 0;
     int64_t ms = h->ms / h->weight * WEIGHT_ONE + h->ms % h->weight * WEIGHT_ONE / h->weight;
     int64_t limit = sim_limit_ms(p->sim, job);
@@ -154,12 +154,12 @@ static const struct gang_job_request *request_of(struct policy *p, uint32_t job)
                      : expected > 0        ? expected + restart
                                            : 0;
     r->grace_ms = o->leave_ms;
-    r->attained_ms = s->done_ms;
+    r->attained_ms = rounded(s->done_ms);
     if (p->sim->nodes->racks > 0) {
         r->required_level = o->rack_required ? LEVEL_RACK : GANG_NO_LEVEL;
         r->preferred_level = o->rack_preferred ? LEVEL_RACK : GANG_NO_LEVEL;
     }
-    r->since_ms = s->attempts > 0 ? p->sim->now_ms : j->submit_ms;
+    r->since_ms = j->submit_ms + s->done_ms; /* now - what it has queued in all */
     r->was_preempted = s->asked > 0;
     r->saves = o->save_every_ms > 0;
     return r;
@@ -355,7 +355,7 @@ static int policy_open(struct sim *sim, void **ret_self, struct mlt_error *err)
 
 const struct sim_policy sim_policy_gang = {
     .name = "gang",
-    .words = "mltrain's gang library: fair share, reservations, backfill, preemption",
+    .words = "mltrain's gang library: least expected work first, patience, time slices, reservations",
     .open = policy_open,
     .close = policy_close,
     .submitted = submitted,
