@@ -2,6 +2,7 @@
  * does not fit, none does, so a plan asks each bucket once. The buckets of a queue stand in a heap
  * by their first jobs. */
 #include "gang/internal.h"
+#include "gang/patience.h"
 
 #include <errno.h>
 #include <string.h>

@@ -369,12 +369,11 @@ struct gang {
     uint32_t preferring;        /* buckets that wait for a preferred level, or did */
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
     int64_t slice_wake_ms;      /* somebody may be sliced then who may not now */
-    int64_t impatient_ms;       /* before then no job has waited too long, if the backlog is ... */
-    int64_t impatient_backlog_ms;
+    int64_t impatient_ms, impatient_backlog_ms; /* none has waited too long then, with that one */
     int64_t waiting_work;    /* of jobs with a limit, in device seconds; with patience */
     int32_t waiting_lowest, waiting_highest; /* no priority of those that wait is beyond these */
-    uint64_t choices;        /* counts those of patience.c */
-    uint32_t turn_plan;      /* the last plan in which it was somebody's turn */
+    uint32_t turn_plan; /* the last plan in which it was somebody's turn */
+    uint64_t choices;   /* counts those of patience.c */
     int64_t askable_devices; /* all but those of jobs that stay, for gang_preempt_may_help() */
     uint32_t gains;             /* counts what may let a job in that did not fit before */
 
@@ -727,18 +726,6 @@ void gang_timed_heed(struct gang *g, const struct gang_job *job, int64_t start_m
 bool gang_timed_heeds(const struct gang *g, const struct gang_job *job, int64_t start_ms);
 int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms);
 void gang_timed_end(struct gang *g); /* nothing is withheld any more */
-
-/* ---- patience.c ---- (patience_ms above 0) */
-
-int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job);
-void gang_patience_joined(struct gang *g, const struct gang_job *job); /* waits from now on */
-void gang_patience_left(struct gang *g, const struct gang_bucket *from); /* one that waited */
-int64_t gang_patience_wake_ms(const struct gang *g); /* before then it is no other job's turn */
-/* The first of those whose turn it is, and that this plan has not taken out; NULL: nobody's. */
-struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms);
-/* The first by shares and least work of those for which `may` says so; NULL: none. */
-typedef bool gang_patience_f(struct gang *g, struct gang_bucket *bucket, void *arg);
-struct gang_bucket *gang_patience_next(struct gang *g, gang_patience_f *may, void *arg);
 
 /* ---- ends.c ---- */
 

@@ -1,7 +1,7 @@
 /* Whose turn it is where all jobs go by least expected work (gang_config.patience_ms): who has
  * waited too long, or comes before by priority; and which of the others is next. Below a queue that
  * shares fairly the branch that has used least for its weight comes first, whatever its jobs. */
-#include "gang/internal.h"
+#include "gang/patience.h"
 
 /* A job as wide as this part of all there is loses patience early, after this part of the time. */
 #define WIDE_PART 8

@@ -2,6 +2,7 @@
  * free board, the cheapest first, until the job fits; then each is tried to be spared, the dearest
  * first, so that no member of the set could be left out. */
 #include "gang/internal.h"
+#include "gang/patience.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,6 +2,7 @@
  * and gets a reservation, until as many as may have one. Then all others by least expected work,
  * heeding the reserved starts. */
 #include "gang/internal.h"
+#include "gang/patience.h"
 
 #include <errno.h>
 

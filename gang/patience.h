@@ -1,0 +1,17 @@
+/* Whose turn it is where all jobs go by least expected work (patience_ms above 0): patience.c. */
+#ifndef GANG_PATIENCE_H
+#define GANG_PATIENCE_H
+
+#include "gang/internal.h"
+
+int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job);
+void gang_patience_joined(struct gang *g, const struct gang_job *job); /* waits from now on */
+void gang_patience_left(struct gang *g, const struct gang_bucket *from); /* one that waited */
+int64_t gang_patience_wake_ms(const struct gang *g); /* before then it is no other job's turn */
+/* The first of those whose turn it is, and that this plan has not taken out; NULL: nobody's. */
+struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms);
+/* The first by shares and least work of those for which `may` says so; NULL: none. */
+typedef bool gang_patience_f(struct gang *g, struct gang_bucket *bucket, void *arg);
+struct gang_bucket *gang_patience_next(struct gang *g, gang_patience_f *may, void *arg);
+
+#endif
