@@ -779,7 +779,7 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
  * that one fits now, or others are leaving for it still, that one's. */
 struct gang_bucket *gang_preempt_turn(struct gang *g, struct gang_bucket *bucket, int64_t now_ms,
                                       bool *ret_given);
-/* Whether it has left for one that still waits, and would fit now on what is kept, too. */
+/* Whether it has left for one that still waits, and would fit now but for what is kept. */
 bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t now_ms);
 uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job); /* for it */
 /* Sums up for gang_preempt_may_help() who could be asked now, within a plan; false: nobody. */

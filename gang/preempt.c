@@ -204,35 +204,49 @@ static void put_off(struct gang *g, struct gang_victim *v, bool off)
     v->off = off;
 }
 
-/* Quota and limits would let it start. */
-static bool is_open(struct gang *g, struct gang_bucket *b)
+static bool passes_gate(struct gang *g, struct gang_bucket *b)
 {
     enum gang_outcome outcome = b->outcome;
     uint32_t queue = b->blocked_queue;
     uint8_t resource = b->blocked_resource;
-    gang_plan_own_hold(g, b, -1);
     bool open = gang_queue_gate(g, b) == GANG_OUTCOME_OPEN;
-    gang_plan_own_hold(g, b, 1);
     b->outcome = (uint8_t)outcome;
     b->blocked_queue = queue;
     b->blocked_resource = resource;
     return open;
 }
 
-static bool fits_somehow(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
-                         int64_t now_ms, bool kept_too)
+/* Quota and limits would let it start. */
+static bool is_open(struct gang *g, struct gang_bucket *b)
+{
+    gang_plan_own_hold(g, b, -1);
+    bool open = passes_gate(g, b);
+    gang_plan_own_hold(g, b, 1);
+    return open;
+}
+
+/* They would, were no quota kept for anybody. */
+static bool is_open_but_for_holds(struct gang *g, struct gang_bucket *b)
+{
+    gang_plan_without_holds(g, true);
+    bool open = passes_gate(g, b);
+    gang_plan_without_holds(g, false);
+    return open;
+}
+
+static bool has_room(struct gang *g, const struct gang_job *job, int64_t now_ms, bool kept_too)
 {
     struct gang_where where = gang_where_now(job, now_ms);
     where.hidden_too = kept_too;
     uint32_t role;
-    return is_open(g, b) && (kept_too || !gang_cannot_fit(g, job->shape)) &&
+    return (kept_too || !gang_cannot_fit(g, job->shape)) &&
            gang_place(g, &where, job->shape, NULL, &role);
 }
 
 static bool fits_now(struct gang *g, struct gang_bucket *b, const struct gang_job *job,
                      int64_t now_ms)
 {
-    return fits_somehow(g, b, job, now_ms, false);
+    return is_open(g, b) && has_room(g, job, now_ms, false);
 }
 
 /* It fits, and does not borrow itself what it has taken back from others. */
@@ -504,7 +518,9 @@ bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t 
     const struct gang_job *other =
         job->left_for == GANG_NO_JOB ? NULL : gang_job_find(g, job->left_for);
     return other && other->bucket && other->bucket != job->bucket && !other->in_plan &&
-           !is_behind(g, other) && fits_somehow(g, other->bucket, other, now_ms, g->plan.marked);
+           !is_behind(g, other) &&
+           (is_open(g, other->bucket) || is_open_but_for_holds(g, other->bucket)) &&
+           has_room(g, other, now_ms, g->plan.marked);
 }
 
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
