@@ -407,10 +407,25 @@ static void what_if_placed(const struct world *w, struct what_if *f, const struc
     }
 }
 
+/* One before it in its own queue is short of quota that it needs, too: it does not start before. */
+static bool is_behind_in_queue(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_WAIT && d->d.pod == GANG_NO_POD && d->why.kind == GANG_WHY_QUOTA &&
+            d->job->request.queue == job->request.queue && comes_before(d->job, job) &&
+            (needs_of(job) >> d->why.resource & 1))
+            return true;
+    }
+    return false;
+}
+
 /* It waits behind one that is short of quota; or in strict order, where what the one before both
- * could not use is free to all. */
+ * could not use is free to all, and so is quota that is not kept. */
 static bool is_behind(struct world *w, const struct decision *its)
 {
+    if (its->why.kind == GANG_WHY_QUOTA)
+        return !w->config.f[C_RESERVATIONS] || is_behind_in_queue(w, its->job);
     if (its->why.kind != GANG_WHY_BEHIND)
         return false;
     const struct job *before = job_by_id(w, its->why.blocked_by);

@@ -108,6 +108,17 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     w->result.promises++;
 }
 
+/* One with several roles is placed that comes before it. It may have been said never to find a
+ * place: with several roles placement is a heuristic. */
+static bool is_overtaken(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PLACE && w->decisions[i].job->request.roles_count > 1 &&
+            comes_before(w->decisions[i].job, job))
+            return true;
+    return false;
+}
+
 /* The reserved start of the first in order becomes no later, unless something happened that excuses
  * it, and it is kept. */
 void check_promise(struct world *w, const struct decision *d, bool first)
@@ -122,7 +133,7 @@ void check_promise(struct world *w, const struct decision *d, bool first)
     }
     if (!failed(w))
         check_earliest(w, d, first);
-    if (grace_is_open(w))
+    if (grace_is_open(w) || is_overtaken(w, job))
         job->promise_ms = NEVER_MS;
     if (job->promise_ms != NEVER_MS) {
         w->result.promises++;
