@@ -261,9 +261,12 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
     leave_place(w, job);
     job->state = PLACED;
     job->left_for = job->gave_way = 0;
-    for (uint32_t j = 0; j < JOBS; j++) /* whoever has left for it has done so */
+    for (uint32_t j = 0; j < JOBS; j++) { /* whoever has left for it has done so */
         if (w->jobs[j].state == WAITING && w->jobs[j].gave_way == job->id)
             w->jobs[j].gave_way = 0;
+        if (w->jobs[j].state == WAITING && w->jobs[j].left_for == job->id)
+            w->jobs[j].left_for = 0;
+    }
     job->never = job->claims = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
