@@ -1,6 +1,6 @@
 /* Placing a gang: each role by pick.c, one after the other, whole or not at all. One role is exact.
- * Several roles look for a domain that holds them all; those that few nodes could hold look first.
- */
+ * Several roles look for a domain that holds them all; those that few nodes could hold look first,
+ * and those that find none then look first once more. */
 #include "gang/internal.h"
 
 /* ---- where ---- */
@@ -186,8 +186,8 @@ static void order_roles(struct gang *g, const struct gang_where *where, struct r
     }
 }
 
-static bool place_all(struct gang *g, const struct gang_where *where, struct roles *roles,
-                      uint32_t scope_level, uint32_t scope)
+static bool place_in_order(struct gang *g, const struct gang_where *where, struct roles *roles,
+                           uint32_t scope_level, uint32_t scope)
 {
     struct gang_where inside = *where;
     inside.level = GANG_NO_LEVEL;
@@ -203,6 +203,27 @@ static bool place_all(struct gang *g, const struct gang_where *where, struct rol
         return false;
     }
     return true;
+}
+
+/* A role that finds no room beside those before it looks first the next time, as often as there are
+ * roles. The one named is that of the first time. */
+static bool place_all(struct gang *g, const struct gang_where *where, struct roles *roles,
+                      uint32_t scope_level, uint32_t scope)
+{
+    if (place_in_order(g, where, roles, scope_level, scope))
+        return true;
+    struct roles again = *roles;
+    for (uint32_t i = 1; i < roles->shape->roles_count && again.failed != again.order[0]; i++) {
+        uint32_t at = 0;
+        while (again.order[at] != again.failed)
+            at++;
+        for (; at > 0; at--)
+            again.order[at] = again.order[at - 1];
+        again.order[0] = again.failed;
+        if (place_in_order(g, where, &again, scope_level, scope))
+            return true;
+    }
+    return false;
 }
 
 static bool has_room_for_each(struct gang *g, const struct gang_where *where, struct roles *roles,
