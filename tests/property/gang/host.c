@@ -58,9 +58,12 @@ static void claim(struct world *w, struct job *job)
     job->claims = true;
     job->excused = false;
     job->heeded = 0;
-    for (uint32_t i = 0; i < w->decisions_count; i++)
+    for (uint32_t i = 0; i < w->decisions_count; i++) {
         if (w->decisions[i].d.estimated_start_ms)
             job->heeded |= UINT64_C(1) << (w->decisions[i].job - w->jobs);
+        /* A reserved start that relies on it is made anew, maybe on the room of this job. */
+        job->excused = job->excused || w->decisions[i].d.kind == GANG_REPLACE;
+    }
 }
 
 static void commit(struct world *w, struct decision *d)
