@@ -149,12 +149,14 @@ struct ledger_pod {
     int64_t index;
     bool covered; /* counted by the gang's placement */
     bool deleted; /* it ends */
+    bool left;    /* its member's place is not there any more: it is about to be deleted */
+    int64_t grace_s;
     /* Until then it counts as ending; LEDGER_ENDED: it does not, or not any more. */
     int64_t ends_ms;
 };
 #define LEDGER_ENDED INT64_MIN
-/* A pod that is deleted counts as ending for its grace, at most so long, and for a while in which a
- * kubelet and its runtime clean up: then it is as any pod that stays. */
+/* A pod that is deleted, or about to be, counts as ending for its grace, at most so long, and for a
+ * while in which a kubelet and its runtime clean up: then it is as any pod that stays. */
 #define LEDGER_ENDING_GRACE_MAX_S 600
 #define LEDGER_ENDING_SLACK_MS 30000
 
@@ -246,11 +248,11 @@ struct ledger {
     struct ledger_job **refused; /* by their queue, in this plan: handed out last */
     uint32_t refused_count, refused_capacity, refused_next;
 
-    int64_t now_ms; /* of the last ledger_sync(): it never goes back */
+    int64_t now_ms;          /* of the last ledger_sync() or place told: it never goes back */
     int64_t ending_until_ms; /* no pod that is ending is so any more before then; INT64_MAX: none */
-    bool stale;     /* numbers or classes are not right any more: build anew */
-    bool changed;   /* something since the last plan */
-    bool planned;   /* there are decisions to hand out */
+    bool stale;              /* numbers or classes are not right any more: build anew */
+    bool changed;            /* something since the last plan */
+    bool planned;            /* there are decisions to hand out */
     struct ledger_node **dirty_nodes;
     uint32_t dirty_nodes_count, dirty_nodes_capacity;
     struct ledger_job **dirty_jobs;

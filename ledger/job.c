@@ -175,7 +175,6 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
                      const cJSON *effective_template, const char *const *nodes,
                      uint32_t nodes_count, int64_t now_ms, struct mlt_error *err)
 {
-    (void)now_ms;
     struct ledger_request request;
     int rc = read_request(l, from, effective_template, false, &request, err);
     if (rc < 0)
@@ -195,6 +194,7 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *from,
     if (job->state != LEDGER_HOLDS)
         job->life = ++l->lives;
     job->has_held = true;
+    l->now_ms = now_ms > l->now_ms ? now_ms : l->now_ms; /* its former pods end from now on */
     if (set_state(l, job, LEDGER_HOLDS, &request, placed))
         ledger_job_mark(l, job);
     return 0;

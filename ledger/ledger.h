@@ -47,10 +47,10 @@ void ledger_node_gone(struct ledger *l, const char *name, int64_t now_ms);
 /* A known node that nobody hears of is not schedulable, whatever its object says. */
 void ledger_node_lost(struct ledger *l, const char *name, bool lost);
 /* Every pod of the cluster, ours and others'. Non-terminal pods bound to a node count as its use
- * (Terminating included, sidecars, init peaks, overhead); who waits for Terminating ones keeps its
- * turn for their grace and a while; pods of placed gangs are already counted
- * by the gang's placement. `job_uid`: the job whose pod the caller knows it to be, NULL or "":
- * none. What its labels say of that is not looked at: anybody can wear them. */
+ * (Terminating included, sidecars, init peaks, overhead); who waits for Terminating ones, or for
+ * those of members that were replaced, keeps its turn for their grace and a while; pods of placed
+ * gangs are already counted by the gang's placement. `job_uid`: the job whose pod the caller knows it
+ * to be, NULL or "": none. What its labels say of that is not looked at: anybody can wear them. */
 void ledger_pod(struct ledger *l, const cJSON *pod, const char *job_uid, int64_t now_ms);
 void ledger_pod_gone(struct ledger *l, const char *namespace_, const char *name, const char *uid,
                      int64_t now_ms);

@@ -1,7 +1,8 @@
 /* Pods of the whole cluster. A pod counts on its node from when it is bound until it is terminal or
  * gone, Terminating included. A pod of ours that stands where its gang's placement says is already
  * counted there; one that does not (its gang was stopped, its member was replaced elsewhere and it
- * is still terminating) counts like anybody else's. */
+ * is still terminating) counts like anybody else's. What is deleted counts as ending for a while,
+ * and so does the pod of a member that was replaced, before the API server has said so. */
 #include "ledger/internal.h"
 
 #include <stdlib.h>
@@ -36,6 +37,30 @@ static void stand_on(struct ledger *l, struct ledger_pod *pod, struct ledger_nod
     }
 }
 
+/* It ends from now on, which was to take so long. */
+static void begin_to_end(struct ledger *l, struct ledger_pod *pod, int64_t now_ms)
+{
+    pod->ends_ms = now_ms + pod->grace_s * 1000 + LEDGER_ENDING_SLACK_MS;
+    if (pod->ends_ms < l->ending_until_ms)
+        l->ending_until_ms = pod->ends_ms;
+}
+
+/* The plan that finds a new place for a member comes before its former pod can be seen to be
+ * deleted, and somebody would pass a job that needs what it leaves. */
+static void set_left(struct ledger *l, struct ledger_pod *pod, bool left)
+{
+    if (pod->left == left)
+        return;
+    pod->left = left;
+    if (pod->deleted) /* that counts for itself */
+        return;
+    pod->ends_ms = LEDGER_ENDED;
+    if (left)
+        begin_to_end(l, pod, l->now_ms);
+    if (pod->node)
+        ledger_node_mark(l, pod->node);
+}
+
 static void belong_to(struct ledger *l, struct ledger_pod *pod, struct ledger_job *job)
 {
     struct ledger_job *before = pod->job;
@@ -48,6 +73,7 @@ static void belong_to(struct ledger *l, struct ledger_pod *pod, struct ledger_jo
         if (pod->covered && pod->node)
             ledger_node_mark(l, pod->node);
         pod->covered = false;
+        set_left(l, pod, false);
     }
     if (job) {
         MLT_GROW(job->pods, job->pods_count, job->pods_capacity);
@@ -117,19 +143,17 @@ static void read_member(struct ledger *l, const cJSON *object, const char *job_u
 static void read_end(struct ledger *l, const cJSON *object, struct ledger_pod *pod, int64_t now_ms)
 {
     bool deleted = json_string(object, "metadata.deletionTimestamp", NULL) != NULL;
-    int64_t grace = json_integer(object, "metadata.deletionGracePeriodSeconds", 30);
-    if (grace < 0 || grace > LEDGER_ENDING_GRACE_MAX_S)
-        grace = LEDGER_ENDING_GRACE_MAX_S;
+    pod->grace_s = json_integer(
+        object,
+        deleted ? "metadata.deletionGracePeriodSeconds" : "spec.terminationGracePeriodSeconds", 30);
+    if (pod->grace_s < 0 || pod->grace_s > LEDGER_ENDING_GRACE_MAX_S)
+        pod->grace_s = LEDGER_ENDING_GRACE_MAX_S;
     if (deleted == pod->deleted)
         return;
     pod->deleted = deleted;
     pod->ends_ms = LEDGER_ENDED;
-    if (deleted) {
-        pod->ends_ms =
-            (now_ms > l->now_ms ? now_ms : l->now_ms) + grace * 1000 + LEDGER_ENDING_SLACK_MS;
-        if (pod->ends_ms < l->ending_until_ms)
-            l->ending_until_ms = pod->ends_ms;
-    }
+    if (deleted)
+        begin_to_end(l, pod, now_ms > l->now_ms ? now_ms : l->now_ms);
     if (pod->node)
         ledger_node_mark(l, pod->node);
     if (pod->job)
@@ -202,11 +226,17 @@ static bool is_in_namespace(const struct ledger_job *job, const struct ledger_po
     return strncmp(job->label, pod->namespace_, length) == 0 && job->label[length] == '/';
 }
 
+/* Which member's it is, wherever that one stands now. */
+static uint32_t once_member_of(const struct ledger_job *job, const struct ledger_pod *pod)
+{
+    return job->state == LEDGER_HOLDS && pod->node && is_in_namespace(job, pod)
+               ? ledger_request_pod(&job->request, pod->role, pod->index)
+               : LEDGER_NO_NUMBER;
+}
+
 static uint32_t member_of(const struct ledger_job *job, const struct ledger_pod *pod)
 {
-    uint32_t member = LEDGER_NO_NUMBER;
-    if (job->state == LEDGER_HOLDS && pod->node && is_in_namespace(job, pod))
-        member = ledger_request_pod(&job->request, pod->role, pod->index);
+    uint32_t member = once_member_of(job, pod);
     return member != LEDGER_NO_NUMBER && job->nodes[member] == pod->node ? member
                                                                          : LEDGER_NO_NUMBER;
 }
@@ -236,6 +266,8 @@ void ledger_job_cover(struct ledger *l, struct ledger_job *job)
         if (covered != pod->covered && pod->node)
             ledger_node_mark(l, pod->node);
         pod->covered = covered;
+        set_left(l, pod,
+                 member == LEDGER_NO_NUMBER && once_member_of(job, pod) != LEDGER_NO_NUMBER);
     }
     free(chosen);
 }

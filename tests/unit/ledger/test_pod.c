@@ -304,6 +304,77 @@ static void test_a_former_pod_that_ends_does_not_let_anybody_pass_a_wide_job(voi
     ledger_free(l);
 }
 
+/* The same, earlier: the member has just lost its place, and nobody has heard yet that its pod is
+ * deleted. That is not waited for longer than for any other. */
+static void test_the_pod_of_a_replaced_member_ends_before_that_is_heard(void **state)
+{
+    (void)state;
+    static const char former[] =
+        "metadata: {name: x-0, namespace: ns, uid: x-0, labels: {mltrain.io/job-uid: x, "
+        "mltrain.io/role: worker, mltrain.io/index: '0'}%s}\n"
+        "spec: {nodeName: n1, terminationGracePeriodSeconds: 40, "
+        "containers: [{resources: {limits: {nvidia.com/gpu: 4}}}]}\n"
+        "status: {phase: Running}\n";
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_node(l, "n2", 8, NULL, NULL);
+    objects_holds(l, "x", 1, 4, 1, "n1");
+    cleanup_json cJSON *runs = objects_yaml(former, "");
+    ledger_pod(l, runs, "x", 0);
+    objects_waits(l, "wide", 2, 8, 2, NULL);
+    objects_waits(l, "small", 1, 1, 3, NULL);
+    expect(l, 1000, "wait wide at 1", "wait small at 2");
+    assert_true(ledger_next_wake_ms(l, 1000) == INT64_MAX);
+    objects_holds(l, "x", 1, 4, 1, "-");
+    objects_plan(l, 2000);
+    assert_string_equal(objects_next(l), "replace x.0: n1");
+    assert_string_equal(objects_next(l), "wait wide at 1");
+    assert_string_equal(objects_next(l), "wait small at 2");
+    assert_int_equal(free_gpus(l, "n1"), 4); /* it is not free yet */
+    objects_holds(l, "x", 1, 4, 1, "n2");
+    expect(l, 3000, "wait wide at 1", "wait small at 2");
+    assert_int_equal(ledger_next_wake_ms(l, 3000), 72000);
+    ledger_pod(l, runs, "x", 4000); /* told again: no longer for that */
+    expect(l, 71999, "wait wide at 1", "wait small at 2");
+    expect(l, 72000, "place small: n1", "wait wide at 1"); /* nobody deletes it, it seems */
+    cleanup_json cJSON *ends = objects_yaml(former, ", deletionTimestamp: '2026-11-24T10:00:00Z', "
+                                                    "deletionGracePeriodSeconds: 10");
+    ledger_pod(l, ends, "x", 80000);
+    expect(l, 80000, "wait wide at 1", "wait small at 2");
+    assert_int_equal(ledger_next_wake_ms(l, 80000), 120000);
+    objects_pod_gone(l, "x-0");
+    objects_plan(l, 81000);
+    ledger_free(l);
+}
+
+/* What is not its job's any more, or stands in its place again, is not about to end. */
+static void test_a_pod_that_got_its_place_back_does_not_end(void **state)
+{
+    (void)state;
+    struct gang_node_view view;
+    struct ledger *l = objects_ledger();
+    objects_node(l, "n1", 8, NULL, NULL);
+    objects_node(l, "n2", 8, NULL, NULL);
+    objects_holds(l, "x", 1, 4, 1, "n2");
+    objects_member(l, "x", 0, "n1", "Running", 4, "");
+    for (int round = 0; round < 2; round++) {
+        objects_holds(l, "x", 1, 4, 1, "n2");
+        objects_plan(l, 1000);
+        gang_node(l->gang, 0, &view);
+        assert_int_equal(view.ending[GANG_DEVICE_0], 4);
+        if (round == 0)
+            objects_holds(l, "x", 1, 4, 1, "n1");
+        else
+            objects_pod(l, "x-0", "n1", "Running", "",
+                        "{name: c, resources: {limits: {nvidia.com/gpu: 4}}}");
+        objects_plan(l, 1000);
+        gang_node(l->gang, 0, &view);
+        assert_int_equal(view.ending[GANG_DEVICE_0], 0);
+    }
+    assert_int_equal(free_gpus(l, "n1"), 4);
+    ledger_free(l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -318,6 +389,8 @@ int main(void)
         cmocka_unit_test(test_who_waits_for_a_pod_that_ends_keeps_its_turn_for_a_while),
         cmocka_unit_test(test_no_pod_counts_as_ending_for_longer_than_ten_minutes),
         cmocka_unit_test(test_a_former_pod_that_ends_does_not_let_anybody_pass_a_wide_job),
+        cmocka_unit_test(test_the_pod_of_a_replaced_member_ends_before_that_is_heard),
+        cmocka_unit_test(test_a_pod_that_got_its_place_back_does_not_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
