@@ -203,8 +203,17 @@ int64_t cli_number(struct argp_state *state, const char *arg, int64_t min, int64
 {
     struct mlt_error err = {0};
     int64_t value = min;
-    if (mlt_parse_integer(arg, min, max, &value, &err) < 0)
-        argp_error(state, "%s", err.text);
+    if (mlt_parse_integer(arg, min, max, &value, &err) == 0)
+        return value;
+    /* The option as it was typed, "--nproc 0" or "--nproc=0" or "-n0": what getopt read last. */
+    int at = state->next - 1;
+    const char *option = at >= 1 ? state->argv[at] : "";
+    if (arg == option)
+        option = at >= 2 ? state->argv[at - 1] : "";
+    size_t length = strlen(option);
+    if (arg > option && arg <= option + length)
+        length = (size_t)(arg - option) - (arg[-1] == '=');
+    argp_error(state, "%.*s%s%s", (int)length, option, length ? ": " : "", err.text);
     return value;
 }
 

@@ -69,8 +69,8 @@ int cli_fail(int code, const char *format, ...) MLT_PRINTF(2, 3);
  * others. */
 int cli_job_name(const char *argument, const char **ret_name) MLT_MUST_USE;
 
-/* For argp parsers. A whole number from an option's argument; ends the program with words when it
- * is none. */
+/* For argp parsers, while they are at the option. A whole number from its argument; ends the program
+ * with words that name the option when it is none. */
 int64_t cli_number(struct argp_state *state, const char *arg, int64_t min, int64_t max);
 /* Takes exactly one job's name: 0 when `key` was about it, else ARGP_ERR_UNKNOWN. */
 error_t cli_take_job_name(int key, char *arg, struct argp_state *state, const char **ret_name);

@@ -23,6 +23,7 @@
  * was started, and so the API server refuses its log. 5 s in all. */
 #define NOT_YET_ROUNDS 20
 #define NOT_YET_MS 250
+#define WORDS_MAX 255
 
 struct options {
     struct cli_target target;
@@ -126,6 +127,7 @@ struct pod_text {
     struct log_stream *stream; /* NULL: none was begun, or it is to be begun again */
     bool ended;                /* a log that is not there now will not come */
     bool not_yet;
+    char why_not_yet[WORDS_MAX + 1]; /* in the API server's words */
 };
 
 struct collection {
@@ -159,6 +161,8 @@ static void collect_end(void *arg, bool not_yet, const char *error)
     if (error && !not_yet)
         (void)cli_fail(0, "%s: %s", pod->name, error);
     pod->not_yet = not_yet;
+    (void)snprintf(pod->why_not_yet, sizeof pod->why_not_yet, "%.*s", WORDS_MAX,
+                   not_yet && error ? error : "");
     pod->all->waiting--;
     if (pod->all->waiting == 0)
         uv_stop(&pod->all->cli->loop);
@@ -216,6 +220,26 @@ static void print_collection(const struct options *o, struct collection *all)
         say_nothing_found(o);
 }
 
+/* So that nobody takes what was had for all: of a job that has run, a pod whose kubelet is late. */
+static void say_what_is_missing(const struct collection *all)
+{
+    const struct pod_text *first = NULL;
+    int count = 0;
+    char others[48] = "";
+    for (int i = 0; i < all->pods_count; i++) {
+        const struct pod_text *pod = &all->pods[i];
+        if (!pod->not_yet || pod->ended)
+            continue;
+        first = first ? first : pod;
+        count++;
+    }
+    if (count > 1)
+        (void)snprintf(others, sizeof others, " and of %d more pods", count - 1);
+    if (first)
+        (void)cli_fail(0, "the output of %s%s is not to be had yet: %s", first->name, others,
+                       first->why_not_yet);
+}
+
 /* Asks for the logs that have not been had yet; true when some are still not to be had. */
 static bool collect_round(struct collection *all)
 {
@@ -261,6 +285,8 @@ static int collect(struct cli *c, const struct options *o, const cJSON *job, con
     while (collect_round(&all) && --rounds > 0)
         uv_sleep(NOT_YET_MS);
     print_collection(o, &all);
+    if (rounds <= 0 && json_integer(job, "status.attempt", 0) > 0)
+        say_what_is_missing(&all);
     for (int i = 0; i < all.pods_count; i++) {
         log_stream_free(all.pods[i].stream);
         free(all.pods[i].name);

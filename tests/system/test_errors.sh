@@ -26,6 +26,8 @@ plain_job ok 1 1 true '  scheduling: {spares: 1}' >spares.yaml
 says 2 'spec.scheduling.spares: not supported yet' mltrain run spares.yaml
 plain_job ok 1 1 true '  framwork: plain' >typo.yaml
 says 2 'framwork' mltrain run typo.yaml
+says 2 '^mltrain run: --nproc: `0` is not a whole number from 1 to 256' mltrain run --nproc 0 -- true
+says 2 '^mltrain run: --nnodes: `x` is not a whole number' mltrain run --nproc 2 --nnodes=x -- true
 says 1 'no one-machine cluster is up' mltrain get
 says 1 'is not up' mltrain get --cluster nowhere
 mltrain cluster up >/dev/null || fail "up"
