@@ -50,16 +50,18 @@ static void judge_alone(const struct mpi_rank *rank, const struct mpi_wireup *wi
     const char *library = rank->mapped[0] ? rank->mapped : wireup->library;
     const char *slash = strrchr(library, '/');
     enum mpi_family family = rank->mapped[0] ? mpi_family_of_library(rank->mapped) : wireup->family;
+    bool seen = rank->mapped[0] || !wireup->of_image;
     char what[48] = "it ended well";
     if (rank->alone)
         (void)snprintf(what, sizeof what, "%d s with MPI in memory", MPI_RANK_ALONE_MS / 1000);
     end->code = MPI_RANK_CODE_ALONE;
     end->signal = 0;
     (void)snprintf(end->words, sizeof end->words,
-                   "no part of the gang: %s without MPI_Init over %s (%.60s); %s", what,
+                   "no part of the gang: %s without MPI_Init over %s (%s%.60s); %s", what,
                    rendezvous_wireup_name(wireup->wireup),
+                   library[0] && !seen ? "found in the image: " : "",
                    library[0] ? (slash ? slash + 1 : library) : "no MPI library found",
-                   advice(wireup, family, rank->mapped[0] || !wireup->of_image));
+                   advice(wireup, family, seen));
 }
 
 /* Where `one && other` cannot be, the other's own words do not say why. PMIx before 5 loses track

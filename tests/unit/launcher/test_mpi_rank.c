@@ -79,7 +79,7 @@ static void test_the_end_of_a_rank_is_judged_by_what_it_has_said(void **state)
          0,
          93,
          0,
-         "is this an MPI program?"},
+         "over pmix (found in the image: libmpi.so.40); is this an MPI program?"},
         {"0 of mpirun",
          {.connected = false},
          &mpirun,
