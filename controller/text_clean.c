@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define RULER_MIN 20 /* characters; Open MPI's have 74, torchrun's 60 and mpiexec's 79 */
+
 /* Bytes of the well-formed character at `s`; 0 when there is none. */
 static size_t character(const unsigned char *s)
 {
@@ -115,12 +117,39 @@ static const char *last_line_with(const char *text, const char *mark)
     return found;
 }
 
+/* A line of dashes and the like. */
+static size_t ruler_length(const char *line)
+{
+    size_t length = *line ? strspn(line, (const char[]){*line, 0}) : 0;
+    return length >= RULER_MIN && strchr("-=*#_", *line) && (line[length] == '\n' || !line[length])
+               ? length
+               : 0;
+}
+
+/* MPI's starters and torchrun put what they have to say between two rulers: where the text ends with
+ * one, the first line behind the other tells most. Where that is not in the text any more, the last
+ * line within. NULL: no ruler. */
+static const char *line_in_box(const char *text)
+{
+    const char *end = text_last_lines(text, 1, strlen(text)), *begin = NULL, *last = NULL;
+    size_t length = ruler_length(end);
+    for (const char *at = text; length && at < end; at = strchr(at, '\n') + 1) {
+        if (ruler_length(at) == length && *at == *end)
+            begin = at + length + 1;
+        else if (ruler_length(at) == 0 && *at != '\n')
+            last = at;
+    }
+    return begin && begin < end && *begin != '\n' ? begin : last;
+}
+
 void text_telling_line(const char *text, char *ret_line, size_t size)
 {
     static const char *const marks[] = {"what():", "Fatal Python error:"};
     const char *line = NULL;
     for (size_t i = 0; !line && i < sizeof marks / sizeof marks[0]; i++)
         line = last_line_with(text, marks[i]);
+    if (!line)
+        line = line_in_box(text);
     if (!line)
         line = text_last_lines(text, 1, size - 1);
     line += strspn(line, " ");

@@ -22,7 +22,8 @@ const char *text_last_lines(const char *text, size_t lines, size_t bytes);
 
 /* The line of a rank's last output that says most, at most `size` - 1 bytes of it: what a C++
  * exception said, else what Python's faulthandler calls fatal (stacks and a list of modules come
- * after both), else the last line. */
+ * after both), else, where the end is a box between rulers as MPI's starters make them, its first
+ * line, else the last line. */
 void text_telling_line(const char *text, char *ret_line, size_t size);
 
 /* Cuts at so many bytes, after a whole character. */

@@ -82,6 +82,9 @@ static void test_the_end_of_a_text_has_whole_characters(void **state)
     assert_string_equal(text, "");
 }
 
+#define RULER "=================================================="
+#define DASHES "--------------------------------------------------"
+
 static void test_the_line_that_says_most_is_told(void **state)
 {
     static const struct {
@@ -99,6 +102,15 @@ static void test_the_line_that_says_most_is_told(void **state)
         {"0123456789012345678901234567\xe2\x82\xac and more\nFatal Python error: Aborted at once",
          "Fatal Python error: Aborted at"},
         {"what(): 0123456789012345678901\xe2\x82\xac", "what(): 0123456789012345678901"},
+        {"step 1\n" RULER "\nfirst box\n" RULER "\nstep 2\n" RULER "\nORTE was unable\nto start\n" RULER,
+         "ORTE was unable"},
+        {RULER "\n  torchrun FAILED\n" DASHES "\ndetails\n" RULER, "torchrun FAILED"},
+        {"the beginning is cut off\nand the end\n\n" RULER, "and the end"},
+        {"adjacent\n" RULER "\n" RULER, "adjacent"},
+        {RULER, "=============================="},
+        {"no ruler\n-------------------", "-------------------"},
+        {"no ruler\n" DASHES "x", "-----------------------------x"},
+        {RULER "\nin the middle\n" RULER "\nbehind", "behind"},
     };
     char line[31 + 1];
     (void)state;
