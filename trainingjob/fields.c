@@ -196,7 +196,7 @@ static int read_list(const struct field *f, const cJSON *object, const char *whe
         char *to = items + *count * f->table->size;
         fields_item_path(path, where, f->name, *count);
         if (!cJSON_IsObject(item))
-            return mlt_fail(err, EINVAL, "%s: expected an object", path);
+            return json_refuse(item, path, "an object", err);
         fields_init(f->table, to);
         rc = fields_read(f->table, item, path, to, err);
         if (rc < 0)
@@ -212,7 +212,7 @@ static int read_scalar_item(const struct field *f, const cJSON *item, const char
     int64_t value;
     if (f->kind == FIELD_ENUMS) {
         if (!cJSON_IsString(item))
-            return mlt_fail(err, EINVAL, "%s: expected a string", path);
+            return json_refuse(item, path, "a string", err);
         int place = place_of(f, item->valuestring);
         if (place < 0)
             return fail_name(f, path, item->valuestring, err);
@@ -221,7 +221,7 @@ static int read_scalar_item(const struct field *f, const cJSON *item, const char
     }
     /* Integers of lists are from 1 to 255: exit codes, the only ones there are. */
     if (!json_is_integer(item, &value) || value < 1 || value > 255)
-        return mlt_fail(err, EINVAL, "%s: expected a whole number from 1 to 255", path);
+        return json_refuse(item, path, "a whole number from 1 to 255", err);
     *ret = (int)value;
     return 0;
 }

@@ -107,7 +107,7 @@ static int read_list(const cJSON *list, const char *where, struct pod_request *r
 {
     const cJSON *item;
     if (list && !cJSON_IsNull(list) && !cJSON_IsObject(list))
-        return mlt_fail(err, EINVAL, "%s: expected an object", where);
+        return json_refuse(list, where, "an object", err);
     cJSON_ArrayForEach(item, list)
     {
         int rc = read_quantity(item, where, r, err);

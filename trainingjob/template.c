@@ -111,12 +111,15 @@ static int check_strings(const cJSON *container, const char *where, const char *
                          struct mlt_error *err)
 {
     const cJSON *list = NULL, *item;
+    char path[FIELDS_PATH_MAX];
     size_t index = 0;
     int rc = json_read_array(container, where, name, ARGUMENTS_MAX, &list, err);
     cJSON_ArrayForEach(item, list)
     {
-        if (!cJSON_IsString(item))
-            return mlt_fail(err, EINVAL, "%s.%s[%zu]: expected a string", where, name, index);
+        if (!cJSON_IsString(item)) {
+            fields_item_path(path, where, name, index);
+            return json_refuse(item, path, "a string", err);
+        }
         index++;
     }
     return rc < 0 ? rc : 0;

@@ -88,6 +88,9 @@ int json_read_object(const cJSON *object, const char *where, const char *name, c
 int json_read_array(const cJSON *object, const char *where, const char *name, size_t max_items,
                     const cJSON **ret, struct mlt_error *err) MLT_MUST_USE;
 
+/* -EINVAL with "path: expected ..., got ...", of any node. */
+int json_refuse(const cJSON *got, const char *path, const char *expected, struct mlt_error *err);
+
 /* -EINVAL naming the first member of `object` that is not among the `count` known names. */
 int json_refuse_unknown(const cJSON *object, const char *where, const char *const *known,
                         size_t count, struct mlt_error *err) MLT_MUST_USE;

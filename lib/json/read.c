@@ -42,12 +42,16 @@ static const char *describe(const cJSON *node, char *got)
     return got;
 }
 
+int json_refuse(const cJSON *got, const char *path, const char *expected, struct mlt_error *err)
+{
+    char text[GOT_MAX];
+    return mlt_fail(err, EINVAL, "%s: expected %s, got %s", path, expected, describe(got, text));
+}
+
 static int fail_expected(const char *where, const char *name, const cJSON *got,
                          struct mlt_error *err, const char *expected)
 {
-    char text[GOT_MAX];
-    return mlt_fail(err, EINVAL, "%s: expected %s, got %s", place_of(where, name).path, expected,
-                    describe(got, text));
+    return json_refuse(got, place_of(where, name).path, expected, err);
 }
 
 /* 1 and the member, 0 when absent or null, -EINVAL when `object` is something else. */
