@@ -17,6 +17,7 @@ void admit_write(struct job *job)
     struct controller *c = job->controller;
     struct trainingjob_status *s = &job->draft;
     job_set_phase(job, TRAININGJOB_PHASE_ADMITTED);
+    patience_wait_ends(job);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_QUEUED, false, "Admitted",
                                     "has a place", c->wall_ms);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_ADMITTED, true, "Placed", s->placement,

@@ -78,7 +78,10 @@ struct ledger *config_ledger(const struct controller_config *config)
         .gpu_resources_count = config->gpu_resources_count,
         .levels = levels,
         .levels_count = count,
-        .reservations = config->reservations,
+        .reservations =
+            config->patience_ms && !config->reservations ? 1 : config->reservations,
+        .patience_ms = config->patience_ms,
+        .time_slice_ms = config->patience_ms ? config->time_slice_ms : 0,
         .may_preempt = !config->never_preempts,
         .min_run_ms = config->min_run_ms,
     });

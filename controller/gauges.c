@@ -28,6 +28,11 @@ static int64_t queued_since(const struct job *job)
     return job->tj.metadata.creation_ms;
 }
 
+int64_t job_now_of(const struct controller *c, int64_t wall_ms)
+{
+    return c->now_ms - (wall_ms < c->wall_ms ? c->wall_ms - wall_ms : 0);
+}
+
 int64_t job_waited_ms(const struct job *job)
 {
     int64_t since = queued_since(job), now = job->controller->wall_ms;

@@ -76,6 +76,8 @@ void config_release(struct controller_config *config);
 /* ---- gauges.c ---- */
 /* How long a job has waited in the queue. */
 int64_t job_waited_ms(const struct job *job);
+/* A wall time as the ledger counts, never later than now. */
+int64_t job_now_of(const struct controller *c, int64_t wall_ms);
 /* Appends what the controller is and holds now, as Prometheus text. */
 void gauges_write(const struct controller *c, struct mlt_text *out);
 
@@ -199,6 +201,11 @@ void preempt_tell_made_way(struct job *job);
 void preempt_requeue(struct job *job);
 /* The job has a place again, or has ended. */
 void preempt_end_conditions(struct job *job, const char *reason, const char *words);
+/* patience.c: with --patience, what a job waited and ran so far goes into the draft (before its
+ * condition Queued, or its start time, changes) and from there to the ledger. */
+void patience_wait_ends(struct job *job);
+void patience_run_ends(struct job *job);
+void patience_tell_ledger(struct job *job);
 /* Tells the ledger of a job that holds a place what the choice of whom to ask depends on: since
  * when it runs, what it has saved, and that it is leaving. */
 void preempt_tell_ledger(struct job *job);

@@ -596,6 +596,7 @@ void job_give_back(struct job *job, const char *reason, const char *words)
     job_end_condition(job, TRAININGJOB_CONDITION_RESTARTING, reason, words);
     trainingjob_set_text(&s->placement, NULL, TRAININGJOB_PLACEMENT_MAX);
     s->preemption.revocable = false;
+    patience_run_ends(job);
     s->start_ms = 0; /* the deadline counts running time only, as batch/v1 counts it */
     job_ledger_none(job);
 }

@@ -96,6 +96,8 @@ static struct controller_config controller_config(const struct options *a,
         .never_preempts = a->never_preempts,
         .min_run_ms = a->min_run_ms,
         .reservations = a->reservations,
+        .patience_ms = a->patience_ms,
+        .time_slice_ms = a->time_slice_ms,
     };
 }
 

@@ -34,6 +34,8 @@ enum option_key {
     OPTION_NO_PREEMPTION,
     OPTION_PREEMPTION_MIN_RUN,
     OPTION_RESERVATIONS,
+    OPTION_PATIENCE,
+    OPTION_TIME_SLICE,
     OPTION_LOG_LEVEL,
     OPTION_PRINT_API_RIGHTS,
     OPTION_UPDATE_CRDS,
@@ -90,6 +92,14 @@ static const struct argp_option options[] = {
     {"reservations", OPTION_RESERVATIONS, "N", 0,
      "Reserve the start of so many jobs that wait for room, and let others start before it; those "
      "without a time limit make way when it comes (0 to 32, default 0: strict order)",
+     0},
+    {"patience", OPTION_PATIENCE, "HOURS", 0,
+     "Start jobs in the order of least expected work, and reserve a start for those that have waited "
+     "so long (0 to 8760, default 0: no)",
+     0},
+    {"time-slice", OPTION_TIME_SLICE, "SECONDS", 0,
+     "With --patience: ask a job without a time limit that has run so long to make way for one that "
+     "has run at most half as long (0 to 604800, default 0: no)",
      0},
     {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},
     {"log-level", OPTION_LOG_LEVEL, "LEVEL", 0, "error, warning, info (default) or debug", 0},
@@ -184,6 +194,46 @@ static void check_level(const struct options *o, const char *value, struct argp_
     }
 }
 
+static void check_policy(const struct options *o, struct argp_state *state)
+{
+    if (o->time_slice_ms && !o->patience_ms)
+        argp_error(state, "--time-slice needs --patience");
+}
+
+/* Options of who starts and who makes way; false: it is none of them. */
+static bool parse_policy(struct options *o, int key, const char *value, struct argp_state *state)
+{
+    struct mlt_error err = {0};
+    int64_t number;
+    switch (key) {
+    case OPTION_NO_PREEMPTION:
+        o->never_preempts = true;
+        return true;
+    case OPTION_PREEMPTION_MIN_RUN:
+        if (mlt_parse_integer(value, 1, OPTIONS_MIN_RUN_MAX, &number, &err) < 0)
+            argp_error(state, "--preemption-min-run: %s", err.text);
+        o->min_run_ms = number * 1000;
+        return true;
+    case OPTION_RESERVATIONS:
+        if (mlt_parse_integer(value, 0, GANG_RESERVATIONS_MAX, &number, &err) < 0)
+            argp_error(state, "--reservations: %s", err.text);
+        o->reservations = (uint32_t)number;
+        return true;
+    case OPTION_PATIENCE:
+        if (mlt_parse_integer(value, 0, OPTIONS_PATIENCE_MAX, &number, &err) < 0)
+            argp_error(state, "--patience: %s", err.text);
+        o->patience_ms = number * 60 * 60 * 1000;
+        return true;
+    case OPTION_TIME_SLICE:
+        if (mlt_parse_integer(value, 0, OPTIONS_TIME_SLICE_MAX, &number, &err) < 0)
+            argp_error(state, "--time-slice: %s", err.text);
+        o->time_slice_ms = number * 1000;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct options *o = state->input;
@@ -194,25 +244,14 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         *text = value;
         return 0;
     }
+    if (parse_policy(o, key, value, state))
+        return 0;
     switch (key) {
     case OPTION_NODE_LOSS_TIMEOUT:
         if (mlt_parse_integer(value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
                               CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
             argp_error(state, "--node-loss-timeout: %s", err.text);
         o->node_loss_ms = number * 1000;
-        break;
-    case OPTION_NO_PREEMPTION:
-        o->never_preempts = true;
-        break;
-    case OPTION_PREEMPTION_MIN_RUN:
-        if (mlt_parse_integer(value, 1, OPTIONS_MIN_RUN_MAX, &number, &err) < 0)
-            argp_error(state, "--preemption-min-run: %s", err.text);
-        o->min_run_ms = number * 1000;
-        break;
-    case OPTION_RESERVATIONS:
-        if (mlt_parse_integer(value, 0, GANG_RESERVATIONS_MAX, &number, &err) < 0)
-            argp_error(state, "--reservations: %s", err.text);
-        o->reservations = (uint32_t)number;
         break;
     case OPTION_READY_FD:
         if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)
@@ -235,6 +274,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         check_addresses(o, state);
+        check_policy(o, state);
         break;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -10,6 +10,8 @@
 #define OPTIONS_PULL_SECRETS_MAX 8
 #define OPTIONS_TOPOLOGY_LEVELS_MAX 8
 #define OPTIONS_MIN_RUN_MAX (7 * 24 * 60 * 60) /* seconds */
+#define OPTIONS_PATIENCE_MAX 8760               /* hours: a year */
+#define OPTIONS_TIME_SLICE_MAX (7 * 24 * 60 * 60) /* seconds */
 
 struct options {
     const char *kubeconfig, *context;
@@ -31,6 +33,7 @@ struct options {
     bool never_preempts;
     int64_t min_run_ms; /* 0: the default */
     uint32_t reservations;
+    int64_t patience_ms, time_slice_ms;
     bool print_api_rights;   /* print them and exit */
     const char *update_crds; /* a folder: update them and exit; NULL: no */
 };

@@ -17,7 +17,7 @@ static const struct {
     [GANG_CAUSE_PRIORITY] = {"InClusterQueue", "it has a higher priority in the same queue"},
     [GANG_CAUSE_RECLAIM] = {"InCohortReclamation",
                             "its queue wants back what other queues have borrowed"},
-    [GANG_CAUSE_TIME_SLICE] = {"TimeSlice", "it has run for less time"},
+    [GANG_CAUSE_TIME_SLICE] = {"TimeSlice", "this job has had its time slice"},
     [GANG_CAUSE_REVOKED] = {"BackfillRevoked",
                             "this job was let in before its turn, until its place is needed"},
 };
@@ -25,12 +25,6 @@ static const struct {
 bool preempt_has_stopped(const struct job *job)
 {
     return job->draft.phase == TRAININGJOB_PHASE_PREEMPTING && !*job->draft.recovery.pending_stop;
-}
-
-/* Wall time as the ledger counts. */
-static int64_t to_now(const struct controller *c, int64_t wall_ms)
-{
-    return c->now_ms - (wall_ms < c->wall_ms ? c->wall_ms - wall_ms : 0);
 }
 
 /* When it began to run, or was placed; 0: right now. */
@@ -50,18 +44,19 @@ void preempt_tell_ledger(struct job *job)
     int64_t began = began_ms(s);
     if (job->ledger != JOB_LEDGER_HOLDS)
         return;
-    ledger_job_started(c->ledger, job->uid, began ? to_now(c, began) : c->now_ms);
+    patience_tell_ledger(job);
+    ledger_job_started(c->ledger, job->uid, began ? job_now_of(c, began) : c->now_ms);
     /* By the clock of the node that looked: one that is behind tells too little, never too much. */
     bool saved = s->checkpoint.step >= 0 && s->start_ms &&
                  s->checkpoint.time_ms / 1000 >= s->start_ms / 1000;
-    ledger_job_saved(c->ledger, job->uid, saved ? to_now(c, s->checkpoint.time_ms) : LEDGER_NEVER);
+    ledger_job_saved(c->ledger, job->uid, saved ? job_now_of(c, s->checkpoint.time_ms) : LEDGER_NEVER);
     if (s->preemption.revocable)
         ledger_job_revocable(c->ledger, job->uid);
     if (s->preemption.count)
         ledger_job_was_preempted(c->ledger, job->uid);
     if (s->phase == TRAININGJOB_PHASE_PREEMPTING && s->preemption.by_uid) {
         ledger_job_leaves(c->ledger, job->uid, s->preemption.by_uid,
-                          to_now(c, s->preemption.time_ms));
+                          job_now_of(c, s->preemption.time_ms));
     }
 }
 

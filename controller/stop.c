@@ -104,6 +104,7 @@ void stop_suspend(struct job *job)
     job_set_phase(job, TRAININGJOB_PHASE_SUSPENDED);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_SUSPENDED, true, "Suspended", words,
                                     c->wall_ms);
+    patience_wait_ends(job);
     job_end_condition(job, TRAININGJOB_CONDITION_QUEUED, "Suspended", words);
     job_end_condition(job, TRAININGJOB_CONDITION_ADMITTED, "Suspended", words);
     job_give_back(job, "Suspended", words);

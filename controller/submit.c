@@ -96,6 +96,7 @@ void submit_enqueue(struct job *job)
         return;
     }
     ledger_job_since(c->ledger, job->uid, c->now_ms - job_waited_ms(job));
+    patience_tell_ledger(job);
     if (job->draft.preemption.count)
         ledger_job_was_preempted(c->ledger, job->uid);
     preempt_tell_made_way(job);

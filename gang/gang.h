@@ -365,6 +365,11 @@ struct gang_names {
 void gang_why_write_named(const struct gang *g, const struct gang_why *why,
                           const struct gang_names *names, char *text);
 
+/* With patience_ms: for how long at most, from its since_ms on, others with less expected work may
+ * start before a job that waits. 0: not any more as of now_ms, it is unknown or holds a place, or
+ * there is no patience. */
+int64_t gang_patience_ms(const struct gang *g, uint64_t job, int64_t now_ms);
+
 /* The earliest time after now_ms at which a plan may differ without an event (the end of a
  * JOB_AVOID); INT64_MAX: never. */
 int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms);

@@ -60,6 +60,15 @@ int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job)
     return job->since_ms + patience;
 }
 
+int64_t gang_patience_ms(const struct gang *g, uint64_t id, int64_t now_ms)
+{
+    const struct gang_job *job = gang_job_find(g, id);
+    if (g->config.patience_ms <= 0 || !job || !job->bucket || job->asked_for ||
+        job->priority > g->waiting_lowest || gang_patience_ends_ms(g, job) <= now_ms)
+        return 0;
+    return g->config.patience_ms / (is_wide(g, job->shape) ? WIDE_PATIENCE : 1);
+}
+
 /* impatient_ms was found for another backlog. If that is less now, patience ends earlier. */
 int64_t gang_patience_wake_ms(const struct gang *g)
 {

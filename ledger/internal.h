@@ -194,6 +194,8 @@ struct ledger_job {
     enum ledger_job_state state, in_gang;
     struct ledger_request request; /* when not absent */
     int64_t since_ms, started_ms;  /* when it began to wait, and to run */
+    bool had;                      /* these two have been said: */
+    int64_t waits_from_ms, attained_ms;
     bool was_preempted;
     char *made_way_for;     /* WAITS: the UID of the job for which it left its last place; NULL */
     uint64_t made_way_life; /* as long as that one lives this life; 0: it was not known then */
@@ -230,7 +232,7 @@ struct ledger {
     char *default_class;            /* the PriorityClass with globalDefault; NULL: none */
     uint32_t reservations;
     bool may_preempt;
-    int64_t min_run_ms;
+    int64_t min_run_ms, patience_ms, time_slice_ms;
 
     /* Derived, as of the last rebuild. */
     struct gang *gang;
@@ -381,6 +383,8 @@ void ledger_job_forget_place(struct ledger_job *job);
 /* The gang's id of a job that may not be known here. */
 uint64_t ledger_job_id(const struct ledger *l, const char *uid);
 /* What the gang does not know yet of a job whose place it knows. */
+/* since_ms and what it has had before, of a request that is filled but for these. */
+void ledger_job_fill_past(const struct ledger_job *job, struct gang_job_request *request);
 bool ledger_job_gives_turn(const struct ledger *l, const struct ledger_job *job);
 int ledger_job_tell_place(struct ledger *l, struct ledger_job *job,
                           struct mlt_error *err) MLT_MUST_USE;

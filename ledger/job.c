@@ -78,7 +78,8 @@ static void become_absent(struct ledger *l, struct ledger_job *job)
     ledger_job_forget_place(job);
     job->state = LEDGER_ABSENT;
     job->since_ms = 0;
-    job->was_preempted = job->has_held = false;
+    job->was_preempted = job->has_held = job->had = false;
+    job->waits_from_ms = job->attained_ms = 0;
     job->life = ++l->lives;
     free(steal_ptr(&job->made_way_for));
 }

@@ -1,5 +1,5 @@
-/* What the choice of whom to ask to leave depends on: since when a job runs, what it has saved,
- * whether its place may be taken back, and for whom it is leaving. */
+/* What the choice of whom to ask to leave depends on: since when a job runs, and how long it has run
+ * before, what it has saved, whether its place may be taken back, and for whom it is leaving. */
 #include "ledger/internal.h"
 
 #include <stdlib.h>
@@ -84,6 +84,42 @@ void ledger_job_was_preempted(struct ledger *l, const char *uid)
         return;
     job->was_preempted = true;
     ledger_job_mark(l, job);
+}
+
+/* To four significant bits: jobs that have run about as long are equal to the gang then, and equal
+ * jobs cost it one look. */
+static int64_t rounded(int64_t ms)
+{
+    int shift = 0;
+    while (ms >> shift >= 16)
+        shift++;
+    return ms >> shift << shift;
+}
+
+void ledger_job_had(struct ledger *l, const char *uid, int64_t waits_from_ms, int64_t attained_ms)
+{
+    struct ledger_job *job = ledger_map_find(&l->jobs, uid);
+    int64_t attained = attained_ms > 0 ? rounded(attained_ms) : 0;
+    if (!job || job->state == LEDGER_ABSENT ||
+        (job->had && job->waits_from_ms == waits_from_ms && job->attained_ms == attained))
+        return;
+    job->had = true;
+    job->waits_from_ms = waits_from_ms;
+    job->attained_ms = attained;
+    ledger_job_mark(l, job);
+}
+
+/* What a job has waited before counts for its patience, and not for a preferred topology. */
+void ledger_job_fill_past(const struct ledger_job *job, struct gang_job_request *request)
+{
+    request->since_ms = job->since_ms;
+    request->was_preempted = job->was_preempted;
+    if (!job->had)
+        return;
+    request->attained_ms = job->attained_ms;
+    request->since_ms = job->waits_from_ms;
+    if (job->since_ms > job->waits_from_ms && request->preferred_wait_ms > 0)
+        request->preferred_wait_ms += job->since_ms - job->waits_from_ms;
 }
 
 void ledger_job_made_way(struct ledger *l, const char *uid, const char *for_uid)

@@ -26,6 +26,9 @@ struct ledger *ledger_new(const struct ledger_config *config)
     l->reservations = config->reservations;
     l->may_preempt = config->may_preempt;
     l->min_run_ms = config->min_run_ms;
+    l->patience_ms = config->patience_ms;
+    l->time_slice_ms = config->time_slice_ms;
+    assert(l->reservations || !l->patience_ms);
     ledger_topology_init(l, config);
     l->ending_until_ms = INT64_MAX;
     l->stale = l->changed = true; /* the first sync makes the gang */

@@ -34,6 +34,12 @@ struct ledger_config {
     uint32_t reservations;
     bool may_preempt;
     int64_t min_run_ms;
+    /* As of struct gang_config; 0: none. Then reservations must be above 0, and the ledger is to be
+     * told ledger_job_had(). */
+    int64_t patience_ms;
+    /* As of struct gang_queue_config, of all queues with withinQueue LowerPriority; with may_preempt
+     * only. 0: none. */
+    int64_t time_slice_ms;
 };
 
 struct ledger *
@@ -97,6 +103,11 @@ int ledger_job_holds(struct ledger *l, const struct trainingjob *job,
 /* Since when it waits: what the wait for a preferred topology counts from. Kept until the job is
  * gone; 0 when it was never said. */
 void ledger_job_since(struct ledger *l, const char *uid, int64_t since_ms);
+/* With patience_ms. `waits_from_ms`: so much before it began to wait (ledger_job_since()) as it had
+ * waited before its earlier places; of one that holds a place as it was when that was given.
+ * `attained_ms`: how long it ran in earlier places. The wait for a preferred topology counts from
+ * ledger_job_since() all the same. Kept until it is said anew or the job is gone. */
+void ledger_job_had(struct ledger *l, const char *uid, int64_t waits_from_ms, int64_t attained_ms);
 /* Of a job that holds a place, until it waits or is gone. When it was placed, or began to run: what
  * its time limit counts from. */
 void ledger_job_started(struct ledger *l, const char *uid, int64_t started_ms);

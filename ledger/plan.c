@@ -2,10 +2,13 @@
 #include "ledger/internal.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
+
+#define HOUR_MS INT64_C(3600000)
 
 bool ledger_needs_plan(const struct ledger *l)
 {
@@ -136,6 +139,25 @@ static void write_reason(struct ledger *l, const struct ledger_request *request,
     ledger_topology_explain(l, why, text);
 }
 
+/* Of a job whose turn has not come: until when it is passed. The sentence stays as it is while it
+ * waits: each one is a write of its status. */
+static void say_patience(struct ledger *l, const struct gang_decision *d)
+{
+    int64_t ms = d->kind == GANG_WAIT && d->pod == GANG_NO_POD
+                     ? gang_patience_ms(l->gang, d->job, l->now_ms)
+                     : 0;
+    size_t length = strlen(l->reason);
+    if (ms <= 0)
+        return;
+    static const char words[] = "; jobs with less work may start before it until it has waited";
+    if (ms % HOUR_MS == 0)
+        (void)snprintf(l->reason + length, sizeof l->reason - length, "%s %" PRId64 " h at most",
+                       words, ms / HOUR_MS);
+    else
+        (void)snprintf(l->reason + length, sizeof l->reason - length, "%s %" PRId64 " s at most",
+                       words, ms / 1000);
+}
+
 /* ---- decisions ---- */
 
 static void name_nodes(struct ledger *l, const struct gang_decision *d)
@@ -170,6 +192,8 @@ bool ledger_decision_next(struct ledger *l, struct ledger_decision *ret)
         name_nodes(l, &d);
         if (d.why)
             write_reason(l, &job->request, d.why, l->reason);
+        if (d.why)
+            say_patience(l, &d);
         const struct ledger_job *other =
             d.kind == GANG_PREEMPT ? ledger_map_get(&l->jobs_by_id, &d.for_job, sizeof d.for_job)
                                    : NULL;

@@ -245,6 +245,13 @@ static void note_named(struct ledger *l, const struct ledger_queue *q)
     }
 }
 
+/* Whose jobs are asked to leave for nobody of their own queue are not sliced either. */
+static int64_t slice_of(const struct ledger *l, const struct gang_queue_config *config)
+{
+    bool leave = l->may_preempt && config->within_queue == GANG_PREEMPTION_LOWER_PRIORITY;
+    return leave ? l->time_slice_ms : 0;
+}
+
 /* A queue that nobody may use stands alone: what jobs hold in it is still counted. */
 static struct gang_queue_config config_of(const struct ledger *l, const struct ledger_queue *q)
 {
@@ -270,6 +277,7 @@ static struct gang_queue_config config_of(const struct ledger *l, const struct l
     config.reclaim = preemption[q->spec.preemption_reclaim];
     config.running_jobs_max = (uint32_t)q->spec.max_running_jobs;
     config.time_limit_max_ms = q->spec.max_time_seconds * 1000;
+    config.time_slice_ms = slice_of(l, &config);
     return config;
 }
 
@@ -280,6 +288,7 @@ struct gang_queue_config ledger_queue_of_name(const struct ledger *l)
         config.nominal[r] = config.borrow_limit[r] = config.lend_limit[r] = GANG_UNLIMITED;
     if (l->may_preempt)
         config.within_queue = GANG_PREEMPTION_LOWER_PRIORITY;
+    config.time_slice_ms = slice_of(l, &config);
     return config;
 }
 

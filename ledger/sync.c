@@ -108,8 +108,7 @@ static int tell_state(struct ledger *l, struct ledger_job *job, struct mlt_error
     if (rc < 0)
         return rc;
     ledger_request_fill(l, &job->request, queue, &request);
-    request.since_ms = job->since_ms;
-    request.was_preempted = job->was_preempted;
+    ledger_job_fill_past(job, &request);
     request.made_way = ledger_job_gives_turn(l, job);
     request.made_way_for = request.made_way ? ledger_job_id(l, job->made_way_for) : GANG_NO_JOB;
     if (job->state == LEDGER_HOLDS) {
@@ -334,6 +333,7 @@ static int build_anew(struct ledger *l, int64_t now_ms, struct mlt_error *err)
                                        .reservations = l->reservations,
                                        .may_preempt = l->may_preempt,
                                        .min_run_ms = l->min_run_ms,
+                                       .patience_ms = l->patience_ms,
                                        .usage_half_life_ms = LEDGER_USAGE_HALF_LIFE_MS};
     l->gang = gang_new(&config);
     if (!l->gang)

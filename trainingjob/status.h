@@ -159,6 +159,10 @@ struct trainingjob_preemption {
     char reason[TRAININGJOB_WORD_MAX]; /* as of the condition Preempted; "": never */
     char *by, *by_uid;                 /* namespace/name and UID of the job that it left for */
     int64_t time_ms;
+    /* Over its life, as far as controllers with --patience have seen it: how long it waited in the
+     * queue before each place, and ran in places that it has left; seconds, at most
+     * TRAININGJOB_COUNT_MAX. */
+    int64_t waited_s, attained_s;
 };
 
 struct trainingjob_status {

@@ -109,6 +109,8 @@ static void write_preemption(const struct trainingjob_preemption *p, cJSON *to)
     json_set_string(to, "preemption.by", p->by);
     json_set_string(to, "preemption.byUID", p->by_uid);
     set_time(to, "preemption.time", p->time_ms);
+    set_integer(to, "preemption.waitedSeconds", p->waited_s, 0);
+    set_integer(to, "preemption.attainedSeconds", p->attained_s, 0);
 }
 
 static void write_progress(const struct trainingjob_status *s, cJSON *to)

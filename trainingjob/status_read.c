@@ -145,6 +145,8 @@ static void read_preemption(const cJSON *from, struct trainingjob_preemption *p)
     read_text(from, "by", &p->by, TRAININGJOB_MESSAGE_MAX);
     read_text(from, "byUID", &p->by_uid, TRAININGJOB_WORD_MAX);
     p->time_ms = trainingjob_time(from, "time");
+    p->waited_s = read_count(from, "waitedSeconds");
+    p->attained_s = read_count(from, "attainedSeconds");
 }
 
 static void read_progress(const cJSON *from, struct trainingjob_status *s)

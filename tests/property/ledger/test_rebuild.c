@@ -1,6 +1,7 @@
 /* A ledger that has lived long, and one filled a moment ago from the same objects in any order, say
  * the same: of each node, and in each decision, words included. MLT_SEED and MLT_REBUILDS choose
  * another run. */
+#include "gang/internal.h"
 #include "ledger/internal.h"
 #include "lib/base/number.h"
 #include "lib/base/random.h"
@@ -34,6 +35,7 @@ struct cluster {
         const char *template_spec, *topology;      /* topology: what is required, or "?" and what is
                                                       preferred for 0 or 10 ms; NULL: nothing */
         int64_t since_ms;
+        int64_t from_ms, waited_ms, attained_ms; /* what ledger_job_had() says, and makes it of */
         int queue;   /* QUEUES: one that is never there */
         int avoided; /* a node, or -1 */
         int64_t avoided_until_ms;
@@ -47,7 +49,8 @@ struct cluster {
     bool priority_class;
     bool calm; /* nodes, pods and queues rarely change, and jobs may run anywhere */
     uint32_t reservations;
-    int preempted;
+    int64_t patience_ms, time_slice_ms;
+    int preempted, sliced;
 };
 
 static const char *const queue_names[QUEUES] = {"default", "root", "a", "b", "c"};
@@ -143,6 +146,8 @@ static void tell_job(const struct cluster *c, struct ledger *l, int j)
         fail_msg("%s", err.text);
     if (c->jobs[j].state == LEDGER_WAITS)
         ledger_job_since(l, name, c->jobs[j].since_ms);
+    if (c->patience_ms)
+        ledger_job_had(l, name, c->jobs[j].from_ms, c->jobs[j].attained_ms);
     if (c->jobs[j].was_preempted)
         ledger_job_was_preempted(l, name);
     if (c->jobs[j].state == LEDGER_WAITS && c->jobs[j].made_way_for >= 0) {
@@ -242,8 +247,11 @@ static void no_turn_of(struct cluster *c, int j)
 /* As the controller does it: what it says of a job that waits holds for its next place. */
 static void waits_again(struct cluster *c, int j)
 {
+    if (c->jobs[j].state == LEDGER_HOLDS)
+        c->jobs[j].attained_ms += c->now_ms - c->jobs[j].started_ms;
     c->jobs[j].state = LEDGER_WAITS;
     c->jobs[j].since_ms = c->now_ms - 990;
+    c->jobs[j].from_ms = c->now_ms - c->jobs[j].waited_ms;
     c->jobs[j].was_preempted |= c->jobs[j].leaves_for >= 0;
     int other = c->jobs[j].leaves_for;
     c->jobs[j].made_way_for = other >= 0 && c->jobs[other].state == LEDGER_WAITS ? other : -1;
@@ -260,6 +268,7 @@ static void submit_job(struct cluster *c, int j)
     c->jobs[j].limit_s = below(c, 2) ? 0 : 1 + below(c, 3);
     c->jobs[j].was_preempted = false;
     c->jobs[j].leaves_for = -1;
+    c->jobs[j].waited_ms = c->jobs[j].attained_ms = 0;
     waits_again(c, j);
 }
 
@@ -373,6 +382,28 @@ static void views_are_equal(struct ledger *a, struct ledger *b, int step)
     }
 }
 
+/* Reservations, and whose turn it was, are the gang's own memory: a rebuilt one makes them anew, and may
+ * decide otherwise. What patience goes by must be the same. */
+static void pasts_are_equal(const struct ledger *a, const struct ledger *b, int step)
+{
+    for (int j = 0; j < JOBS; j++) {
+        char name[16];
+        job_name(j, name);
+        const struct ledger_job *ja = ledger_map_find(&a->jobs, name);
+        const struct ledger_job *jb = ledger_map_find(&b->jobs, name);
+        const struct gang_job *x = ja ? gang_job_find(a->gang, ja->id) : NULL;
+        const struct gang_job *y = jb ? gang_job_find(b->gang, jb->id) : NULL;
+        if (!x != !y)
+            fail_msg("step %d: one of the gangs does not know %s", step, name);
+        if (x && (x->since_ms != y->since_ms || x->attained_ms != y->attained_ms ||
+                  x->was_preempted != y->was_preempted || !x->nodes != !y->nodes ||
+                  (x->nodes && gang_stay(x)->started_ms != gang_stay(y)->started_ms)))
+            fail_msg("step %d: %s: since %lld and %lld, attained %lld and %lld", step, name,
+                     (long long)x->since_ms, (long long)y->since_ms, (long long)x->attained_ms,
+                     (long long)y->attained_ms);
+    }
+}
+
 /* Compares all decisions; takes up one of them, if any, into the cluster. Which job changed, or -1.
  */
 static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, int step)
@@ -381,12 +412,15 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
     objects_plan(a, c->now_ms);
     objects_plan(b, c->now_ms);
     views_are_equal(a, b, step);
+    if (c->patience_ms)
+        pasts_are_equal(a, b, step);
     for (;;) {
         char decision[256], reason[GANG_REASON_MAX];
         (void)snprintf(decision, sizeof decision, "%s", objects_next(a));
         (void)snprintf(reason, sizeof reason, "%s", objects_reason());
-        const char *other = objects_next(b);
-        if (strcmp(decision, other) != 0 || strcmp(reason, objects_reason()) != 0)
+        const char *other = c->patience_ms ? "" : objects_next(b);
+        if (!c->patience_ms &&
+            (strcmp(decision, other) != 0 || strcmp(reason, objects_reason()) != 0))
             fail_msg("step %d: `%s` (%s) and `%s` (%s)", step, decision, reason, other,
                      objects_reason());
         if (decision[0] == '\0')
@@ -399,6 +433,7 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
             c->jobs[taken].leaves_for = leaves_for;
             c->jobs[taken].leaves_ms = c->now_ms;
             c->preempted++;
+            c->sliced += objects_cause() == GANG_CAUSE_TIME_SLICE;
             continue;
         }
         if (sscanf(decision, "place job%d:", &number) != 1)
@@ -406,6 +441,7 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
         char *rest = strchr(decision, ':') + 1;
         taken = number;
         c->jobs[taken].state = LEDGER_HOLDS;
+        c->jobs[taken].waited_ms = c->now_ms - c->jobs[taken].from_ms;
         no_turn_of(c, taken);
         c->jobs[taken].started_ms = c->now_ms;
         c->jobs[taken].saved_ms = LEDGER_NEVER;
@@ -417,7 +453,8 @@ static int compare_plans(struct cluster *c, struct ledger *a, struct ledger *b, 
 
 static struct ledger *new_ledger(const struct cluster *c)
 {
-    struct ledger *l = objects_ledger_that_preempts(c->reservations, 20);
+    struct ledger *l =
+        objects_ledger_with_patience(c->reservations, 20, c->patience_ms, c->time_slice_ms);
     objects_priority(l, "low", -10, "PreemptLowerPriority");
     objects_priority(l, "high", 10, "PreemptLowerPriority");
     objects_priority(l, "polite", 10, "Never");
@@ -527,11 +564,26 @@ static void test_preemptions_in_flight_are_the_same_in_a_rebuilt_ledger(void **s
     assert_true(preempted >= LIVES);
 }
 
+/* In most lives patience ends, in some nobody waits so long. */
+static void test_patience_goes_on_in_a_rebuilt_ledger(void **state)
+{
+    (void)state;
+    int sliced = 0;
+    for (int life = 0; life < LIVES / 2; life++) {
+        struct cluster c = {
+            .calm = true, .reservations = 1, .patience_ms = 20 << 2 * life, .time_slice_ms = 4};
+        live(&c, life);
+        sliced += c.sliced;
+    }
+    assert_true(sliced >= LIVES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rebuilt_ledger_says_what_the_old_one_said),
         cmocka_unit_test(test_preemptions_in_flight_are_the_same_in_a_rebuilt_ledger),
+        cmocka_unit_test(test_patience_goes_on_in_a_rebuilt_ledger),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

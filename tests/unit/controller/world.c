@@ -157,6 +157,9 @@ static void new_controller(struct world *w)
         .seed = 42,
         .node_loss_ms = w->node_loss_ms,
         .look_gap_us = w->look_gap_us,
+        .patience_ms = w->patience_ms,
+        .time_slice_ms = w->time_slice_ms,
+        .min_run_ms = w->min_run_ms,
         .derive_key = derive_key,
     };
     w->c = controller_new(&config);

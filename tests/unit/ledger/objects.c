@@ -5,6 +5,7 @@
 #include "lib/base/cleanup.h"
 
 static char text[4096], reason[GANG_REASON_MAX];
+static enum gang_cause cause;
 
 struct ledger *objects_ledger(void)
 {
@@ -13,6 +14,12 @@ struct ledger *objects_ledger(void)
 }
 
 struct ledger *objects_ledger_that_preempts(uint32_t reservations, int64_t min_run_ms)
+{
+    return objects_ledger_with_patience(reservations, min_run_ms, 0, 0);
+}
+
+struct ledger *objects_ledger_with_patience(uint32_t reservations, int64_t min_run_ms,
+                                            int64_t patience_ms, int64_t time_slice_ms)
 {
     static const char *const gpus[] = {"nvidia.com/gpu"};
     static const struct ledger_topology_level levels[] = {{"zone", "zone"},
@@ -23,6 +30,8 @@ struct ledger *objects_ledger_that_preempts(uint32_t reservations, int64_t min_r
                                               .levels_count = 2,
                                               .may_preempt = true,
                                               .min_run_ms = min_run_ms,
+                                              .patience_ms = patience_ms,
+                                              .time_slice_ms = time_slice_ms,
                                               .reservations = reservations});
 }
 
@@ -180,6 +189,8 @@ const char *objects_next(struct ledger *l)
                                    d.nodes[i]);
     if (d.for_uid)
         length += (size_t)snprintf(text + length, sizeof text - length, " for %s", d.for_uid);
+    if (d.kind == GANG_PREEMPT)
+        cause = d.cause;
     if (d.revocable)
         (void)snprintf(text + length, sizeof text - length, " revocable");
     if (d.reason)
@@ -190,4 +201,9 @@ const char *objects_next(struct ledger *l)
 const char *objects_reason(void)
 {
     return reason;
+}
+
+enum gang_cause objects_cause(void)
+{
+    return cause;
 }

@@ -21,6 +21,9 @@ struct ledger *objects_ledger_with_levels(void);
 
 /* The same, and jobs may be asked to leave for others. */
 struct ledger *objects_ledger_that_preempts(uint32_t reservations, int64_t min_run_ms);
+/* The same, with patience_ms and time_slice_ms. */
+struct ledger *objects_ledger_with_patience(uint32_t reservations, int64_t min_run_ms,
+                                            int64_t patience_ms, int64_t time_slice_ms);
 void objects_priority(struct ledger *l, const char *name, int value, const char *policy);
 
 /* From YAML, freed by the caller. */
@@ -53,5 +56,6 @@ void objects_plan(struct ledger *l, int64_t now_ms);
  * "wait a.1", "never a", "" at the end. */
 const char *objects_next(struct ledger *l);
 const char *objects_reason(void);
+enum gang_cause objects_cause(void); /* of the last PREEMPT */
 
 #endif
