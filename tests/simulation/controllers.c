@@ -256,6 +256,8 @@ void controller_start(struct sim *s, int index)
         .derive_key = derive_key,
         .min_run_ms = s->min_run_ms,
         .reservations = s->reservations,
+        .patience_ms = s->patience_ms,
+        .time_slice_ms = s->time_slice_ms,
     };
     host->id = ++s->ids;
     host->paused = host->draining = false;

@@ -21,7 +21,7 @@
 struct arguments {
     uint64_t first, last;
     int jobs;
-    bool trace, every_write, stop;
+    bool trace, every_write, stop, patient;
     const char *story; /* NULL: all */
     int64_t die_at;    /* of one story; 0: each effect in turn */
     bool die_after;
@@ -253,6 +253,7 @@ enum option_key {
     OPTION_JOBS,
     OPTION_TRACE,
     OPTION_STOP,
+    OPTION_PATIENCE,
     OPTION_EVERY_WRITE,
     OPTION_STORY,
     OPTION_BEFORE,
@@ -289,6 +290,9 @@ static error_t parse_option(int key, char *words, struct argp_state *state)
     case OPTION_STOP:
         a->stop = true;
         return 0;
+    case OPTION_PATIENCE:
+        a->patient = true;
+        return 0;
     case OPTION_EVERY_WRITE:
         a->every_write = true;
         return 0;
@@ -315,6 +319,8 @@ int main(int argc, char **argv)
         {"jobs", OPTION_JOBS, "N", 0, "Processes at once (default: 1)", 0},
         {"trace", OPTION_TRACE, NULL, 0, "Print every line of the history", 0},
         {"stop", OPTION_STOP, NULL, 0, "End with the first seed that fails", 0},
+        {"patience", OPTION_PATIENCE, NULL, 0,
+         "The controllers have --patience, and most of them --time-slice", 0},
         {"every-write", OPTION_EVERY_WRITE, NULL, 0,
          "Tell life stories; the controller dies before and after each of its effects", 0},
         {"story", OPTION_STORY, "NAME", 0, "Only this story", 0},
@@ -329,6 +335,7 @@ int main(int argc, char **argv)
         return 64;
     struct sim *s = mlt_calloc(1, sizeof *s);
     s->trace = a.trace;
+    s->patient = a.patient;
     api_prepare(s);
     return a.every_write ? every_write(s, &a) : all(s, &a);
 }

@@ -415,6 +415,7 @@ struct sim_job {
         int64_t passed_step;  /* `order_by` has heard that a rank has passed this one */
         /* turns.c: since when all ranks have run where it has its place now; for whom it left. */
         int64_t runs_ms;   /* -1: they have not */
+        int64_t placed_ms; /* as its status tells */
         int64_t leaves_ms; /* 0: it does not make way */
         bool leaves_ranks; /* its ranks had to be stopped for that */
         int64_t leaves_charges;
@@ -551,6 +552,8 @@ struct sim {
     int hosts_count;
     int64_t min_run_ms; /* of the controllers; 0: the default */
     uint32_t reservations;
+    bool patient; /* --patience: these are not 0 */
+    int64_t patience_ms, time_slice_ms;
     unsigned preemptions; /* ever */
     struct sim_launcher *launchers;
     struct sim_connection *connections;

@@ -96,9 +96,21 @@ static void create_queues(struct sim *s)
     create_queue(s, "borrower", "top", 0, "Never");
 }
 
+/* By the seed alone: all else in a history is as it is without. */
+static void choose_patience(struct sim *s)
+{
+    static const int64_t patience_s[] = {20, 120, 1000}, time_slice_s[] = {5, 15, 40, 0};
+    if (!s->patient)
+        return;
+    s->patience_ms = patience_s[s->seed % MLT_ARRAY_LENGTH(patience_s)] * 1000;
+    s->time_slice_ms = time_slice_s[s->seed / 3 % MLT_ARRAY_LENGTH(time_slice_s)] * 1000;
+    s->min_run_ms = 10000;
+}
+
 void turns_choose(struct sim *s)
 {
     static const int64_t min_run_s[] = {10, 30, 600};
+    choose_patience(s);
     if (!turns_are_the_theme(s))
         return;
     s->min_run_ms = min_run_s[sim_between(s, 0, 2)] * 1000;
@@ -170,13 +182,22 @@ static bool same_queue(const struct sim_job *a, const struct sim_job *b)
     return !a->queue || !b->queue ? a->queue == b->queue : strcmp(a->queue, b->queue) == 0;
 }
 
+/* A slice counts from its start, or else from when it was placed. */
+static bool has_had_slice(const struct sim *s, const struct sim_job *job)
+{
+    bool ran = !clocks_agree(s) || s->now_ms - job->facts.placed_ms + CLOCK_MS >= s->time_slice_ms;
+    return s->patience_ms && s->time_slice_ms && !job->deadline_s && ran;
+}
+
 static void check_whom(struct sim *s, const struct sim_job *job, const struct sim_job *by,
                        const char *reason)
 {
     static const char sentence[] = "a job makes way only for one of higher priority in its queue, "
-                                   "for a queue that wants its own back, or where it was let in "
-                                   "on that condition";
-    bool right = strcmp(reason, "BackfillRevoked") == 0 && s->reservations;
+                                   "for a queue that wants its own back, where it was let in on "
+                                   "that condition, or has had a slice and knows no limit";
+    bool right = strcmp(reason, "BackfillRevoked") == 0 && (s->reservations || s->patience_ms);
+    if (strcmp(reason, "TimeSlice") == 0)
+        right = has_had_slice(s, job) && value_of(by) >= value_of(job);
     if (strcmp(reason, "InClusterQueue") == 0)
         right = value_of(by) > value_of(job) && same_queue(by, job);
     if (strcmp(reason, "InCohortReclamation") == 0)
@@ -274,6 +295,38 @@ static void check_came_in(struct sim *s, uint64_t index, void *data)
         sim_violated(s, sentence, "%s, before %s", job->name, by->name);
 }
 
+/* When the controller decided it, by its clock; that was told maybe seconds later. */
+static int64_t changed_ms(const cJSON *now, const char *type)
+{
+    const cJSON *condition;
+    cJSON_ArrayForEach(condition, json_find(now, "status.conditions"))
+    {
+        if (strcmp(text(condition, "type"), type) == 0)
+            return trainingjob_time(condition, "lastTransitionTime");
+    }
+    return 0;
+}
+
+/* Another controller goes by it. */
+static void check_past(struct sim *s, const struct sim_job *job, const cJSON *before,
+                       const cJSON *now)
+{
+    static const char had[] = "the time that a job had in a place is added up when it leaves it";
+    static const char kept[] = "what a job has waited and run is never forgotten";
+    static const char waited[] = "status.preemption.waitedSeconds";
+    static const char attained[] = "status.preemption.attainedSeconds";
+    int64_t more_s = json_integer(now, attained, 0) - json_integer(before, attained, 0);
+    int64_t start_ms = trainingjob_time(before, "status.startTime");
+    int64_t left_ms = changed_ms(now, "Queued");
+    if (more_s < 0 || json_integer(now, waited, 0) < json_integer(before, waited, 0))
+        sim_violated(s, kept, "%s", job->name);
+    bool leaves = strcmp(text(now, "status.phase"), "Queued") == 0 && start_ms &&
+                  !trainingjob_time(now, "status.startTime");
+    int64_t ran_s = left_ms > start_ms ? (left_ms - start_ms) / 1000 : 0;
+    if (leaves && more_s != (s->patience_ms ? ran_s : 0))
+        sim_violated(s, had, "%s: %" PRId64 " s, it had %" PRId64 " s", job->name, more_s, ran_s);
+}
+
 /* The status tells of it later, or, while the API server is slow, not before it has to leave. */
 void turns_spawned(struct sim *s, struct sim_job *job, uint64_t attempt)
 {
@@ -288,12 +341,14 @@ void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, 
 {
     struct sim_facts *f = &job->facts;
     const char *was = text(before, "status.phase"), *is = text(now, "status.phase");
+    check_past(s, job, before, now);
     if (strcmp(was, is) == 0)
         return;
     if (strcmp(is, "Admitted") == 0) {
         f->runs_ms = -1;
+        f->placed_ms = changed_ms(now, "Admitted") - SIM_WALL_START;
         f->admissions++;
-        if (*f->left_for && !s->reservations && !has_queues(s) && is_calm(s))
+        if (*f->left_for && !s->reservations && !s->patience_ms && !has_queues(s) && is_calm(s))
             sim_after(s, 1000, check_came_in, (uint64_t)(job - s->jobs), mlt_strdup(f->left_for));
         f->left_for[0] = '\0';
         for (int i = 0; i < s->jobs_count; i++) /* it may make way itself, or be undone, later */
@@ -312,6 +367,6 @@ void turns_end(struct sim *s)
 {
     static const char sentence[] = "nobody makes way where all priorities are equal and nothing is "
                                    "shared";
-    if (!turns_are_the_theme(s) && s->preemptions)
+    if (!turns_are_the_theme(s) && !s->patience_ms && s->preemptions)
         sim_violated(s, sentence, "%u times", s->preemptions);
 }
