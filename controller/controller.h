@@ -60,12 +60,12 @@ struct controller_config {
     int64_t min_run_ms;  /* a job that was preempted before is left alone so long; 0: the default,
                             CONTROLLER_MIN_RUN_MS */
     uint32_t
-        reservations;  /* of blocked jobs, past which others start early; 0: none, strict order */
+        reservations;    /* of blocked jobs, past which others start early; 0: none, strict order */
     int64_t patience_ms; /* least expected work first, and who has waited so long has a reservation,
                             at least one job at a time; 0: no (struct gang_config) */
     int64_t time_slice_ms; /* with patience_ms: jobs without a limit that have run so long may be
                               asked to leave for one that has run less; 0: no */
-    uint64_t seed;     /* of the one generator */
+    uint64_t seed;         /* of the one generator */
     int64_t rejoin_ms; /* how long members may take to come back to a new leader; 0: the default */
     int64_t node_loss_ms; /* from the last word of a launcher to the loss of its node, at least
                              CONTROLLER_NODE_LOSS_MS_MIN; 0: the default */

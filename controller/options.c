@@ -94,11 +94,13 @@ static const struct argp_option options[] = {
      "without a time limit make way when it comes (0 to 32, default 0: strict order)",
      0},
     {"patience", OPTION_PATIENCE, "HOURS", 0,
-     "Start jobs in the order of least expected work, and reserve a start for those that have waited "
+     "Start jobs in the order of least expected work, and reserve a start for those that have "
+     "waited "
      "so long (0 to 8760, default 0: no)",
      0},
     {"time-slice", OPTION_TIME_SLICE, "SECONDS", 0,
-     "With --patience: ask a job without a time limit that has run so long to make way for one that "
+     "With --patience: ask a job without a time limit that has run so long to make way for one "
+     "that "
      "has run at most half as long (0 to 604800, default 0: no)",
      0},
     {"ready-fd", OPTION_READY_FD, "N", 0, "Gets a newline when the channel is open", 0},

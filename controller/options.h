@@ -9,8 +9,8 @@
 #define OPTIONS_GPU_RESOURCES_MAX 32
 #define OPTIONS_PULL_SECRETS_MAX 8
 #define OPTIONS_TOPOLOGY_LEVELS_MAX 8
-#define OPTIONS_MIN_RUN_MAX (7 * 24 * 60 * 60) /* seconds */
-#define OPTIONS_PATIENCE_MAX 8760               /* hours: a year */
+#define OPTIONS_MIN_RUN_MAX (7 * 24 * 60 * 60)    /* seconds */
+#define OPTIONS_PATIENCE_MAX 8760                 /* hours: a year */
 #define OPTIONS_TIME_SLICE_MAX (7 * 24 * 60 * 60) /* seconds */
 
 struct options {

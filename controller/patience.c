@@ -1,7 +1,7 @@
-/* What --patience needs to know of a job's past: how long it waited before its places and ran in them.
- * Its status keeps both, in whole seconds as a status tells all times, so that the next controller
- * tells its ledger what this one has told: least attained service first, and a wait that goes on
- * where it was before a job made way. Without --patience nothing of it is kept. */
+/* What --patience needs to know of a job's past: how long it waited before its places and ran in
+ * them. Its status keeps both, in whole seconds as a status tells all times, so that the next
+ * controller tells its ledger what this one has told: least attained service first, and a wait that
+ * goes on where it was before a job made way. Without --patience nothing of it is kept. */
 #include <string.h>
 #include "controller/internal.h"
 
@@ -40,7 +40,6 @@ void patience_tell_ledger(struct job *job)
     if (!c->config.patience_ms)
         return;
     int64_t from_ms = queued ? queued->last_transition_ms : job->tj.metadata.creation_ms;
-    ledger_job_had(c->ledger, job->uid,
-                   job_now_of(c, from_ms / 1000 * 1000) - p->waited_s * 1000,
+    ledger_job_had(c->ledger, job->uid, job_now_of(c, from_ms / 1000 * 1000) - p->waited_s * 1000,
                    p->attained_s * 1000);
 }

@@ -1,5 +1,6 @@
-/* What the choice of whom to ask to leave depends on: since when a job runs, and how long it has run
- * before, what it has saved, whether its place may be taken back, and for whom it is leaving. */
+/* What the choice of whom to ask to leave depends on: since when a job runs, and how long it has
+ * run before, what it has saved, whether its place may be taken back, and for whom it is leaving.
+ */
 #include "ledger/internal.h"
 
 #include <stdlib.h>

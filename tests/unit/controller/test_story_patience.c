@@ -1,5 +1,5 @@
-/* Lives of jobs under --patience: least expected work first, time slices, and what of a job's past the
- * status keeps for the next controller. */
+/* Lives of jobs under --patience: least expected work first, time slices, and what of a job's past
+ * the status keeps for the next controller. */
 #include <string.h>
 #include "world.h"
 
@@ -137,8 +137,9 @@ static void test_in_a_queue_whose_jobs_leave_for_nobody_there_are_no_slices(void
     world_release(&w);
 }
 
-/* Short ones pass it until it has waited too long in all: 600 s before it made way, the others since.
- * Without that, or with another controller that did not know of it, it would be passed once more. */
+/* Short ones pass it until it has waited too long in all: 600 s before it made way, the others
+ * since. Without that, or with another controller that did not know of it, it would be passed once
+ * more. */
 static void test_a_wait_goes_on_where_it_was_before_a_job_made_way(void **state)
 {
     struct world w;
