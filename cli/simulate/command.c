@@ -39,6 +39,17 @@ static int read_nodes(const struct sim_command *c, struct sim_names *models,
     return rc < 0 ? mlt_fail_in(err, "--nodes") : 0;
 }
 
+static int nothing_left(const struct sim_command *c, const struct sim_trace *trace,
+                        struct mlt_error *err)
+{
+    if (trace->left_out_count)
+        return mlt_fail(err, EINVAL,
+                        "--trace: %s: no job is left to play; left out: %" PRIu64 " (%s%s)",
+                        c->trace, trace->left_out[0].records, trace->left_out[0].why,
+                        trace->left_out_count > 1 ? "), others (for other reasons" : "");
+    return mlt_fail(err, EINVAL, "--trace: %s: no job is left to play", c->trace);
+}
+
 static int read_trace(const struct sim_command *c, int64_t node_devices, struct sim_trace *trace,
                       struct mlt_error *err)
 {
@@ -57,9 +68,7 @@ static int read_trace(const struct sim_command *c, int64_t node_devices, struct 
     if (rc < 0)
         return mlt_fail_in(err, "--trace: %s", c->trace);
     sim_trace_finish(trace, c->from_ms, c->until_ms);
-    if (trace->count == 0)
-        return mlt_fail(err, EINVAL, "--trace: %s: no job is left to play", c->trace);
-    return 0;
+    return trace->count == 0 ? nothing_left(c, trace, err) : 0;
 }
 
 /* ---- placements ---- */

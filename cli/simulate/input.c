@@ -9,9 +9,11 @@
 #include "lib/base/alloc.h"
 
 #define PIECE_MIN ((size_t)1 << 20)
-#define PIECE_MAX ((size_t)1 << 28) /* gzread() counts in int */
+#define PIECE_MAX ((size_t)1 << 28)    /* gzread() counts in int */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* spreadsheets write it before UTF-8 */
 
-static int read_all(gzFile file, char **data, size_t *length, struct mlt_error *err)
+static int read_all(const char *path, gzFile file, char **data, size_t *length,
+                    struct mlt_error *err)
 {
     size_t capacity = PIECE_MIN;
     *data = mlt_realloc(NULL, capacity, 1);
@@ -28,7 +30,11 @@ static int read_all(gzFile file, char **data, size_t *length, struct mlt_error *
             int number = 0;
             const char *words = gzerror(file, &number);
             int code = number == Z_ERRNO ? errno : EINVAL;
-            return mlt_fail(err, code, "%s", number == Z_ERRNO ? strerror(code) : words);
+            if (number == Z_ERRNO)
+                words = strerror(code);
+            else if (strncmp(words, path, strlen(path)) == 0)
+                words += strlen(path) + strlen(": "); /* zlib says the name as well */
+            return mlt_fail(err, code, "%s", words);
         }
         if (got == 0)
             break;
@@ -51,13 +57,18 @@ int sim_file_read(const char *path, char **ret_data, size_t *ret_length, struct 
     }
     char *data = NULL;
     size_t length = 0;
-    int rc = read_all(file, &data, &length, err);
+    int rc = read_all(path, file, &data, &length, err);
     /* A packed file that ends too early is seen when it is closed. */
     if (gzclose_r(file) == Z_BUF_ERROR && rc == 0)
         rc = mlt_fail(err, EINVAL, "the packed file ends too early");
     if (rc < 0) {
         free(data);
         return mlt_fail_in(err, "%s", path);
+    }
+    size_t mark = strlen(BYTE_ORDER_MARK);
+    if (length >= mark && memcmp(data, BYTE_ORDER_MARK, mark) == 0) {
+        length -= mark;
+        memmove(data, data + mark, length);
     }
     *ret_data = data;
     *ret_length = length;

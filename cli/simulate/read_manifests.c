@@ -115,6 +115,11 @@ static int read_document(const cJSON *document, struct sim_trace *trace, struct 
 {
     const cJSON *item, *items = json_member(document, "items");
     const char *kind = json_string(document, "kind", "");
+    if (!*kind && !cJSON_IsArray(items) && !cJSON_IsNull(document))
+        return mlt_fail(
+            err, EINVAL,
+            "expected a Philly CSV, an openb CSV (by its heading), the Standard Workload "
+            "Format or objects of Kubernetes, with a kind");
     if (strcmp(kind, TRAININGJOB_KIND) == 0) {
         int rc = read_job(document, trace, err);
         return rc < 0 ? mlt_fail_in(err, "TrainingJob %.60s",

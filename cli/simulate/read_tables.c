@@ -80,10 +80,11 @@ static int philly_row(const struct row *row, uint64_t line, const struct sim_rea
     }
     rc = sim_names_add(&trace->queues, row->of[PHILLY_CLUSTER].at, row->of[PHILLY_CLUSTER].length,
                        SIM_QUEUES_MAX, &job.queue, err);
-    if (rc == 0)
-        rc = sim_trace_shape_of_devices(trace, devices, options->pod_max, &job.shape, err);
+    if (rc < 0)
+        return mlt_fail_in(err, "cluster");
+    rc = sim_trace_shape_of_devices(trace, devices, options->pod_max, &job.shape, err);
     job.owner = job.queue;
-    return rc < 0 ? mlt_fail_in(err, "num_gpus or cluster")
+    return rc < 0 ? mlt_fail_in(err, "num_gpus: `%" PRId64 "`", devices)
                   : sim_trace_add(trace, &job, NULL, 0, err);
 }
 
