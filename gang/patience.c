@@ -6,8 +6,8 @@
 /* A job as wide as this part of all there is loses patience early, after this part of the time. */
 #define WIDE_PART 8
 #define WIDE_PATIENCE 4
-/* A job with a limit waits as long as the backlog lasts, so many times, and this part of the patience
- * (of a week, four hours). */
+/* A job with a limit waits as long as the backlog lasts, so many times, and this part of the
+ * patience (of a week, four hours). */
 #define BACKLOGS 2
 #define LEAST_PART 42
 /* So much later than it had lost patience, age counts more than width. */
@@ -34,8 +34,8 @@ static bool has_limit(const struct gang_bucket *b)
     return gang_bucket_any(b)->time_limit_ms > 0;
 }
 
-/* For how long the whole cluster would be busy with what waits, at most patience_ms: as far as it is
- * known, so without jobs that say no limit. */
+/* For how long the whole cluster would be busy with what waits, at most patience_ms: as far as it
+ * is known, so without jobs that say no limit. */
 static int64_t backlog_ms(const struct gang *g)
 {
     int64_t total = 0, most = g->config.patience_ms;
@@ -259,5 +259,23 @@ struct gang_bucket *gang_patience_next(struct gang *g, gang_patience_f *may, voi
     for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
         if (may(g, b, arg))
             offer(&c, b);
+    return chosen(&c);
+}
+
+static void offer_each(void *choice, struct gang_bucket *b)
+{
+    offer(choice, b);
+}
+
+struct gang_bucket *gang_patience_next_fitting(struct gang *g, gang_patience_most_f *most,
+                                               void *arg)
+{
+    struct choice c = begin(g, BY_WORK, 0);
+    for (uint32_t i = 0; i < g->work_kinds; i++) {
+        uint32_t root = g->work[i]->waiting;
+        const struct gang_bucket *any = gang_bucket_at(g, root - 1);
+        gang_work_each(g, root, most(g, gang_bucket_any(any)->shape, arg), offer_each, &c);
+    }
+    gang_work_each(g, g->work_mixed, UINT64_MAX, offer_each, &c);
     return chosen(&c);
 }

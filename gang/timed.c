@@ -283,18 +283,24 @@ static bool asked_before(const struct gang *g, const struct gang_bucket *b)
     return b->heap_at == UINT32_MAX || b->refused == g->gains;
 }
 
-/* By the number of pods that fit with nothing withheld: most are told so without a closer look. */
-static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
+/* How many pods of this shape, of one role, fit with nothing withheld. UINT64_MAX: who is asked to
+ * leave, or was let in revocably, may make room for more. */
+static uint64_t most_of(struct gang *g, const struct gang_shape *shape, void *walk)
 {
-    const struct gang_shape *shape = gang_bucket_any(b)->shape;
-    if (shape->roles_count > 1)
-        return false;
+    struct walk *w = walk;
     if (w->kind != shape->kinds[0]) {
         heed(g, 0);
         w->kind = shape->kinds[0];
         w->most = gang_fit_total(g, shape, 0, GANG_NO_LEVEL, 0);
     }
-    return shape->pods > w->most && !(g->plan.marked && g->config.may_preempt);
+    return g->plan.marked && g->config.may_preempt ? UINT64_MAX : w->most;
+}
+
+/* By the number of pods: most are told so without a closer look. */
+static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    const struct gang_shape *shape = gang_bucket_any(b)->shape;
+    return shape->roles_count == 1 && shape->pods > most_of(g, shape, w);
 }
 
 /* `given`: another one has given it its turn, and it gives that to nobody. */
@@ -350,20 +356,10 @@ static int by_least_work(struct gang *g, struct walk *w)
     return 0;
 }
 
-static bool may_be_asked(struct gang *g, struct gang_bucket *b, void *walk)
-{
-    if (asked_before(g, b))
-        return false;
-    if (!cannot(g, b, walk))
-        return true;
-    gang_work_refuse(g, b);
-    return false;
-}
-
 /* The same where queues have shares. */
 static int by_share_and_work(struct gang *g, struct walk *w)
 {
-    for (struct gang_bucket *b; (b = gang_patience_next(g, may_be_asked, w)) != NULL;)
+    for (struct gang_bucket *b; (b = gang_patience_next_fitting(g, most_of, w)) != NULL;)
         if (take_or_give(g, b, w) < 0)
             return -ENOMEM;
     return 0;

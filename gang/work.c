@@ -5,7 +5,7 @@
  *
  * The trees are treaps (Seidel and Aragon, Algorithmica 1996) with links to parents, since a bucket
  * has to be taken out after its first job is another one. */
-#include "gang/internal.h"
+#include "gang/patience.h"
 
 #include <errno.h>
 
@@ -221,11 +221,18 @@ void gang_work_moved(struct gang *g, struct gang_bucket *b)
     insert(g, root, b);
 }
 
+/* Upwards only as far as that makes a difference: in most trees somebody else was not refused. */
 void gang_work_refuse(struct gang *g, struct gang_bucket *b)
 {
     b->refused = g->gains;
-    if (b->heap_at != UINT32_MAX)
-        sum_up_above(g, b);
+    if (b->heap_at == UINT32_MAX)
+        return;
+    for (uint32_t before; b; b = at(g, b->parent)) {
+        before = b->least_refused;
+        sum_up(g, b);
+        if (b->least_refused == before)
+            return;
+    }
 }
 
 /* ---- in order ---- */
@@ -243,8 +250,7 @@ static struct gang_bucket *first_behind(const struct gang *g, uint32_t link,
     struct gang_bucket *b = at(g, link), *found = NULL;
     if (!b || b->least_pods > pods || b->least_refused == g->gains)
         return NULL;
-    bool behind =
-        !from || work_before(g, from->work, from->head, b->work, gang_bucket_head(b));
+    bool behind = !from || work_before(g, from->work, from->head, b->work, gang_bucket_head(b));
     if (behind)
         found = first_behind(g, b->left, from, pods);
     if (!found && behind && b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
@@ -315,6 +321,18 @@ struct gang_bucket *gang_work_first(struct gang *g)
     while (g->work_next_count && is_stale(g, &g->work_next[0]))
         gang_work_pass(g, UINT64_MAX);
     return g->work_next_count ? g->work_next[0].bucket : NULL;
+}
+
+/* ---- in no order ---- */
+
+void gang_work_each(struct gang *g, uint32_t link, uint64_t pods, gang_work_f *each, void *arg)
+{
+    for (struct gang_bucket *b = at(g, link);
+         b && b->least_pods <= pods && b->least_refused != g->gains; b = at(g, b->right)) {
+        gang_work_each(g, b->left, pods, each, arg);
+        if (b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
+            each(arg, b);
+    }
 }
 
 /* ---- check ---- */
