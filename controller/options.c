@@ -202,34 +202,39 @@ static void check_policy(const struct options *o, struct argp_state *state)
         argp_error(state, "--time-slice needs --patience");
 }
 
+/* A whole number from an option's argument; ends the program with words when it is none. */
+static int64_t whole_number(struct argp_state *state, const char *name, const char *value,
+                            int64_t min, int64_t max)
+{
+    struct mlt_error err = {0};
+    int64_t number = min;
+    if (mlt_parse_integer(value, min, max, &number, &err) < 0)
+        argp_error(state, "%s: %s", name, err.text);
+    return number;
+}
+
 /* Options of who starts and who makes way; false: it is none of them. */
 static bool parse_policy(struct options *o, int key, const char *value, struct argp_state *state)
 {
-    struct mlt_error err = {0};
-    int64_t number;
     switch (key) {
     case OPTION_NO_PREEMPTION:
         o->never_preempts = true;
         return true;
     case OPTION_PREEMPTION_MIN_RUN:
-        if (mlt_parse_integer(value, 1, OPTIONS_MIN_RUN_MAX, &number, &err) < 0)
-            argp_error(state, "--preemption-min-run: %s", err.text);
-        o->min_run_ms = number * 1000;
+        o->min_run_ms =
+            whole_number(state, "--preemption-min-run", value, 1, OPTIONS_MIN_RUN_MAX) * 1000;
         return true;
     case OPTION_RESERVATIONS:
-        if (mlt_parse_integer(value, 0, GANG_RESERVATIONS_MAX, &number, &err) < 0)
-            argp_error(state, "--reservations: %s", err.text);
-        o->reservations = (uint32_t)number;
+        o->reservations =
+            (uint32_t)whole_number(state, "--reservations", value, 0, GANG_RESERVATIONS_MAX);
         return true;
     case OPTION_PATIENCE:
-        if (mlt_parse_integer(value, 0, OPTIONS_PATIENCE_MAX, &number, &err) < 0)
-            argp_error(state, "--patience: %s", err.text);
-        o->patience_ms = number * 60 * 60 * 1000;
+        o->patience_ms =
+            whole_number(state, "--patience", value, 0, OPTIONS_PATIENCE_MAX) * 60 * 60 * 1000;
         return true;
     case OPTION_TIME_SLICE:
-        if (mlt_parse_integer(value, 0, OPTIONS_TIME_SLICE_MAX, &number, &err) < 0)
-            argp_error(state, "--time-slice: %s", err.text);
-        o->time_slice_ms = number * 1000;
+        o->time_slice_ms =
+            whole_number(state, "--time-slice", value, 0, OPTIONS_TIME_SLICE_MAX) * 1000;
         return true;
     default:
         return false;
@@ -239,8 +244,6 @@ static bool parse_policy(struct options *o, int key, const char *value, struct a
 static error_t parse_option(int key, char *value, struct argp_state *state)
 {
     struct options *o = state->input;
-    struct mlt_error err = {0};
-    int64_t number;
     const char **text = text_option(o, key);
     if (text) {
         *text = value;
@@ -250,15 +253,13 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
         return 0;
     switch (key) {
     case OPTION_NODE_LOSS_TIMEOUT:
-        if (mlt_parse_integer(value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
-                              CONTROLLER_NODE_LOSS_MS_MAX / 1000, &number, &err) < 0)
-            argp_error(state, "--node-loss-timeout: %s", err.text);
-        o->node_loss_ms = number * 1000;
+        o->node_loss_ms =
+            whole_number(state, "--node-loss-timeout", value, CONTROLLER_NODE_LOSS_MS_MIN / 1000,
+                         CONTROLLER_NODE_LOSS_MS_MAX / 1000) *
+            1000;
         break;
     case OPTION_READY_FD:
-        if (mlt_parse_integer(value, 0, 1 << 20, &number, &err) < 0)
-            argp_error(state, "--ready-fd: %s", err.text);
-        o->ready_fd = (int)number;
+        o->ready_fd = (int)whole_number(state, "--ready-fd", value, 0, 1 << 20);
         break;
     case OPTION_LAUNCHER_PULL_SECRET:
         add(o->pull_secrets, &o->pull_secrets_count, OPTIONS_PULL_SECRETS_MAX, value, state);
