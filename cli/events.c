@@ -205,17 +205,14 @@ static void print_list(struct view *v, const cJSON *const *events, size_t count)
 static int show(struct view *v, const char *path)
 {
     struct mlt_error err = {0};
-    cJSON *answer cleanup_json = NULL, *event;
-    cJSON *shown cleanup_json = cJSON_CreateArray();
+    cJSON *answer cleanup_json = NULL;
     if (cli_get(v->cli, path, &answer, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    cJSON_ArrayForEach(event, json_member(answer, "items"))
-    {
-        if (is_shown(v, event))
-            json_append(shown, json_copy(event));
-    }
     const cJSON **sorted;
-    size_t count = events_sorted(shown, &sorted);
+    size_t all = events_sorted(json_member(answer, "items"), &sorted), count = 0;
+    for (size_t i = 0; i < all; i++)
+        if (is_shown(v, sorted[i]))
+            sorted[count++] = sorted[i];
     if (cli_output_is_object(&v->options->output))
         print_list(v, sorted, count);
     else if (count == 0)

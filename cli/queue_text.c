@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cell_text.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
-#include "lib/base/clock_text.h"
 #include "lib/json/json.h"
 
 #define DEPTH_SHOWN_MAX 16 /* of the tree, indented */
@@ -175,10 +175,7 @@ static void resource_cell(const struct queue_row *row, enum queue_column column,
 
 static void since_cell(const struct queue_row *row, int64_t now_ms, char *cell)
 {
-    int64_t since_ms;
-    const char *since = json_string(row->queue, "status.waitingSince", NULL);
-    if (since && mlt_time_parse(since, &since_ms, NULL) == 0)
-        mlt_duration_for_people((now_ms - since_ms) / 1000, cell);
+    cell_age(cell_time(row->queue, "status.waitingSince"), now_ms, cell);
 }
 
 static void own_cell(const struct queue_row *row, enum queue_column column, int64_t now_ms,
