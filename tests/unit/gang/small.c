@@ -39,13 +39,27 @@ struct gang_job_request small_request(uint32_t pods, int64_t gpus, int32_t prior
     return request;
 }
 
-void small_feed(struct gang *g, struct gang_event event)
+void small_feed_at(struct gang *g, struct gang_event event, int64_t now_ms)
 {
     struct mlt_error err = {0};
-    if (gang_event(g, &event, 0, &err) < 0)
+    if (gang_event(g, &event, now_ms, &err) < 0 || gang_check(g, &err) < 0)
         fail_msg("%s", err.text);
-    if (gang_check(g, &err) < 0)
-        fail_msg("%s", err.text);
+}
+
+void small_start(struct gang *g, uint64_t job, uint32_t node, int64_t now_ms)
+{
+    small_feed_at(g,
+                  (struct gang_event){.kind = GANG_JOB_PLACED,
+                                      .job = job,
+                                      .nodes = &node,
+                                      .nodes_count = 1,
+                                      .started_ms = now_ms},
+                  now_ms);
+}
+
+void small_feed(struct gang *g, struct gang_event event)
+{
+    small_feed_at(g, event, 0);
 }
 
 void small_submit(struct gang *g, uint64_t job, struct gang_job_request request)

@@ -25,6 +25,9 @@ struct gang_job_request small_request(uint32_t pods, int64_t gpus, int32_t prior
                                       int64_t sequence);
 
 void small_feed(struct gang *g, struct gang_event event); /* must succeed; checks the state */
+void small_feed_at(struct gang *g, struct gang_event event, int64_t now_ms); /* the same, then */
+/* All pods of a job are placed on one node, and it runs from now on. */
+void small_start(struct gang *g, uint64_t job, uint32_t node, int64_t now_ms);
 void small_submit(struct gang *g, uint64_t job, struct gang_job_request request);
 void small_placed(struct gang *g, uint64_t job, uint32_t nodes_count, ...);
 void small_remove(struct gang *g, uint64_t job);

@@ -33,24 +33,6 @@ static void set_queue(struct gang *g, uint32_t queue, const struct gang_queue_co
     small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue = queue, .queue_config = c});
 }
 
-static void feed_at(struct gang *g, struct gang_event event, int64_t now_ms)
-{
-    struct mlt_error err = {0};
-    if (gang_event(g, &event, now_ms, &err) < 0 || gang_check(g, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void start(struct gang *g, uint64_t job, uint32_t node, int64_t now_ms)
-{
-    feed_at(g,
-            (struct gang_event){.kind = GANG_JOB_PLACED,
-                                .job = job,
-                                .nodes = &node,
-                                .nodes_count = 1,
-                                .started_ms = now_ms},
-            now_ms);
-}
-
 static struct gang_job_request limited(int64_t gpus, int64_t sequence, int64_t limit_ms)
 {
     struct gang_job_request request = small_request(1, gpus, 0, sequence);
@@ -64,7 +46,7 @@ static struct gang *half_taken(bool may_preempt)
     struct gang *g = new_gang(1, may_preempt);
     small_feed(g, small_node(0, 8));
     small_submit(g, 1, limited(4, 1, HOUR));
-    start(g, 1, 0, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, limited(8, 2, HOUR));
     return g;
 }
@@ -94,7 +76,7 @@ static void test_the_reserved_start_is_told_and_does_not_move(void **state)
     small_submit(g, 4, limited(4, 4, HOUR / 2));
     small_plan(g, 1000);
     assert_string_equal(small_next(g), "place 4: 0");
-    start(g, 4, 0, 1000);
+    small_start(g, 4, 0, 1000);
     small_plan(g, 2000);
     assert_true(gang_decision_next(g, &d));
     assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == HOUR);
@@ -170,7 +152,7 @@ static void test_who_has_made_way_is_not_let_in_on_condition_after_a_restart_eit
         other.made_way_for = 3;
         small_feed(g, small_node(0, 8));
         small_submit(g, 1, limited(4, 1, HOUR));
-        start(g, 1, 0, 0);
+        small_start(g, 1, 0, 0);
         small_submit(g, turn % 2 ? 2 : 3, turn % 2 ? other : left);
         small_submit(g, turn % 2 ? 3 : 2, turn % 2 ? left : other);
         small_plan(g, 0);
@@ -196,7 +178,7 @@ static void test_lower_priority_leaves_and_nobody_who_could_be_spared(void **sta
     static const int64_t gpus[] = {1, 4, 3};
     for (uint64_t job = 1; job <= 3; job++) {
         small_submit(g, job, small_request(1, gpus[job - 1], 0, (int64_t)job));
-        start(g, job, 0, (int64_t)(10 - job)); /* job 1 is the youngest: it would go first */
+        small_start(g, job, 0, (int64_t)(10 - job)); /* job 1 is the youngest: it would go first */
     }
     small_submit(g, 4, small_request(1, 4, 5, 4));
     small_plan(g, 1000);
@@ -230,8 +212,8 @@ static void test_borrowed_quota_comes_back(void **state)
     assert_string_equal(small_next(g), "wait 3 at 1");
     assert_string_equal(small_reason(), "queue 1 uses 8 of 8 nvidia.com/gpu that it may use now; "
                                         "needs 4");
-    start(g, 1, 0, 0);
-    start(g, 2, 0, 5);
+    small_start(g, 1, 0, 0);
+    small_start(g, 2, 0, 5);
     request.queue = 3;
     small_submit(g, 4, request);
     small_plan(g, 1000);
@@ -251,7 +233,7 @@ static void test_a_slice_ends_for_one_that_had_less(void **state)
     set_queue(g, 0, &c);
     small_feed(g, small_node(0, 8));
     small_submit(g, 1, small_request(1, 8, 0, 1));
-    start(g, 1, 0, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, small_request(1, 8, 0, 2));
     small_plan(g, HOUR - 1);
     assert_string_equal(small_next(g), "wait 2 at 1");
@@ -272,7 +254,7 @@ static void test_nobody_wakes_for_what_was_looked_at(void **state)
     small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET});
     small_feed(g, small_node(0, 8));
     small_submit(g, 1, small_request(1, 8, 0, 1));
-    start(g, 1, 0, 0); /* without a limit: no start is known for those behind it */
+    small_start(g, 1, 0, 0); /* without a limit: no start is known for those behind it */
     small_submit(g, 2, small_request(1, 8, 0, 2));
     small_plan(g, 5000); /* 2 has lost its patience long ago */
     assert_string_equal(small_next(g), "wait 2 at 1");

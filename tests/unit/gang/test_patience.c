@@ -10,11 +10,10 @@ static const char *const devices[] = {"nvidia.com/gpu", "amd.com/gpu"};
 
 static struct gang_queue_config sliced_queue(void)
 {
-    struct gang_queue_config c = {
-        .parent = GANG_NO_QUEUE,
-        .weight = 1,
-        .time_slice_ms = HOUR,
-        .within_queue = GANG_PREEMPTION_LOWER_PRIORITY};
+    struct gang_queue_config c = {.parent = GANG_NO_QUEUE,
+                                  .weight = 1,
+                                  .time_slice_ms = HOUR,
+                                  .within_queue = GANG_PREEMPTION_LOWER_PRIORITY};
     for (int r = 0; r < GANG_RESOURCES_MAX; r++)
         c.nominal[r] = c.borrow_limit[r] = c.lend_limit[r] = GANG_UNLIMITED;
     return c;
@@ -33,25 +32,6 @@ static struct gang *new_gang(void)
     small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue_config = &c});
     small_feed(g, small_node(0, 8));
     return g;
-}
-
-static void feed_at(struct gang *g, struct gang_event event, int64_t now_ms)
-{
-    struct mlt_error err = {0};
-    if (gang_event(g, &event, now_ms, &err) < 0 || gang_check(g, &err) < 0)
-        fail_msg("%s", err.text);
-}
-
-static void start(struct gang *g, uint64_t job, int64_t now_ms)
-{
-    const uint32_t node = 0;
-    feed_at(g,
-            (struct gang_event){.kind = GANG_JOB_PLACED,
-                                .job = job,
-                                .nodes = &node,
-                                .nodes_count = 1,
-                                .started_ms = now_ms},
-            now_ms);
 }
 
 /* Of 8 GPUs in all `gpus`; `limit_ms` 0: it says none. */
@@ -78,7 +58,7 @@ static void test_a_job_with_a_limit_is_not_sliced_and_one_without_is(void **stat
     for (int limited = 0; limited < 2; limited++) {
         struct gang *g = new_gang();
         small_submit(g, 1, work(8, 1, limited ? 100 * HOUR : 0));
-        start(g, 1, 0);
+        small_start(g, 1, 0, 0);
         small_submit(g, 2, work(8, 2, HOUR));
         struct gang_decision d = first_action(g, HOUR);
         if (limited)
@@ -102,7 +82,7 @@ static void test_who_has_attained_least_goes_first_of_those_without_a_limit(void
     small_submit(g, 3, work(8, 3, 3 * HOUR));
     small_plan(g, 10);
     assert_string_equal(small_next(g), "place 2: 0");
-    start(g, 2, 10);
+    small_start(g, 2, 0, 10);
     small_remove(g, 2);
     small_plan(g, 20); /* 3 says 3 h; 1 is expected to run as long again as it has */
     assert_string_equal(small_next(g), "place 3: 0");
@@ -118,7 +98,7 @@ static void test_lines_of_queues_below_a_fifo_one_are_one_line_for_slices(void *
     struct gang_job_request other = work(8, 2, 0);
     other.queue = 1;
     small_submit(g, 1, work(8, 1, 0));
-    start(g, 1, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, other);
     struct gang_decision d = first_action(g, HOUR);
     assert_true(d.kind == GANG_PREEMPT && d.job == 1 && d.for_job == 2);
@@ -132,19 +112,19 @@ static void test_who_has_waited_too_long_takes_a_slice_and_keeps_it(void **state
     struct gang_job_request old = work(1, 0, 0);
     old.attained_ms = 100 * HOUR; /* nobody here has had twice that */
     small_submit(g, 1, work(8, 1, 0));
-    start(g, 1, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, old);
     /* It asks for an eighth of all: it loses patience after a quarter. */
     assert_int_equal(first_action(g, PATIENCE / 4 - 1).kind, GANG_NEVER);
     assert_int_equal(gang_next_wake_ms(g, PATIENCE / 4 - 1), PATIENCE / 4);
     struct gang_decision d = first_action(g, PATIENCE / 4);
     assert_true(d.kind == GANG_PREEMPT && d.job == 1 && d.for_job == 2);
-    feed_at(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 1, .for_job = 2},
-            PATIENCE / 4);
-    feed_at(g, (struct gang_event){.kind = GANG_JOB_RELEASED, .job = 1}, PATIENCE / 4);
+    small_feed_at(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 1, .for_job = 2},
+                  PATIENCE / 4);
+    small_feed_at(g, (struct gang_event){.kind = GANG_JOB_RELEASED, .job = 1}, PATIENCE / 4);
     d = first_action(g, PATIENCE / 4);
     assert_true(d.kind == GANG_PLACE && d.job == 2);
-    start(g, 2, PATIENCE / 4);
+    small_start(g, 2, 0, PATIENCE / 4);
     small_remove(g, 1);
     small_submit(g, 3, work(8, 3, 0));
     assert_int_equal(first_action(g, PATIENCE).kind, GANG_NEVER); /* 2 has paid */
@@ -158,13 +138,13 @@ static void test_a_higher_priority_goes_first_though_its_work_is_more(void **sta
     struct gang_job_request high = work(8, 2, 100 * HOUR);
     high.priority = 5;
     small_submit(g, 9, work(4, 0, 100 * HOUR));
-    start(g, 9, 0);
+    small_start(g, 9, 0, 0);
     small_submit(g, 1, work(4, 1, HOUR));
     high.never_preempts = true;
     small_submit(g, 2, high);
     small_plan(g, 10); /* 1 ends before 9 does: it may pass, without delaying 2 */
     assert_string_equal(small_next(g), "place 1: 0");
-    start(g, 1, 10);
+    small_start(g, 1, 0, 10);
     small_submit(g, 3, work(4, 3, 200 * HOUR));
     small_remove(g, 1);
     assert_int_equal(first_action(g, 20).kind, GANG_NEVER); /* 3 would delay 2 */
@@ -181,7 +161,7 @@ static void test_a_higher_priority_has_a_lower_one_leave_at_once(void **state)
     struct gang_job_request high = work(8, 2, 100 * HOUR);
     high.priority = 5;
     small_submit(g, 1, work(8, 1, HOUR));
-    start(g, 1, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, high);
     struct gang_decision d = first_action(g, 10);
     assert_true(d.kind == GANG_PREEMPT && d.job == 1 && d.cause == GANG_CAUSE_PRIORITY);
@@ -193,14 +173,14 @@ static void test_what_others_leave_for_a_job_is_for_nobody_else(void **state)
     (void)state;
     struct gang *g = new_gang();
     small_submit(g, 1, work(8, 1, 0));
-    start(g, 1, 0);
+    small_start(g, 1, 0, 0);
     small_submit(g, 2, work(8, 2, 2 * HOUR));
     small_submit(g, 3, work(8, 3, 2 * HOUR)); /* its equal */
     struct gang_decision d = first_action(g, HOUR);
     assert_true(d.kind == GANG_PREEMPT && d.for_job == 2);
-    feed_at(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 1, .for_job = 2}, HOUR);
+    small_feed_at(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 1, .for_job = 2}, HOUR);
     small_submit(g, 4, work(1, 4, 60000)); /* far less work */
-    feed_at(g, (struct gang_event){.kind = GANG_JOB_RELEASED, .job = 1}, HOUR + 10);
+    small_feed_at(g, (struct gang_event){.kind = GANG_JOB_RELEASED, .job = 1}, HOUR + 10);
     d = first_action(g, HOUR + 10);
     assert_true(d.kind == GANG_PLACE && d.job == 2);
     gang_free(g);
@@ -211,11 +191,12 @@ static void test_a_job_with_a_limit_is_patient_for_two_backlogs_and_a_little(voi
     (void)state;
     struct gang *g = new_gang();
     small_submit(g, 9, work(1, 0, 100 * HOUR));
-    start(g, 9, 0);
+    small_start(g, 9, 0, 0);
     small_submit(g, 2, work(8, 0, HOUR)); /* all that waits: an hour of the whole cluster */
     small_plan(g, 0);
     assert_int_equal(gang_next_wake_ms(g, 0), 2 * HOUR + PATIENCE / 42);
-    small_submit(g, 3, work(1, 0, 200 * HOUR)); /* as much more work: so wide a job waits for 2.5 h */
+    small_submit(g, 3,
+                 work(1, 0, 200 * HOUR)); /* as much more work: so wide a job waits for 2.5 h */
     small_plan(g, 1);
     assert_string_equal(small_next(g), "place 3: 0");
     assert_string_equal(small_next(g), "wait 2 at 1");
