@@ -15,6 +15,7 @@ supervisor=$(head -n 1 "$dir/supervisor.pid")
 take_port() { # SECONDS
   kill -STOP "$supervisor"
   kill -9 "$(controller)"
+  rm -f held.txt # of the time before
   python3 -c '
 import socket, sys, time
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
