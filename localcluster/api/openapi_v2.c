@@ -237,9 +237,26 @@ static void write_document(struct api_call *c, const cJSON *schemas, struct mlt_
     protobuf_message(out, DOCUMENT_DEFINITIONS, &part);
 }
 
+/* Swagger cannot say "these members, and any others": an old kubectl's own validation refuses others
+ * where it knows some, so it is told of none (as apiextensions-apiserver does for the same reason). */
+static void leave_open(cJSON *schema)
+{
+    cJSON *part;
+    if (json_bool(schema, "x-kubernetes-preserve-unknown-fields", false)) {
+        cJSON_DeleteItemFromObjectCaseSensitive(schema, "items");
+        cJSON_DeleteItemFromObjectCaseSensitive(schema, "properties");
+    }
+    cJSON_ArrayForEach(part, schema)
+    {
+        if (cJSON_IsObject(part))
+            leave_open(part);
+    }
+}
+
 int api_openapi_v2(struct api_call *c)
 {
     cJSON *schemas = api_openapi_schemas(c, NULL, NULL, "#/definitions/");
+    leave_open(schemas);
     const char *accept = c->request->accept ? c->request->accept : "";
     if (!strstr(accept, "protobuf")) {
         cJSON *document = cJSON_CreateObject();

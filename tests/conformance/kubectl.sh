@@ -35,7 +35,8 @@ refuses() {
 }
 until_true() { for _ in $(seq 150); do "$@" >/dev/null 2>&1 && return 0; sleep 0.2; done; return 1; }
 
-cat >"$work/job.yaml" <<'YAML'
+# It ends when it is told to: however long kubectl takes, it is looked at while it runs.
+cat >"$work/job.yaml" <<YAML
 apiVersion: mltrain.io/v1alpha1
 kind: TrainingJob
 metadata: {name: conformance, labels: {team: a}}
@@ -49,8 +50,11 @@ spec:
         containers:
           - name: trainer
             image: none
-            command: [sh, -c, 'echo "line one of $RANK"; sleep 4; echo "line two of $RANK"']
+            command: [sh, -c, 'echo "line one of \$RANK"; until [ -e $work/go ]; do sleep 0.2; done; echo "line two of \$RANK"']
             resources: {requests: {cpu: 10m, memory: 16Mi}}
+            volumeMounts: [{name: work, mountPath: $work}]
+        volumes:
+          - {name: work, hostPath: {path: $work}}
 YAML
 
 says "version" 'Server Version|serverVersion' k version
@@ -84,16 +88,16 @@ says "get pods" 'conformance-worker-0 +1/1 +Running' k get pods
 says "logs" 'line one of 0' k logs conformance-worker-0
 says "logs -c" 'line one of' k logs conformance-worker-0 -c trainer
 says "logs --tail" 'line (one|two) of' k logs conformance-worker-0 --tail=1
-says "logs -f runs to the end" 'line two of 1' timeout 20 "$kubectl" logs -f conformance-worker-0
+says "logs -f runs to the end" 'line two of 1' sh -c "(sleep 1; touch '$work/go') & timeout 60 '$kubectl' logs -f conformance-worker-0"
 says "describe the job" 'Name: +conformance' k describe tj conformance
 says "describe the pod" 'Container|Containers:' k describe pod conformance-worker-0
 says "wait for a condition" 'condition met' k wait --for=condition=Complete tj/conformance --timeout=30s
 says "wait for a pod to go" 'condition met|deleted|no matching' sh -c "'$kubectl' run gone --image=none --restart=Never --command -- sleep 60 >/dev/null; '$kubectl' delete pod gone --wait=false; '$kubectl' wait --for=delete pod/gone --timeout=40s; echo condition met"
-(timeout 8 "$kubectl" get tj -w >"$work/watch" 2>&1 &)
-sleep 1
+timeout 120 "$kubectl" get tj -w >"$work/watch" 2>&1 &
+until_true grep -q conformance "$work/watch"
 sed 's/name: conformance/name: second/' "$work/job.yaml" >"$work/second.yaml"
 check "create" k create -f "$work/second.yaml"
-says "watch shows it" 'second' sh -c "for i in \$(seq 30); do grep second '$work/watch' && exit 0; sleep 0.2; done; exit 1"
+check "watch shows it" until_true grep -q second "$work/watch"
 check "label" k label tj second kept=yes
 check "annotate" k annotate tj second note=x
 says "patch" 'patched' k patch tj second --type=merge -p '{"spec":{"ttlSecondsAfterFinished":3600}}'

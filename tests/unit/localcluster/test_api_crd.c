@@ -240,6 +240,22 @@ static void test_a_definition_with_an_odd_schema_does_no_harm(void **state)
     api_client_stop(&c);
 }
 
+/* kubectl 1.20 refused a TrainingJob with a hostPath: an unknown field of a volume, where any are allowed. */
+static void test_open_objects_have_no_members_in_swagger(void **state)
+{
+    struct api_client c;
+    (void)state;
+    api_client_start(&c, true);
+    assert_int_equal(api_client_get(&c, "/openapi/v2"), 200);
+    const cJSON *job = json_member(json_find(c.tree, "definitions"), "io.mltrain.v1alpha1.TrainingJob");
+    const cJSON *pod =
+        json_find(job, "properties.spec.properties.workers.properties.template.properties.spec");
+    assert_true(json_bool(pod, "x-kubernetes-preserve-unknown-fields", false));
+    assert_null(json_member(pod, "properties"));
+    assert_non_null(json_find(job, "properties.spec.properties.nprocPerNode"));
+    api_client_stop(&c);
+}
+
 static void test_custom_kinds_are_there_after_a_restart(void **state)
 {
     struct api_client c;
@@ -289,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_a_deleted_definition_takes_its_objects_along),
         cmocka_unit_test(test_bad_definitions_are_refused),
         cmocka_unit_test(test_a_definition_with_an_odd_schema_does_no_harm),
+        cmocka_unit_test(test_open_objects_have_no_members_in_swagger),
         cmocka_unit_test(test_custom_kinds_are_there_after_a_restart),
         cmocka_unit_test(test_training_jobs_pass_the_projects_own_validator),
     };
