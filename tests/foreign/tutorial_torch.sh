@@ -44,11 +44,12 @@ here() {
     -e "s|env:|env:\n              - {name: OMP_NUM_THREADS, value: \"1\"}|" "$@" "$example/job.yaml" >"$name.yaml"
   mltrain submit "$name.yaml" >/dev/null
 }
-# learned NAME: the job succeeds, all four ranks have learned, and the model is there
+# learned NAME: the job succeeds, all four ranks have learned, and the model is there. torch 2.15 aborts at the end of a process
+# once in a while ("terminate called without an active exception"): then the job is restarted, and they have learned twice.
 learned() {
   mltrain wait "$1" >/dev/null || { mltrain logs "$1" --launcher; echo "FAIL: $1: $(mltrain get "$1" -o json | jq -c .status)"; exit 1; }
   mltrain logs "$1" >out.txt 2>&1
-  grep -o 'rank [0-9] of [0-9]: the weights are learned' out.txt | sort | diff - "$example/expected-output.txt" ||
+  grep -o 'rank [0-9] of [0-9]: the weights are learned' out.txt | sort -u | diff - "$example/expected-output.txt" ||
     { cat out.txt; echo "FAIL: $1 said something else"; exit 1; }
   "$folder/venv/bin/python" -c 'import torch
 print([round(w) for w in torch.load("model/model.pt")["weight"][0].tolist()])' | grep -qxF '[0, 1, 2, 3, 4, 5, 6, 7]' ||
