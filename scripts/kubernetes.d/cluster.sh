@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The first process of a cluster: started by scripts/kubernetes in network, mount, process and host-name namespaces of their
 # own, so that its end takes everything along. Sets up the network, certificates and control plane, starts the nodes, waits.
-# usage: cluster.sh CLUSTER_FOLDER PROGRAMS DEBIAN NODES CGROUP
+# usage: cluster.sh CLUSTER_FOLDER PROGRAMS DEBIAN NODES CGROUP true|false|unknown     (the last: image volumes)
 set -euo pipefail
-cluster=$1 programs=$2 debian=$3 nodes=$4 cgroup=$5
+cluster=$1 programs=$2 debian=$3 nodes=$4 cgroup=$5 image_volumes=$6
 port=$(cat "$cluster/port")
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=scripts/kubernetes.d/components.sh
@@ -85,6 +85,8 @@ write_certificates() {
 kubectl() { "$programs/kubectl" --kubeconfig "$cluster/kubeconfig" "$@"; }
 
 start_apiserver() {
+  local gates=()
+  [ "$image_volumes" = unknown ] || gates=(--feature-gates="ImageVolume=$image_volumes")
   # Every request is written down: what a program asks for is compared with what it is allowed to.
   cat >"$cluster/audit.yaml" <<'YAML'
 apiVersion: audit.k8s.io/v1
@@ -101,7 +103,7 @@ YAML
     --service-account-key-file="$pki/service-account.pub" \
     --service-account-signing-key-file="$pki/service-account.key" \
     --service-account-issuer=https://kubernetes.default.svc --authorization-mode=Node,RBAC \
-    --enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement \
+    "${gates[@]}" --enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement \
     --audit-policy-file="$cluster/audit.yaml" --audit-log-path="$cluster/log/audit.log" --audit-log-maxsize=100000
   until kubectl get --raw /readyz >/dev/null 2>&1; do
     component_runs apiserver || { echo "the API server has ended: see $cluster/log/apiserver.log" >&2; exit 1; }
@@ -134,7 +136,7 @@ start_control_plane() {
 start_nodes() {
   local n pid
   for ((n = 1; n <= nodes; n++)); do
-    unshare --net --mount --uts -- "$here/node.sh" "$cluster" "$programs" "$debian" "$n" "$nodes" "$cgroup" \
+    unshare --net --mount --uts -- "$here/node.sh" "$cluster" "$programs" "$debian" "$n" "$nodes" "$cgroup" "$image_volumes" \
       >>"$cluster/log/node-$n.log" 2>&1 3<&- &
     pid=$!
     echo "$pid" >"$cluster/run/node-$n.pid"

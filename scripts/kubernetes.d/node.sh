@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # A node of a cluster: containerd, kubelet and kube-proxy in network, mount and host-name namespaces of their own, where the
 # folders that they expect (/var/lib, /var/log, /run) are the node's; /mnt is shared by all nodes. Started by cluster.sh, stays as long as the cluster.
-# usage: node.sh CLUSTER_FOLDER PROGRAMS DEBIAN NUMBER NODES CGROUP
+# usage: node.sh CLUSTER_FOLDER PROGRAMS DEBIAN NUMBER NODES CGROUP true|false|unknown     (the last: image volumes)
 set -euo pipefail
-cluster=$1 programs=$2 debian=$3 number=$4 nodes=$5 cgroup=$6/node-$4
+cluster=$1 programs=$2 debian=$3 number=$4 nodes=$5 cgroup=$6/node-$4 image_volumes=$7
+containerd=${programs%/bin}/containerd
+[ "$image_volumes" = true ] || containerd=$debian/usr/bin
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=scripts/kubernetes.d/components.sh
 . "$here/components.sh"
@@ -96,16 +98,18 @@ TOML
    "ipam": {"type": "host-local", "dataDir": "/run/cni-addresses", "ranges": [[{"subnet": "$(pods_of "$number")"}]],
             "routes": [{"dst": "0.0.0.0/0"}]}}]}
 JSON
-  component "$node-containerd" env "PATH=$debian/usr/bin:$debian/usr/sbin:$PATH" \
-    "$debian/usr/bin/containerd" -c "$folder/containerd.toml"
-  until "$debian/usr/bin/ctr" version >/dev/null 2>&1; do
+  component "$node-containerd" env "PATH=$containerd:$debian/usr/bin:$debian/usr/sbin:$PATH" \
+    "$containerd/containerd" -c "$folder/containerd.toml"
+  until "$containerd/ctr" version >/dev/null 2>&1; do
     component_runs "$node-containerd" || { echo "containerd has ended: see $cluster/log/$node-containerd.log" >&2; exit 1; }
     sleep 0.1
   done
-  "$debian/usr/bin/ctr" -n k8s.io images import "$programs/pause.tar" >/dev/null
+  "$containerd/ctr" -n k8s.io images import "$programs/pause.tar" >/dev/null
 }
 
 start_kubelet() {
+  local gates="featureGates: {ImageVolume: $image_volumes}"
+  [ "$image_volumes" != unknown ] || gates=''
   cat >"$folder/kubelet.yaml" <<YAML
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -123,6 +127,7 @@ containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
 failSwapOn: false
 failCgroupV1: false
 resolvConf: ""
+$gates
 evictionHard: {memory.available: "100Mi"}
 imageGCHighThresholdPercent: 100
 YAML

@@ -8,6 +8,7 @@
 programs_of_kubernetes="kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl"
 programs_of_server="kube-apiserver kubectl" # a cluster without nodes needs no more
 kwok_version=v0.7.0
+containerd_version=v2.1.9 # Debian's (1.6) mounts no images: for those it takes 2.1
 helm_version=v3.19.5
 go_minor_needed=24
 
@@ -74,7 +75,7 @@ build_kwok() {
     "sigs.k8s.io/kwok/cmd/kwok@$kwok_version"
 }
 
-# build_debian BIN: etcd, containerd, runc and the network plugins are Debian's. They are unpacked, not installed: an installed one
+# build_debian BIN: etcd, runc, the network plugins and an older containerd are Debian's. They are unpacked, not installed: an installed one
 # would start a service, or quarrel with a container engine that is here already.
 build_debian() {
   local name
@@ -84,6 +85,21 @@ build_debian() {
   done
   rm -rf "$programs/debian"
   mv "$scratch/debian" "$programs/debian"
+}
+
+# build_containerd BIN: into $programs/containerd, beside Debian's. Its module is not to be installed by name: it excludes versions of others.
+build_containerd() {
+  local module=github.com/containerd/containerd/v2 name packages=()
+  for name in containerd containerd-shim-runc-v2 ctr; do packages+=("$module/cmd/$name"); done
+  mkdir -p "$scratch/module" "$scratch/containerd"
+  (cd "$scratch/module" || return 1
+    printf 'module programs\n\ngo 1.%s\n\nrequire %s %s\n' $go_minor_needed $module $containerd_version >go.mod
+    { printf '//go:build tools\n\npackage programs\n\n'; printf 'import _ "%s"\n' "${packages[@]}"; } >tools.go
+    go mod tidy &&
+      go build -trimpath -tags no_btrfs,no_zfs,no_devmapper -ldflags "-s -w -X $module/version.Version=$containerd_version" \
+        -o "$scratch/containerd/" "${packages[@]}") || return 1
+  rm -rf "$programs/containerd"
+  mv "$scratch/containerd" "$programs/containerd"
 }
 
 # build_pause BIN: the image of a pod's sandbox
@@ -102,7 +118,7 @@ build_programs() {
   mkdir -p "$programs"/{bin,built}
   # What cannot be built is told before anything is fetched.
   for part in "$@"; do
-    [ -e "$programs/built/$part" ] || case "$part" in kubernetes | server | kwok | helm) need_go ;; esac
+    [ -e "$programs/built/$part" ] || case "$part" in kubernetes | server | containerd | kwok | helm) need_go ;; esac
   done
   for part in "$@"; do
     [ -e "$programs/built/$part" ] || (build_part "$part") 9>"$programs/lock" || exit $?

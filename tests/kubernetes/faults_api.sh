@@ -36,7 +36,7 @@ launcher_image_missing() {
 }
 # images_of NODE ARGUMENTS...: ctr images
 images_of() {
-  kubernetes exec --node "$1" -- "$(dirname "$(command -v kubectl)")/../debian/usr/bin/ctr" -n k8s.io images "${@:2}" >/dev/null
+  kubernetes exec --node "$1" -- "$(dirname "$(command -v kubectl)")/../containerd/ctr" -n k8s.io images "${@:2}" >/dev/null
 }
 show_launcher() {
   local n
