@@ -156,8 +156,9 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     probe_share_distrust(&c->probe_share, job->namespace_);
-    event_record(job, true, "PodRefused", "%s", answer->words);
-    admit_explain_undo(job, "PodRefused", answer->words);
+    cleanup_free char *words = delivery_refusal(c->config.delivery, answer->words);
+    event_record(job, true, "PodRefused", "%s", words);
+    admit_explain_undo(job, "PodRefused", words);
     if (m)
         m->dead = true;
     job->no_place = true;
@@ -173,6 +174,7 @@ struct pod_build admit_pod(struct job *job, int64_t creation)
         .role = &job->tj.spec.workers,
         .creation = creation,
         .channel_address = config->channel_address,
+        .delivery = config->delivery,
         .launcher_image = config->launcher_image,
         .launcher_command = config->launcher_command,
         .pull_secrets = config->pull_secrets,

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "controller/delivery.h"
 #include "lib/base/log.h"
 #include "rendezvous/frame.h"
 
@@ -47,8 +48,9 @@ struct controller_config {
      * its EndpointSlice shall lead while we lead. */
     const char *channel_service, *pod_ip;
     uint16_t channel_port;
-    const char *launcher_image;      /* of the init container that brings the launcher */
-    const char *launcher_command;    /* its path in that image */
+    enum delivery delivery;          /* how the launcher comes into the pods */
+    const char *launcher_image;      /* of the init container, or the volume, that brings it */
+    const char *launcher_command;    /* its path in that image, for the init container */
     const char *const *pull_secrets; /* with which that image is pulled, in the job's namespace */
     uint32_t pull_secrets_count;
     const char *version; /* of this program */

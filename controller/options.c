@@ -8,10 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/controller.h"
+#include "controller/pod_build.h"
 #include "gang/gang.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
+
+#define LAUNCHER_COMMAND "/" POD_BUILD_LAUNCHER_NAME /* the image's root is a copy's folder */
 
 enum option_key {
     OPTION_KUBECONFIG = 256,
@@ -24,6 +27,7 @@ enum option_key {
     OPTION_MASTER_KEY_FILE,
     OPTION_LAUNCHER_IMAGE,
     OPTION_LAUNCHER_COMMAND,
+    OPTION_LAUNCHER_DELIVERY,
     OPTION_LAUNCHER_PULL_SECRET,
     OPTION_GPU_RESOURCE,
     OPTION_TOPOLOGY_LEVEL,
@@ -60,9 +64,14 @@ static const struct argp_option options[] = {
     {"master-key-file", OPTION_MASTER_KEY_FILE, "FILE", 0,
      "32 bytes from which the keys of all jobs are derived; made when it is missing", 0},
     {"launcher-image", OPTION_LAUNCHER_IMAGE, "IMAGE", 0,
-     "Image of the init container that brings the launcher", 0},
+     "Image that brings the launcher into the pods of jobs", 0},
+    {"launcher-delivery", OPTION_LAUNCHER_DELIVERY, "HOW", 0,
+     "initContainer (default): one copies it into the pod; imageVolume: the image is mounted, "
+     "which "
+     "is faster and needs Kubernetes' feature gate ImageVolume and a container runtime that can",
+     0},
     {"launcher-command", OPTION_LAUNCHER_COMMAND, "PATH", 0,
-     "The launcher in that image (default /mltrain-launcher)", 0},
+     "The launcher in that image (default " LAUNCHER_COMMAND "; the only one with imageVolume)", 0},
     {"launcher-pull-secret", OPTION_LAUNCHER_PULL_SECRET, "NAME", 0,
      "Secret in the job's namespace with which that image is pulled; may be given several times",
      0},
@@ -196,6 +205,22 @@ static void check_level(const struct options *o, const char *value, struct argp_
     }
 }
 
+static void check_delivery(const struct options *o, struct argp_state *state)
+{
+    if (o->delivery == DELIVERY_IMAGE_VOLUME && strcmp(o->launcher_command, LAUNCHER_COMMAND) != 0)
+        argp_error(state,
+                   "--launcher-delivery imageVolume needs the launcher at " LAUNCHER_COMMAND
+                   " of its image, not --launcher-command %s",
+                   o->launcher_command);
+}
+
+static void parse_delivery(struct options *o, const char *value, struct argp_state *state)
+{
+    struct mlt_error err = {0};
+    if (delivery_read(value, &o->delivery, &err) < 0)
+        argp_error(state, "--launcher-delivery: %s", err.text);
+}
+
 static void check_policy(const struct options *o, struct argp_state *state)
 {
     if (o->time_slice_ms && !o->patience_ms)
@@ -261,6 +286,9 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case OPTION_READY_FD:
         o->ready_fd = (int)whole_number(state, "--ready-fd", value, 0, 1 << 20);
         break;
+    case OPTION_LAUNCHER_DELIVERY:
+        parse_delivery(o, value, state);
+        break;
     case OPTION_LAUNCHER_PULL_SECRET:
         add(o->pull_secrets, &o->pull_secrets_count, OPTIONS_PULL_SECRETS_MAX, value, state);
         break;
@@ -278,6 +306,7 @@ static error_t parse_option(int key, char *value, struct argp_state *state)
     case ARGP_KEY_END:
         check_addresses(o, state);
         check_policy(o, state);
+        check_delivery(o, state);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -303,7 +332,7 @@ void options_read(int argc, char **argv, struct options *ret)
     struct options o = {
         .listen = "127.0.0.1:0",
         .launcher_image = "mltrain/launcher:" MLTRAIN_VERSION,
-        .launcher_command = "/mltrain-launcher",
+        .launcher_command = LAUNCHER_COMMAND,
         .lease_namespace = "mltrain-system",
         .log_level = "info",
         .ready_fd = -1,

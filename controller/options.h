@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "controller/delivery.h"
 #include "lib/base/error.h"
 
 #define OPTIONS_GPU_RESOURCES_MAX 32
@@ -20,6 +21,7 @@ struct options {
     const char *channel_service, *pod_ip;
     const char *master_key_file;
     const char *launcher_image, *launcher_command;
+    enum delivery delivery;
     const char *pull_secrets[OPTIONS_PULL_SECRETS_MAX + 1];
     uint32_t pull_secrets_count;
     const char *gpu_resources[OPTIONS_GPU_RESOURCES_MAX + 1];

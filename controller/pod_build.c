@@ -69,7 +69,7 @@ static void drop_all(cJSON *object, const char *const *names, size_t count)
 /* Of these only the kind counts: they go with their pod. */
 static void empty_sources(cJSON *volume)
 {
-    static const char *const kinds[] = {"projected", "secret", "configMap", "downwardAPI"};
+    static const char *const kinds[] = {"projected", "secret", "configMap", "downwardAPI", "image"};
     for (size_t i = 0; i < MLT_ARRAY_LENGTH(kinds); i++)
         if (json_member(volume, kinds[i]))
             json_set(volume, kinds[i], cJSON_CreateObject());
@@ -222,6 +222,15 @@ static void add_volumes(cJSON *spec, cJSON *trainer, const struct pod_build *b)
     }
 }
 
+/* Within the folder that ranks and launcher write to, so that all paths are those of a copy. The
+ * kubelet pulls the image as it would for a container: by default, unless it is there, with the
+ * pod's pull secrets. */
+static void add_image_volume(cJSON *spec, cJSON *trainer, const struct pod_build *b)
+{
+    json_set_string(add_volume(spec, DELIVERY_VOLUME), "image.reference", b->launcher_image);
+    mount(trainer, DELIVERY_VOLUME, POD_BUILD_PROGRAMS, true);
+}
+
 /* ---- containers ---- */
 
 static const char *const reserved[] = {
@@ -355,7 +364,7 @@ static cJSON *init_container(const struct pod_build *b, const cJSON *trainer)
     cJSON *command = json_set_array(init, "command");
     json_append_string(command, b->launcher_command);
     json_append_string(command, "copy");
-    json_append_string(command, POD_BUILD_FOLDER "/bin");
+    json_append_string(command, POD_BUILD_PROGRAMS);
     copy_resource(init, trainer, "resources.requests.cpu");
     copy_resource(init, trainer, "resources.requests.memory");
     copy_resource(init, trainer, "resources.limits.cpu");
@@ -440,10 +449,14 @@ int pod_build(const struct pod_build *b, cJSON **ret_pod, struct mlt_error *err)
     r = wrap_command(trainer, err);
     if (r < 0)
         return r;
-    cJSON *init = init_container(b, trainer);
+    bool copies = b->delivery == DELIVERY_INIT_CONTAINER;
+    cJSON *init = copies ? init_container(b, trainer) : NULL;
     build_env(trainer, b);
     add_volumes(spec, trainer, b);
-    put_first(spec, init);
+    if (copies)
+        put_first(spec, init);
+    else
+        add_image_volume(spec, trainer, b);
     build_spec(spec, b, hostname);
     *ret_pod = steal_ptr(&pod);
     return 0;

@@ -3,10 +3,14 @@
 #ifndef CONTROLLER_POD_BUILD_H
 #define CONTROLLER_POD_BUILD_H
 
+#include "controller/delivery.h"
 #include "trainingjob/trainingjob.h"
 
 #define POD_BUILD_FOLDER "/mltrain"
-#define POD_BUILD_LAUNCHER POD_BUILD_FOLDER "/bin/mltrain-launcher"
+#define POD_BUILD_PROGRAMS \
+    POD_BUILD_FOLDER "/bin" /* what `mltrain-launcher copy` makes, or the image */
+#define POD_BUILD_LAUNCHER_NAME "mltrain-launcher"
+#define POD_BUILD_LAUNCHER POD_BUILD_PROGRAMS "/" POD_BUILD_LAUNCHER_NAME
 #define POD_BUILD_KEY_FOLDER "/mltrain-key"
 #define POD_BUILD_VOLUME "mltrain"
 #define POD_BUILD_KEY_VOLUME "mltrain-key"
@@ -21,7 +25,9 @@ struct pod_build {
     int64_t creation; /* 1 for the first pod of this member */
     const char *node; /* NULL: none (a dry run) */
     int binding;      /* enum trainingjob_binding: NODE or AFFINITY */
-    const char *channel_address, *launcher_image, *launcher_command;
+    enum delivery delivery;
+    const char *channel_address, *launcher_image;
+    const char *launcher_command;    /* in that image; only an init container runs it there */
     const char *const *pull_secrets; /* of the launcher's image; added to the pod's own */
     uint32_t pull_secrets_count;
 };

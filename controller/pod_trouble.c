@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include "controller/delivery.h"
 #include "controller/pod_build.h"
 #include "lib/base/cleanup.h"
 #include "lib/json/json.h"
@@ -34,21 +35,39 @@ static const char *what_is(const char *container)
     return strcmp(container, POD_BUILD_INIT) == 0 ? "mltrain's own init container" : "container";
 }
 
-static bool find_waiting(const cJSON *statuses, struct pod_trouble *ret)
+/* The kubelet says it of the container that mounts the image, whose own image stands beside it. */
+static void tell_waiting(const cJSON *pod, const cJSON *status, struct pod_trouble *ret)
+{
+    const cJSON *waiting = json_find(status, "state.waiting");
+    const char *reason = json_string(waiting, "reason", "");
+    const char *message = json_string(waiting, "message", "");
+    const char *name = json_string(status, "name", "");
+    const char *image = delivery_blamed_image(pod, message);
+    if (image)
+        (void)snprintf(ret->words, sizeof ret->words,
+                       "mltrain's own image volume " DELIVERY_VOLUME " (image %s): %s: %s", image,
+                       reason, message);
+    else if (delivery_is_unknown(pod, message))
+        (void)snprintf(ret->words, sizeof ret->words,
+                       "the node's container runtime cannot mount an image, which brings mltrain's "
+                       "launcher (--launcher-delivery imageVolume): %s: %s",
+                       reason, message);
+    else
+        (void)snprintf(ret->words, sizeof ret->words, "%s %s (image %s): %s%s%s", what_is(name),
+                       name, json_string(status, "image", "?"), reason, *message ? ": " : "",
+                       message);
+}
+
+static bool find_waiting(const cJSON *pod, const cJSON *statuses, struct pod_trouble *ret)
 {
     const cJSON *status;
     cJSON_ArrayForEach(status, statuses)
     {
-        const cJSON *waiting = json_find(status, "state.waiting");
-        const char *reason = json_string(waiting, "reason", "");
-        const char *message = json_string(waiting, "message", "");
-        const char *name = json_string(status, "name", "");
+        const char *reason = json_string(status, "state.waiting.reason", "");
         if (is_usual(reason))
             continue;
         set_reason(ret, reason);
-        (void)snprintf(ret->words, sizeof ret->words, "%s %s (image %s): %s%s%s", what_is(name),
-                       name, json_string(status, "image", "?"), reason, *message ? ": " : "",
-                       message);
+        tell_waiting(pod, status, ret);
         return true;
     }
     return false;
@@ -72,7 +91,7 @@ static bool find_unschedulable(const cJSON *pod, struct pod_trouble *ret)
 
 bool pod_trouble_find(const cJSON *pod, struct pod_trouble *ret)
 {
-    return find_waiting(json_find(pod, "status.initContainerStatuses"), ret) ||
-           find_waiting(json_find(pod, "status.containerStatuses"), ret) ||
+    return find_waiting(pod, json_find(pod, "status.initContainerStatuses"), ret) ||
+           find_waiting(pod, json_find(pod, "status.containerStatuses"), ret) ||
            find_unschedulable(pod, ret);
 }

@@ -81,10 +81,21 @@ static void refused(struct job *job, const char *words)
     job->probe_alone = false;
     if (comes_late(job))
         return;
+    cleanup_free char *told = delivery_refusal(job->controller->config.delivery, words);
     if (job->ledger == JOB_LEDGER_WAITS)
         put_off(job);
     else
-        submit_show_refusal(job, "PodRefused", words);
+        submit_show_refusal(job, "PodRefused", told);
+}
+
+/* NULL: the API server takes the pod, and whole. */
+static const char *objection(const struct controller *c, const struct apply_answer *answer)
+{
+    if (answer->status >= 300 || !answer->object)
+        return answer->words;
+    if (c->config.delivery == DELIVERY_IMAGE_VOLUME && !delivery_is_kept(answer->object))
+        return delivery_lost_words();
+    return NULL;
 }
 
 static void probed(struct controller *c, const struct apply_order *order,
@@ -97,10 +108,11 @@ static void probed(struct controller *c, const struct apply_order *order,
     job->probe_asks = 0;
     job->probing = false;
     job_touch(job);
-    if (answer->status >= 300 || !answer->object) {
+    const char *words = objection(c, answer);
+    if (words) {
         if (id && probe_share_drop(&c->probe_share, id))
             wake_those_who_wait(c, id, true);
-        refused(job, answer->words);
+        refused(job, words);
         return;
     }
     cleanup_json cJSON *planned = pod_build_planned(answer->object);

@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "controller/internal.h"
+#include "controller/pod_build.h"
 #include "lib/base/alloc.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 #include "lib/json/json.h"
 
-#define LAUNCHER_PATH "/mltrain/bin/mltrain-launcher"
 #define JOB_KEY_MAX 512 /* bytes of a namespace and a UID: 63 and, from any API server, 36 */
 
 static void pod_free(struct view_pod *p)
@@ -151,7 +151,7 @@ static const char *trainer_name(const cJSON *pod)
         const char *name = json_string(container, "name", "");
         if (strcmp(name, TRAININGJOB_TRAINER) == 0)
             return name;
-        if (strcmp(json_string(container, "command[0]", ""), LAUNCHER_PATH) == 0)
+        if (strcmp(json_string(container, "command[0]", ""), POD_BUILD_LAUNCHER) == 0)
             wrapped = name;
     }
     return wrapped;

@@ -221,6 +221,9 @@ def main():
     spec = find(everything, "Deployment", "mltrain-controller")["spec"]["template"]["spec"]
     assert spec["containers"][0]["image"] == "docker.io/mltrain/controller@sha256:" + "0" * 64, spec["containers"][0]["image"]
     assert "--launcher-image=docker.io/mltrain/launcher:v9" in spec["containers"][0]["args"]
+    assert "--launcher-delivery=imageVolume" in spec["containers"][0]["args"]
+    plain = find(rendered["default"], "Deployment", "mltrain-controller")["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert "--launcher-delivery=initContainer" in plain, "the default must work on every cluster"
     assert "--launcher-pull-secret=c" in spec["containers"][0]["args"]
     assert "--topology-level=rack=example.com/rack" in spec["containers"][0]["args"]
     assert spec["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]

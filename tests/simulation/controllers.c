@@ -246,6 +246,7 @@ void controller_start(struct sim *s, int index)
         .identity = host->identity,
         .lease_namespace = "mltrain-system",
         .channel_address = CHANNEL,
+        .delivery = s->seed % DELIVERY_COUNT,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",
         .version = "1",

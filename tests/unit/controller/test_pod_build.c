@@ -29,7 +29,8 @@ static void make_job(const char *template_, const char *spec, struct trainingjob
         fail_msg("%s", err.text);
 }
 
-static cJSON *build(const struct trainingjob *tj, const char *node, int binding)
+static cJSON *build_by(enum delivery delivery, const struct trainingjob *tj, const char *node,
+                       int binding)
 {
     cJSON *pod = NULL;
     struct mlt_error err = {0};
@@ -41,6 +42,7 @@ static cJSON *build(const struct trainingjob *tj, const char *node, int binding)
         .node = node,
         .binding = binding,
         .channel_address = "10.0.0.1:7000",
+        .delivery = delivery,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",
     };
@@ -49,13 +51,19 @@ static cJSON *build(const struct trainingjob *tj, const char *node, int binding)
     return pod;
 }
 
+static cJSON *build(const struct trainingjob *tj, const char *node, int binding)
+{
+    return build_by(DELIVERY_INIT_CONTAINER, tj, node, binding);
+}
+
 static const char simple[] =
     "{\"spec\":{\"containers\":[{\"name\":\"side\",\"image\":\"s\"},{\"name\":\"trainer\","
     "\"image\":\"i\","
     "\"command\":[\"python3\",\"t.py\"],\"args\":[\"--x\"],\"env\":[{\"name\":\"A\",\"value\":"
     "\"1\"},"
     "{\"name\":\"MLTRAIN_JOB\",\"value\":\"mine\"},{\"name\":\"MLTRAIN_NCCL_OFF\",\"value\":"
-    "\"all\"},{\"name\":\"MLTRAIN_MPI_WORLD_CHECK\",\"value\":\"warn\"}],\"resources\":{\"limits\":{\"cpu\":\"4\","
+    "\"all\"},{\"name\":\"MLTRAIN_MPI_WORLD_CHECK\",\"value\":\"warn\"}],\"resources\":{\"limits\":"
+    "{\"cpu\":\"4\","
     "\"memory\":\"8Gi\","
     "\"nvidia.com/gpu\":\"8\"}},\"securityContext\":{\"runAsUser\":1000}}],"
     "\"terminationGracePeriodSeconds\":10}}";
@@ -117,6 +125,34 @@ static void test_the_pod_is_the_template_and_what_the_contract_adds(void **state
     assert_null(json_find(pod, "spec.initContainers[0].resources.limits[nvidia.com/gpu]"));
     assert_null(json_find(pod, "spec.containers[0].command"));
     cJSON_Delete(pod);
+    trainingjob_release(&tj);
+}
+
+/* All else is as with the init container: the same paths, the same variables. */
+static void
+test_an_image_volume_takes_the_place_of_the_init_container_and_of_nothing_else(void **state)
+{
+    struct trainingjob tj;
+    (void)state;
+    make_job(simple, "", &tj);
+    cleanup_json cJSON *copied = build(&tj, "n", TRAININGJOB_BINDING_NODE);
+    cleanup_json cJSON *mounted =
+        build_by(DELIVERY_IMAGE_VOLUME, &tj, "n", TRAININGJOB_BINDING_NODE);
+    assert_null(json_find(mounted, "spec.initContainers"));
+    assert_int_equal(json_size(mounted, "spec.volumes"), 4);
+    assert_string_equal(json_string(mounted, "spec.volumes[3].name", ""), "mltrain-launcher");
+    assert_string_equal(json_string(mounted, "spec.volumes[3].image.reference", ""), "launcher:1");
+    const cJSON *entry = json_find(mounted, "spec.containers[1].volumeMounts[3]");
+    assert_string_equal(json_string(entry, "name", ""), "mltrain-launcher");
+    assert_string_equal(json_string(entry, "mountPath", ""), "/mltrain/bin");
+    assert_true(json_bool(entry, "readOnly", false));
+    assert_true(delivery_is_kept(mounted));
+    assert_false(delivery_is_kept(copied));
+    json_unset(copied, "spec.initContainers");
+    cJSON_DeleteItemFromArray(json_find(mounted, "spec.volumes"), 3);
+    assert_false(delivery_is_kept(mounted));
+    cJSON_DeleteItemFromArray(json_find(mounted, "spec.containers[1].volumeMounts"), 3);
+    assert_true(json_equal(copied, mounted));
     trainingjob_release(&tj);
 }
 
@@ -285,14 +321,15 @@ static void test_of_a_completed_pod_only_what_planning_reads_is_kept(void **stat
         "\"env\":[{\"name\":\"A\"}],\"livenessProbe\":{},\"image\":\"i\",\"ports\":[{\"hostPort\":"
         "1}],"
         "\"volumeMounts\":[{\"name\":\"v\"}]}],\"hostname\":\"a-worker-0\",\"volumes\":["
-        "{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}},{\"name\":\"c\","
+        "{\"name\":\"v\",\"secret\":{\"secretName\":\"s\"}},"
+        "{\"name\":\"l\",\"image\":{\"reference\":\"i\"}},{\"name\":\"c\","
         "\"persistentVolumeClaim\":{\"claimName\":\"d\"}}]}}";
     static const char kept[] =
         "{\"spec\":{\"tolerations\":[{\"key\":\"k\"}],\"overhead\":{\"cpu\":\"1\"},"
         "\"initContainers\":[{\"name\":\"i\",\"restartPolicy\":\"Always\",\"resources\":"
         "{\"requests\":{\"cpu\":\"2\"}}}],\"containers\":[{\"name\":\"trainer\","
         "\"ports\":[{\"hostPort\":1}],\"volumeMounts\":[{\"name\":\"v\"}]}],"
-        "\"volumes\":[{\"name\":\"v\",\"secret\":{}},{\"name\":\"c\","
+        "\"volumes\":[{\"name\":\"v\",\"secret\":{}},{\"name\":\"l\",\"image\":{}},{\"name\":\"c\","
         "\"persistentVolumeClaim\":{\"claimName\":\"d\"}}]}}";
     cleanup_json cJSON *pod = NULL;
     (void)state;
@@ -306,6 +343,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_pod_is_the_template_and_what_the_contract_adds),
+        cmocka_unit_test(
+            test_an_image_volume_takes_the_place_of_the_init_container_and_of_nothing_else),
         cmocka_unit_test(test_what_the_template_says_itself_is_kept),
         cmocka_unit_test(test_with_affinity_the_node_is_required_in_every_term),
         cmocka_unit_test(test_auto_leaves_to_the_scheduler_what_only_it_can_decide),

@@ -58,10 +58,58 @@ static void test_what_keeps_a_pod_from_starting_is_told(void **state)
     }
 }
 
+/* The kubelet tells of the volume's image in the status of the container that mounts it. */
+#define OF_VOLUME "mltrain's own image volume mltrain-launcher (image reg/launcher:1): "
+static const struct row volume_rows[] = {
+    {"{\"containerStatuses\":[" TRAINER WAITING(
+         "ImagePullBackOff", "Back-off pulling image \\\"reg/launcher:1\\\": not found") "]}",
+     "ImagePullBackOff",
+     OF_VOLUME "ImagePullBackOff: Back-off pulling image \"reg/launcher:1\": not found"},
+    {"{\"containerStatuses\":[" TRAINER WAITING(
+         "ErrImagePull",
+         "failed to pull and unpack image \\\"docker.io/reg/launcher:1\\\": x") "]}",
+     "ErrImagePull",
+     OF_VOLUME "ErrImagePull: failed to pull and unpack image \"docker.io/reg/launcher:1\": x"},
+    {"{\"containerStatuses\":[" TRAINER WAITING("ErrImagePull",
+                                                "pull \\\"registry/train:2\\\": x") "]}",
+     "ErrImagePull",
+     "container trainer (image registry/train:2): ErrImagePull: pull "
+     "\"registry/train:2\": x"},
+    {"{\"containerStatuses\":[" TRAINER WAITING("ErrImagePull",
+                                                "pull \\\"reg/launcher:12\\\": x") "]}",
+     "ErrImagePull",
+     "container trainer (image registry/train:2): ErrImagePull: pull "
+     "\"reg/launcher:12\": x"},
+    {"{\"containerStatuses\":[" TRAINER WAITING(
+         "CreateContainerError",
+         "failed to generate spec: failed to mkdir \\\"\\\": mkdir : no") "]}",
+     "CreateContainerError",
+     "the node's container runtime cannot mount an image, which brings mltrain's launcher "
+     "(--launcher-delivery imageVolume): CreateContainerError: failed to generate spec: failed to "
+     "mkdir \"\": mkdir : no"},
+};
+
+static void test_what_is_wrong_with_the_image_volume_is_told_as_such(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < MLT_ARRAY_LENGTH(volume_rows); i++) {
+        struct pod_trouble trouble;
+        cleanup_json cJSON *pod = cJSON_Parse(
+            "{\"spec\":{\"volumes\":[{\"name\":\"other\",\"image\":{\"reference\":\"x\"}},"
+            "{\"name\":\"mltrain-launcher\",\"image\":{\"reference\":\"reg/launcher:1\"}}]}}");
+        json_set(pod, "status", cJSON_Parse(volume_rows[i].status));
+        assert_non_null(json_find(pod, "status"));
+        assert_true(pod_trouble_find(pod, &trouble));
+        assert_string_equal(trouble.reason, volume_rows[i].reason);
+        assert_string_equal(trouble.words, volume_rows[i].words);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_keeps_a_pod_from_starting_is_told),
+        cmocka_unit_test(test_what_is_wrong_with_the_image_volume_is_told_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,6 +207,45 @@ static void test_a_refused_dry_run_is_shown_and_tried_again(void **state)
     }
 }
 
+static void start_with_image_volumes(struct world *w, bool gate_is_off)
+{
+    world_init(w, 1, 2);
+    w->delivery = DELIVERY_IMAGE_VOLUME;
+    w->drops_image_volumes = gate_is_off;
+    world_replace_controller(w);
+    world_submit(w, "a", 1, NULL);
+}
+
+static void test_an_image_volume_that_the_api_server_takes_away_is_told_before_any_pod(void **state)
+{
+    struct world w;
+    (void)state;
+    start_with_image_volumes(&w, true);
+    assert_string_equal(world_phase(&w, "a"), "Queued");
+    assert_string_equal(world_reason(&w, "a", "Admitted"), "PodRefused");
+    assert_non_null(strstr(world_message(&w, "a", "Admitted"), "feature gate ImageVolume is off"));
+    assert_non_null(strstr(world_message(&w, "a", "Admitted"), "--launcher-delivery"));
+    assert_true(world_has_event(&w, "PodRefused"));
+    assert_int_equal(world_count(&w, "pods"), 0);
+    w.drops_image_volumes = false; /* somebody has switched it on */
+    world_advance(&w, 16000);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    world_release(&w);
+}
+
+static void test_with_an_image_volume_there_is_no_init_container(void **state)
+{
+    struct world w;
+    (void)state;
+    start_with_image_volumes(&w, false);
+    assert_string_equal(world_phase(&w, "a"), "Running");
+    const cJSON *pod = world_object(&w, "pods/team/a-worker-0");
+    assert_non_null(pod);
+    assert_true(delivery_is_kept(pod));
+    assert_null(json_find(pod, "spec.initContainers"));
+    world_release(&w);
+}
+
 static void test_a_finished_job_is_deleted_when_its_time_to_live_is_over(void **state)
 {
     struct world w;
@@ -336,6 +375,9 @@ int main(void)
         cmocka_unit_test(test_a_job_that_can_never_fit_says_so_at_once_and_stays_queued),
         cmocka_unit_test(test_what_is_not_supported_fails_with_the_name_of_the_field),
         cmocka_unit_test(test_a_refused_dry_run_is_shown_and_tried_again),
+        cmocka_unit_test(
+            test_an_image_volume_that_the_api_server_takes_away_is_told_before_any_pod),
+        cmocka_unit_test(test_with_an_image_volume_there_is_no_init_container),
         cmocka_unit_test(test_a_finished_job_is_deleted_when_its_time_to_live_is_over),
         cmocka_unit_test(test_pods_are_cleaned_up_by_policy),
         cmocka_unit_test(test_a_pod_whose_containers_have_ended_is_left_to_its_kubelet),

@@ -149,6 +149,7 @@ static void new_controller(struct world *w)
         .channel_service = w->has_service ? "mltrain-channel" : NULL,
         .pod_ip = w->pod_ip ? w->pod_ip : "203.0.113.5",
         .channel_port = 7777,
+        .delivery = w->delivery,
         .launcher_image = "launcher:1",
         .launcher_command = "/mltrain-launcher",
         .version = "1",

@@ -93,6 +93,8 @@ struct world {
     const char *refuse_dry_run;  /* message of a 422 */
     bool fails_dry_run;          /* of a 500, as a webhook that does not answer makes it */
     bool hangs_dry_run;          /* it gets no answer */
+    enum delivery delivery;      /* of the next controllers */
+    bool drops_image_volumes;    /* as an API server does whose feature gate is off */
     const char *dry_run_cpu;     /* a webhook makes the trainer ask for so much; NULL: none does */
     const char *refuse_pod;      /* message of a 422 for real creations, */
     bool fails_pod;              /* of a 500 */

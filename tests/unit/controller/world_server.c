@@ -314,6 +314,27 @@ static void schedule(cJSON *pod)
                                     ""));
 }
 
+static void drop_named(cJSON *list, const char *name)
+{
+    cJSON *next;
+    for (cJSON *item = list ? list->child : NULL; item; item = next) {
+        next = item->next;
+        if (strcmp(json_string(item, "name", ""), name) == 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, item));
+    }
+}
+
+/* Volumes and mounts go without a word (dropImageVolumes in pkg/api/pod/util.go). */
+static void drop_image_volumes(cJSON *pod)
+{
+    cJSON *list = json_find(pod, "spec.volumes"), *container;
+    cJSON_ArrayForEach(container, json_find(pod, "spec.containers"))
+    {
+        drop_named(json_member(container, "volumeMounts"), DELIVERY_VOLUME);
+    }
+    drop_named(list, DELIVERY_VOLUME);
+}
+
 static void serve_post(struct world *w, uint64_t id, const struct target *t, const char *body)
 {
     cJSON *json = NULL;
@@ -321,6 +342,8 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
     assert_int_equal(json_parse(body, strlen(body), &json, &err), 0);
     bool is_pod = strcmp(t->plural, "pods") == 0;
     bool dry = strstr(t->query, "dryRun=All") != NULL;
+    if (is_pod && w->drops_image_volumes)
+        drop_image_volumes(json);
     w->dry_runs += dry;
     if (strcmp(t->plural, "events") == 0 && !w->has_events)
         w->pods_at_first_event = w->pods_created;
