@@ -34,7 +34,7 @@ submit() { k apply -f - >/dev/null || fail "a job was refused"; }
 until_told='until [ -e /dev/shm/told ]; do sleep 0.2; done'
 tell() {
   local pod
-  for pod in $(k get pods -l "mltrain.io/job-name=$1" --field-selector status.phase=Running -o name); do
+  for pod in $(k get pods -l "mltrain.io/job-name=$1" --field-selector status.phase!=Failed,status.phase!=Succeeded -o name); do
     k exec "$pod" -c trainer -- touch /dev/shm/told || fail "$pod: no exec"
   done
 }
