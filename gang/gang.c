@@ -334,7 +334,7 @@ static void leave_place(struct gang *g, struct gang_job *job, int64_t now_ms)
     g->odd_jobs -= job->revocable || job->stopping;
     g->open_ended -= job->time_limit_ms <= 0 || job->was_preempted;
     gang_room_give_gang(g, job->shape, job->nodes);
-    gang_reserve_job_left(g, job);
+    gang_reserve_job_left(g, job, now_ms);
     gang_queue_charge(g, job->queue, job->shape, -1);
     gang_queue_settle(g, job->queue, now_ms);
     gang_list_remove(&g->wounded, job);

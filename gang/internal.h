@@ -752,7 +752,7 @@ bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct g
 struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job);
 void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold);
 void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
-void gang_reserve_job_left(struct gang *g, struct gang_job *job);
+void gang_reserve_job_left(struct gang *g, struct gang_job *job, int64_t now_ms);
 void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
 /* While it is off the board, what it would have left later is to be kept free now. */
 void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool left);
@@ -770,7 +770,7 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms) MLT
  * is, or was asked before and has not left. */
 int gang_preempt(struct gang *g, struct gang_bucket *bucket, struct gang_job *job, int64_t now_ms,
                  bool *ret_stopping) MLT_MUST_USE;
-/* The reservation is broken when a revocable job that it relies on was not asked in time. */
+/* Breaks it: a revocable job that it relies on was not asked in time, or need not be yet. */
 void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now_ms);
 /* Asks revocable jobs that the reservation needs gone by its start, and whose grace begins now. */
 int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,

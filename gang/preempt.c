@@ -442,14 +442,33 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
     return rc;
 }
 
+/* One that it relies on runs past its limit, and longer than was reckoned. */
+static bool somebody_is_late(const struct gang *g, const struct gang_reservation *r, int64_t now_ms)
+{
+    struct gang_ends_at at = {0};
+    uint64_t bit = UINT64_C(1) << (r - g->reservations);
+    for (const struct gang_job *v;
+         (v = gang_ends_next(g, &at)) != NULL && gang_stay(v)->end_ms <= now_ms;)
+        if ((gang_stay(v)->relied & bit) && gang_end_of(v, now_ms) > r->start_ms)
+            return true;
+    return false;
+}
+
 void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
-    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
-        if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
-            gang_leaves_by(v, now_ms) > r->start_ms && gang_stay(v)->end_ms > r->start_ms)
+    bool due = false;
+    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;) {
+        if (!v->revocable || v->stopping || !(gang_stay(v)->relied & bit))
+            continue;
+        due = due || gang_leaves_by(v, now_ms) >= r->start_ms;
+        if (gang_leaves_by(v, now_ms) > r->start_ms && gang_stay(v)->end_ms > r->start_ms)
             r->broken = true;
+    }
+    /* Nobody leaves for a start that will not be. */
+    if (due && !r->broken && somebody_is_late(g, r, now_ms))
+        r->broken = true;
 }
 
 int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms, bool *ret_stopping)

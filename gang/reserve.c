@@ -24,8 +24,11 @@ int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
         leaves = now_ms + job->grace_ms;
     if (leaves <= now_ms)
         leaves = now_ms + 1; /* any moment now */
-    if (gang_stay(job)->end_ms > now_ms)
-        return leaves < gang_stay(job)->end_ms ? leaves : gang_stay(job)->end_ms;
+    int64_t end = gang_stay(job)->end_ms;
+    if (end <= now_ms)
+        end += job->grace_ms; /* it is being ended */
+    if (end > now_ms)
+        return leaves < end ? leaves : end;
     return leaves < INT64_MAX ? leaves : now_ms + (more > 0 ? more : 1);
 }
 
@@ -181,15 +184,18 @@ void gang_reserve_holder_changed(struct gang *g, const struct gang_job *job)
         r->broken = true;
 }
 
-void gang_reserve_job_left(struct gang *g, struct gang_job *job)
+void gang_reserve_job_left(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
     for (uint32_t i = 0; i < g->reservations_used; i++) {
         struct gang_reservation *r = &g->reservations[i];
         if (!r->job)
             continue;
-        if (gang_stay(job)->relied >> i & 1)
+        bool relied = gang_stay(job)->relied >> i & 1;
+        if (relied)
             count_ending(g, r, job, job->nodes, -1);
-        r->freed += job->shape->pods;
+        /* What was reckoned for one past its limit was a guess. */
+        r->freed +=
+            relied && gang_stay(job)->end_ms < now_ms ? r->job->shape->pods : job->shape->pods;
     }
     gang_stay(job)->relied = 0;
 }
@@ -457,6 +463,49 @@ static void take_slot(struct gang *g, struct gang_reservation *r, struct gang_jo
     r->claims_count = make_claims(g, job->shape, g->reserve_nodes, r->claims);
 }
 
+/* By when the job of a reservation has left again; INT64_MAX: it has no limit. */
+static int64_t ends_by(const struct gang_reservation *r, int64_t grace_ms)
+{
+    int64_t limit = r->job->time_limit_ms;
+    if (limit <= 0 || limit > INT64_MAX / 2 - r->start_ms - grace_ms)
+        return INT64_MAX;
+    return r->start_ms + limit + grace_ms;
+}
+
+static bool share_a_node(const struct gang_reservation *a, const struct gang_reservation *b)
+{
+    for (uint32_t i = 0, k = 0; i < a->claims_count && k < b->claims_count;) {
+        uint32_t x = a->claims[i].node, y = b->claims[k].node;
+        if (x == y)
+            return true;
+        i += x < y;
+        k += y < x;
+    }
+    return false;
+}
+
+/* This one has been made, or made anew: of those behind it, which were made when it stood elsewhere
+ * or at another time, each that would be on its nodes at the same time is made anew, too. */
+static void break_behind(struct gang *g, const struct gang_reservation *made)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (!r->job || r == made || r->active || r->broken)
+            continue;
+        bool apart = ends_by(made, 0) <= r->start_ms ||
+                     ends_by(r, r->job->grace_ms) <= made->start_ms || !share_a_node(made, r);
+        r->broken = !apart;
+    }
+}
+
+/* Its start is not known any more, and nobody knows what those behind it may count on. */
+static void break_all_behind(struct gang *g)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job && !g->reservations[i].active)
+            g->reservations[i].broken = true;
+}
+
 int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
 {
     struct gang_reservation *r = slot_for(g, job);
@@ -483,6 +532,7 @@ int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms)
         if (leaves > r->start_ms)
             r->start_ms = leaves;
     }
+    break_behind(g, r);
     r->active = true;
     return 0;
 }
@@ -513,15 +563,18 @@ int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
                 r->provisional = true;
             count_ending(g, r, g->given[i], nodes_of(g, g->given[i]), 1);
         }
+        break_behind(g, r);
         keep = true;
     }
     gang_trial_undo(g, begin);
     if (rc < 0)
         return rc;
     r->freed = 0;
-    if (keep)
+    if (keep) {
         *ret = r;
-    else if (r->job == job)
+    } else if (r->job == job) {
         gang_reservation_drop(g, r);
+        break_all_behind(g);
+    }
     return 0;
 }

@@ -94,6 +94,72 @@ static void test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again(
     gang_free(g);
 }
 
+static void test_a_job_past_its_limit_has_its_grace_to_end(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, false);
+    struct gang_job_request first = limited(4, 1, HOUR);
+    struct gang_decision d;
+    first.grace_ms = 60000;
+    small_feed(g, small_node(0, 8));
+    small_submit(g, 1, first);
+    small_start(g, 1, 0, 0);
+    small_submit(g, 2, limited(8, 2, HOUR));
+    small_plan(g, HOUR + 1000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.job == 2 && d.estimated_start_ms == HOUR + 60000);
+    small_plan(g, HOUR + 60000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.job == 2 && d.estimated_start_ms == HOUR + 60000 + (HOUR + 60000) / 5);
+    gang_free(g);
+}
+
+/* Two nodes of 4 GPUs. Job 1 ends its hour at HOUR, job 3 after two; job 2 needs all. Job 4 was let
+ * in where job 3 will end, and has a grace of 5 minutes. When its time to leave comes, job 1 runs
+ * still. */
+static void test_nobody_leaves_for_a_start_that_a_late_job_makes_later(void **state)
+{
+    (void)state;
+    struct gang *g = new_gang(1, true);
+    struct gang_job_request big = limited(4, 2, HOUR), quick = limited(2, 4, 0);
+    struct gang_decision d;
+    const int64_t grace = 300000;
+    quick.grace_ms = grace;
+    small_feed(g, small_node(0, 4));
+    small_feed(g, small_node(1, 4));
+    small_submit(g, 1, limited(4, 1, HOUR));
+    small_start(g, 1, 0, 0);
+    small_submit(g, 3, limited(2, 3, 2 * HOUR));
+    small_start(g, 3, 1, 0);
+    big.roles[0].pods = 2;
+    small_submit(g, 2, big);
+    small_submit(g, 4, quick);
+    small_plan(g, 0);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PLACE && d.job == 4 && d.revocable && d.nodes[0] == 1);
+    small_feed(g, (struct gang_event){.kind = GANG_JOB_PLACED,
+                                      .job = 4,
+                                      .nodes = (uint32_t[]){1},
+                                      .nodes_count = 1,
+                                      .revocable = true});
+    small_plan(g, 10);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == 2 * HOUR);
+    int64_t due = gang_next_wake_ms(g, HOUR + 1);
+    assert_int_equal(due, 2 * HOUR - grace);
+    small_plan(g, due);
+    assert_true(
+        gang_decision_next(g, &d)); /* a fifth of what job 1 has run is more than the grace */
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == due + due / 5);
+    small_feed_at(g, (struct gang_event){.kind = GANG_JOB_REMOVED, .job = 1}, due + 1000);
+    small_plan(g, due + 1000); /* nobody is late any more: the start is as soon as can be */
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 4 && d.for_job == 2);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == due + 1000 + grace);
+    gang_free(g);
+}
+
 static void test_the_least_expected_work_goes_first(void **state)
 {
     (void)state;
@@ -425,6 +491,8 @@ int main(void)
             test_one_that_ends_before_the_reserved_start_is_let_in_and_a_longer_one_is_not),
         cmocka_unit_test(test_the_reserved_start_is_told_and_does_not_move),
         cmocka_unit_test(test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again),
+        cmocka_unit_test(test_a_job_past_its_limit_has_its_grace_to_end),
+        cmocka_unit_test(test_nobody_leaves_for_a_start_that_a_late_job_makes_later),
         cmocka_unit_test(test_the_least_expected_work_goes_first),
         cmocka_unit_test(test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave),
         cmocka_unit_test(test_who_has_made_way_is_not_let_in_on_condition_after_a_restart_either),
