@@ -2,6 +2,8 @@
  * memory it will need, then changes the state: so a failure of either kind leaves everything as it
  * was. */
 #include "gang/internal.h"
+#include "gang/reserve.h"
+#include "gang/reserve.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -735,35 +735,6 @@ void gang_ends_insert(struct gang *g, struct gang_job *job);
 void gang_ends_remove(struct gang *g, const struct gang_job *job);
 struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at); /* NULL: no more */
 
-/* ---- reserve.c ---- */
-
-int64_t gang_leaves_by(const struct gang_job *job, int64_t asked_ms);
-/* When it will probably leave, seen from now. */
-int64_t gang_end_of(const struct gang_job *job, int64_t now_ms);
-/* Finds the earliest start of this blocked job, heeding the active reservations, and has it
- * reserved unless it has an earlier one that stands. *ret: NULL when no start is known. */
-int gang_reserve_start(struct gang *g, struct gang_job *job, int64_t now_ms,
-                       struct gang_reservation **ret) MLT_MUST_USE;
-bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms);
-bool gang_reservation_holds(const struct gang *g, const struct gang_reservation *r);
-/* Whether it needs this placed job to leave by its start. If not, it relies on it no more. Nothing
- * of it is withheld now. */
-bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct gang_job *job);
-struct gang_reservation *gang_reservation_of(struct gang *g, const struct gang_job *job);
-void gang_reservation_withhold(struct gang *g, struct gang_reservation *r, bool withhold);
-void gang_reservation_drop(struct gang *g, struct gang_reservation *r);
-void gang_reserve_job_left(struct gang *g, struct gang_job *job, int64_t now_ms);
-void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms);
-/* While it is off the board, what it would have left later is to be kept free now. */
-void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool left);
-void gang_reserve_pod_moved(struct gang *g, const struct gang_job *job);
-void gang_reserve_holder_changed(struct gang *g, const struct gang_job *job); /* what it may use */
-void gang_reserve_node_changed(struct gang *g, uint32_t node);
-
-/* This job, which fits now while victims are off the board, holds what it would be placed on until
- * the next plan. */
-int gang_reserve_after(struct gang *g, struct gang_job *job, int64_t now_ms) MLT_MUST_USE;
-
 /* ---- preempt.c ---- */
 
 /* The blocked next job of a bucket: decides whom to ask to leave for it. *ret_stopping: somebody

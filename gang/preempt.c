@@ -3,6 +3,7 @@
  * first, so that no member of the set could be left out. */
 #include "gang/internal.h"
 #include "gang/patience.h"
+#include "gang/reserve.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,9 +75,6 @@ static bool queues_share(const struct gang *g, const struct gang_job *v, const s
 static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct gang_job *job,
                           int64_t now_ms)
 {
-    const struct gang_reservation *own = gang_reservation_of(g, job);
-    if (own && !own->broken && !own->provisional && own->start_ms < gang_leaves_by(v, now_ms))
-        return false; /* it starts before this one has left */
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
     int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
     if (slices <= 0 || v->priority > job->priority || is_spared(g, v))
@@ -111,7 +109,7 @@ static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct 
     if (v->never_preempted || v->stopping)
         return false;
     *ret_cause = GANG_CAUSE_REVOKED;
-    if (v->revocable)
+    if (gang_is_on_call(v))
         return true;
     if (protected_until(g, v) > now_ms)
         return false;
@@ -174,11 +172,16 @@ static int add_victim(struct gang *g, struct gang_job *v, enum gang_cause cause,
 static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
+    const struct gang_reservation *own = gang_reservation_of(g, job);
+    bool stands = own && !own->broken && !own->provisional && own->start_ms > now_ms;
+    int64_t starts = stands ? own->start_ms : INT64_MAX;
     enum gang_cause cause;
     g->victims_count = 0;
     g->all_rightful = true;
     g->wanted = gang_borrow_wanted(g, job->queue, job->shape);
     for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
+        if (gang_leaves_by(v, now_ms) > starts) /* it starts before this one has left */
+            continue;
         if (!may_be_asked(g, v, job, now_ms, &cause) || already_asked(g, v))
             continue;
         bool rightful = cause != GANG_CAUSE_RECLAIM || may_reclaim(g, v, job);
@@ -400,7 +403,7 @@ bool gang_preempt_look(struct gang *g, int64_t now_ms)
     bool any = g->waiting_highest > g->lowest_priority;
     for (const struct gang_job *v; g->open_ended && (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-        if (v->revocable || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice && !v->stopping &&
+        if (gang_is_on_call(v) || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice && !v->stopping &&
                              !v->never_preempted && !is_spared(g, v)))
             any = true;
         else if (total > 0)
@@ -460,7 +463,8 @@ void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     bool due = false;
     for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;) {
-        if (!v->revocable || v->stopping || !(gang_stay(v)->relied & bit))
+        if (!v->revocable || v->stopping || !(gang_stay(v)->relied & bit) ||
+            gang_ends_in_time(v, r->start_ms))
             continue;
         due = due || gang_leaves_by(v, now_ms) >= r->start_ms;
         if (gang_leaves_by(v, now_ms) > r->start_ms && gang_stay(v)->end_ms > r->start_ms)
@@ -479,7 +483,8 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
     for (struct gang_job *v;
          g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
         if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
-            gang_leaves_by(v, now_ms) >= r->start_ms && !already_asked(g, v) &&
+            !gang_ends_in_time(v, r->start_ms) && gang_leaves_by(v, now_ms) >= r->start_ms &&
+            !already_asked(g, v) &&
             add_victim(g, v, GANG_CAUSE_REVOKED, true) < 0)
             return -ENOMEM;
     if (!g->victims_count)
@@ -500,6 +505,7 @@ static int64_t due_ms(const struct gang *g, const struct gang_job *v)
         if (g->reservations[i].job && g->reservations[i].provisional)
             return INT64_MIN; /* the next plan will know */
         else if ((gang_stay(v)->relied >> i & 1) &&
+                 !gang_ends_in_time(v, g->reservations[i].start_ms) &&
                  g->reservations[i].start_ms - gang_leaves_by(v, 0) < due)
             due = g->reservations[i].start_ms - gang_leaves_by(v, 0);
     return due;

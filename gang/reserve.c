@@ -1,7 +1,7 @@
 /* Reservations: the earliest time at which a blocked job fits on definite nodes, going by the
  * estimated ends of placed jobs. A reservation claims amounts on its nodes; of those it withholds
  * from jobs that would run beyond its start what is not covered by jobs that end before it. */
-#include "gang/internal.h"
+#include "gang/reserve.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,12 +15,22 @@ int64_t gang_leaves_by(const struct gang_job *job, int64_t asked_ms)
     return asked_ms + (job->grace_ms > 0 ? job->grace_ms : 1);
 }
 
+bool gang_is_on_call(const struct gang_job *job)
+{
+    return job->revocable && job->time_limit_ms <= 0;
+}
+
+bool gang_ends_in_time(const struct gang_job *job, int64_t start_ms)
+{
+    return !gang_is_on_call(job) && gang_stay(job)->end_ms <= start_ms - job->grace_ms;
+}
+
 int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
 {
     int64_t leaves = INT64_MAX, more = (now_ms - gang_stay(job)->started_ms) / 5;
     if (job->stopping)
         leaves = gang_stay(job)->stopping_ms + job->grace_ms;
-    else if (job->revocable)
+    else if (gang_is_on_call(job))
         leaves = now_ms + job->grace_ms;
     if (leaves <= now_ms)
         leaves = now_ms + 1; /* any moment now */
@@ -99,6 +109,17 @@ bool gang_reservation_holds(const struct gang *g, const struct gang_reservation 
                 return false;
     }
     return true;
+}
+
+bool gang_reserve_counts_on_end(const struct gang *g, int64_t end_ms)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->active && !r->withheld && end_ms <= r->start_ms &&
+            !gang_reservation_holds(g, r))
+            return true;
+    }
+    return false;
 }
 
 bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, int64_t now_ms)
@@ -206,7 +227,10 @@ void gang_reserve_job_came(struct gang *g, struct gang_job *job, int64_t now_ms)
         struct gang_reservation *r = &g->reservations[i];
         if (!r->job || r->provisional)
             continue;
-        if (gang_end_of(job, now_ms) <= r->start_ms && gang_stay(job)->end_ms > now_ms) {
+        bool ends = gang_end_of(job, now_ms) <= r->start_ms && gang_stay(job)->end_ms > now_ms;
+        /* It was let in because it ends before: else it is asked to leave by then. */
+        bool leaves = job->revocable && gang_leaves_by(job, now_ms) <= r->start_ms;
+        if (ends || leaves) {
             gang_stay(job)->relied |= UINT64_C(1) << i;
             count_ending(g, r, job, job->nodes, 1);
         } else if (!r->broken && touches(r, job) && !gang_reservation_holds(g, r)) {
@@ -287,7 +311,8 @@ static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, i
         return -ENOMEM;
     for (uint32_t i = 0; i < g->plan.count; i++) {
         const struct gang_entry *e = &g->plan.entries[i];
-        int64_t lasts = e->revocable ? e->job->grace_ms : e->job->time_limit_ms;
+        int64_t limit = e->job->time_limit_ms;
+        int64_t lasts = e->revocable && limit <= 0 ? e->job->grace_ms : limit;
         if (e->revocable && lasts <= 0)
             lasts = 1; /* any moment now */
         if (e->kind == GANG_PLACE && lasts > 0 && add_end(g, e->job, 0, now_ms + lasts) < 0)

@@ -3,6 +3,7 @@
  * heeding the reserved starts. */
 #include "gang/internal.h"
 #include "gang/patience.h"
+#include "gang/reserve.h"
 
 #include <errno.h>
 
@@ -69,6 +70,17 @@ static bool heeds(const struct gang *g, int64_t end_ms)
     return true;
 }
 
+/* More is withheld than it must leave alone. */
+static bool heeds_too_much(const struct gang *g, int64_t end_ms)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        const struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r->withheld && !(r->active && end_ms > r->start_ms))
+            return true;
+    }
+    return false;
+}
+
 void gang_timed_heed(struct gang *g, const struct gang_job *job, int64_t start_ms)
 {
     heed(g, end_if_placed(job, start_ms));
@@ -102,20 +114,37 @@ static bool try_place(struct gang *g, struct gang_bucket *b, struct gang_job *jo
     return placed;
 }
 
+/* Where it leaves alone what it must. What is withheld for others stays so, unless it is in the
+ * way.
+ */
+static bool try_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
+                        int64_t end_ms)
+{
+    if (!heeds(g, end_ms) || gang_cannot_fit(g, job->shape))
+        heed(g, end_ms);
+    if (try_place(g, b, job, now_ms, false))
+        return true;
+    if (!heeds_too_much(g, end_ms))
+        return false;
+    heed(g, end_ms);
+    return try_place(g, b, job, now_ms, false);
+}
+
 /* Places the next job of the bucket if that leaves every reserved start as it is; one without a
- * limit may do so by promising to leave when it is asked. */
+ * limit may do so by promising to leave when it is asked; one with a limit, if it should not have
+ * ended by then. */
 static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job,
                           int64_t now_ms)
 {
     int64_t end_ms = end_if_placed(job, now_ms);
-    if (!heeds(g, end_ms) || gang_cannot_fit(g, job->shape))
-        heed(g, end_ms);
-    if (try_place(g, b, job, now_ms, false)) {
-        (void)gang_plan_take_turn(g, b);
+    bool may_leave = g->config.may_preempt && !job->never_preempted;
+    if (try_heeding(g, b, job, now_ms, end_ms)) {
+        bool counts = may_leave && gang_reserve_counts_on_end(g, end_ms);
+        gang_plan_take_turn(g, b)->revocable = counts;
         return true;
     }
-    bool may_promise = g->config.may_preempt && end_ms == INT64_MAX && !job->never_preempted &&
-                       job->left_for == GANG_NO_JOB && !job->asked_for;
+    bool may_promise =
+        may_leave && end_ms == INT64_MAX && job->left_for == GANG_NO_JOB && !job->asked_for;
     if (!may_promise || (!first_active(g) && !g->plan.marked))
         return false;
     heed(g, gang_leaves_by(job, now_ms) + 1); /* it may not be due at once */

@@ -2,6 +2,7 @@
  * order, out of a heap of buckets. A reason is found once for a bucket and kept while others refer
  * to it. */
 #include "gang/internal.h"
+#include "gang/reserve.h"
 
 #include <string.h>
 

@@ -175,8 +175,10 @@ static void placed_event(struct generator *gen, const struct world *w, uint32_t 
 {
     uint32_t what = below(gen, 100);
     op->f[0] = j;
-    if (what < 50) {
+    if (what < 46) {
         op->kind = OP_REMOVE;
+    } else if (what < 50) {
+        op->kind = OP_BEGUN;
     } else if (what < 58) {
         op->kind = OP_RELEASE;
     } else if (what < 70) {

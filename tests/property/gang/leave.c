@@ -126,6 +126,25 @@ static bool may_by_reclaim(const struct world *w, const struct job *victim, cons
                                                victim->request.priority < other->request.priority));
 }
 
+static const struct decision *decision_about(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].job == job && w->decisions[i].d.pod == GANG_NO_POD &&
+            w->decisions[i].d.kind != GANG_PREEMPT)
+            return &w->decisions[i];
+    return NULL;
+}
+
+/* It has a limit, and will have ended by the reserved start that it was let in before. */
+static bool would_end_in_time(const struct world *w, const struct job *victim,
+                              const struct job *other)
+{
+    const struct decision *its = decision_about(w, other);
+    const struct gang_job_request *q = &victim->request;
+    return q->time_limit_ms && its && its->d.estimated_start_ms &&
+           victim->started_ms + q->time_limit_ms + q->grace_ms <= its->d.estimated_start_ms;
+}
+
 static void check_victim(struct world *w, const struct decision *d, const struct job *other,
                          const struct queue_sums *sums)
 {
@@ -149,7 +168,7 @@ static void check_victim(struct world *w, const struct decision *d, const struct
         may = may_by_slice(w, victim, other, sums);
         break;
     case GANG_CAUSE_REVOKED:
-        may = victim->revocable;
+        may = victim->revocable && !would_end_in_time(w, victim, other);
         break;
     }
     if (!may)
@@ -188,15 +207,6 @@ static bool is_victim_of(const struct world *w, const struct job *job, uint64_t 
 static bool stops_for(const struct job *job, uint64_t other)
 {
     return job->state == PLACED && job->stopping && job->for_job == other;
-}
-
-static const struct decision *decision_about(const struct world *w, const struct job *job)
-{
-    for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].job == job && w->decisions[i].d.pod == GANG_NO_POD &&
-            w->decisions[i].d.kind != GANG_PREEMPT)
-            return &w->decisions[i];
-    return NULL;
 }
 
 /* Revocable jobs asked at the last moment at which they will have left by its reserved start; then
@@ -319,8 +329,11 @@ static bool is_undisputed(const struct world *w, const struct job *other)
 /* Whether this job could be asked to leave for the other one, by a rule that needs no quota. */
 static bool could_be_asked(const struct world *w, const struct job *job, const struct job *other)
 {
-    return job->state == PLACED && !job->stopping &&
-           ((job->revocable && !is_protected(w, job, true)) ||
+    const struct decision *its = decision_about(w, other);
+    int64_t start = its ? its->d.estimated_start_ms : 0;
+    int64_t leaves = w->now_ms + job->request.grace_ms + !job->request.grace_ms;
+    return job->state == PLACED && !job->stopping && (!start || leaves <= start) &&
+           ((is_on_call(job) && !is_protected(w, job, true)) ||
             (may_by_priority(w, job, other) && !is_protected(w, job, false)));
 }
 

@@ -44,6 +44,7 @@
        "preferred_wait never_preempted was_preempted saves roles pods1 cpu1 memory1 gpu1 nic1 " \
        "classes1 pods2 cpu2 memory2 gpu2 nic2 classes2")                                        \
     XX(FOUND, "found", "job base step started_ago revocable")                                   \
+    XX(BEGUN, "begun", "job")                                                                   \
     XX(SAVED, "saved", "job")                                                                   \
     XX(STOP, "stop", "job for_job")                                                             \
     XX(MOVED, "moved", "job pod node")                                                          \
@@ -341,6 +342,7 @@ void check_rules(struct world *w);
 bool strict_order(const struct world *w);
 bool waits_for_room(const struct decision *d);
 int64_t expected_end_ms(const struct world *w, const struct job *job);
+bool is_on_call(const struct job *job);
 void check_promise(struct world *w, const struct decision *d, bool first);
 struct queue_sums {
     gang_amounts used;

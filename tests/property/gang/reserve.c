@@ -4,6 +4,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* One with a limit is let in because it ends before a reserved start, and asked to leave if not. */
+bool is_on_call(const struct job *job)
+{
+    return job->revocable && !job->request.time_limit_ms;
+}
+
 /* When a placed job is expected to be gone; 0 when it has run over its limit (then nobody knows).
  */
 int64_t expected_end_ms(const struct world *w, const struct job *job)
@@ -17,7 +23,7 @@ int64_t expected_end_ms(const struct world *w, const struct job *job)
         if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
             leaves == INT64_MAX)
             leaves = soon;
-    if (job->stopping && (!job->revocable || on(PROPERTY_REVOKE_GRACE)))
+    if (job->stopping && (!is_on_call(job) || on(PROPERTY_REVOKE_GRACE)))
         leaves = job->stop_ms + job->request.grace_ms;
     if (leaves <= w->now_ms)
         leaves = w->now_ms + 1; /* any moment now */
@@ -81,8 +87,18 @@ static bool grace_is_open(const struct world *w)
 {
     bool open = false;
     for (uint32_t j = 0; j < JOBS; j++)
-        open = open || (w->jobs[j].state == PLACED && w->jobs[j].revocable);
+        open = open || (w->jobs[j].state == PLACED && is_on_call(&w->jobs[j]));
     return open && !on(PROPERTY_REVOKE_GRACE);
+}
+
+/* Whoever was let in because it ends before a reserved start may have begun too late for it: that
+ * start counts on it to leave, and others on its end. */
+static bool somebody_may_be_late(const struct world *w)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && w->jobs[j].revocable && !is_on_call(&w->jobs[j]))
+            return true;
+    return false;
 }
 
 static void check_earliest(struct world *w, const struct decision *d, bool first)
@@ -100,7 +116,7 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     else if (start && start < earliest)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
              job->id, start, earliest);
-    else if (!job->told && !grace_is_open(w) && !job->avoids_count &&
+    else if (!job->told && !grace_is_open(w) && !somebody_may_be_late(w) && !job->avoids_count &&
              level_now(w, job) == job->request.required_level && earliest != INT64_MAX &&
              start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",

@@ -369,6 +369,24 @@ static void op_found(struct world *w, struct job *job, const struct op *op)
                w->now_ms - clamp(op->f[3], 0, w->now_ms));
 }
 
+/* It has had its place for a while, and its time counts from now on only: its end is later than was
+ * reckoned. If it was let in because that would be before a reserved start, it is asked to leave in
+ * time, as long as its grace ends before. */
+static void op_begun(struct world *w, struct job *job)
+{
+    int64_t leaves = w->now_ms + job->request.grace_ms + !job->request.grace_ms;
+    uint32_t nodes[PODS];
+    if (job->stopping || job->started_ms == w->now_ms)
+        return;
+    if (!job->revocable)
+        void_promises(w);
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].promise_ms < leaves)
+            w->jobs[j].promise_ms = NEVER_MS;
+    memcpy(nodes, job->nodes, sizeof nodes);
+    take_place(w, job, nodes, job->revocable, w->now_ms);
+}
+
 void host_release(struct world *w, struct job *job, bool preempted)
 {
     const struct job *other = job->stopping ? job_by_id(w, job->for_job) : NULL;
@@ -557,7 +575,9 @@ static void apply_to_job(struct world *w, struct job *job, const struct op *op)
         op_found(w, job, op);
     if (job->state != PLACED)
         return;
-    if (op->kind == OP_SAVED)
+    if (op->kind == OP_BEGUN)
+        op_begun(w, job);
+    else if (op->kind == OP_SAVED)
         op_saved(w, job);
     else if (op->kind == OP_STOP)
         op_stop(w, job, op);

@@ -160,6 +160,66 @@ static void test_nobody_leaves_for_a_start_that_a_late_job_makes_later(void **st
     gang_free(g);
 }
 
+static void begin(struct gang *g, uint64_t job, uint32_t node, int64_t at_ms)
+{
+    small_feed_at(g,
+                  (struct gang_event){.kind = GANG_JOB_PLACED,
+                                      .job = job,
+                                      .nodes = &node,
+                                      .nodes_count = 1,
+                                      .started_ms = at_ms,
+                                      .revocable = true},
+                  at_ms);
+}
+
+/* Job 3 is to run for half an hour beside job 1, before job 2 has its reserved start at HOUR; its
+ * ranks begin later. */
+static struct gang *begun_late(int64_t by_ms)
+{
+    struct gang *g = half_taken(true);
+    struct gang_job_request third = limited(4, 3, HOUR / 2);
+    struct gang_decision d;
+    third.grace_ms = 60000;
+    small_submit(g, 3, third);
+    small_plan(g, 0);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PLACE && d.job == 3 && d.revocable);
+    begin(g, 3, 0, 0);
+    begin(g, 3, 0, by_ms);
+    small_plan(g, by_ms);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == HOUR);
+    return g;
+}
+
+static void
+test_one_that_was_to_end_before_a_reserved_start_and_will_not_is_asked_to_leave(void **s)
+{
+    (void)s;
+    struct gang *g = begun_late(HOUR / 2 + 1000);
+    struct gang_decision d;
+    assert_int_equal(gang_next_wake_ms(g, HOUR / 2 + 1000), HOUR - 60000);
+    small_plan(g, HOUR - 60000);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_PREEMPT && d.job == 3 && d.for_job == 2 &&
+                d.cause == GANG_CAUSE_REVOKED);
+    assert_true(gang_decision_next(g, &d));
+    assert_true(d.kind == GANG_WAIT && d.job == 2 && d.estimated_start_ms == HOUR);
+    gang_free(g);
+}
+
+static void test_one_that_ends_before_a_reserved_start_is_never_asked_to_leave(void **state)
+{
+    (void)state;
+    struct gang *g = begun_late(HOUR / 2 - 60000);
+    assert_int_equal(gang_next_wake_ms(g, HOUR / 2), HOUR);
+    small_remove(g, 1); /* now job 2 would fit without it */
+    small_plan(g, HOUR - 60000);
+    assert_string_equal(small_next(g), "wait 2 at 1");
+    assert_string_equal(small_next(g), "");
+    gang_free(g);
+}
+
 static void test_the_least_expected_work_goes_first(void **state)
 {
     (void)state;
@@ -493,6 +553,9 @@ int main(void)
         cmocka_unit_test(test_a_job_past_its_limit_is_expected_to_take_a_fifth_of_that_again),
         cmocka_unit_test(test_a_job_past_its_limit_has_its_grace_to_end),
         cmocka_unit_test(test_nobody_leaves_for_a_start_that_a_late_job_makes_later),
+        cmocka_unit_test(
+            test_one_that_was_to_end_before_a_reserved_start_and_will_not_is_asked_to_leave),
+        cmocka_unit_test(test_one_that_ends_before_a_reserved_start_is_never_asked_to_leave),
         cmocka_unit_test(test_the_least_expected_work_goes_first),
         cmocka_unit_test(test_one_without_a_limit_is_let_in_if_it_may_be_asked_to_leave),
         cmocka_unit_test(test_who_has_made_way_is_not_let_in_on_condition_after_a_restart_either),
