@@ -36,6 +36,7 @@
  * core, and a gang of 2,000 is looked at every 20 ms. */
 #define CONTROLLER_LOOK_GAP_US 10
 #define CONTROLLER_MIN_RUN_MS (10 * 60 * 1000)
+#define CONTROLLER_RESERVATIONS 1 /* what the programs have unless told otherwise; as EASY backfill */
 #define CONTROLLER_LOG_TEXT_MAX 2048 /* bytes of one log line */
 
 struct controller;
@@ -62,7 +63,8 @@ struct controller_config {
     int64_t min_run_ms;  /* a job that was preempted before is left alone so long; 0: the default,
                             CONTROLLER_MIN_RUN_MS */
     uint32_t
-        reservations;    /* of blocked jobs, past which others start early; 0: none, strict order */
+        reservations;    /* of blocked jobs, past which others start early (the programs' default:
+                            CONTROLLER_RESERVATIONS); 0: none, strict order */
     int64_t patience_ms; /* least expected work first, and who has waited so long has a reservation,
                             at least one job at a time; 0: no (struct gang_config) */
     int64_t time_slice_ms; /* with patience_ms: jobs without a limit that have run so long may be

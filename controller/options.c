@@ -100,7 +100,7 @@ static const struct argp_option options[] = {
      0},
     {"reservations", OPTION_RESERVATIONS, "N", 0,
      "Reserve the start of so many jobs that wait for room, and let others start before it; those "
-     "without a time limit make way when it comes (0 to 32, default 0: strict order)",
+     "without a time limit make way when it comes (0 to 32, default 1; 0: strict order)",
      0},
     {"patience", OPTION_PATIENCE, "HOURS", 0,
      "Start jobs in the order of least expected work, and reserve a start for those that have "
@@ -335,6 +335,7 @@ void options_read(int argc, char **argv, struct options *ret)
         .launcher_command = LAUNCHER_COMMAND,
         .lease_namespace = "mltrain-system",
         .log_level = "info",
+        .reservations = CONTROLLER_RESERVATIONS,
         .ready_fd = -1,
     };
     argp_program_version_hook = print_version;

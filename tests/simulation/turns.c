@@ -111,11 +111,14 @@ void turns_choose(struct sim *s)
 {
     static const int64_t min_run_s[] = {10, 30, 600};
     choose_patience(s);
+    s->reservations = CONTROLLER_RESERVATIONS;
     if (!turns_are_the_theme(s))
         return;
     s->min_run_ms = min_run_s[sim_between(s, 0, 2)] * 1000;
-    s->reservations =
-        sim_between(s, 0, 2) == 0 ? (uint32_t)sim_between(s, 1, RESERVATIONS_TRIED) : 0;
+    if (sim_between(s, 0, 2) == 0)
+        s->reservations = (uint32_t)sim_between(s, 1, RESERVATIONS_TRIED);
+    else if (s->seed / THEME_EVERY % 2)
+        s->reservations = 0;
     if (sim_between(s, 0, 1)) {
         memset(&s->rates, 0, sizeof s->rates);
         memset(s->weights, 0, sizeof s->weights);
@@ -365,8 +368,8 @@ void turns_job_changed(struct sim *s, struct sim_job *job, const cJSON *before, 
 
 void turns_end(struct sim *s)
 {
-    static const char sentence[] = "nobody makes way where all priorities are equal and nothing is "
-                                   "shared";
-    if (!turns_are_the_theme(s) && !s->patience_ms && s->preemptions)
+    static const char sentence[] = "nobody makes way where all priorities are equal, nothing is "
+                                   "shared and nobody starts early";
+    if (!turns_are_the_theme(s) && !s->patience_ms && !s->reservations && s->preemptions)
         sim_violated(s, sentence, "%u times", s->preemptions);
 }

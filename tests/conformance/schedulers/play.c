@@ -10,6 +10,7 @@
 #define PLACES_MAX 1024
 #define LINE_MAX_BYTES 1024
 #define MIN_RUN_MS 600000 /* as the controller's --preemption-min-run */
+#define RESERVATIONS 1    /* as its --reservations */
 
 struct play_job {
     char name[NAME_MAX_BYTES];
@@ -181,9 +182,14 @@ static void accept(struct play *p)
             if (strncmp(got, "place ", 6) == 0 && placed < JOBS_MAX)
                 (void)snprintf(places[placed++], PLACES_MAX, "%s", got + 6);
         for (unsigned i = 0; i < placed; i++) {
-            char *colon = strchr(places[i], ':');
+            char *colon = strchr(places[i], ':'), *on_condition = strstr(places[i], " revocable");
             *colon = '\0';
-            holds(p, find(p, places[i]), colon + 2);
+            if (on_condition)
+                *on_condition = '\0';
+            struct play_job *j = find(p, places[i]);
+            holds(p, j, colon + 2);
+            if (on_condition)
+                ledger_job_revocable(p->l, j->name);
         }
     }
 }
@@ -220,7 +226,7 @@ static void begin_case(struct play *p, const char *title)
     p->cases++;
     p->now_ms = 1000000;
     (void)snprintf(p->title, sizeof p->title, "%s", title);
-    p->l = objects_ledger_that_preempts(0, MIN_RUN_MS);
+    p->l = objects_ledger_that_preempts(RESERVATIONS, MIN_RUN_MS);
     objects_priority(p->l, "high", 100, "PreemptLowerPriority");
     objects_priority(p->l, "middle", 50, "PreemptLowerPriority");
     objects_priority(p->l, "low", -10, "PreemptLowerPriority");

@@ -171,6 +171,9 @@ test_while_the_pods_of_a_job_end_nobody_slips_in_before_who_waits_for_its_place(
     struct world w;
     (void)state;
     world_init(&w, 1, 4);
+    w.strict = true; /* else it starts early, on condition */
+    world_replace_controller(&w);
+    world_run(&w);
     world_submit(&w, "a", 3, NULL);
     world_submit(&w, "b", 4, NULL);
     world_submit(&w, "c", 1, NULL);

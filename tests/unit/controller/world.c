@@ -161,6 +161,7 @@ static void new_controller(struct world *w)
         .patience_ms = w->patience_ms,
         .time_slice_ms = w->time_slice_ms,
         .min_run_ms = w->min_run_ms,
+        .reservations = w->strict ? 0 : CONTROLLER_RESERVATIONS,
         .derive_key = derive_key,
     };
     w->c = controller_new(&config);

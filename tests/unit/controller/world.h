@@ -117,6 +117,7 @@ struct world {
     int64_t look_gap_us;         /* the same */
     int64_t patience_ms, time_slice_ms; /* the same; 0: none */
     int64_t min_run_ms;                 /* the same; 0: the default */
+    bool strict;                        /* the same: without reservations */
     const char *refuse_delete;   /* message of a 403 for deletions */
     const char *refuse_status;   /* message of a 422 for status writes */
     uint32_t cause;              /* of the next failures; 0: by exit code and signal */
