@@ -121,6 +121,8 @@ static void tell_job(struct explain *x, const cJSON *object)
         return;
     (void)!ledger_job_holds(x->ledger, &job, NULL, (const char *const *)nodes, (uint32_t)count,
                             x->now_ms, NULL);
+    int64_t start_ms = cell_time(object, "status.startTime");
+    ledger_job_started(x->ledger, job.metadata.uid, start_ms > 0 ? start_ms : x->now_ms);
     mlt_hostlist_free(nodes);
 }
 
@@ -147,6 +149,18 @@ static int list_all(struct explain *x, cJSON *lists[MLT_ARRAY_LENGTH(seen)], str
     return 0;
 }
 
+/* The controller's options are not known; what it says of other jobs is. */
+static bool starts_are_reserved(const struct explain *x)
+{
+    const cJSON *job;
+    cJSON_ArrayForEach(job, json_member(x->jobs, "items"))
+    {
+        if (json_string(job, "status.queue.estimatedStartTime", NULL))
+            return true;
+    }
+    return false;
+}
+
 static int plan(struct explain *x, cJSON *const lists[MLT_ARRAY_LENGTH(seen)],
                 struct mlt_error *err)
 {
@@ -155,7 +169,8 @@ static int plan(struct explain *x, cJSON *const lists[MLT_ARRAY_LENGTH(seen)],
     x->ledger = ledger_new(&(struct ledger_config){.gpu_resources = gpus,
                                                    .gpu_resources_count = 2,
                                                    .levels = x->levels,
-                                                   .levels_count = x->levels_count});
+                                                   .levels_count = x->levels_count,
+                                                   .reservations = starts_are_reserved(x)});
     for (size_t i = 1; i < MLT_ARRAY_LENGTH(seen); i++)
         cJSON_ArrayForEach(item, json_member(lists[i], "items"))
         {
@@ -310,6 +325,26 @@ static void print_help(const struct explain *x, const struct gang_why *why)
                                                    : "more room on its nodes");
 }
 
+/* There is room, but not for so long. */
+static void print_reserved(const struct explain *x, const struct gang_why *why)
+{
+    const cJSON *job = job_of(x, why->blocked_by);
+    int64_t starts_ms = cell_time(job, "status.queue.estimatedStartTime");
+    int64_t grace_s = x->tj.spec.checkpoint.grace_period_seconds + LEDGER_LEAVING_MS / 1000;
+    char text[DURATION_TEXT_MAX];
+    if (starts_ms <= 0)
+        starts_ms = why->reserved_start_ms;
+    int64_t left_s = (starts_ms - x->now_ms) / 1000;
+    mlt_duration_for_people(left_s > 0 ? left_s : 0, text);
+    printf("Behind:        %s/%s, which is to start there in %s, by what is known now\n",
+           json_string(job, "metadata.namespace", "?"), json_string(job, "metadata.name", "?"),
+           text);
+    if (left_s > grace_s)
+        printf("Would help:    an activeDeadlineSeconds of at most %" PRId64
+               ": then it would have ended by then\n",
+               left_s - grace_s);
+}
+
 static void print_why(const struct explain *x, const struct gang_why *why)
 {
     if (why->kind == GANG_WHY_BEHIND) {
@@ -318,6 +353,8 @@ static void print_why(const struct explain *x, const struct gang_why *why)
                json_string(job, "metadata.namespace", "?"), json_string(job, "metadata.name", "?"));
         why = why->blocker;
     }
+    if (why && why->kind == GANG_WHY_RESERVED)
+        print_reserved(x, why);
     if (!why || why->kind == GANG_WHY_QUOTA || why->kind == GANG_WHY_QUEUE ||
         why->kind == GANG_WHY_RESERVED || why->kind == GANG_WHY_STOPPING)
         return; /* the sentence has all the numbers */

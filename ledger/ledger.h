@@ -15,6 +15,10 @@
 #include "lib/base/error.h"
 #include "trainingjob/trainingjob.h"
 
+/* From the end of a job's grace until its pods are gone: ranks are killed, launchers look at the
+ * checkpoints once more and exit, kubelets tell it. What takes longer is deleted. */
+#define LEDGER_LEAVING_MS 15000
+
 struct ledger;
 
 /* A level of the network: nodes with equal values of `label`, and of those of all wider levels, lie

@@ -9,10 +9,6 @@
 #include "lib/base/alloc.h"
 #include "lib/json/json.h"
 
-/* From the end of the grace until the pods are gone: ranks are killed, launchers look at the
- * checkpoints once more and exit, kubelets tell it. What takes longer is deleted. */
-#define LEAVING_MS 15000
-
 static int check_amounts(const struct ledger_use *use, struct mlt_error *err)
 {
     if (use->cpu_milli > GANG_AMOUNT_MAX || use->memory > GANG_AMOUNT_MAX)
@@ -145,7 +141,7 @@ int ledger_request_read(struct ledger *l, const struct trainingjob *job,
         .sequence = job->metadata.creation_ms,
         .time_limit_ms = job->spec.active_deadline_seconds * 1000,
         .saves = job->spec.checkpoint.path != NULL,
-        .grace_ms = job->spec.checkpoint.grace_period_seconds * 1000 + LEAVING_MS,
+        .grace_ms = job->spec.checkpoint.grace_period_seconds * 1000 + LEDGER_LEAVING_MS,
     };
     ledger_topology_read(l, &job->spec.scheduling, &r);
     int rc = read_roles(l, job, effective_template, volumes, &r, err);

@@ -17,7 +17,7 @@ int64_t expected_end_ms(const struct world *w, const struct job *job)
     int64_t end = INT64_MAX, soon = w->now_ms + job->request.grace_ms, leaves = INT64_MAX;
     if (job->request.time_limit_ms)
         end = job->started_ms + job->request.time_limit_ms;
-    if (job->revocable)
+    if (job->revocable && end > w->now_ms)
         leaves = on(PROPERTY_REVOKE_GRACE) ? soon : w->now_ms;
     for (uint32_t i = 0; i < w->decisions_count; i++)
         if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
