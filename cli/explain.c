@@ -123,6 +123,8 @@ static void tell_job(struct explain *x, const cJSON *object)
                             x->now_ms, NULL);
     int64_t start_ms = cell_time(object, "status.startTime");
     ledger_job_started(x->ledger, job.metadata.uid, start_ms > 0 ? start_ms : x->now_ms);
+    if (json_bool(object, "status.preemption.revocable", false))
+        ledger_job_revocable(x->ledger, job.metadata.uid);
     mlt_hostlist_free(nodes);
 }
 

@@ -416,6 +416,18 @@ static void made_way_field(struct mlt_text *out, const cJSON *job)
                         json_string(job, "status.preemption.reason", "?"));
 }
 
+/* It has a place that it may have to give up. */
+static void condition_field(struct mlt_text *out, const cJSON *job)
+{
+    bool limited = json_integer(job, "spec.activeDeadlineSeconds", 0) > 0;
+    if (!json_bool(job, "status.preemption.revocable", false) ||
+        strcmp(json_string(job, "status.phase", ""), "Preempting") == 0)
+        return;
+    mlt_text_printf(out, "%-14s it started before its turn, and makes way %s\n", "On condition:",
+                    limited ? "if it would not end before a reserved start"
+                            : "when its place is needed");
+}
+
 void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_text *out)
 {
     field(out, "Name:", json_string(job, "metadata.name", ""));
@@ -437,6 +449,7 @@ void job_page(const cJSON *job, const cJSON *events, int64_t now_ms, struct mlt_
     skipped_field(out, job);
     restarts_field(out, job);
     made_way_field(out, job);
+    condition_field(out, job);
     cell_field(out, "Age:", job, JOB_COLUMN_AGE, now_ms);
     conditions(out, job, now_ms);
     failures(out, job, now_ms);

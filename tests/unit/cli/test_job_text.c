@@ -62,6 +62,22 @@ static void test_cells_say_how_a_running_job_stands(void **state)
         "Running  workers 4/4  step 180/400  12.5 steps/s  18s left  restarts 1  checkpoint 150");
 }
 
+static void test_a_job_that_started_early_says_on_what_condition(void **state)
+{
+    (void)state;
+    cJSON *job cleanup_json = parse("{\"metadata\":{\"name\":\"a\"},\"spec\":{},\"status\":{"
+                                    "\"phase\":\"Running\",\"preemption\":{\"revocable\":true}}}");
+    struct mlt_text out cleanup_text = MLT_TEXT_INIT(1 << 20);
+    job_page(job, NULL, NOW_MS, &out);
+    assert_non_null(strstr(mlt_text_string(&out), "On condition:  it started before its turn, and "
+                                                  "makes way when its place is needed\n"));
+    struct mlt_text other cleanup_text = MLT_TEXT_INIT(1 << 20);
+    json_set_integer(job, "spec.activeDeadlineSeconds", 60);
+    job_page(job, NULL, NOW_MS, &other);
+    assert_non_null(
+        strstr(mlt_text_string(&other), "if it would not end before a reserved start\n"));
+}
+
 static void test_a_job_that_made_way_says_for_whom_and_when_it_starts_again(void **state)
 {
     (void)state;
@@ -184,6 +200,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cells_say_how_a_running_job_stands),
+        cmocka_unit_test(test_a_job_that_started_early_says_on_what_condition),
         cmocka_unit_test(test_a_job_that_made_way_says_for_whom_and_when_it_starts_again),
         cmocka_unit_test(test_a_waiting_job_says_why_in_numbers),
         cmocka_unit_test(test_the_page_names_failures_and_checkpoint),
