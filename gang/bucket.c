@@ -214,6 +214,17 @@ static int64_t work_of(const struct gang *g, const struct gang_job *job)
     return time <= 0 || time > INT64_MAX / amount ? INT64_MAX : time * amount;
 }
 
+/* What jobs without a limit are expected to run depends on it. */
+void gang_heap_slice_changed(struct gang *g, struct gang_queue *q)
+{
+    for (uint32_t i = 0; i < q->heap_count; i++) {
+        struct gang_bucket *b = gang_bucket_at(g, q->heap[i]);
+        gang_work_take(g, b);
+        b->work = work_of(g, gang_bucket_any(b));
+        gang_work_push(g, b);
+    }
+}
+
 /* ---- preferred levels ---- */
 
 /* The first job of a bucket has come, or the last one goes. */

@@ -189,7 +189,7 @@ struct gang_queue_config {
      * same or a higher priority that has attained at most half of its GPU time: of the same queue,
      * or of another one below a common FAIR_SHARE queue, as long as neither its queue's nominal
      * quota nor its share is touched (README.md). With patience_ms: of any queue below a common
-     * one, and only one without a time limit is asked. 0: never. */
+     * one, or of another tree, and only one without a time limit is asked. 0: never. */
     int64_t time_slice_ms;
     uint32_t running_jobs_max; /* 0: no limit */
     int64_t

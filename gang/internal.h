@@ -370,6 +370,7 @@ struct gang {
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
     int64_t slice_wake_ms;      /* somebody may be sliced then who may not now */
     int64_t impatient_ms, impatient_backlog_ms; /* none has waited too long then, with that one */
+    int64_t turns_ms; /* while somebody has: the order of turns may be another then */
     int64_t waiting_work;    /* of jobs with a limit, in device seconds; with patience */
     int32_t waiting_lowest, waiting_highest; /* no priority of those that wait is beyond these */
     uint32_t turn_plan; /* the last plan in which it was somebody's turn */
@@ -550,6 +551,7 @@ int64_t gang_bucket_preferred_until(const struct gang *g, int64_t now_ms);
 void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */
+void gang_heap_slice_changed(struct gang *g, struct gang_queue *q);
 
 /* ---- work.c ---- (does nothing without reservations) */
 

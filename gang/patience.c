@@ -73,7 +73,7 @@ int64_t gang_patience_ms(const struct gang *g, uint64_t id, int64_t now_ms)
 int64_t gang_patience_wake_ms(const struct gang *g)
 {
     int64_t less = BACKLOGS * (g->impatient_backlog_ms - backlog_ms(g));
-    return less > 0 ? g->impatient_ms - less : g->impatient_ms;
+    return less > 0 && g->impatient_ms > INT64_MIN ? g->impatient_ms - less : g->impatient_ms;
 }
 
 /* Nobody of a lower priority passes it, and nobody at all takes what others leave for it. */
@@ -118,6 +118,12 @@ static bool less_work(const struct gang_bucket *a, const struct gang_bucket *b)
     return gang_job_before(gang_bucket_head(a), gang_bucket_head(b));
 }
 
+/* From when on age counts more than width, for one that had waited too long then. */
+static int64_t far_too_long(const struct gang *g, int64_t too_long_ms)
+{
+    return too_long_ms + g->config.patience_ms / LATE_PART;
+}
+
 /* Of equal priority: whom others leave for; who has waited far too long, the first to lose patience
  * first; who has waited too long, the wider first, then the older; then the least work. */
 static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
@@ -126,7 +132,6 @@ static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
     const struct gang_job *i = gang_bucket_head(a), *k = gang_bucket_head(b);
     int64_t end_i = gang_patience_ends_ms(g, i), end_k = gang_patience_ends_ms(g, k);
     bool over_i = end_i <= now_ms, over_k = end_k <= now_ms;
-    int64_t late = now_ms - g->config.patience_ms / LATE_PART;
     gang_amounts x, y;
     if (i->asked_for != k->asked_for)
         return i->asked_for;
@@ -134,7 +139,8 @@ static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
         return over_i;
     if (!over_i)
         return less_work(a, b);
-    if ((end_i <= late || end_k <= late) && end_i != end_k)
+    bool late = far_too_long(g, end_i) <= now_ms || far_too_long(g, end_k) <= now_ms;
+    if (late && end_i != end_k)
         return end_i < end_k;
     gang_shape_sum(g, i->shape, x);
     gang_shape_sum(g, k->shape, y);
@@ -234,12 +240,17 @@ struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
     int64_t next = INT64_MAX;
     if (now_ms < gang_patience_wake_ms(g) || !g->buckets_count)
         return NULL;
-    if (g->turn_plan != g->plan.number)
+    if (g->turn_plan != g->plan.number) {
         find_priorities(g);
+        g->turns_ms = INT64_MAX;
+    }
     struct choice c = begin(g, BY_URGENCY, now_ms);
     for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
         int64_t from = has_turn_from(g, gang_bucket_head(b));
+        int64_t changes = from <= now_ms && from > INT64_MIN ? far_too_long(g, from) : from;
         next = from < next ? from : next;
+        if (changes > now_ms && changes < g->turns_ms)
+            g->turns_ms = changes;
         if (from <= now_ms)
             offer(&c, b);
     }

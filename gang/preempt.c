@@ -356,6 +356,15 @@ static bool choose_heeding(struct gang *g, struct gang_bucket *b, struct gang_jo
     return choose(g, b, job, now_ms);
 }
 
+/* Not for one that has room, and only gives its turn to another one. */
+static bool anybody_leaves(const struct gang *g)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        any = any || g->victims[i].off;
+    return any;
+}
+
 static int ask_all(struct gang *g, struct gang_job *job)
 {
     for (uint32_t i = 0; i < g->victims_count; i++) {
@@ -403,8 +412,8 @@ bool gang_preempt_look(struct gang *g, int64_t now_ms)
     bool any = g->waiting_highest > g->lowest_priority;
     for (const struct gang_job *v; g->open_ended && (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-        if (gang_is_on_call(v) || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice && !v->stopping &&
-                             !v->never_preempted && !is_spared(g, v)))
+        if (gang_is_on_call(v) || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice &&
+                                   !v->stopping && !v->never_preempted && !is_spared(g, v)))
             any = true;
         else if (total > 0)
             g->askable_devices -= devices_of(g, v->shape);
@@ -434,7 +443,7 @@ int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, in
         return 0;
     if (find_candidates(g, job, now_ms) < 0)
         return -ENOMEM;
-    bool chosen = choose_heeding(g, b, job, now_ms);
+    bool chosen = choose_heeding(g, b, job, now_ms) && anybody_leaves(g);
     int rc = chosen ? ask_all(g, job) : 0;
     if (rc == 0 && chosen)
         rc = gang_reserve_after(g, job, now_ms);
@@ -484,8 +493,7 @@ int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms,
          g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
         if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
             !gang_ends_in_time(v, r->start_ms) && gang_leaves_by(v, now_ms) >= r->start_ms &&
-            !already_asked(g, v) &&
-            add_victim(g, v, GANG_CAUSE_REVOKED, true) < 0)
+            !already_asked(g, v) && add_victim(g, v, GANG_CAUSE_REVOKED, true) < 0)
             return -ENOMEM;
     if (!g->victims_count)
         return 0;
@@ -552,10 +560,9 @@ int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
     int64_t wake = g->slice_wake_ms > now_ms && g->waiting ? g->slice_wake_ms : INT64_MAX;
-    for (const struct gang_job *v;
-         g->config.may_preempt && g->waiting &&
-         (g->config.patience_ms <= 0 || g->open_ended || g->odd_jobs) &&
-         (v = gang_ends_next(g, &at)) != NULL;) {
+    for (const struct gang_job *v; g->config.may_preempt && g->waiting &&
+                                   (g->config.patience_ms <= 0 || g->open_ended || g->odd_jobs) &&
+                                   (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t due = due_ms(g, v);
         int64_t times[3] = {protected_until(g, v), INT64_MAX, due > INT64_MIN ? due : now_ms + 1};
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;

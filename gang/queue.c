@@ -360,7 +360,10 @@ int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_confi
         q->known = true;
         q->usage_ms = now_ms;
     }
+    bool sliced_otherwise = q->config.time_slice_ms != config->time_slice_ms;
     q->config = *config;
+    if (sliced_otherwise && g->config.patience_ms > 0)
+        gang_heap_slice_changed(g, q);
     g->quotas += limits_anything(g, q);
     link_queue(g, queue + 1, parent);
     carry(g, parent, q, 1);

@@ -35,7 +35,7 @@ int64_t gang_end_of(const struct gang_job *job, int64_t now_ms)
     if (leaves <= now_ms)
         leaves = now_ms + 1; /* any moment now */
     int64_t end = gang_stay(job)->end_ms;
-    if (end <= now_ms)
+    if (end <= now_ms && !job->stopping)
         end += job->grace_ms; /* it is being ended */
     if (end > now_ms)
         return leaves < end ? leaves : end;

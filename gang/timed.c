@@ -302,6 +302,8 @@ int64_t gang_timed_wake_ms(const struct gang *g, int64_t now_ms)
     int64_t impatient = g->config.patience_ms > 0 && g->waiting ? gang_patience_wake_ms(g) : 0;
     if (impatient > now_ms && impatient < wake)
         wake = impatient;
+    if (g->config.patience_ms > 0 && g->waiting && g->turns_ms > now_ms && g->turns_ms < wake)
+        wake = g->turns_ms;
     return wake;
 }
 

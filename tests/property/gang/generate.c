@@ -33,6 +33,7 @@ void generator_begin(struct generator *gen, uint64_t seed)
     gen->reserve = on(PROPERTY_RESERVE) && chance(gen, 60);
     gen->preempt = on(PROPERTY_PREEMPT) && chance(gen, 50);
     gen->stopping = on(PROPERTY_STOPPING) && chance(gen, 50);
+    gen->patience = gen->reserve && on(PROPERTY_PATIENCE) && chance(gen, 40);
     gen->jobs = (uint32_t)between(gen, 3, JOBS);
 }
 
@@ -46,6 +47,8 @@ static void make_config(struct generator *gen, struct op *op)
     op->f[C_MIN_RUN] = gen->preempt && chance(gen, 50) ? 20 * STEP_MS : 0;
     op->f[C_HALF_LIFE] = gen->fair && chance(gen, 50) ? 100 * STEP_MS : 0;
     op->f[C_OVERRUN] = chance(gen, 15);
+    op->f[C_PATIENCE] =
+        gen->patience ? between(gen, 10, chance(gen, 50) ? 100 : 1000) * STEP_MS : 0;
 }
 
 static void make_node(struct generator *gen, const struct world *w, uint32_t n, struct op *op)
@@ -166,6 +169,7 @@ static void make_job(struct generator *gen, const struct world *w, uint32_t j, s
     op->f[S_PREFERRED_WAIT] = op->f[S_PREFERRED] ? between(gen, 0, 30) * STEP_MS : 0;
     op->f[S_NEVER_PREEMPTED] = chance(gen, 10);
     op->f[S_SAVES] = chance(gen, 40);
+    op->f[S_WAITED] = gen->patience && chance(gen, 20) ? between(gen, 0, 200) * STEP_MS : 0;
     op->f[S_ROLES] = chance(gen, 85) ? 1 : ROLES;
     for (uint32_t i = 0; i < op->f[S_ROLES]; i++)
         make_role(gen, &op->f[S_ROLE + i * R_FIELDS], (uint32_t)op->f[S_ROLES]);

@@ -46,12 +46,12 @@ static bool queues_share(const struct world *w, const struct job *victim, const 
     for (; !is_above(w, w->queues[theirs].config.parent, own);
          theirs = w->queues[theirs].config.parent)
         if (w->queues[theirs].config.parent == GANG_NO_QUEUE)
-            return false;
+            break;
     uint32_t common = w->queues[theirs].config.parent;
     while (w->queues[own].config.parent != common)
         own = w->queues[own].config.parent;
-    if (common == GANG_NO_QUEUE || w->queues[common].config.order != GANG_ORDER_FAIR_SHARE ||
-        queue_used_less(w, sums, theirs, own))
+    bool fair = common != GANG_NO_QUEUE && w->queues[common].config.order == GANG_ORDER_FAIR_SHARE;
+    if (fair ? queue_used_less(w, sums, theirs, own) : !is_patient(w))
         return false;
     gang_amounts more;
     job_amounts(other, more);
@@ -64,16 +64,22 @@ static bool queues_share(const struct world *w, const struct job *victim, const 
     return true;
 }
 
+/* With patience the queues below one that does not share fairly, and all roots, are one line;
+ * slices are for those that know no limit, and had not waited too long when they started. */
 static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other,
                          const struct queue_sums *sums)
 {
     int64_t slice = w->queues[victim->request.queue].config.time_slice_ms;
     int64_t ran = w->now_ms - victim->started_ms;
+    if (is_patient(w) &&
+        (victim->request.time_limit_ms || is_impatient(w, victim, victim->started_ms)))
+        return false;
     return slice && ran >= slice && other->request.priority >= victim->request.priority &&
            (victim->request.queue == other->request.queue ||
             queues_share(w, victim, other, sums)) &&
            /* Without devices it is CPUs that count, which is not looked at here. */
            (devices_of(victim) == 0 || devices_of(other) == 0 ||
+            is_impatient(w, other, w->now_ms) ||
             (victim->request.attained_ms + ran) * devices_of(victim) >=
                 2 * other->request.attained_ms * devices_of(other));
 }
@@ -342,7 +348,8 @@ static void check_helped(struct world *w, const struct decision *d)
 {
     const struct job *other = d->job;
     struct what_if gone;
-    if (other->request.roles_count > 1 || !waits_for_room(d) || !is_undisputed(w, other))
+    if (other->request.roles_count > 1 || !waits_for_room(d) || is_patient(w) ||
+        !is_undisputed(w, other))
         return;
     boards_of(w, ROOM_NOW, gone.boards);
     queue_use(w, gone.sums);
@@ -377,7 +384,7 @@ static void check_claim(struct world *w, const struct decision *d)
 {
     struct what_if now;
     bool passed = false;
-    if (fair_is_used(w) || quota_is_used(w) || !on(PROPERTY_CLAIM))
+    if (fair_is_used(w) || quota_is_used(w) || is_patient(w) || !on(PROPERTY_CLAIM))
         return;
     for (uint32_t j = 0; j < JOBS; j++)
         if (w->jobs[j].state == PLACED && w->jobs[j].stopping)
@@ -492,7 +499,7 @@ void check_preemptions(struct world *w)
         if (again || failed(w))
             continue;
         checked[checked_count++] = other->id;
-        check_enough(w, other, is_undisputed(w, other));
+        check_enough(w, other, !is_patient(w) && is_undisputed(w, other));
     }
     for (uint32_t i = 0; i < w->decisions_count && !failed(w) && w->config.f[C_PREEMPT]; i++)
         if (w->decisions[i].d.kind == GANG_WAIT && w->decisions[i].d.pod == GANG_NO_POD) {

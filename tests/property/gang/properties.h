@@ -29,34 +29,37 @@
 
 /* An event, with the names of its numbers. A number that is 0 is not written. What cannot happen in
  * the state at hand is passed over, so that any part of a history is a history. */
-#define OP_MAP(XX)                                                                              \
-    XX(CONFIG, "config", "nodes levels reservations may_preempt min_run half_life overrun")     \
-    XX(NODE, "node",                                                                            \
-       "node class schedulable cpu memory pods gpu nic others_cpu others_memory others_pods "   \
-       "others_gpu others_nic domain1 domain2 domain3 ending")                                  \
-    XX(NODE_GONE, "node-gone", "node with_pods")                                                \
-    XX(QUEUE, "queue",                                                                          \
-       "queue parent weight fair nominal_gpu borrow_gpu lend_gpu nominal_cpu within reclaim "   \
-       "slice running_max limit_max")                                                           \
-    XX(QUEUE_GONE, "queue-gone", "queue")                                                       \
-    XX(SUBMIT, "submit",                                                                        \
-       "job queue priority sequence limit expected grace attained required preferred "          \
-       "preferred_wait never_preempted was_preempted saves roles pods1 cpu1 memory1 gpu1 nic1 " \
-       "classes1 pods2 cpu2 memory2 gpu2 nic2 classes2")                                        \
-    XX(FOUND, "found", "job base step started_ago revocable")                                   \
-    XX(BEGUN, "begun", "job")                                                                   \
-    XX(SAVED, "saved", "job")                                                                   \
-    XX(STOP, "stop", "job for_job")                                                             \
-    XX(MOVED, "moved", "job pod node")                                                          \
-    XX(LOST, "lost", "job pod")                                                                 \
-    XX(RELEASE, "release", "job preempted")                                                     \
-    XX(REMOVE, "remove", "job")                                                                 \
-    XX(AVOID, "avoid", "job node ms")                                                           \
-    XX(TIME, "time", "ms")                                                                      \
-    XX(PLAN, "plan", "refused")                                                                 \
-    XX(REBUILD, "rebuild", "unused")                                                            \
-    XX(PROBE, "probe", "what")                                                                  \
-    XX(WRONG, "wrong", "what job node")                                                         \
+#define OP_MAP(XX)                                                                                \
+    XX(CONFIG, "config",                                                                          \
+       "nodes levels reservations may_preempt min_run half_life overrun "                         \
+       "patience")                                                                                \
+    XX(NODE, "node",                                                                              \
+       "node class schedulable cpu memory pods gpu nic others_cpu others_memory others_pods "     \
+       "others_gpu others_nic domain1 domain2 domain3 ending")                                    \
+    XX(NODE_GONE, "node-gone", "node with_pods")                                                  \
+    XX(QUEUE, "queue",                                                                            \
+       "queue parent weight fair nominal_gpu borrow_gpu lend_gpu nominal_cpu within reclaim "     \
+       "slice running_max limit_max")                                                             \
+    XX(QUEUE_GONE, "queue-gone", "queue")                                                         \
+    XX(SUBMIT, "submit",                                                                          \
+       "job queue priority sequence limit expected grace attained required preferred "            \
+       "preferred_wait never_preempted was_preempted saves waited roles pods1 cpu1 memory1 gpu1 " \
+       "nic1 "                                                                                    \
+       "classes1 pods2 cpu2 memory2 gpu2 nic2 classes2")                                          \
+    XX(FOUND, "found", "job base step started_ago revocable")                                     \
+    XX(BEGUN, "begun", "job")                                                                     \
+    XX(SAVED, "saved", "job")                                                                     \
+    XX(STOP, "stop", "job for_job")                                                               \
+    XX(MOVED, "moved", "job pod node")                                                            \
+    XX(LOST, "lost", "job pod")                                                                   \
+    XX(RELEASE, "release", "job preempted")                                                       \
+    XX(REMOVE, "remove", "job")                                                                   \
+    XX(AVOID, "avoid", "job node ms")                                                             \
+    XX(TIME, "time", "ms")                                                                        \
+    XX(PLAN, "plan", "refused")                                                                   \
+    XX(REBUILD, "rebuild", "unused")                                                              \
+    XX(PROBE, "probe", "what")                                                                    \
+    XX(WRONG, "wrong", "what job node")                                                           \
     XX(CALM, "calm", "steps")
 
 enum op_kind {
@@ -72,7 +75,16 @@ struct op {
 };
 
 /* Where the numbers of an event stand, for those that code names. */
-enum { C_NODES, C_LEVELS, C_RESERVATIONS, C_PREEMPT, C_MIN_RUN, C_HALF_LIFE, C_OVERRUN };
+enum {
+    C_NODES,
+    C_LEVELS,
+    C_RESERVATIONS,
+    C_PREEMPT,
+    C_MIN_RUN,
+    C_HALF_LIFE,
+    C_OVERRUN,
+    C_PATIENCE
+};
 enum {
     N_NODE,
     N_CLASS,
@@ -112,6 +124,7 @@ enum {
     S_NEVER_PREEMPTED,
     S_WAS_PREEMPTED,
     S_SAVES,
+    S_WAITED,
     S_ROLES,
     S_ROLE
 };
@@ -172,6 +185,7 @@ struct job {
     bool told;         /* waiting: a plan has seen it */
     bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
     bool claims;       /* waiting: others were asked to leave for it */
+    bool asked;        /* waiting: the host has asked others to leave for it */
     uint64_t heeded;   /* those that had a reserved start then, a bit each */
     bool excused;      /* since then something has happened that may keep it from its claim */
     uint64_t for_job;
@@ -237,6 +251,7 @@ struct world {
     XX(FAIR, "fair-share", "queues in the order of their shares")                                \
     XX(RESERVE, "reservations", "reserved starts and backfill")                                  \
     XX(RESERVE_FOUND, "reserve-found", "reserved starts heed jobs that no plan has placed")      \
+    XX(PATIENCE, "patience", "least work first, turns for who has waited too long")              \
     XX(PREEMPT, "preemption", "preemption, reclaim, time slices, revoked jobs")                  \
     XX(REVOKE_GRACE, "revoke-grace", "reserved starts do not slip by the grace of revoked jobs") \
     XX(CLAIM, "claim", "for whom others have left is not passed over")                           \
@@ -337,6 +352,15 @@ struct queue_sums;
 /* Whether queue a has used less for its weight than b, with these sums as what they use now. */
 bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint32_t a, uint32_t b);
 
+/* patience.c */
+bool is_patient(const struct world *w);
+bool is_impatient(const struct world *w, const struct job *job, int64_t at_ms);
+/* Whose reservation comes first, of those that wait for room after the plan; NULL: nobody's, or it
+ * is not as simple as that. */
+struct job *patience_first(struct world *w);
+bool patience_overtaken(struct world *w, const struct job *job); /* by one that this plan places */
+void check_starts(struct world *w);
+
 /* rules.c, reserve.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);
 bool strict_order(const struct world *w);
@@ -398,7 +422,7 @@ void play_fair(const struct library *lib, uint64_t seed, char *failure, size_t s
 struct generator {
     struct mlt_random random;
     uint32_t step, plan_next;
-    bool levels, tree, quota, limits, fair, reserve, preempt, stopping;
+    bool levels, tree, quota, limits, fair, reserve, patience, preempt, stopping;
     uint32_t jobs;
 };
 void generator_begin(struct generator *gen, uint64_t seed);

@@ -58,7 +58,7 @@ static int64_t earliest_ms(struct world *w, const struct job *job)
     boards_of(w, ROOM_NOW, now);
     for (uint32_t i = 0; i < w->decisions_count; i++) {
         const struct decision *d = &w->decisions[i];
-        if ((d->d.kind == GANG_PLACE && comes_before(d->job, job)) ||
+        if ((d->d.kind == GANG_PLACE && (is_patient(w) || comes_before(d->job, job))) ||
             (d->d.kind == GANG_WAIT && d->d.pod != GANG_NO_POD))
             return 0;
         if (d->d.kind == GANG_REPLACE && !on(PROPERTY_RESERVE_FOUND))
@@ -130,7 +130,7 @@ static bool is_overtaken(const struct world *w, const struct job *job)
 {
     for (uint32_t i = 0; i < w->decisions_count; i++)
         if (w->decisions[i].d.kind == GANG_PLACE && w->decisions[i].job->request.roles_count > 1 &&
-            comes_before(w->decisions[i].job, job))
+            (is_patient(w) || comes_before(w->decisions[i].job, job)))
             return true;
     return false;
 }
@@ -149,7 +149,7 @@ void check_promise(struct world *w, const struct decision *d, bool first)
     }
     if (!failed(w))
         check_earliest(w, d, first);
-    if (grace_is_open(w) || is_overtaken(w, job))
+    if (grace_is_open(w) || is_overtaken(w, job) || (is_patient(w) && patience_overtaken(w, job)))
         job->promise_ms = NEVER_MS;
     if (job->promise_ms != NEVER_MS) {
         w->result.promises++;
@@ -162,7 +162,8 @@ void check_promise(struct world *w, const struct decision *d, bool first)
     }
     /* What rests on a placement of this very plan holds only when the host has committed it. */
     for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PLACE && comes_before(w->decisions[i].job, job))
+        if (w->decisions[i].d.kind == GANG_PLACE &&
+            (is_patient(w) || comes_before(w->decisions[i].job, job)))
             return;
     if (start && start < job->promise_ms)
         job->promise_ms = start;

@@ -466,11 +466,12 @@ static void check_general(struct world *w, struct progress *p)
 {
     int64_t reserved_ms = first_reserved_start(w, p);
     /* Placements come in the order in which they were decided: all of them first. */
-    bool first = !fair_is_used(w) && !p->member_waits && !quota_is_used(w);
+    bool first = !fair_is_used(w) && !p->member_waits && !quota_is_used(w), patient = is_patient(w);
+    const struct job *urgent = patient && first ? patience_first(w) : NULL;
     for (uint32_t i = 0; i < p->count && !failed(w); i++)
         if (p->order[i]->d.kind == GANG_PLACE)
             check_placed(w, p, p->order[i],
-                         first && i == 0 && is_first(p, p->order[i]->job) &&
+                         first && !patient && i == 0 && is_first(p, p->order[i]->job) &&
                              !gives_way(w, p->order[i]->job));
     for (uint32_t i = 0; i < p->count && !failed(w); i++) {
         struct decision *d = p->order[i];
@@ -478,6 +479,8 @@ static void check_general(struct world *w, struct progress *p)
             continue;
         check_never(w, d);
         check_blocker(w, d);
+        if (patient)
+            first = d->job == urgent;
         check_reason(w, p, d, first, reserved_ms);
         if (!quota_is_used(w))
             check_promise(w, d, first);
@@ -501,5 +504,7 @@ void check_rules(struct world *w)
     } else {
         check_general(w, &p);
         check_preemptions(w);
+        if (!failed(w) && !fair_is_used(w) && !quota_is_used(w))
+            check_starts(w);
     }
 }

@@ -77,10 +77,15 @@ void surprise(struct world *w)
         w->jobs[j].surprised = true;
 }
 
+/* It waits anew, or no longer. With patience that is nothing to one that has waited too long,
+ * unless it has a higher priority. */
 void void_promises_behind(struct world *w, const struct job *job)
 {
     for (uint32_t j = 0; j < JOBS; j++)
-        if (!comes_before(&w->jobs[j], job)) {
+        if (is_patient(w) ? w->jobs[j].state != WAITING ||
+                                w->jobs[j].request.priority < job->request.priority ||
+                                !is_impatient(w, &w->jobs[j], w->now_ms)
+                          : !comes_before(&w->jobs[j], job)) {
             w->jobs[j].promise_ms = NEVER_MS;
             if (job->for_job != w->jobs[j].id) /* who leaves for it does not excuse it */
                 w->jobs[j].excused = true;
@@ -267,7 +272,7 @@ void take_place(struct world *w, struct job *job, const uint32_t *nodes, bool re
         if (w->jobs[j].state == WAITING && w->jobs[j].left_for == job->id)
             w->jobs[j].left_for = 0;
     }
-    job->never = job->claims = false;
+    job->never = job->claims = job->asked = false;
     job->revocable = revocable;
     job->started_ms = started_ms;
     job->saved_ms = -1;
@@ -327,7 +332,7 @@ static void read_request(const struct world *w, const struct op *op, struct job 
         .required_level = (uint32_t)clamp(op->f[S_REQUIRED], 0, levels),
         .preferred_level = (uint32_t)clamp(op->f[S_PREFERRED], 0, levels),
         .preferred_wait_ms = clamp(op->f[S_PREFERRED_WAIT], 0, 1000000000),
-        .since_ms = w->now_ms,
+        .since_ms = w->now_ms - clamp(op->f[S_WAITED], 0, w->now_ms),
         .never_preempted = op->f[S_NEVER_PREEMPTED] != 0,
         .was_preempted = op->f[S_WAS_PREEMPTED] != 0,
         .saves = op->f[S_SAVES] != 0,
@@ -350,7 +355,7 @@ static void op_submit(struct world *w, const struct op *op)
         *job = (struct job){.id = w->next_id++, .state = WAITING};
     else
         void_promises_behind(w, job);
-    job->never = job->claims = job->surprised = job->told = false;
+    job->never = job->claims = job->asked = job->surprised = job->told = false;
     job->promise_ms = NEVER_MS;
     read_request(w, op, job);
     void_promises_behind(w, job);
@@ -443,6 +448,8 @@ static void op_stop(struct world *w, struct job *job, const struct op *op)
     job->stopping = true;
     job->stop_ms = w->now_ms;
     job->for_job = for_job;
+    if (for_job != GANG_NO_JOB)
+        w->jobs[op->f[1] - 1].asked = true;
     void_promises(w);
     feed(w, &(struct gang_event){.kind = GANG_JOB_STOPPING, .job = job->id, .for_job = for_job});
 }
@@ -528,6 +535,7 @@ struct gang *world_new_gang(const struct world *w)
         .reservations = (uint32_t)f[C_RESERVATIONS],
         .may_preempt = f[C_PREEMPT] != 0,
         .min_run_ms = f[C_MIN_RUN],
+        .patience_ms = is_patient(w) ? f[C_PATIENCE] : 0,
         .usage_half_life_ms = f[C_HALF_LIFE],
     };
     return w->lib->new (&config);
