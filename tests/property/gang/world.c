@@ -355,7 +355,7 @@ static void op_submit(struct world *w, const struct op *op)
         *job = (struct job){.id = w->next_id++, .state = WAITING};
     else
         void_promises_behind(w, job);
-    job->never = job->claims = job->asked = job->surprised = job->told = false;
+    job->never = job->claims = job->surprised = job->told = false;
     job->promise_ms = NEVER_MS;
     read_request(w, op, job);
     void_promises_behind(w, job);
