@@ -45,6 +45,7 @@ struct edge_rank {
     bool running;   /* not reaped yet */
     bool ended;     /* its end is known */
     bool delivered; /* ... and told to the supervisor */
+    bool left;      /* ... and a good one, which those that wait for it are to be told */
     int status;     /* as of waitpid() */
     int exec_errno;
     int64_t heard_ms; /* its last line of output, or its start */
@@ -265,6 +266,8 @@ void edge_sdk_ask(struct edge *e, uint64_t connection, uint64_t world, uint32_t 
                   const struct sdk_message *m);
 void edge_sdk_gone(struct edge *e, uint64_t connection);
 void edge_sdk_exchanged(struct edge *e, const struct exchange_output *out);
+/* Local rank `rank` has ended well, and all that it said was read. */
+void edge_sdk_left(struct edge *e, uint32_t rank);
 
 /* edge_nccl.c */
 /* Looks, once, what of NCCL's surroundings is to be chosen and what is to be said. */

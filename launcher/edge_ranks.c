@@ -266,7 +266,7 @@ static void prepare_spawn(struct edge *e)
     for (uint32_t i = 0; i < e->ranks_count; i++) {
         struct edge_rank *rank = &e->ranks[i];
         rank->pid = 0;
-        rank->running = rank->ended = rank->delivered = false;
+        rank->running = rank->ended = rank->delivered = rank->left = false;
         rank->status = rank->exec_errno = 0;
         rank->heard_ms = edge_now_ms(e);
         rank->tail.at = 0;
@@ -359,6 +359,7 @@ static void deliver(struct edge *e, uint32_t process)
                                .signal = WIFSIGNALED(rank->status) ? WTERMSIG(rank->status) : 0};
     if (!rank->exec_errno)
         edge_mpi_judge(e, process, &end);
+    rank->left = !rank->exec_errno && end.code == 0 && end.signal == 0;
     struct supervisor_event event = {
         .kind = SUPERVISOR_ON_RANK_EXITED,
         .rank_exited = {.process = process,

@@ -94,9 +94,25 @@ void edge_hear_ranks(struct edge *e)
     sdk_socket_read(e->sdk);
 }
 
+/* Not where the end is delivered: there an effect may be under way, and ranks must not be heard. */
+static void tell_who_left(struct edge *e)
+{
+    bool heard = false, each = e->ranks_count == e->told_count; /* not one torchrun for all */
+    for (uint32_t i = 0; i < e->ranks_count && each; i++) {
+        if (!e->ranks[i].left)
+            continue;
+        e->ranks[i].left = false;
+        if (!heard)
+            edge_hear_ranks(e);
+        heard = true;
+        edge_sdk_left(e, i);
+    }
+}
+
 static void begins_to_wait(uv_prepare_t *handle)
 {
     struct edge *e = handle->data;
+    tell_who_left(e);
     int wait_ms = uv_backend_timeout(&e->loop);
     e->turn_ms = edge_now_ms(e);
     e->turn_wait_ms = wait_ms < 0 ? INT32_MAX : wait_ms; /* for ever: no time is too long */

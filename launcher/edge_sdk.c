@@ -247,6 +247,13 @@ void edge_sdk_gone(struct edge *e, uint64_t connection)
     edge_flush(e);
 }
 
+void edge_sdk_left(struct edge *e, uint32_t rank)
+{
+    if (e->sdk_worlds[OWN])
+        sdk_exchange_rank_ended(e->sdk_worlds[OWN]->exchange, rank, edge_now_ms(e));
+    edge_flush(e);
+}
+
 void edge_sdk_exchanged(struct edge *e, const struct exchange_output *out)
 {
     uint64_t number = out->tag >> TAG_SHIFT;

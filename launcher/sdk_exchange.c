@@ -17,6 +17,7 @@ enum {
 };
 
 #define NOT_NUMBERED UINT32_MAX
+#define NEVER UINT64_MAX
 
 /* The low bits of a tag; above them the connection, or the number of a gather's name. */
 enum tag_kind { TAG_GATHER, TAG_PUT, TAG_GET, TAG_BITS = 2 };
@@ -34,6 +35,11 @@ struct name {
     char text[SDK_NAME_MAX + 1];
     uint64_t round;
     bool sent; /* this pod takes part in the round */
+    /* Rounds before this one that are over for the ranks here and not for the exchange; of the first
+     * of them this pod's part is open. Then nobody waits in this one, for a rank has ended. */
+    uint64_t behind;
+    uint64_t ended_round; /* the first that failed because a rank has ended; NEVER */
+    char *ended_words;    /* malloc'ed: who it was; NULL: none, or no memory */
     int64_t until_ms;
     struct part parts[]; /* of each local rank */
 };
@@ -42,6 +48,8 @@ struct sdk_exchange {
     const struct sdk_exchange_ops *ops;
     void *arg;
     uint32_t ranks, numbers[RENDEZVOUS_RANKS_PER_MEMBER_MAX]; /* in the world, by local rank */
+    bool ended[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
+    uint32_t ended_count;
     struct name *names[SDK_EXCHANGE_NAMES_MAX];
     uint32_t names_count;
 };
@@ -61,6 +69,7 @@ static void forget(struct sdk_exchange *x)
     for (uint32_t i = 0; i < x->names_count; i++) {
         for (uint32_t rank = 0; rank < x->ranks; rank++)
             free(x->names[i]->parts[rank].data);
+        free(x->names[i]->ended_words);
         free(x->names[i]);
     }
     x->names_count = 0;
@@ -84,8 +93,11 @@ void sdk_exchange_begin_unnumbered(struct sdk_exchange *x, uint32_t ranks)
 {
     forget(x);
     x->ranks = ranks;
-    for (uint32_t rank = 0; rank < ranks; rank++)
+    x->ended_count = 0;
+    for (uint32_t rank = 0; rank < ranks; rank++) {
         x->numbers[rank] = NOT_NUMBERED;
+        x->ended[rank] = false;
+    }
     x->ops->timer(x->arg, -1);
 }
 
@@ -201,15 +213,26 @@ static void take_part(struct sdk_exchange *x, struct name *n, const void *data, 
         end_round(x, n, 0, NULL, -rc, err.text);
 }
 
+struct failed_blob {
+    unsigned char bytes[3 + SDK_EXCHANGE_WORDS_MAX];
+    size_t length;
+};
+
+static struct failed_blob failed_blob(int error, const char *words)
+{
+    struct failed_blob blob = {
+        .bytes = {BLOB_FAILED, (unsigned char)(error >> 8), (unsigned char)error}};
+    size_t length = strnlen(words, SDK_EXCHANGE_WORDS_MAX);
+    memcpy(blob.bytes + 3, words, length);
+    blob.length = 3 + length;
+    return blob;
+}
+
 /* The pod cannot take part as it should: all ranks of the job are to know why. */
 static void take_part_failed(struct sdk_exchange *x, struct name *n, int error, const char *words)
 {
-    unsigned char blob[3 + SDK_EXCHANGE_WORDS_MAX] = {BLOB_FAILED, (unsigned char)(error >> 8),
-                                                      (unsigned char)error};
-    size_t length = strlen(words);
-    length = length < SDK_EXCHANGE_WORDS_MAX ? length : SDK_EXCHANGE_WORDS_MAX;
-    memcpy(blob + 3, words, length);
-    take_part(x, n, blob, 3 + length, SDK_EXCHANGE_LAST_MS);
+    struct failed_blob blob = failed_blob(error, words);
+    take_part(x, n, blob.bytes, blob.length, SDK_EXCHANGE_LAST_MS);
 }
 
 /* All ranks of the pod have come. */
@@ -252,24 +275,43 @@ static void take_part_whole(struct sdk_exchange *x, struct name *n, int64_t now_
     free(blob);
 }
 
+/* Appends one of the `count` ranks that words name, of which only the first are named. */
+static int say_rank(const struct sdk_exchange *x, uint32_t rank, uint32_t count, char *words,
+                    size_t size)
+{
+    if (count > SDK_EXCHANGE_MISSING_TOLD)
+        return 0;
+    if (x->numbers[rank] != NOT_NUMBERED)
+        return snprintf(words, size, " %u", x->numbers[rank]);
+    return snprintf(words, size, " local %u", rank); /* nobody has said it */
+}
+
+static void say_more(uint32_t count, char *words, size_t size)
+{
+    if (count > SDK_EXCHANGE_MISSING_TOLD)
+        (void)snprintf(words, size, " and %u more of their pod",
+                       count - SDK_EXCHANGE_MISSING_TOLD);
+}
+
 static void say_missing(const struct sdk_exchange *x, const struct name *n, char *words,
                         size_t size)
 {
     uint32_t missing = 0;
     int at = snprintf(words, size, "these ranks have not come:");
-    for (uint32_t rank = 0; rank < x->ranks; rank++) {
-        if (n->parts[rank].here)
-            continue;
-        if (missing++ >= SDK_EXCHANGE_MISSING_TOLD)
-            continue;
-        if (x->numbers[rank] != NOT_NUMBERED)
-            at += snprintf(words + at, size - (size_t)at, " %u", x->numbers[rank]);
-        else /* nobody has said it */
-            at += snprintf(words + at, size - (size_t)at, " local %u", rank);
-    }
-    if (missing > SDK_EXCHANGE_MISSING_TOLD)
-        (void)snprintf(words + at, size - (size_t)at, " and %u more of their pod",
-                       missing - SDK_EXCHANGE_MISSING_TOLD);
+    for (uint32_t rank = 0; rank < x->ranks; rank++)
+        if (!n->parts[rank].here)
+            at += say_rank(x, rank, ++missing, words + at, size - (size_t)at);
+    say_more(missing, words + at, size - (size_t)at);
+}
+
+static void say_ended(const struct sdk_exchange *x, const struct name *n, char *words, size_t size)
+{
+    uint32_t ended = 0;
+    int at = snprintf(words, size, "these ranks have ended, and come to nothing more:");
+    for (uint32_t rank = 0; rank < x->ranks; rank++)
+        if (x->ended[rank] && !n->parts[rank].here)
+            at += say_rank(x, rank, ++ended, words + at, size - (size_t)at);
+    say_more(ended, words + at, size - (size_t)at);
 }
 
 /* The earliest time that is over when nothing comes. */
@@ -298,6 +340,66 @@ void sdk_exchange_timer(struct sdk_exchange *x, int64_t now_ms)
     set_timer(x, now_ms);
 }
 
+/* ---- ranks that have ended ---- */
+
+/* Why the rounds of a name fail from the first one on. */
+static const char *ended_words(const struct name *n)
+{
+    return n->ended_words ? n->ended_words : "a rank has ended, and comes to nothing more";
+}
+
+/* Takes part in the first round of those that are over here. Nobody waits for its result, so it has
+ * the time of the others. */
+static void tell_others(struct sdk_exchange *x, struct name *n)
+{
+    struct mlt_error err = {0};
+    struct failed_blob blob = failed_blob(ECONNABORTED, ended_words(n));
+    if (x->ops->gather(x->arg, tag_of(x, n), n->text, blob.bytes, blob.length, EXCHANGE_TIME_MS_MAX,
+                       &err) < 0)
+        n->behind = 0; /* the attempt has ended, or the others wait until their time is over */
+}
+
+/* Somebody waits in the round, and somebody who has ended is missing: the round is over here.
+ * Whether it is so. */
+static bool fail_if_ended(struct sdk_exchange *x, struct name *n)
+{
+    bool waits = false, misses = false;
+    for (uint32_t rank = 0; rank < x->ranks; rank++) {
+        waits |= n->parts[rank].here;
+        misses |= x->ended[rank] && !n->parts[rank].here;
+    }
+    if (n->sent || !waits || !misses)
+        return false;
+    if (n->ended_round == NEVER) {
+        char words[SDK_EXCHANGE_WORDS_MAX];
+        say_ended(x, n, words, sizeof words);
+        n->ended_words = strdup(words);
+        n->ended_round = n->round;
+    }
+    if (n->behind++ == 0)
+        tell_others(x, n);
+    end_round(x, n, 0, NULL, ECONNABORTED, ended_words(n));
+    return true;
+}
+
+void sdk_exchange_rank_ended(struct sdk_exchange *x, uint32_t rank, int64_t now_ms)
+{
+    if (rank >= x->ranks || x->ended[rank])
+        return;
+    x->ended[rank] = true;
+    x->ended_count++;
+    for (uint32_t i = 0; i < x->names_count; i++)
+        (void)fail_if_ended(x, x->names[i]);
+    set_timer(x, now_ms);
+}
+
+/* The exchange is done with a round that was over here. */
+static void told_others(struct sdk_exchange *x, struct name *n)
+{
+    if (--n->behind > 0)
+        tell_others(x, n);
+}
+
 /* ---- questions ---- */
 
 static struct name *find_name(struct sdk_exchange *x, const char *text)
@@ -311,6 +413,7 @@ static struct name *find_name(struct sdk_exchange *x, const char *text)
     if (!n)
         return NULL;
     (void)snprintf(n->text, sizeof n->text, "%s", text);
+    n->ended_round = NEVER;
     x->names[x->names_count++] = n;
     return n;
 }
@@ -321,6 +424,16 @@ static bool all_here(const struct sdk_exchange *x, const struct name *n)
         if (!n->parts[rank].here)
             return false;
     return true;
+}
+
+/* To a round that is over here. */
+static void come_late(struct sdk_exchange *x, uint64_t connection, const struct name *n,
+                      uint64_t round)
+{
+    if (round < n->ended_round)
+        fail(x, connection, ETIMEDOUT, "this rank came when the time was over for those before it");
+    else
+        fail(x, connection, ECONNABORTED, "%s", ended_words(n));
 }
 
 static void ask_gather(struct sdk_exchange *x, uint64_t connection, uint32_t rank,
@@ -334,8 +447,7 @@ static void ask_gather(struct sdk_exchange *x, uint64_t connection, uint32_t ran
     }
     struct part *p = &n->parts[rank];
     if (p->rounds < n->round) {
-        p->rounds++;
-        fail(x, connection, ETIMEDOUT, "this rank came when the time was over for those before it");
+        come_late(x, connection, n, p->rounds++);
         return;
     }
     if (p->here) {
@@ -355,7 +467,8 @@ static void ask_gather(struct sdk_exchange *x, uint64_t connection, uint32_t ran
     p->connection = connection;
     if (!n->until_ms || now_ms + m->time_ms < n->until_ms)
         n->until_ms = now_ms + m->time_ms;
-    if (!n->sent && all_here(x, n))
+    bool over = x->ended_count > 0 && fail_if_ended(x, n);
+    if (!over && !n->sent && all_here(x, n))
         take_part_whole(x, n, now_ms);
     set_timer(x, now_ms);
 }
@@ -365,8 +478,9 @@ void sdk_exchange_ask(struct sdk_exchange *x, uint64_t connection, uint32_t rank
 {
     struct mlt_error err = {0};
     int rc = 0;
-    if (rank >= x->ranks) {
-        fail(x, connection, ECANCELED, "no rank runs");
+    if (rank >= x->ranks || (m->kind == SDK_GATHER && x->ended[rank])) {
+        /* Who speaks for a rank that has ended is a child of it. */
+        fail(x, connection, ECANCELED, rank >= x->ranks ? "no rank runs" : "this rank has ended");
         return;
     }
     if (m->kind == SDK_GATHER)
@@ -486,8 +600,11 @@ void sdk_exchange_done(struct sdk_exchange *x, const struct exchange_output *o, 
     uint64_t number = o->tag >> TAG_BITS;
     enum tag_kind kind = o->tag & ((1u << TAG_BITS) - 1);
     if (kind == TAG_GATHER) {
-        if (number < x->names_count && x->names[number]->sent)
-            gather_done(x, x->names[number], o);
+        struct name *n = number < x->names_count ? x->names[number] : NULL;
+        if (n && n->behind > 0)
+            told_others(x, n);
+        else if (n && n->sent)
+            gather_done(x, n, o);
         set_timer(x, now_ms);
         return;
     }

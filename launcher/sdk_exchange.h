@@ -8,6 +8,9 @@
  * the same, and says which of its ranks were missing: so that all ranks of the job learn it, and
  * the next round is the same one everywhere. Who comes to a round that is over hears so at once.
  *
+ * A rank that has ended comes to nothing more. A round that it has not come to is over for the ranks
+ * here as soon as one of them waits in it, and the pod says so to the others when they come.
+ *
  * A connection that closes wants no answer: what it gave stays given. */
 #ifndef LAUNCHER_SDK_EXCHANGE_H
 #define LAUNCHER_SDK_EXCHANGE_H
@@ -53,6 +56,11 @@ void sdk_exchange_begin(struct sdk_exchange *x, uint32_t ranks, uint32_t rank_ba
  * the rank asks. False when it is another one than was told before. */
 void sdk_exchange_begin_unnumbered(struct sdk_exchange *x, uint32_t ranks);
 bool sdk_exchange_number(struct sdk_exchange *x, uint32_t rank, uint32_t number);
+
+/* A rank has ended well, and all that it had said before was asked here: what it has not come to
+ * fails for the others at once, also what they begin later. One that has failed ends the attempt
+ * anyway, and the errors of the others would only hide it. */
+void sdk_exchange_rank_ended(struct sdk_exchange *x, uint32_t rank, int64_t now_ms);
 
 /* A GATHER, PUT or GET of local rank `rank`; `connection` is not 0 and not used again. There will
  * be one answer, perhaps at once. */

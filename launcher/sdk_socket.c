@@ -279,10 +279,14 @@ static void connection_ready(uv_poll_t *poll, int status, int events)
         (void)read_some(c);
 }
 
+static bool accept_one(struct sdk_socket *s);
+
 /* Again until nothing comes: an answer that is given now may call forth the next line. */
 void sdk_socket_read(struct sdk_socket *s)
 {
     bool more = s != NULL;
+    for (int i = 0; s && i < SDK_SOCKET_CONNECTIONS_MAX && accept_one(s);)
+        i++;
     for (int pass = 0; more && pass < SDK_SOCKET_PASSES_MAX; pass++) {
         struct connection *next;
         more = false;
@@ -315,6 +319,15 @@ static void add(struct sdk_socket *s, int fd)
     (void)uv_poll_start(&c->poll, UV_READABLE, connection_ready);
 }
 
+/* Whether there was one; else errno tells why. */
+static bool accept_one(struct sdk_socket *s)
+{
+    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        add(s, fd);
+    return fd >= 0;
+}
+
 static void somebody_connects(uv_poll_t *poll, int status, int events);
 
 static void go_on(uv_timer_t *timer)
@@ -328,10 +341,7 @@ static void somebody_connects(uv_poll_t *poll, int status, int events)
     struct sdk_socket *s = poll->data;
     (void)status;
     (void)events;
-    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-        add(s, fd);
-    } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+    if (!accept_one(s) && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         /* Who waits would keep the loop awake. */
         (void)uv_poll_stop(&s->poll);
         (void)uv_timer_start(&s->pause, go_on, SDK_SOCKET_PAUSE_MS, 0);

@@ -50,7 +50,7 @@ int sdk_socket_new(uv_loop_t *loop, const char *dir, const struct sdk_socket_ops
 /* For MLTRAIN_SOCKET; "" without a socket (NULL). */
 const char *sdk_socket_path(const struct sdk_socket *s);
 
-/* Reads what programs have sent up to now, as the loop would do later. */
+/* Reads what programs have sent up to now, as the loop would do later; also those that connect. */
 void sdk_socket_read(struct sdk_socket *s);
 
 /* Answers who asked last for this rank, if the question still stands. Without a socket (NULL), as

@@ -247,6 +247,117 @@ static void test_ranks_of_mpirun_have_the_numbers_that_they_say(void **state)
            "120002 failed 71 two ranks have one number, or there is no memory\n");
 }
 
+static const char ended_11[] = "\1\0\x67these ranks have ended, and come to nothing more: 11";
+
+/* What the pod says of itself to the others. */
+static void said_to_others(unsigned calls, const char *blob, size_t length)
+{
+    assert_int_equal(world.calls, calls);
+    assert_int_equal(world.length, length);
+    assert_memory_equal(world.data, blob, length);
+    assert_int_equal(world.time_ms, EXCHANGE_TIME_MS_MAX); /* nobody here waits for it */
+}
+
+static void test_who_waits_for_a_rank_that_ends_is_told_at_once(void **state)
+{
+    (void)state;
+    come(0, "g", "x", 1);
+    come(0, "other", "x", 1);
+    sdk_exchange_rank_ended(x, 1, 2);
+    logged("100 failed 103 these ranks have ended, and come to nothing more: 11\n"
+           "100 failed 103 these ranks have ended, and come to nothing more: 11\n");
+    said_to_others(2, ended_11, sizeof ended_11 - 1);
+    assert_int_equal(world.timer_ms, -1);
+    come(2, "g", "late", 3); /* that round is over for the pod */
+    logged("302 failed 103 these ranks have ended, and come to nothing more: 11\n");
+    assert_int_equal(world.calls, 2);
+    sdk_exchange_rank_ended(x, 1, 4); /* once is enough */
+    sdk_exchange_rank_ended(x, RANKS, 4);
+    assert_int_equal(world.calls, 2);
+}
+
+static void test_what_begins_after_a_rank_has_ended_fails_at_once(void **state)
+{
+    (void)state;
+    sdk_exchange_rank_ended(x, 1, 1);
+    assert_int_equal(world.calls, 0); /* nobody waits */
+    come(0, "g", "x", 2);
+    logged("200 failed 103 these ranks have ended, and come to nothing more: 11\n");
+    said_to_others(1, ended_11, sizeof ended_11 - 1);
+    come(0, "g", "x", 3);
+    come(0, "g", "x", 4); /* while the others have not come to the first */
+    logged("300 failed 103 these ranks have ended, and come to nothing more: 11\n"
+           "400 failed 103 these ranks have ended, and come to nothing more: 11\n");
+    assert_int_equal(world.calls, 1); /* one at a time */
+    for (unsigned round = 2; round <= 3; round++) {
+        gathered(EXCHANGE_OK, ended_11, sizeof ended_11 - 1, "\0", 1);
+        said_to_others(round, ended_11, sizeof ended_11 - 1);
+    }
+    gathered(EXCHANGE_TIMED_OUT, "", 0, "", 0); /* another's time was over: that one counts, too */
+    assert_int_equal(world.calls, 3);
+    come(0, "g", "x", 5);
+    assert_int_equal(world.calls, 4);
+    for (int64_t round = 6; round < 10; round++)
+        come(2, "g", "x", round); /* the rank that was slow meets the same four */
+    world.log[0] = '\0';
+    come(2, "g", "x", 10); /* the fifth, as its first one */
+    logged("1002 failed 103 these ranks have ended, and come to nothing more: 11\n");
+    come(1, "g", "x", 11); /* a child of the rank */
+    logged("1101 failed 125 this rank has ended\n");
+}
+
+static void test_who_had_come_before_it_ended_counts(void **state)
+{
+    (void)state;
+    come(1, "g", "x", 1);
+    sdk_exchange_gone(x, 101);
+    sdk_exchange_rank_ended(x, 1, 2);
+    come(0, "g", "", 3);
+    assert_int_equal(world.calls, 0);
+    come(2, "g", "", 4);
+    assert_int_equal(world.calls, 1);
+    assert_int_equal(world.length, 8);
+    gathered(EXCHANGE_OK, "\0\0\0\0\x0b\0\1x", 8, "", 0);
+    logged("300 data 5 7\n0000000b000178\n402 data 5 7\n0000000b000178\n");
+    come(0, "g", "", 5);
+    logged("500 failed 103 these ranks have ended, and come to nothing more: 11\n");
+}
+
+static void test_a_round_that_is_under_way_does_not_fail_when_a_rank_ends(void **state)
+{
+    (void)state;
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        come(rank, "g", "", 1);
+    come(0, "slow", "", 1);
+    sdk_exchange_timer(x, 1001); /* its time is over, and the others are being told */
+    sdk_exchange_rank_ended(x, 1, 1002);
+    logged("");
+    assert_int_equal(world.calls, 2);
+    gathered(EXCHANGE_OK, "\1\0\x6ewords", 8, "", 0);
+    logged("100 failed 110 words\n");
+    come(2, "slow", "", 1003); /* to the one that timed out */
+    logged("100302 failed 110 this rank came when the time was over for those before it\n");
+}
+
+static void test_ends_are_forgotten_with_the_attempt(void **state)
+{
+    (void)state;
+    sdk_exchange_rank_ended(x, 1, 1);
+    sdk_exchange_begin(x, RANKS, BASE);
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        come(rank, "g", "", 2);
+    assert_int_equal(world.length, 0);
+    gathered(EXCHANGE_OK, "", 0, "", 0);
+    logged("200 data 5 0\n201 data 5 0\n202 data 5 0\n");
+    /* An exchange that takes nothing harms nobody. */
+    sdk_exchange_rank_ended(x, 0, 3);
+    world.result = -ECANCELED;
+    come(1, "g", "", 4);
+    come(1, "g", "", 5);
+    logged("401 failed 103 these ranks have ended, and come to nothing more: 10\n"
+           "501 failed 103 these ranks have ended, and come to nothing more: 10\n");
+}
+
 static void test_of_many_missing_ranks_some_are_named(void **state)
 {
     (void)state;
@@ -404,6 +515,11 @@ int main(void)
         TEST(test_a_barrier_gives_and_gets_nothing),
         TEST(test_a_missing_rank_is_named_to_all_ranks_of_the_job),
         TEST(test_ranks_of_mpirun_have_the_numbers_that_they_say),
+        TEST(test_who_waits_for_a_rank_that_ends_is_told_at_once),
+        TEST(test_what_begins_after_a_rank_has_ended_fails_at_once),
+        TEST(test_who_had_come_before_it_ended_counts),
+        TEST(test_a_round_that_is_under_way_does_not_fail_when_a_rank_ends),
+        TEST(test_ends_are_forgotten_with_the_attempt),
         TEST(test_of_many_missing_ranks_some_are_named),
         TEST(test_what_another_pod_says_is_passed_on),
         TEST(test_blobs_that_are_none_are_refused),
