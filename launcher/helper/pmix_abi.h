@@ -38,6 +38,7 @@ enum pmix_abi_type {
     PMIX_ABI_REGEX = 49,
 };
 
+#define PMIX_ABI_REGISTER_NODATA "pmix.reg.nodata"
 #define PMIX_ABI_COLLECT_DATA "pmix.collect"
 #define PMIX_ABI_EMBED_BARRIER "pmix.embed.barrier"
 #define PMIX_ABI_GROUP_ASSIGN_CONTEXT_ID "pmix.grp.actxid"

@@ -16,6 +16,10 @@
 #define NODE_NAME "pod-%u"
 #define NODE_NAME_SIZE 16
 #define REQUESTS_AT_ONCE 64
+#define LEAVING_MS 1000      /* a goodbye waits so long for those of the other ranks */
+#define CLOSING_MS 3000      /* from the last goodbye until all connections are closed */
+#define SLICE_MS 10          /* of both; no clock is at hand */
+#define EVENT_MS 1           /* what anything else that happens counts */
 
 struct server {
     int fd;       /* to the launcher */
@@ -24,6 +28,11 @@ struct server {
     struct pmix_abi_module module;
     struct helper_reader reader;
     struct request *waiting; /* for an answer of the launcher */
+    struct request *leaving; /* ranks that wait in PMIx_Finalize for the others of this pod */
+    int leaving_ms;          /* that they still wait */
+    int closing_ms;          /* that connections may still close */
+    uint32_t *here;          /* connections of each rank of this pod that have not said goodbye */
+    uint32_t here_count;     /* of them together */
     uint64_t last_id;
     bool closed;
     bool prepared;   /* the library is loaded and started, as PREPARE or BEGIN said */
@@ -87,6 +96,55 @@ static void tell(struct server *s, struct request *r)
     send_message(s, &m);
 }
 
+/* A rank may run one MPI program after the other. PMIx before the mending of openpmix issues 3931 and
+ * 4113 (August 2026) counts a rank out when the connection of its first program closes, and so ends
+ * the fences that others begin after that without it: too early, with the data of the first program.
+ * So the number of ranks is said again: when one is back, and for a while after a goodbye, for the
+ * connection closes some time after its answer. And all ranks of the pod get that answer together:
+ * the slowest has closed when the fastest has ended, started and come to a fence. They do not wait
+ * long for each other: a rank may leave alone. */
+static void let_go(struct server *s)
+{
+    while (s->leaving) {
+        struct request *r = s->leaving;
+        s->leaving = r->next;
+        r->op_done(PMIX_ABI_SUCCESS, r->arg);
+        request_free(r);
+    }
+}
+
+static uint32_t *connections_of(struct server *s, uint32_t rank)
+{
+    return s->here && rank >= s->first && rank - s->first < s->local ? &s->here[rank - s->first]
+                                                                     : NULL;
+}
+
+static void leave(struct server *s, struct request *r)
+{
+    uint32_t *here = connections_of(s, r->rank);
+    if (here && *here > 0) {
+        --*here;
+        s->here_count--;
+    }
+    if (!s->leaving)
+        s->leaving_ms = LEAVING_MS;
+    s->closing_ms = CLOSING_MS;
+    r->next = s->leaving;
+    s->leaving = r;
+    if (s->here_count == 0)
+        let_go(s);
+}
+
+static void time_goes_by(struct server *s, int ms)
+{
+    if (s->leaving && (s->leaving_ms -= ms) <= 0)
+        let_go(s);
+    if (s->closing_ms <= 0)
+        return;
+    s->closing_ms -= ms;
+    server_calls_count_again();
+}
+
 static void take_request(struct server *s, struct request *r)
 {
     if (r->kind == 0) {
@@ -99,6 +157,15 @@ static void take_request(struct server *s, struct request *r)
     if (waits)
         r->id = ++s->last_id;
     tell(s, r);
+    uint32_t *here = r->kind == HELPER_CONNECTED ? connections_of(s, r->rank) : NULL;
+    if (here) {
+        ++*here;
+        s->here_count++;
+    }
+    if (r->kind == HELPER_FINALIZED && r->op_done) {
+        leave(s, r);
+        return;
+    }
     if (r->op_done)
         r->op_done(PMIX_ABI_SUCCESS, r->arg);
     if (!waits) {
@@ -278,10 +345,12 @@ static void wait_for_something(struct server *s, bool *ret_socket)
 {
     struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN}, {.fd = s->calls[0], .events = POLLIN}};
     *ret_socket = false;
-    if (poll(fds, 2, -1) < 0) {
+    int ready = poll(fds, 2, s->closing_ms > 0 ? SLICE_MS : -1);
+    if (ready < 0) {
         s->closed = errno != EINTR;
         return;
     }
+    time_goes_by(s, ready == 0 ? SLICE_MS : EVENT_MS);
     if (fds[1].revents)
         read_requests(s);
     *ret_socket = fds[0].revents != 0;
@@ -436,6 +505,7 @@ static int take_begin(struct server *s, const struct helper_message *m)
         return refuse(s, HELPER_BAD_BEGIN, "more ranks than PMIx is asked to serve here");
     s->world = (uint32_t)world;
     s->local = s->sizes[s->node];
+    s->here = calloc(s->local + 1, sizeof *s->here); /* without it goodbyes do not wait */
     return 0;
 }
 
@@ -473,7 +543,7 @@ static int begin(struct server *s, const struct helper_message *m, const char *m
         rc = take_begin(s, m);
     if (rc != 0)
         return rc;
-    server_calls_serve(s->nspace, s->world);
+    server_calls_serve(&s->pmix, s->nspace, s->world, s->first, s->local);
     char *data = NULL, words[PMIX_LOAD_WORDS_MAX];
     size_t length = 0;
     const char *step = "PMIx_server_register_nspace";

@@ -1,6 +1,8 @@
 /* The PMIx library's calls to its host, which come in its own thread: see server.h. */
 #include "launcher/helper/server_internal.h"
 
+#include "launcher/helper/pmix_load.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +11,11 @@
 /* The library gives its host no argument. */
 static struct {
     int pipe; /* write end: addresses of requests */
+    const struct pmix_library *pmix;
     const char *nspace;
-    uint32_t world; /* ranks in it */
+    uint32_t world;        /* ranks in it */
+    uint32_t first, local; /* ... and those of this pod */
+    unsigned char *known;  /* of this pod: it has connected before; NULL: no memory */
 } self;
 
 void request_free(struct request *r)
@@ -64,12 +69,37 @@ static int told(enum helper_kind kind, const struct pmix_abi_proc *proc, pmix_ab
     return done ? PMIX_ABI_SUCCESS : PMIX_ABI_OPERATION_SUCCEEDED;
 }
 
+static void ignore(int status, void *arg)
+{
+    (void)status;
+    (void)arg;
+}
+
+void server_calls_count_again(void)
+{
+    static struct pmix_abi_info no_data[1] = {
+        {.key = PMIX_ABI_REGISTER_NODATA, .value = {.type = PMIX_ABI_BOOL, .data.flag = true}}};
+    (void)self.pmix->register_nspace(self.nspace, (int)self.local, no_data, 1, ignore, NULL);
+}
+
+/* Is it back, with its next program? */
+static void note_connected(const struct pmix_abi_proc *proc)
+{
+    uint32_t place = proc->rank - self.first;
+    if (!self.known || !is_ours(proc) || proc->rank < self.first || place >= self.local)
+        return;
+    if (self.known[place])
+        server_calls_count_again();
+    self.known[place] = 1;
+}
+
 static int client_connected(const struct pmix_abi_proc *proc, void *object, pmix_abi_op_done done,
                             void *arg)
 {
     (void)object;
     (void)done;
     (void)arg;
+    note_connected(proc);
     return told(HELPER_CONNECTED, proc, NULL, NULL);
 }
 
@@ -82,6 +112,7 @@ static int client_connected2(const struct pmix_abi_proc *proc, void *object,
     (void)info_count;
     (void)done;
     (void)arg;
+    note_connected(proc);
     return told(HELPER_CONNECTED, proc, NULL, NULL);
 }
 
@@ -268,10 +299,15 @@ void server_calls_done(int status, void *arg)
     hand_over(r);
 }
 
-void server_calls_serve(const char *nspace, uint32_t world)
+void server_calls_serve(const struct pmix_library *pmix, const char *nspace, uint32_t world,
+                        uint32_t first, uint32_t local)
 {
+    self.pmix = pmix;
     self.nspace = nspace;
     self.world = world;
+    self.first = first;
+    self.local = local;
+    self.known = calloc(local + 1, 1);
 }
 
 void server_calls_begin(int pipe, struct pmix_abi_module *ret)

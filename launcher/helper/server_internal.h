@@ -21,7 +21,7 @@ struct request {
     uint32_t list_count;
     char *data;
     size_t data_length;
-    pmix_abi_op_done op_done;     /* ABORT, FINALIZED: called as soon as it is told */
+    pmix_abi_op_done op_done;     /* ABORT, FINALIZED: called when it is told (server.c) */
     pmix_abi_data_done data_done; /* FENCE, FETCH */
     pmix_abi_info_done info_done; /* GROUP */
     void *arg;                    /* of the one that is set */
@@ -32,8 +32,15 @@ void request_free(struct request *r);
 /* The calls to be given to the library, which is not started yet. `pipe`: the end into which
  * addresses of requests are written. */
 void server_calls_begin(int pipe, struct pmix_abi_module *ret);
-/* Whom they serve: before the library knows of any rank, never changed then. `nspace` is kept. */
-void server_calls_serve(const char *nspace, uint32_t world);
+/* Whom they serve, of whom `local` from `first` on are in this pod: before the library knows of any
+ * rank, never changed then. `nspace` and `pmix` are kept. */
+struct pmix_library;
+void server_calls_serve(const struct pmix_library *pmix, const char *nspace, uint32_t world,
+                        uint32_t first, uint32_t local);
+
+/* Says to the library how many ranks this pod has, when one that was here is gone or back. Any
+ * thread; queued before anything that a rank can say next. */
+void server_calls_count_again(void);
 
 /* For operations that we begin: hands over a request of kind 0. */
 void server_calls_done(int status, void *arg);
