@@ -320,6 +320,8 @@ struct mpi_rank *edge_mpi_rank(struct edge *e, uint32_t process);
 void edge_mpi_aborted(struct edge *e, uint32_t process, int32_t code, const char *words);
 /* What its end means (launcher/mpi_rank.h), if it was not told to stop. */
 void edge_mpi_judge(struct edge *e, uint32_t process, struct mpi_rank_end *end);
+/* It has ended well: those that wait for it in a barrier or fence are told, or ended. */
+void edge_mpi_left(struct edge *e, uint32_t process);
 
 /* A variable as a rank will have it: the container's own, or what the job adds; NULL. */
 const char *edge_mpi_value(const struct edge *e, const char *name);
@@ -364,6 +366,7 @@ void edge_pmi1_begin(struct edge *e);
 void edge_pmi1_end(struct edge *e);
 /* Reads what a rank that has ended has said before. */
 void edge_pmi1_hear(struct edge *e, uint32_t process);
+void edge_pmi1_left(struct edge *e, uint32_t process);
 /* What has come of its exchange. */
 void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out);
 /* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */

@@ -177,6 +177,24 @@ static bool starts_once(struct edge *e, uint32_t process)
     return false;
 }
 
+/* libpmix keeps a fence to itself until all ranks of the pod have come: nothing else would end it.
+ */
+static void end_stranded(struct edge *e, uint32_t process)
+{
+    uint32_t left, count = e->ranks_count < e->mpi.capacity ? e->ranks_count : e->mpi.capacity;
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (!rank || !e->mpi.helper || rank->lost_words[0] ||
+        !mpi_rank_is_stranded(e->mpi.ranks, count, process, &left))
+        return;
+    (void)snprintf(rank->lost_words, sizeof rank->lost_words,
+                   "its MPI program no. %u waits for rank %u, which has ended well after %u: does "
+                   "each rank run the same MPI programs?",
+                   rank->programs, supervisor_start(e->supervisor)->rank_base + left,
+                   e->mpi.ranks[left].programs);
+    if (e->ranks[process].running)
+        (void)kill(-e->ranks[process].pid, SIGKILL);
+}
+
 static void helper_connected(struct edge *e, uint32_t process)
 {
     struct mpi_rank *rank = edge_mpi_rank(e, process);
@@ -185,6 +203,19 @@ static void helper_connected(struct edge *e, uint32_t process)
     rank->again = rank->finalized && starts_once(e, process);
     rank->connected = true;
     rank->finalized = false;
+    rank->programs++;
+    end_stranded(e, process);
+}
+
+void edge_mpi_left(struct edge *e, uint32_t process)
+{
+    struct mpi_rank *rank = edge_mpi_rank(e, process);
+    if (!rank || e->mpi.wireup.wireup == RENDEZVOUS_WIREUP_RSH)
+        return;
+    rank->left = true;
+    edge_pmi1_left(e, process);
+    for (uint32_t i = 0; i < e->ranks_count; i++)
+        end_stranded(e, i);
 }
 
 static void helper_finalized(struct edge *e, uint32_t process)

@@ -240,6 +240,15 @@ void edge_pmi1_hear(struct edge *e, uint32_t process)
             return;
 }
 
+void edge_pmi1_left(struct edge *e, uint32_t process)
+{
+    edge_pmi1_hear(e, process);
+    if (!e->mpi.pmi1 || process >= supervisor_welcome(e->supervisor)->nproc)
+        return;
+    pmi1_left(e->mpi.pmi1, process);
+    settle(e);
+}
+
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd)
 {
     struct edge_pmi1_client *c = &e->mpi.clients[process];
@@ -277,6 +286,7 @@ void edge_pmi1_begin(struct edge *e)
                                        .nodes = start->nodes,
                                        .node_rank = start->node_rank,
                                        .world_size = start->world_size,
+                                       .rank_base = start->rank_base,
                                        .name = name};
     edge_pmi1_end(e);
     e->mpi.pmi1 = pmi1_new(&config, &ops, e);

@@ -105,6 +105,7 @@ static void tell_who_left(struct edge *e)
         if (!heard)
             edge_hear_ranks(e);
         heard = true;
+        edge_mpi_left(e, i);
         edge_sdk_left(e, i);
     }
 }

@@ -21,6 +21,20 @@ bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms)
     return true;
 }
 
+bool mpi_rank_is_stranded(const struct mpi_rank *ranks, uint32_t count, uint32_t rank,
+                          uint32_t *ret_left)
+{
+    const struct mpi_rank *r = &ranks[rank];
+    if (!r->connected || r->finalized || r->left)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (ranks[i].left && ranks[i].programs < r->programs) {
+            *ret_left = i;
+            return true;
+        }
+    return false;
+}
+
 /* What to do about it, by what is known of the program. `seen`: that it uses this library. */
 static const char *advice(const struct mpi_wireup *wireup, enum mpi_family family, bool seen)
 {

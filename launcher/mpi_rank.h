@@ -22,6 +22,8 @@ struct mpi_rank {
     bool finalized; /* ... and has said goodbye since it connected last */
     bool
         again; /* it has connected after a goodbye, where only one MPI program can (PMIx's store) */
+    uint32_t programs; /* so often has it connected */
+    bool left;         /* it has ended well */
     bool aborted; /* it has called MPI_Abort with */
     int32_t abort_code;
     char abort_words[128];  /* its own, or "" */
@@ -36,6 +38,12 @@ struct mpi_rank {
 /* An MPI library is mapped by the rank's tree. True when the rank is to be killed (SIGKILL): it has
  * not connected for MPI_RANK_ALONE_MS. */
 bool mpi_rank_mapped(struct mpi_rank *rank, const char *library, int64_t now_ms);
+
+/* Has this rank of a pod begun an MPI program that another one of the pod never will, because that
+ * has ended well? All ranks of the world wait for each other in MPI_Init and MPI_Finalize, so it
+ * would wait for ever. `ret_left`: the other one's place among `ranks`. */
+bool mpi_rank_is_stranded(const struct mpi_rank *ranks, uint32_t count, uint32_t rank,
+                          uint32_t *ret_left);
 
 /* How a rank has ended, as of waitpid(). */
 struct mpi_rank_end {

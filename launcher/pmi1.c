@@ -16,6 +16,7 @@
 
 struct client {
     bool broken, waits; /* waits: in the barrier */
+    bool left;          /* its rank has ended well */
     bool spawns;        /* within an mcmd=spawn, until its endcmd */
     int64_t spawns_left;
     size_t length; /* of `line` so far */
@@ -219,12 +220,41 @@ static void do_get(struct pmi1 *p, uint32_t rank, const char *line)
         answer(p, rank, "cmd=get_result rc=-1 msg=key_not_found value=unknown\n");
 }
 
+static void release_waiting(struct pmi1 *p, const char *words);
+
+/* A barrier that somebody waits in and somebody who has left does not come to is over here. Other
+ * pods learn it by the end of the attempt: who is broken fails. */
+static void fail_if_left(struct pmi1 *p)
+{
+    char words[PMI1_WORDS_MAX];
+    if (p->waiting == 0 || p->gathering)
+        return;
+    for (uint32_t i = 0; i < p->config.local_ranks; i++) {
+        if (!p->clients[i].left || p->clients[i].waits)
+            continue;
+        (void)snprintf(words, sizeof words,
+                       "rank %" PRIu32 " has ended well: does each rank run the same MPI programs?",
+                       p->config.rank_base + i);
+        release_waiting(p, words);
+        return;
+    }
+}
+
+void pmi1_left(struct pmi1 *p, uint32_t rank)
+{
+    assert(rank < p->config.local_ranks);
+    p->clients[rank].left = true;
+    fail_if_left(p);
+}
+
 static void do_barrier(struct pmi1 *p, uint32_t rank, const char *line)
 {
     (void)line;
     p->clients[rank].waits = true;
-    if (++p->waiting < p->config.local_ranks)
+    if (++p->waiting < p->config.local_ranks) {
+        fail_if_left(p);
         return;
+    }
     p->gathering = true;
     p->ops->barrier(p->arg, mlt_text_string(&p->puts), p->puts.length);
 }
@@ -372,13 +402,11 @@ int pmi1_gathered(struct pmi1 *p, const char *bytes, size_t length, struct mlt_e
     return 0;
 }
 
-static void open_barrier(struct pmi1 *p, const char *words)
+/* The barrier is over for those that wait in it, unless there are words why it is not. */
+static void release_waiting(struct pmi1 *p, const char *words)
 {
-    if (!p->gathering)
-        return;
     p->gathering = false;
     p->waiting = 0;
-    mlt_text_clear(&p->puts);
     for (uint32_t i = 0; i < p->config.local_ranks; i++) {
         bool waits = p->clients[i].waits;
         p->clients[i].waits = false;
@@ -389,6 +417,14 @@ static void open_barrier(struct pmi1 *p, const char *words)
         else
             answer(p, i, "cmd=barrier_out rc=0\n");
     }
+}
+
+static void open_barrier(struct pmi1 *p, const char *words)
+{
+    if (!p->gathering)
+        return;
+    mlt_text_clear(&p->puts);
+    release_waiting(p, words);
 }
 
 void pmi1_barrier_over(struct pmi1 *p)

@@ -44,6 +44,7 @@ struct pmi1_ops {
 struct pmi1_config {
     uint32_t local_ranks; /* at least 1 */
     uint32_t nodes, node_rank, world_size;
+    uint32_t rank_base; /* number of local rank 0 in the world */
     const char *name; /* of the job and attempt: the space of names; at most PMI1_NAME_MAX - 1
                          bytes without spaces; copied */
 };
@@ -59,6 +60,10 @@ void pmi1_bytes(struct pmi1 *p, uint32_t local_rank, const char *bytes, size_t l
 
 /* The other end is closed: whatever runs there says nothing more. */
 void pmi1_closed(struct pmi1 *p, uint32_t local_rank);
+
+/* The rank has ended well, and all that it said was taken: it comes to no barrier any more, so that
+ * those that wait for it in one, or will, are broken, with words that name it. */
+void pmi1_left(struct pmi1 *p, uint32_t local_rank);
 
 /* What another pod has put. -EPROTO when it is no list of puts, -ENOSPC, -ENOMEM: then the barrier
  * must be failed. */

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# PMI-1 as a Python program speaks it, without any MPI: many barriers, more puts than are sent to all, and what is no PMI-1.
+# PMI-1 as a Python program speaks it, without any MPI: many barriers, more puts than are sent to all, a barrier that a rank which has
+# ended will never come to, and what is no PMI-1.
 . "$(dirname "$0")/common.sh"
 
 cat >client.py <<'E2'
@@ -41,6 +42,13 @@ for turn in range(ROUNDS):
             got = ask(f"cmd=get kvsname={name} key=k-{rank}-{put}", "rc=0")["value"]
             assert got == value(rank, put, turn), (got, rank, put, turn)
     ask("cmd=barrier_in", "cmd=barrier_out")
+if sys.argv[4:] == ["uneven"]:
+    ask("cmd=finalize", "cmd=finalize_ack")
+    if RANK != 1:  # which ends well
+        ask("cmd=init pmi_version=1 pmi_subversion=1", "cmd=response_to_init", "rc=0")
+        server.sendall(b"cmd=barrier_in\n")
+        assert lines.readline() == "", "an answer"
+    sys.exit(0)
 if len(sys.argv) > 4 and RANK == SIZE - 1:
     server.sendall((" ".join(sys.argv[4:]) + "\n").encode())
     assert lines.readline() == "", "an answer"
@@ -89,6 +97,9 @@ ready 35 || { cat out.txt; fail "too much for all: not all ranks"; }
 # A pod with nothing to tell, and one with all.
 client 1 1 0 1 1 || { cat out.txt err.txt; fail "nothing put"; }
 
+client 2 2 0 1 1 uneven && fail "a rank that has ended is waited for in vain, and all is well"
+grep -qF "the barrier of all ranks: rank 1 has ended well: does each rank run the same MPI programs?" err.txt ||
+  { cat out.txt err.txt; fail "uneven: other words"; }
 client 2 1 0 1 1 cmd=fly && fail "a command that is none"
 grep -qF "its connection to the launcher (pmi1): this line is none of PMI-1: \`cmd=fly\`" err.txt || { cat out.txt err.txt; fail "other words"; }
 client 2 1 0 1 1 cmd=abort exitcode=9 message=no paper left

@@ -216,12 +216,32 @@ static void test_a_rank_that_has_connected_lives(void **state)
     assert_false(mpi_rank_mapped(&rank, "libmpi.so.40", 10 * MPI_RANK_ALONE_MS));
 }
 
+static void test_who_begins_a_program_that_another_never_will_is_stranded(void **state)
+{
+    (void)state;
+    uint32_t left = 99;
+    struct mpi_rank ranks[] = {{.connected = true, .programs = 2},
+                               {.connected = true, .finalized = true, .programs = 1},
+                               {.connected = true, .finalized = true, .programs = 2}};
+    assert_false(mpi_rank_is_stranded(ranks, 3, 0, &left)); /* it may still begin its second */
+    ranks[2].left = true;
+    assert_false(mpi_rank_is_stranded(ranks, 3, 0, &left)); /* it has ended with the same one */
+    assert_int_equal(left, 99);
+    ranks[1].left = true;
+    assert_true(mpi_rank_is_stranded(ranks, 3, 0, &left));
+    assert_int_equal(left, 1);
+    assert_false(mpi_rank_is_stranded(ranks, 3, 1, &left));
+    ranks[0].finalized = true; /* the other must have been there after all */
+    assert_false(mpi_rank_is_stranded(ranks, 3, 0, &left));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_end_of_a_rank_is_judged_by_what_it_has_said),
         cmocka_unit_test(test_a_rank_with_mpi_that_does_not_connect_is_killed_after_its_time),
         cmocka_unit_test(test_a_rank_that_has_connected_lives),
+        cmocka_unit_test(test_who_begins_a_program_that_another_never_will_is_stranded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,6 +82,7 @@ static void pod_init(struct pod *pod, uint32_t local_ranks, uint32_t nodes, uint
                                        .nodes = nodes,
                                        .node_rank = node_rank,
                                        .world_size = local_ranks * nodes,
+                                       .rank_base = node_rank * local_ranks,
                                        .name = "uid-7.2"};
     *pod = (struct pod){0};
     pod->p = pmi1_new(&config, &ops, pod);
@@ -129,6 +130,36 @@ static void test_each_question_has_its_answer(void **state)
            "cmd=get_result rc=-1 msg=key_not_found value=unknown\n");
     expect(&pod, 0, "cmd=finalize\n", "cmd=finalize_ack rc=0\n");
     assert_int_equal(pod.finalized, 1);
+    pod_release(&pod);
+}
+
+static void test_who_waits_for_a_rank_that_has_ended_is_broken_with_its_name(void **state)
+{
+    (void)state;
+    static const char words[] =
+        "the barrier of all ranks: rank 7 has ended well: does each rank run the same MPI programs?";
+    struct pod pod;
+    pod_init(&pod, 3, 3, 2);
+    say(&pod, 0, "cmd=barrier_in\n");
+    say(&pod, 1, "cmd=barrier_in\n"); /* ... and has closed its connection since */
+    pmi1_closed(pod.p, 1);
+    pmi1_left(pod.p, 1); /* it had come: that counts */
+    say(&pod, 2, "cmd=barrier_in\n");
+    assert_int_equal(pod.barriers, 1);
+    pmi1_barrier_over(pod.p);
+    assert_string_equal(pod.said[0], "cmd=barrier_out rc=0\n");
+    assert_string_equal(pod.broken[0], "");
+    say(&pod, 0, "cmd=barrier_in\n"); /* from now on it is missing */
+    assert_string_equal(pod.broken[0], words);
+    say(&pod, 2, "cmd=barrier_in\n");
+    assert_string_equal(pod.broken[2], words);
+    assert_int_equal(pod.barriers, 1);
+    pod_release(&pod);
+    pod_init(&pod, 3, 3, 2);
+    say(&pod, 0, "cmd=barrier_in\n");
+    pmi1_left(pod.p, 1); /* while somebody waits */
+    assert_string_equal(pod.broken[0], words);
+    pmi1_left(pod.p, 2);
     pod_release(&pod);
 }
 
@@ -363,6 +394,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_question_has_its_answer),
+        cmocka_unit_test(test_who_waits_for_a_rank_that_has_ended_is_broken_with_its_name),
         cmocka_unit_test(test_what_is_not_offered_is_refused_in_the_protocol_s_own_way),
         cmocka_unit_test(test_a_barrier_brings_the_puts_of_all_pods),
         cmocka_unit_test(test_a_barrier_that_fails_breaks_the_connections_that_wait),
