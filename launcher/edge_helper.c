@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/session_keep.h"
 #include "launcher/shm_clean.h"
 
 #define LINES_MAX 50 /* of one helper's standard error that are told */
@@ -35,6 +36,7 @@ struct edge_helper {
     bool pumping, exchanges; /* some have been begun or answered */
     char path[PATH_MAX];     /* of the program */
     char folder[PATH_MAX], shared[PATH_MAX];
+    bool kept; /* Open MPI's session folders in it */
     int exec_errno;
     char line[LINE_MAX_BYTES + 1], last_line[LINE_MAX_BYTES + 1];
     size_t line_length;
@@ -301,6 +303,9 @@ static void failed(struct edge_helper *h, const struct helper_client_output *out
 
 static void do_output(struct edge_helper *h, const struct helper_client_output *output)
 {
+    /* The first answer to a fence, or its part for others: all ranks here have made them. */
+    if (!h->kept && (output->kind == HELPER_CLIENT_SEND || output->kind == HELPER_CLIENT_GATHER))
+        h->kept = session_keep(h->folder);
     switch (output->kind) {
     case HELPER_CLIENT_SEND:
         write_frame(h, output);
@@ -498,6 +503,7 @@ static int start_process(struct edge_helper *h, const struct rank_env_input *env
     int rc = make_ends(&ends, err);
     if (rc == 0)
         rc = edge_mpi_folder(h->edge, name, h->folder, sizeof h->folder, err);
+    h->kept = false;
     if (rc == 0)
         rc = spawn(h, env, &ends, err);
     for (int i = 0; i < 2; i++) {
