@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Shared by the tests on a real Kubernetes; sourced. Each gets a folder of its own and a cluster of its own, which it takes down at
-# the end, whatever happened. With MLTRAIN_KUBERNETES_NAME=NAME a cluster of that name is used, made if need be, and kept.
+# the end, whatever happened. With MLTRAIN_KUBERNETES_NAME=NAME a cluster of that name is used, made if need be, and kept. With
+# MLTRAIN_LAUNCHER_DELIVERY=imageVolume the launcher comes into pods in that way (all tests but security.sh, which looks at the other one).
 
 : "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
 set -uo pipefail
@@ -81,6 +82,13 @@ load_images() {
   kubernetes load $archives || fail "the images were not loaded"
 }
 
+# The manifest of the controller as it is to be for this test.
+controller_manifest() {
+  sed -e "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" \
+    -e "/--launcher-image=/{p;s/--.*/--launcher-delivery=${MLTRAIN_LAUNCHER_DELIVERY:-initContainer}/;}" \
+    "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml"
+}
+
 # controller_up [COMMAND...]: CRDs and controller, by client-side apply; its manifest passes through the command
 controller_up() {
   k apply -f "$MLTRAIN_SOURCE_DIR/crds/" >/dev/null || fail "the CRDs were refused"
@@ -92,7 +100,7 @@ controller_up() {
     head -c 32 /dev/urandom >key
     k -n $system create secret generic mltrain-master-key --from-file=key >/dev/null || fail "no master key"
   fi
-  sed "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml" | "${@:-cat}" | k apply -f - >/dev/null || fail "the controller was refused"
+  controller_manifest | "${@:-cat}" | k apply -f - >/dev/null || fail "the controller was refused"
   k -n $system rollout status deployment/mltrain-controller --timeout=60s >/dev/null || fail "the controller does not run"
 }
 

@@ -3,6 +3,7 @@
 # an init container, with a read-only root file system and Pod Security `restricted`; helper and Python module are where a copy has them.
 # What is missing is told in the job: the image, the feature gate of the API server or of a kubelet, a container runtime that can.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/image_volume.sh [PART...]
+MLTRAIN_LAUNCHER_DELIVERY=imageVolume
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/jobs_common.sh
 . "$MLTRAIN_SOURCE_DIR/tests/kubernetes/jobs_common.sh"
@@ -12,8 +13,7 @@ old=$name-old
 
 # controller_with IMAGE [REPLICAS]: pods get that image mounted
 controller_with() {
-  controller_up sed -e "s|--launcher-image=.*|--launcher-image=$1|" -e "s|replicas: .*|replicas: ${2:-2}|" \
-    -e '/--launcher-image=/{p;s|--launcher-image=.*|--launcher-delivery=imageVolume|;}'
+  controller_up sed -e "s|--launcher-image=.*|--launcher-image=$1|" -e "s|replicas: .*|replicas: ${2:-2}|"
 }
 # tells JOB TYPE WORDS: its condition of this type, sooner or later
 tells() {
