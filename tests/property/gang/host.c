@@ -55,7 +55,7 @@ static void digest_decision(struct world *w, const struct decision *d)
 /* Others are asked to leave for it, in view of those that have a reserved start now. */
 static void claim(struct world *w, struct job *job)
 {
-    job->claims = true;
+    job->claims = job->asked = true;
     job->excused = false;
     job->heeded = 0;
     for (uint32_t i = 0; i < w->decisions_count; i++) {

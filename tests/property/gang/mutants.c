@@ -19,6 +19,13 @@ static struct gang *new_counted(const struct gang_config *config)
     return gang_new(config);
 }
 
+static struct gang *patience_too_long(const struct gang_config *config)
+{
+    struct gang_config c = *config;
+    c.patience_ms *= 2;
+    return new_counted(&c);
+}
+
 static int one_device_more(struct gang *g, const struct gang_event *event, int64_t now_ms,
                            struct mlt_error *err)
 {
@@ -338,6 +345,7 @@ static const struct library mutants[] = {
     WITH(LIMITS, runs_one_more, "a queue runs one job more than it may", event),
     WITH(RESERVE, half_the_limit, "jobs are thought to end at half of their limit", event),
     WITH(ESTIMATED_END, limit_forgotten, "nobody knows when a job ends", event),
+    WITH(PATIENCE, patience_too_long, "patience ends after twice the time", new),
     WITH(FAIR, weight_forgotten, "all queues weigh the same", event),
     WITH(PREEMPT, never_forgotten, "who is never to be preempted is", event),
     WITH(PREEMPT, protection_forgotten, "who was preempted before has no time to itself", event),
@@ -356,7 +364,7 @@ const struct library *library_mutant(uint32_t index)
 {
     static struct library lib;
     lib = mutants[index];
-    lib.new = new_counted;
+    lib.new = lib.new ? lib.new : new_counted;
     lib.event = lib.event ? lib.event : gang_event;
     lib.plan = lib.plan ? lib.plan : gang_plan;
     lib.next = lib.next ? lib.next : gang_decision_next;

@@ -185,7 +185,7 @@ struct job {
     bool told;         /* waiting: a plan has seen it */
     bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
     bool claims;       /* waiting: others were asked to leave for it */
-    bool asked;        /* waiting: the host has asked others to leave for it */
+    bool asked;        /* waiting: others were asked to leave for it, even as it was */
     uint64_t heeded;   /* those that had a reserved start then, a bit each */
     bool excused;      /* since then something has happened that may keep it from its claim */
     uint64_t for_job;
