@@ -129,10 +129,34 @@ bool gang_reservation_stands(const struct gang *g, struct gang_reservation *r, i
     return !r->broken && !r->provisional && r->start_ms > now_ms;
 }
 
+static bool share_a_node(const struct gang_reservation *a, const struct gang_reservation *b)
+{
+    for (uint32_t i = 0, k = 0; i < a->claims_count && k < b->claims_count;) {
+        uint32_t x = a->claims[i].node, y = b->claims[k].node;
+        if (x == y)
+            return true;
+        i += x < y;
+        k += y < x;
+    }
+    return false;
+}
+
+/* Those that stood behind it there may start earlier. */
+static void let_others_look(struct gang *g, const struct gang_reservation *gone)
+{
+    for (uint32_t i = 0; i < g->reservations_used; i++) {
+        struct gang_reservation *r = &g->reservations[i];
+        if (r->job && r != gone && r->freed < r->job->shape->pods && share_a_node(r, gone))
+            r->freed = r->job->shape->pods;
+    }
+}
+
 void gang_reservation_drop(struct gang *g, struct gang_reservation *r)
 {
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     struct gang_ends_at at = {0};
+    if (r->job)
+        let_others_look(g, r);
     for (struct gang_job *job; r->job && (job = gang_ends_next(g, &at)) != NULL;)
         gang_stay(job)->relied &= ~bit;
     g->gains += r->job != NULL;
@@ -495,18 +519,6 @@ static int64_t ends_by(const struct gang_reservation *r, int64_t grace_ms)
     if (limit <= 0 || limit > INT64_MAX / 2 - r->start_ms - grace_ms)
         return INT64_MAX;
     return r->start_ms + limit + grace_ms;
-}
-
-static bool share_a_node(const struct gang_reservation *a, const struct gang_reservation *b)
-{
-    for (uint32_t i = 0, k = 0; i < a->claims_count && k < b->claims_count;) {
-        uint32_t x = a->claims[i].node, y = b->claims[k].node;
-        if (x == y)
-            return true;
-        i += x < y;
-        k += y < x;
-    }
-    return false;
 }
 
 /* This one has been made, or made anew: of those behind it, which were made when it stood elsewhere
