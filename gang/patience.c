@@ -247,7 +247,7 @@ struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
     struct choice c = begin(g, BY_URGENCY, now_ms);
     for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
         int64_t from = has_turn_from(g, gang_bucket_head(b));
-        int64_t changes = gang_patience_ends_ms(g, gang_bucket_head(b));
+        int64_t changes = from > INT64_MIN ? from : gang_patience_ends_ms(g, gang_bucket_head(b));
         if (changes <= now_ms)
             changes = far_too_long(g, changes);
         next = from < next ? from : next;

@@ -444,7 +444,8 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
         if (take_or_block(g, b, &w) < 0)
             return -ENOMEM;
     drop_inactive(g); /* what they claimed is no reason to wait in this plan */
-    if (gang_queue_order_moves(g) ? by_share_and_work(g, &w) < 0 : by_least_work(g, &w) < 0)
+    if (patient && gang_queue_order_moves(g) ? by_share_and_work(g, &w) < 0
+                                             : by_least_work(g, &w) < 0)
         return -ENOMEM;
     return patient ? have_others_leave(g, &w) : 0;
 }
