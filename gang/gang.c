@@ -626,6 +626,7 @@ static int on_job_avoid(struct gang *g, const struct gang_event *e, int64_t now_
         gang_bucket_release(g, bucket);
         return gang_no_memory(err);
     }
+    g->gains++; /* it may be for less long than was said before */
     gang_reserve_holder_changed(g, job);
     if (bucket && bucket != job->bucket) {
         struct gang_bucket *old = gang_bucket_remove(g, job);

@@ -462,6 +462,8 @@ static void check_ping_pong(struct world *w)
         const struct job *other = d->job->left_for ? job_by_id(w, d->job->left_for) : NULL;
         const struct decision *its = other ? decision_about(w, other) : NULL;
         struct what_if now;
+        if (is_patient(w) && d->job->asked) /* others have left for it since */
+            continue;
         if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
             other->request.roles_count > 1 || is_behind(w, its))
             continue;
