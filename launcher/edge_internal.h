@@ -359,7 +359,9 @@ void edge_world_end(struct edge *e);
 /* The job's command has ended. */
 void edge_world_over(struct edge *e);
 /* What the end of the pod's only process means; false when this says nothing. */
-bool edge_world_judge(const struct edge *e, struct mpi_rank_end *end);
+bool edge_world_judge(struct edge *e, struct mpi_rank_end *end);
+/* A command that another pod, or this one, has asked for was started: as a rule a daemon of MPI. */
+void edge_world_daemon(struct edge *e);
 
 /* edge_pmi1.c */
 void edge_pmi1_begin(struct edge *e);

@@ -309,6 +309,7 @@ static void start(struct command *c, const char *text)
         return;
     }
     e->mpi.rsh.has_started = true;
+    edge_world_daemon(e);
     reap_remember(&e->reap, c->pid);
     watch(&c->outputs[0]);
     watch(&c->outputs[1]);

@@ -32,7 +32,7 @@ struct edge_world {
     bool is_used;                    /* something of the job's command was seen here */
     bool told_unused;
     unsigned idle_looks; /* at daemons without anything below them */
-    int64_t began_ms;
+    int64_t began_ms, daemon_ms; /* of the attempt; of the latest daemon of MPI here */
     /* The variable of the library that was looked at last. */
     char variable_path[PATH_MAX];
     ino_t variable_inode;
@@ -346,12 +346,25 @@ static void look(uv_timer_t *timer)
         mpi_world_begin(&w->ranks);
         proc_look_each_topmost(&l, getpid(), is_rank, &k);
         conclude(e);
-        w->idle_looks += !w->is_used && edge_remote_running(e->mpi.rsh.remote) > 0;
+        w->idle_looks += !w->is_used && edge_remote_running(e->mpi.rsh.remote) > 0 &&
+                         edge_now_ms(e) - w->daemon_ms >= MPI_WORLD_LOOK_MS;
         if (edge_now_ms(e) - w->began_ms >= UNUSED_MS)
             tell_unused(e, "for 10 minutes");
     }
     proc_look_release(&l);
-    (void)uv_timer_start(timer, look, (uint64_t)mpi_world_wait_ms(&w->ranks), 0);
+    int64_t wait_ms = mpi_world_wait_ms(&w->ranks, edge_now_ms(e) - w->daemon_ms);
+    (void)uv_timer_start(timer, look, (uint64_t)wait_ms, 0);
+}
+
+/* Its ranks may be short. */
+void edge_world_daemon(struct edge *e)
+{
+    struct edge_world *w = e->mpi.rsh.world;
+    if (!w)
+        return;
+    w->daemon_ms = edge_now_ms(e);
+    uv_update_time(&e->loop);
+    (void)uv_timer_start(w->timer, look, MPI_WORLD_LOOK_FIRST_MS, 0);
 }
 
 /* ---- an attempt ---- */
@@ -371,6 +384,7 @@ void edge_world_begin(struct edge *e)
     timer->data = e;
     rsh->world->timer = timer;
     rsh->world->began_ms = edge_now_ms(e);
+    rsh->world->daemon_ms = INT64_MIN / 2; /* none */
     uv_update_time(&e->loop);
     (void)uv_timer_start(timer, look, MPI_WORLD_LOOK_MS, 0);
 }
@@ -389,10 +403,27 @@ void edge_world_end(struct edge *e)
     rsh->world = NULL;
 }
 
-bool edge_world_judge(const struct edge *e, struct mpi_rank_end *end)
+/* The command has ended with 0: what of those that lived for too short a time to be killed? */
+static void judge_short(struct edge *e)
 {
-    const struct edge_world *w = e->mpi.rsh.world;
-    if (!w || !w->words[0] || end->signal != SIGKILL)
+    struct edge_world *w = e->mpi.rsh.world;
+    char words[MPI_WORLD_WORDS_MAX];
+    enum mpi_world_answer answer = mpi_world_over(&w->ranks, may_fail(e), words);
+    if (answer == MPI_WORLD_TELL)
+        edge_notice(e, RENDEZVOUS_SEVERITY_WARNING, "MpiWorldOfOne", "%s", words);
+    if (answer != MPI_WORLD_FAIL)
+        return;
+    edge_log(e, "%s", words);
+    memcpy(w->words, words, sizeof w->words);
+}
+
+bool edge_world_judge(struct edge *e, struct mpi_rank_end *end)
+{
+    struct edge_world *w = e->mpi.rsh.world;
+    bool well = end->code == 0 && end->signal == 0;
+    if (w && well && supervisor_state(e->supervisor) == SUPERVISOR_RUNNING)
+        judge_short(e);
+    if (!w || !w->words[0] || (!well && end->signal != SIGKILL))
         return false;
     end->signal = 0;
     end->code = MPI_RANK_CODE_ALONE;

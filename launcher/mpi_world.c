@@ -275,6 +275,9 @@ void mpi_world_see(struct mpi_world *w, pid_t pid, uint64_t start,
     r->finding = mpi_world_find(facts);
     memcpy(r->library, facts->library, sizeof r->library);
     bool alone = r->finding == MPI_WORLD_ALONE, odd = alone || r->finding == MPI_WORLD_DOUBT;
+    bool other = r->finding == MPI_WORLD_FINE || r->finding == MPI_WORLD_DOUBT;
+    r->was_alone = alone || (r->was_alone && !other);
+    w->has_others |= other && r->size > 1;
     r->since_ms = !odd ? 0 : r->since_ms ? r->since_ms : now;
     r->alone_ms = !alone ? 0 : r->alone_ms ? r->alone_ms : now;
 }
@@ -283,8 +286,12 @@ static void forget_gone(struct mpi_world *w)
 {
     size_t kept = 0;
     for (size_t i = 0; i < w->count; i++)
-        if (w->ranks[i].seen)
+        if (w->ranks[i].seen) {
             w->ranks[kept++] = w->ranks[i];
+        } else if (w->ranks[i].was_alone) {
+            w->gone = w->ranks[i];
+            w->gone_count++;
+        }
     w->count = kept;
 }
 
@@ -300,6 +307,28 @@ static void write_words(const struct mpi_world_rank *r, size_t ranks, bool fails
                    is_open_mpi ? "mpirun" : "mpiexec",
                    r->is_pmix == is_open_mpi ? "that very" : "that library's",
                    fails ? "; if it is meant so: MLTRAIN_MPI_WORLD_CHECK=warn" : "");
+}
+
+enum mpi_world_answer mpi_world_over(struct mpi_world *w, bool may_fail, char *words)
+{
+    mpi_world_begin(w);
+    forget_gone(w);
+    if (w->gone_count == 0)
+        return MPI_WORLD_NOTHING;
+    bool fails = may_fail && !w->has_others && !w->overflowed;
+    if (!fails && w->told)
+        return MPI_WORLD_NOTHING;
+    w->told = true;
+    bool is_open_mpi = mpi_family_of_library(w->gone.library) == MPI_FAMILY_OPEN_MPI;
+    (void)snprintf(words, MPI_WORLD_WORDS_MAX,
+                   "%s: each rank of %s here that was seen has run MPI (%s) as a world of its own: "
+                   "call the %s of %s MPI%s",
+                   fails ? "no gang" : "perhaps no gang",
+                   w->gone.is_pmix ? "Open MPI's mpirun" : "Hydra (MPICH's mpiexec)",
+                   w->gone.library, is_open_mpi ? "mpirun" : "mpiexec",
+                   w->gone.is_pmix == is_open_mpi ? "that very" : "that library's",
+                   fails ? "; if it is meant so: MLTRAIN_MPI_WORLD_CHECK=warn" : "");
+    return fails ? MPI_WORLD_FAIL : MPI_WORLD_TELL;
 }
 
 enum mpi_world_answer mpi_world_conclude(struct mpi_world *w, bool may_fail, int64_t now_ms,
@@ -326,8 +355,11 @@ enum mpi_world_answer mpi_world_conclude(struct mpi_world *w, bool may_fail, int
     return fails ? MPI_WORLD_FAIL : MPI_WORLD_TELL;
 }
 
-int64_t mpi_world_wait_ms(const struct mpi_world *w)
+int64_t mpi_world_wait_ms(const struct mpi_world *w, int64_t since_ms)
 {
+    int64_t part_ms = since_ms / MPI_WORLD_LOOK_PART;
+    if (part_ms < MPI_WORLD_LOOK_MS)
+        return part_ms > MPI_WORLD_LOOK_FIRST_MS ? part_ms : MPI_WORLD_LOOK_FIRST_MS;
     for (size_t i = 0; i < w->count; i++)
         if (w->ranks[i].looks < MPI_WORLD_LOOKS_SOON)
             return MPI_WORLD_LOOK_MS;

@@ -17,7 +17,11 @@
 #define MPI_WORLD_LOOK_MS 5000   /* between two looks while there are new ranks */
 #define MPI_WORLD_LOOK_SLOW_MS \
     30000 /* ... and when all have been seen MPI_WORLD_LOOKS_SOON times */
-#define MPI_WORLD_LOOKS_SOON 12
+#define MPI_WORLD_LOOKS_SOON 48
+/* Behind the start of a daemon the next look follows after an eighth of the time since then, so that
+ * a world is seen that lives for a quarter of it. */
+#define MPI_WORLD_LOOK_FIRST_MS 200
+#define MPI_WORLD_LOOK_PART 8
 #define MPI_WORLD_RANKS_MAX 1024 /* of one pod at a time; more make the answer that all is fine */
 #define MPI_WORLD_SERVERS_MAX 16 /* addresses of one server */
 #define MPI_WORLD_WORDS_MAX 300  /* a failure's message in the job's status */
@@ -106,6 +110,7 @@ struct mpi_world_rank {
     int64_t alone_ms;
     uint32_t size, looks;
     bool is_pmix, seen;
+    bool was_alone; /* ALONE at some look, and FINE or DOUBT at none after it */
     char library[MPI_WORLD_LIBRARY_MAX + 1];
 };
 
@@ -114,6 +119,10 @@ struct mpi_world {
     struct mpi_world_rank ranks[MPI_WORLD_RANKS_MAX];
     size_t count;
     bool told, overflowed;
+    /* Of the whole attempt. */
+    bool has_others;            /* a rank of a larger world was FINE or DOUBT */
+    uint32_t gone_count;        /* ranks that have ended, and were alone when they were seen last */
+    struct mpi_world_rank gone; /* one of them */
 };
 
 /* A look: _begin(), then each rank once, then _conclude(). A rank that was found FINE need not be
@@ -133,7 +142,12 @@ enum mpi_world_answer {
 enum mpi_world_answer mpi_world_conclude(struct mpi_world *w, bool may_fail, int64_t now_ms,
                                          char *words);
 
-/* Until the next look. */
-int64_t mpi_world_wait_ms(const struct mpi_world *w);
+/* The command has ended with 0. Whoever has lived for less than MPI_WORLD_ALONE_MS has its verdict
+ * now: FAIL when ranks were alone at their last look, and no rank that was ever seen in this pod
+ * was anything else. NOTHING when none was alone, or it was told. */
+enum mpi_world_answer mpi_world_over(struct mpi_world *w, bool may_fail, char *words);
+
+/* Until the next look, `since_ms` after a daemon has started here. */
+int64_t mpi_world_wait_ms(const struct mpi_world *w, int64_t since_ms);
 
 #endif

@@ -33,6 +33,11 @@ quiet() { events "$1" MpiWorldOfOne 0; events "$1" MpiPodUnused 0; }
 # All at once: each takes its half minute. What is wrong would sleep far longer than it may.
 rsh wrong1 2 2 'exec mpirun.openmpi ./probe.mpich stay 100'
 rsh wrong2 2 1 'exec mpiexec.hydra ./probe.openmpi stay 100'
+rsh short1 2 2 'mpirun.openmpi ./probe.mpich stay 1'
+rsh short2 2 1 'mpiexec.hydra ./probe.openmpi stay 1'
+rsh short3 2 1 'sleep 2; mpirun.openmpi ./probe.mpich stay 1' '{name: MLTRAIN_MPI_WORLD_CHECK, value: warn}'
+rsh short4 2 2 'mpirun.openmpi ./probe.openmpi stay 1 && mpiexec.hydra ./probe.mpich stay 1'
+rsh short5 2 1 'mpirun.openmpi ./probe.mpich stay 1 && mpirun.openmpi ./probe.openmpi stay 2' # a tool, and then a world
 rsh meant 2 1 'exec mpirun.openmpi ./probe.mpich stay 50' '{name: MLTRAIN_MPI_WORLD_CHECK, value: warn}'
 rsh late 2 1 'exec mpirun.openmpi ./probe.openmpi late 50'
 rsh idle 2 1 'exec mpirun.openmpi ./probe.mpich idle 50'
@@ -75,6 +80,15 @@ grep -q 'call the mpiexec of that library' wrong1.described || fail "$(cat wrong
 [ "$(job wrong1 '.status.failures[0].exitCode')" = 93 ] || fail "wrong1: $(job wrong1 '.status.failures')"
 ends wrong2 93
 grep -q 'no gang: each of 1 of the 2 ranks of Hydra (MPICH.s mpiexec) here runs MPI (libmpi.so.40' wrong2.txt || fail "wrong2: $(cat wrong2.txt)"
+for name in short1 short2; do # which end by themselves
+  ends $name 93
+  grep -q 'no gang: each rank of .* here that was seen has run MPI (libmpi.* as a world of its own' $name.txt || fail "$name: $(cat $name.txt)"
+done
+for name in short3 short5; do
+  ends $name 0
+  events $name MpiWorldOfOne 1
+done
+ends short4 0; quiet short4
 ends meant 0
 events meant MpiWorldOfOne 1
 ends late 0; quiet late

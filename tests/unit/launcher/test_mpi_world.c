@@ -393,6 +393,51 @@ static void test_doubts_are_told_once(void **state)
     assert_int_equal(LOOK(80000, false, &alone), MPI_WORLD_NOTHING);
 }
 
+static void test_short_ranks_are_judged_when_the_command_has_ended(void **state)
+{
+    (void)state;
+    world = (struct mpi_world){0};
+    assert_int_equal(mpi_world_over(&world, true, words), MPI_WORLD_NOTHING);
+    /* One look at two ranks that live for a second; one of them was seen in MPI_Finalize last. */
+    (void)LOOK(1, true, &early, &alone);
+    (void)LOOK(200, true, &alone, &alone);
+    (void)LOOK(400, true, &early, &alone);
+    assert_int_equal(mpi_world_over(&world, true, words), MPI_WORLD_FAIL);
+    assert_string_equal(words,
+                        "no gang: each rank of Open MPI's mpirun here that was seen has run MPI "
+                        "(libmpich.so.12) as a world of its own: call the mpiexec of that "
+                        "library's MPI; if it is meant so: MLTRAIN_MPI_WORLD_CHECK=warn");
+    world = (struct mpi_world){0};
+    (void)LOOK(1, false, &alone);
+    assert_int_equal(mpi_world_over(&world, false, words), MPI_WORLD_TELL);
+    assert_int_equal(mpi_world_over(&world, false, words), MPI_WORLD_NOTHING);
+    /* Those that have not begun MPI prove nothing, nor does anything beside a whole world. */
+    world = (struct mpi_world){0};
+    (void)LOOK(1, true, &early, &early);
+    assert_int_equal(mpi_world_over(&world, true, words), MPI_WORLD_NOTHING);
+    (void)LOOK(1, true, &alone, &alone); /* a tool of the script */
+    (void)look(2, true, 0, NULL);
+    (void)LOOK(3, true, &fine, &early);
+    assert_int_equal(mpi_world_over(&world, true, words), MPI_WORLD_TELL);
+    assert_non_null(strstr(words, "perhaps no gang"));
+    world = (struct mpi_world){0};
+    (void)LOOK(1, true, &alone, &doubt);
+    assert_int_equal(mpi_world_over(&world, true, words), MPI_WORLD_TELL);
+}
+
+static void test_looks_follow_the_start_of_a_daemon(void **state)
+{
+    (void)state;
+    world = (struct mpi_world){0};
+    int looks = 0;
+    for (int64_t since_ms = 0; since_ms < 40000; looks++)
+        since_ms += mpi_world_wait_ms(&world, since_ms);
+    assert_in_range(looks, 30, MPI_WORLD_LOOKS_SOON - 8);
+    assert_int_equal(mpi_world_wait_ms(&world, 0), 200);
+    assert_int_equal(mpi_world_wait_ms(&world, 8000), 1000);
+    assert_int_equal(mpi_world_wait_ms(&world, 40000), MPI_WORLD_LOOK_MS);
+}
+
 static void test_more_ranks_than_are_kept_are_no_proof(void **state)
 {
     static const struct mpi_world_facts *ranks[MPI_WORLD_RANKS_MAX + 1];
@@ -408,14 +453,14 @@ static void test_looks_become_rare_when_all_are_known(void **state)
 {
     (void)state;
     world = (struct mpi_world){0};
-    assert_int_equal(mpi_world_wait_ms(&world), MPI_WORLD_LOOK_MS);
+    assert_int_equal(mpi_world_wait_ms(&world, INT64_MAX), MPI_WORLD_LOOK_MS);
     for (int i = 0; i < MPI_WORLD_LOOKS_SOON; i++) {
-        assert_int_equal(mpi_world_wait_ms(&world), MPI_WORLD_LOOK_MS);
+        assert_int_equal(mpi_world_wait_ms(&world, INT64_MAX), MPI_WORLD_LOOK_MS);
         (void)LOOK(i * 1000, true, &fine, &early);
     }
-    assert_int_equal(mpi_world_wait_ms(&world), MPI_WORLD_LOOK_SLOW_MS);
+    assert_int_equal(mpi_world_wait_ms(&world, INT64_MAX), MPI_WORLD_LOOK_SLOW_MS);
     (void)LOOK(90000, true, &fine, &early, &early);
-    assert_int_equal(mpi_world_wait_ms(&world), MPI_WORLD_LOOK_MS);
+    assert_int_equal(mpi_world_wait_ms(&world, INT64_MAX), MPI_WORLD_LOOK_MS);
 }
 
 int main(void)
@@ -431,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_a_rank_is_accused_by_proof_alone),
         cmocka_unit_test(test_all_ranks_of_a_pod_have_to_be_alone_for_long),
         cmocka_unit_test(test_doubts_are_told_once),
+        cmocka_unit_test(test_short_ranks_are_judged_when_the_command_has_ended),
+        cmocka_unit_test(test_looks_follow_the_start_of_a_daemon),
         cmocka_unit_test(test_more_ranks_than_are_kept_are_no_proof),
         cmocka_unit_test(test_looks_become_rare_when_all_are_known),
     };
