@@ -10,7 +10,8 @@ void edge_exchanged(struct edge *e, const struct exchange_output *out)
         edge_rsh_exchanged(e, out);
         break;
     case EXCHANGE_USER_PMI1:
-        edge_pmi1_exchanged(e, out);
+        if (edge_pmi1_exchanged(e, out))
+            return;
         break;
     case EXCHANGE_USER_PMIX:
         if (edge_helper_exchanged(e->mpi.helper, out))

@@ -13,6 +13,7 @@
 #include "launcher/nccl_env.h"
 #include "launcher/output.h"
 #include "launcher/pmi1.h"
+#include "launcher/pmi1_spread.h"
 #include "launcher/port_hold.h"
 #include "launcher/progress.h"
 #include "launcher/rank_spawn.h"
@@ -134,6 +135,7 @@ struct edge_mpi {
     bool waits;                 /* the attempt's ranks are started when it is ready */
     /* edge_pmi1.c */
     struct pmi1 *pmi1; /* NULL: another wire-up, or no attempt */
+    struct pmi1_spread *spread;
     struct edge_pmi1_client clients[RENDEZVOUS_RANKS_PER_MEMBER_MAX];
     uint64_t barriers;       /* begun so far */
     uint32_t fetching;       /* puts of other pods that are on their way */
@@ -369,8 +371,8 @@ void edge_pmi1_end(struct edge *e);
 /* Reads what a rank that has ended has said before. */
 void edge_pmi1_hear(struct edge *e, uint32_t process);
 void edge_pmi1_left(struct edge *e, uint32_t process);
-/* What has come of its exchange. */
-void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out);
+/* What has come of its exchange. False: a question that is none. */
+bool edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out);
 /* Gives the rank's end of a new connection, which the caller closes when it has forked. -errno. */
 int edge_pmi1_add(struct edge *e, uint32_t process, int *ret_fd);
 

@@ -9,12 +9,15 @@
 #include <unistd.h>
 
 #include "launcher/edge_internal.h"
+#include "lib/base/number.h"
 
-/* A tag of the exchange: the barrier's number, and below it 0 for the gather, or 1 + the pod whose
- * puts are fetched. */
+/* A tag of the exchange: the barrier's number, and below it 0 for the gather, 1 + the pod whose puts
+ * are fetched, or one of the two. */
 #define BARRIER_SHIFT 32
-#define HEAR_MAX 64     /* pieces of a dead rank's words */
-#define FETCHES_MAX 512 /* pods; in larger gangs all of them fetch too much from all */
+#define GROUP_GATHER 0xfffffffeu
+#define GROUP_FETCH 0xffffffffu
+#define GROUP_PREFIX "group/"
+#define HEAR_MAX 64 /* pieces of a dead rank's words */
 
 static void close_client(struct edge *e, uint32_t process)
 {
@@ -106,6 +109,8 @@ static void settle(struct edge *e)
 static void fail_barrier(struct edge *e, const char *words)
 {
     e->mpi.barriers++; /* what else comes of this one is not wanted any more */
+    if (e->mpi.spread)
+        pmi1_spread_stop(e->mpi.spread);
     pmi1_barrier_failed(e->mpi.pmi1, words);
 }
 
@@ -131,23 +136,94 @@ static void fetch(struct edge *e, uint32_t node_rank, uint64_t sequence)
         e->mpi.fetching++;
 }
 
-/* All have come, but the whole is too large for all: then nobody is told who has put something. */
-static void fetch_all(struct edge *e, const struct exchange_output *out)
+/* ---- puts that are too much for all (pmi1_spread.h) ---- */
+
+static int spread_gather(void *arg, uint32_t first, uint32_t count, const char *bytes,
+                         size_t length, struct mlt_error *err)
 {
-    const struct rendezvous_start *start = supervisor_start(e->supervisor);
+    struct edge *e = arg;
+    uint32_t members[PMI1_SPREAD_GROUP_MAX];
+    char name[32];
+    for (uint32_t i = 0; i < count; i++)
+        members[i] = first + i;
+    (void)snprintf(name, sizeof name, "barrier-group-%" PRIu32, first);
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
+                                             .tag =
+                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_GATHER,
+                                             .name = name};
+    return exchange_gather(supervisor_exchange(e->supervisor), &request, bytes, length, members,
+                           count, edge_now_ms(e), err);
+}
+
+static int spread_fetch_group(void *arg, uint32_t node_rank, uint64_t sequence,
+                              struct mlt_error *err)
+{
+    struct edge *e = arg;
+    char name[40];
+    (void)snprintf(name, sizeof name, GROUP_PREFIX "%" PRIu64, sequence);
+    const struct exchange_request request = {
+        .user = EXCHANGE_USER_PMI1,
+        .tag = (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
+        .name = name};
+    return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank,
+                          EXCHANGE_QUESTION_SEQUENCE, edge_now_ms(e), err);
+}
+
+static int spread_fetch_one(void *arg, uint32_t node_rank, uint64_t sequence, struct mlt_error *err)
+{
+    struct edge *e = arg;
+    const struct exchange_request request = {
+        .user = EXCHANGE_USER_PMI1,
+        .tag = (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
+        .name = "barrier"};
+    return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank, sequence,
+                          edge_now_ms(e), err);
+}
+
+static bool spread_take(void *arg, const void *bytes, size_t length)
+{
+    struct edge *e = arg;
     uint64_t barrier = e->mpi.barriers;
-    if (start->nodes > FETCHES_MAX) {
-        char words[PMI1_WORDS_MAX];
-        (void)snprintf(words, sizeof words,
-                       "what all have put is too much for %" PRIu32 " pods by PMI-1: use Open MPI "
-                       "(PMIx), or fewer pods of more ranks",
-                       start->nodes);
+    take(e, bytes, length);
+    return e->mpi.barriers == barrier;
+}
+
+static void spread_answer(void *arg, uint64_t question, enum exchange_outcome outcome,
+                          const void *bytes, size_t length)
+{
+    struct edge *e = arg;
+    exchange_answer(supervisor_exchange(e->supervisor), question, outcome, bytes, length);
+}
+
+static void spread_done(void *arg, const char *words)
+{
+    struct edge *e = arg;
+    if (words)
         fail_barrier(e, words);
-        return;
-    }
-    for (uint32_t i = 0; i < start->nodes && e->mpi.barriers == barrier; i++)
-        if (i != start->node_rank)
-            fetch(e, i, out->sequence);
+    else
+        pmi1_barrier_over(e->mpi.pmi1);
+}
+
+static void spread(struct edge *e, uint64_t sequence)
+{
+    size_t length;
+    const char *bytes = pmi1_barrier_puts(e->mpi.pmi1, &length);
+    if (e->mpi.spread)
+        pmi1_spread_begin(e->mpi.spread, sequence, bytes, length);
+    else
+        fail_barrier(e, "no memory for what all have put");
+}
+
+/* "group/SEQUENCE" */
+static bool take_question(struct edge *e, const struct exchange_output *out)
+{
+    static const char prefix[] = GROUP_PREFIX;
+    int64_t sequence;
+    if (!e->mpi.spread || strncmp(out->name, prefix, sizeof prefix - 1) != 0 ||
+        mlt_parse_integer(out->name + sizeof prefix - 1, 0, INT64_MAX, &sequence, NULL) < 0)
+        return false;
+    pmi1_spread_asked(e->mpi.spread, out->question, (uint64_t)sequence);
+    return true;
 }
 
 static void take_entries(struct edge *e, const struct exchange_output *out)
@@ -168,10 +244,12 @@ static void take_entries(struct edge *e, const struct exchange_output *out)
 static void take_gathered(struct edge *e, const struct exchange_output *out)
 {
     uint64_t barrier = e->mpi.barriers;
+    if (out->outcome == EXCHANGE_TOO_LARGE || out->outcome == EXCHANGE_NO_ROOM) {
+        spread(e, out->sequence);
+        return;
+    }
     if (out->outcome == EXCHANGE_OK)
         take_entries(e, out);
-    else if (out->outcome == EXCHANGE_TOO_LARGE || out->outcome == EXCHANGE_NO_ROOM)
-        fetch_all(e, out);
     else
         fail_barrier(e, out->words);
     if (e->mpi.barriers == barrier && e->mpi.fetching == 0)
@@ -190,16 +268,24 @@ static void take_fetched(struct edge *e, const struct exchange_output *out)
         pmi1_barrier_over(e->mpi.pmi1);
 }
 
-void edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out)
+bool edge_pmi1_exchanged(struct edge *e, const struct exchange_output *out)
 {
+    uint64_t what = out->tag & (((uint64_t)1 << BARRIER_SHIFT) - 1);
+    if (out->kind == EXCHANGE_DO_QUESTION)
+        return take_question(e, out);
     if (!e->mpi.pmi1 || out->kind != EXCHANGE_DO_DONE || out->outcome == EXCHANGE_ENDED ||
         out->tag >> BARRIER_SHIFT != e->mpi.barriers)
-        return;
-    if (out->tag & (((uint64_t)1 << BARRIER_SHIFT) - 1))
+        return true;
+    if (what == GROUP_GATHER)
+        pmi1_spread_gathered(e->mpi.spread, out);
+    else if (what == GROUP_FETCH)
+        pmi1_spread_fetched(e->mpi.spread, out);
+    else if (what > 0)
         take_fetched(e, out);
     else
         take_gathered(e, out);
     settle(e);
+    return true;
 }
 
 /* ---- bytes ---- */
@@ -288,8 +374,15 @@ void edge_pmi1_begin(struct edge *e)
                                        .world_size = start->world_size,
                                        .rank_base = start->rank_base,
                                        .name = name};
+    static const struct pmi1_spread_ops spread_ops = {.gather = spread_gather,
+                                                      .fetch_group = spread_fetch_group,
+                                                      .fetch_one = spread_fetch_one,
+                                                      .take = spread_take,
+                                                      .answer = spread_answer,
+                                                      .done = spread_done};
     edge_pmi1_end(e);
     e->mpi.pmi1 = pmi1_new(&config, &ops, e);
+    e->mpi.spread = pmi1_spread_new(start->nodes, start->node_rank, &spread_ops, e);
 }
 
 void edge_pmi1_end(struct edge *e)
@@ -298,6 +391,8 @@ void edge_pmi1_end(struct edge *e)
         close_client(e, i);
     pmi1_free(e->mpi.pmi1);
     e->mpi.pmi1 = NULL;
+    pmi1_spread_free(e->mpi.spread);
+    e->mpi.spread = NULL;
     e->mpi.barriers++;
     e->mpi.barrier_words[0] = '\0';
 }

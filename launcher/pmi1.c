@@ -384,6 +384,12 @@ static bool take_string(const char **at, const char *end, size_t max, const char
     return true;
 }
 
+const char *pmi1_barrier_puts(struct pmi1 *p, size_t *ret_length)
+{
+    *ret_length = p->puts.length;
+    return mlt_text_string(&p->puts);
+}
+
 int pmi1_gathered(struct pmi1 *p, const char *bytes, size_t length, struct mlt_error *err)
 {
     const char *end = bytes + length;

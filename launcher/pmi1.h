@@ -65,6 +65,9 @@ void pmi1_closed(struct pmi1 *p, uint32_t local_rank);
  * those that wait for it in one, or will, are broken, with words that name it. */
 void pmi1_left(struct pmi1 *p, uint32_t local_rank);
 
+/* What was given to the barrier that is under way; valid until it is over. */
+const char *pmi1_barrier_puts(struct pmi1 *p, size_t *ret_length);
+
 /* What another pod has put. -EPROTO when it is no list of puts, -ENOSPC, -ENOMEM: then the barrier
  * must be failed. */
 int pmi1_gathered(struct pmi1 *p, const char *bytes, size_t length,
