@@ -11,6 +11,10 @@
  * 128 bytes) from every 32nd launcher, which all get. channel.id: 64 launchers PUT an id, each of
  * all GETs one of them.
  *
+ * channel.pmi1, with the argument `pmi1` and alone: what 2,048 launchers of 8 ranks put in a
+ * barrier of PMI-1, 300 bytes a rank, and which is too much to be sent to all: until each has all
+ * of it (launcher/pmi1_spread.h).
+ *
  * channel.barrier: a standing gang; from the moment at which all launchers begin to say READY,
  * until the last one has read its START. channel.barrier.server_cpu: what the controller's process
  * spent meanwhile. channel.memory: its resident memory with all connections. */
@@ -29,6 +33,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "launcher/pmi1_spread.h"
 #include "rendezvous/channel/address.h"
 #include "rendezvous/channel/channel.h"
 #include "rendezvous/channel/key.h"
@@ -40,7 +45,7 @@
 #define JOINS 5
 #define BARRIERS 21 /* of each join */
 #define JOB_UID "bench"
-#define WAIT_MS 60000
+#define WAIT_MS 600000
 #define EXCHANGES 11 /* of each kind, of each join */
 #define IDS 64       /* communicators of 32 launchers */
 #define ID_SIZE 128  /* ncclUniqueId */
@@ -48,6 +53,10 @@
 #define FENCE 'f'
 #define GATHER_IDS 'i'
 #define GET_IDS 'v'
+#define SPREAD 'p'
+#define RANK_PUTS 300 /* bytes of a rank */
+#define PUTS ((size_t)NPROC * RANK_PUTS)
+#define GROUP_TOKEN 3
 
 static int64_t clock_us(clockid_t clock)
 {
@@ -88,6 +97,8 @@ struct member {
     struct gang *gang;
     uint32_t slot;
     uint64_t attempt; /* the one to be ready for */
+    struct pmi1_spread *spread;
+    size_t puts; /* bytes of other pods */
 };
 
 struct gang {
@@ -105,7 +116,7 @@ struct gang {
 
 static void tell(struct member *m, const struct rendezvous_message *message)
 {
-    struct mlt_text frame = MLT_TEXT_INIT(64 * 1024);
+    struct mlt_text frame = MLT_TEXT_INIT(2 * 1024 * 1024);
     rendezvous_message_write(&frame, message);
     link_send(&m->link, frame.data, frame.length);
     mlt_text_release(&frame);
@@ -206,11 +217,138 @@ static void say_get(struct member *m)
                 .type = RENDEZVOUS_GET, .attempt = m->attempt, .get = {.token = 2, .name = name}});
 }
 
+/* ---- what is put in a barrier of PMI-1 ---- */
+
+static const char puts_of_one[PUTS];
+
+static void say_puts(struct member *m, const char *name, const unsigned char *members,
+                     uint32_t members_length)
+{
+    tell(m, &(struct rendezvous_message){.type = RENDEZVOUS_GATHER,
+                                         .attempt = m->attempt,
+                                         .gather = {.name = name,
+                                                    .members = members,
+                                                    .members_length = members_length,
+                                                    .data = (const unsigned char *)puts_of_one,
+                                                    .data_length = PUTS}});
+}
+
+static int spread_gather(void *arg, uint32_t first, uint32_t count, const char *bytes,
+                         size_t length, struct mlt_error *err)
+{
+    unsigned char members[MEMBERS / 8] = {0};
+    char name[48];
+    (void)bytes, (void)length, (void)err;
+    for (uint32_t i = first; i < first + count; i++)
+        members[i / 8] |= (unsigned char)(1 << i % 8);
+    (void)snprintf(name, sizeof name, "pmi1/barrier-group-%u", first);
+    say_puts(arg, name, members, (first + count + 7) / 8);
+    return 0;
+}
+
+static int spread_fetch(void *arg, uint32_t node_rank, uint64_t sequence, struct mlt_error *err)
+{
+    struct member *m = arg;
+    (void)sequence, (void)err;
+    tell(m, &(struct rendezvous_message){.type = RENDEZVOUS_GET,
+                                         .attempt = m->attempt,
+                                         .get = {.token = GROUP_TOKEN,
+                                                 .name = "pmi1/group/0",
+                                                 .of_member = true,
+                                                 .node_rank = node_rank,
+                                                 .sequence = EXCHANGE_QUESTION_SEQUENCE}});
+    return 0;
+}
+
+static int spread_no(void *arg, uint32_t node_rank, uint64_t sequence, struct mlt_error *err)
+{
+    (void)arg, (void)node_rank, (void)sequence, (void)err;
+    die("a group has not all of its puts");
+}
+
+static bool spread_take(void *arg, const void *bytes, size_t length)
+{
+    (void)bytes;
+    ((struct member *)arg)->puts += length;
+    return true;
+}
+
+static void spread_answer(void *arg, uint64_t question, enum exchange_outcome outcome,
+                          const void *bytes, size_t length)
+{
+    struct member *m = arg;
+    tell(m, &(struct rendezvous_message){.type = RENDEZVOUS_VALUE,
+                                         .attempt = m->attempt,
+                                         .value = {.token = question,
+                                                   .outcome = (uint8_t)outcome,
+                                                   .words = "",
+                                                   .data = bytes,
+                                                   .data_length = (uint32_t)length}});
+}
+
+static void one_more(struct gang *gang)
+{
+    if (++gang->exchanged < MEMBERS)
+        return;
+    int64_t now = clock_us(CLOCK_MONOTONIC);
+    gang->exchanged = 0;
+    if (write(gang->to_server, &now, sizeof now) != sizeof now)
+        die("the server is gone");
+}
+
+static void spread_done(void *arg, const char *words)
+{
+    struct member *m = arg;
+    if (words || m->puts != (MEMBERS - 1) * PUTS)
+        die(words ? words : "puts are missing");
+    one_more(m->gang);
+}
+
+static void begin_spread(struct member *m)
+{
+    static const struct pmi1_spread_ops ops = {.gather = spread_gather,
+                                               .fetch_group = spread_fetch,
+                                               .fetch_one = spread_no,
+                                               .take = spread_take,
+                                               .answer = spread_answer,
+                                               .done = spread_done};
+    m->spread = pmi1_spread_new(MEMBERS, m->slot, &ops, m);
+    if (!m->spread)
+        die("no memory");
+    say_puts(m, "pmi1/barrier", NULL, 0);
+}
+
+/* GATHERED of all or of the group, the piece of a group, another's question. */
+static void take_spread(struct member *m, const struct rendezvous_message *order)
+{
+    struct exchange_entry entries[PMI1_SPREAD_GROUP_MAX];
+    struct exchange_output out = {.outcome = EXCHANGE_OK, .words = "", .entries = entries};
+    if (order->type == RENDEZVOUS_GET) {
+        pmi1_spread_asked(m->spread, order->get.token, 0);
+    } else if (order->type == RENDEZVOUS_VALUE) {
+        out.outcome = (enum exchange_outcome)order->value.outcome;
+        out.data = order->value.data;
+        out.length = order->value.data_length;
+        pmi1_spread_fetched(m->spread, &out);
+    } else if (order->gathered.outcome == RENDEZVOUS_OUTCOME_TOO_LARGE) {
+        pmi1_spread_begin(m->spread, 0, puts_of_one, PUTS);
+    } else {
+        out.entries_count = order->gathered.entries_count;
+        for (uint32_t i = 0; i < out.entries_count; i++)
+            entries[i] = (struct exchange_entry){.node_rank = order->gathered.entries[i].node_rank,
+                                                 .data = order->gathered.entries[i].data,
+                                                 .length = order->gathered.entries[i].data_length};
+        pmi1_spread_gathered(m->spread, &out);
+    }
+}
+
 static void begin_exchange(struct gang *gang, char kind)
 {
     gang->kind = kind;
     for (uint32_t i = 0; i < MEMBERS; i++) {
-        if (kind == GET_IDS)
+        if (kind == SPREAD)
+            begin_spread(&gang->members[i]);
+        else if (kind == GET_IDS)
             say_get(&gang->members[i]);
         else
             say_gather(&gang->members[i], kind == GATHER_IDS);
@@ -229,12 +367,7 @@ static void take_exchanged(struct gang *gang, const struct rendezvous_message *m
                : m->gathered.outcome != RENDEZVOUS_OUTCOME_OK ||
                      m->gathered.entries_count != (gang->kind == GATHER_IDS ? IDS : 0))
         die("an exchange that is no part of this");
-    if (++gang->exchanged < MEMBERS)
-        return;
-    int64_t now = clock_us(CLOCK_MONOTONIC);
-    gang->exchanged = 0;
-    if (write(gang->to_server, &now, sizeof now) != sizeof now)
-        die("the server is gone");
+    one_more(gang);
 }
 
 static void on_order(struct link *l, const struct rendezvous_frame *frame)
@@ -250,6 +383,10 @@ static void on_order(struct link *l, const struct rendezvous_frame *frame)
         obey_start(m->gang);
     } else if (order.type == RENDEZVOUS_STOP) {
         obey_stop(m, order.attempt);
+    } else if (m->gang->kind == SPREAD &&
+               (order.type == RENDEZVOUS_GATHERED || order.type == RENDEZVOUS_VALUE ||
+                order.type == RENDEZVOUS_GET)) {
+        take_spread(m, &order);
     } else if (order.type == RENDEZVOUS_GATHERED || order.type == RENDEZVOUS_VALUE) {
         take_exchanged(m->gang, &order);
     } else if (order.type != RENDEZVOUS_PING) {
@@ -505,6 +642,19 @@ static void pass_barrier(struct server *s, int64_t *ret_us, int64_t *ret_cpu_us)
     run_until(s, &s->stopped);
 }
 
+static bool only_pmi1;
+
+static void spread_all(struct server *s, struct times *times)
+{
+    int64_t begin = clock_us(CLOCK_MONOTONIC);
+    s->all_started = false;
+    s->cpu_begin_us = clock_us(CLOCK_PROCESS_CPUTIME_ID);
+    go(s, SPREAD);
+    run_until(s, &s->all_started);
+    times->exchange_us[0][0] = s->last_start_us - begin;
+    times->exchange_cpu_us[0][0] = s->barrier_cpu_us;
+}
+
 /* Alternating, since the machine's speed changes from minute to minute. */
 static void exchange(struct server *s, struct times *times)
 {
@@ -519,7 +669,6 @@ static void exchange(struct server *s, struct times *times)
             times->exchange_us[kind][i] = s->last_start_us - begin;
             times->exchange_cpu_us[kind][i] = s->barrier_cpu_us;
         }
-    s->cpu_begin_us = 0;
 }
 
 static _Noreturn void live(int out)
@@ -555,11 +704,15 @@ static _Noreturn void live(int out)
     drain(&s);
     run_until(&s, &s.running);
     run_until(&s, &s.all_started);
-    exchange(&s, &times);
+    if (only_pmi1)
+        spread_all(&s, &times);
+    else
+        exchange(&s, &times);
+    s.cpu_begin_us = 0;
     coordinator_stop(s.coordinator, 0, "bench", now_ms());
     drain(&s);
     run_until(&s, &s.stopped);
-    for (int i = 0; i < BARRIERS; i++)
+    for (int i = 0; i < BARRIERS && !only_pmi1; i++)
         pass_barrier(&s, &times.barrier_us[i], &times.cpu_us[i]);
     struct rusage usage;
     (void)getrusage(RUSAGE_SELF, &usage);
@@ -570,7 +723,7 @@ static _Noreturn void live(int out)
     exit(0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static int64_t join[JOINS], barrier[JOINS * BARRIERS], cpu[JOINS * BARRIERS];
     static int64_t exchanges[3][JOINS * EXCHANGES], exchanges_cpu[3][JOINS * EXCHANGES];
@@ -581,7 +734,8 @@ int main(void)
     (void)setrlimit(RLIMIT_NOFILE, &files);
     if (files.rlim_cur < MEMBERS + 64)
         die("the limit on open files (ulimit -Hn) is below 2112");
-    for (int i = 0; i < JOINS; i++) {
+    only_pmi1 = argc > 1 && strcmp(argv[1], "pmi1") == 0;
+    for (int i = 0; i < (only_pmi1 ? 1 : JOINS); i++) {
         struct times times;
         int ends[2];
         if (pipe(ends) < 0)
@@ -604,6 +758,14 @@ int main(void)
                    sizeof times.exchange_cpu_us[kind]);
         }
         memory_kib = times.memory_kib;
+    }
+    if (only_pmi1) {
+        report("channel.pmi1.2048", exchanges[0], 1);
+        report("channel.pmi1.2048.server_cpu", exchanges_cpu[0], 1);
+        printf("{\"name\": \"channel.pmi1.2048.memory\", \"value\": %.1f, \"unit\": \"MiB\", "
+               "\"n\": 1}\n",
+               (double)memory_kib / 1024);
+        return 0;
     }
     report("channel.join.2048", join, JOINS);
     report("channel.barrier.2048", barrier, JOINS * BARRIERS);

@@ -11,8 +11,8 @@
 #include "launcher/edge_internal.h"
 #include "lib/base/number.h"
 
-/* A tag of the exchange: the barrier's number, and below it 0 for the gather, 1 + the pod whose puts
- * are fetched, or one of the two. */
+/* A tag of the exchange: the barrier's number, and below it 0 for the gather, 1 + the pod whose
+ * puts are fetched, or one of the two. */
 #define BARRIER_SHIFT 32
 #define GROUP_GATHER 0xfffffffeu
 #define GROUP_FETCH 0xffffffffu
@@ -161,10 +161,10 @@ static int spread_fetch_group(void *arg, uint32_t node_rank, uint64_t sequence,
     struct edge *e = arg;
     char name[40];
     (void)snprintf(name, sizeof name, GROUP_PREFIX "%" PRIu64, sequence);
-    const struct exchange_request request = {
-        .user = EXCHANGE_USER_PMI1,
-        .tag = (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
-        .name = name};
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
+                                             .tag =
+                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
+                                             .name = name};
     return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank,
                           EXCHANGE_QUESTION_SEQUENCE, edge_now_ms(e), err);
 }
@@ -172,10 +172,10 @@ static int spread_fetch_group(void *arg, uint32_t node_rank, uint64_t sequence,
 static int spread_fetch_one(void *arg, uint32_t node_rank, uint64_t sequence, struct mlt_error *err)
 {
     struct edge *e = arg;
-    const struct exchange_request request = {
-        .user = EXCHANGE_USER_PMI1,
-        .tag = (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
-        .name = "barrier"};
+    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
+                                             .tag =
+                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
+                                             .name = "barrier"};
     return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank, sequence,
                           edge_now_ms(e), err);
 }

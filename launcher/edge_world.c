@@ -31,7 +31,7 @@ struct edge_world {
     char words[MPI_WORLD_WORDS_MAX]; /* why the job has failed; "" */
     bool is_used;                    /* something of the job's command was seen here */
     bool told_unused;
-    unsigned idle_looks; /* at daemons without anything below them */
+    unsigned idle_looks;         /* at daemons without anything below them */
     int64_t began_ms, daemon_ms; /* of the attempt; of the latest daemon of MPI here */
     /* The variable of the library that was looked at last. */
     char variable_path[PATH_MAX];

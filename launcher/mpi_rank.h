@@ -24,7 +24,7 @@ struct mpi_rank {
         again; /* it has connected after a goodbye, where only one MPI program can (PMIx's store) */
     uint32_t programs; /* so often has it connected */
     bool left;         /* it has ended well */
-    bool aborted; /* it has called MPI_Abort with */
+    bool aborted;      /* it has called MPI_Abort with */
     int32_t abort_code;
     char abort_words[128];  /* its own, or "" */
     char broken_words[160]; /* the connection was given up for this reason; "" */

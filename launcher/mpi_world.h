@@ -18,8 +18,8 @@
 #define MPI_WORLD_LOOK_SLOW_MS \
     30000 /* ... and when all have been seen MPI_WORLD_LOOKS_SOON times */
 #define MPI_WORLD_LOOKS_SOON 48
-/* Behind the start of a daemon the next look follows after an eighth of the time since then, so that
- * a world is seen that lives for a quarter of it. */
+/* Behind the start of a daemon the next look follows after an eighth of the time since then, so
+ * that a world is seen that lives for a quarter of it. */
 #define MPI_WORLD_LOOK_FIRST_MS 200
 #define MPI_WORLD_LOOK_PART 8
 #define MPI_WORLD_RANKS_MAX 1024 /* of one pod at a time; more make the answer that all is fine */

@@ -45,8 +45,8 @@ struct pmi1_config {
     uint32_t local_ranks; /* at least 1 */
     uint32_t nodes, node_rank, world_size;
     uint32_t rank_base; /* number of local rank 0 in the world */
-    const char *name; /* of the job and attempt: the space of names; at most PMI1_NAME_MAX - 1
-                         bytes without spaces; copied */
+    const char *name;   /* of the job and attempt: the space of names; at most PMI1_NAME_MAX - 1
+                           bytes without spaces; copied */
 };
 
 struct pmi1;

@@ -2,6 +2,8 @@
 #include "launcher/pmi1_spread.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +38,7 @@ struct pmi1_spread {
 static uint32_t group_size(uint32_t nodes)
 {
     uint32_t size = 1;
-    while ((uint64_t)size * size < nodes)
+    while (size < PMI1_SPREAD_GROUP_MAX && size * size < nodes)
         size++;
     return size;
 }
@@ -45,7 +47,7 @@ struct pmi1_spread *pmi1_spread_new(uint32_t nodes, uint32_t node_rank,
                                     const struct pmi1_spread_ops *ops, void *arg)
 {
     uint32_t size = group_size(nodes);
-    struct pmi1_spread *s = size <= PMI1_SPREAD_GROUP_MAX ? calloc(1, sizeof *s) : NULL;
+    struct pmi1_spread *s = calloc(1, sizeof *s);
     if (!s)
         return NULL;
     s->ops = ops;
@@ -80,6 +82,14 @@ static uint32_t whom_to_ask(const struct pmi1_spread *s, uint32_t group)
 }
 
 /* ---- our group's piece ---- */
+
+/* What a pod gives instead of puts that are too large for a piece: no key begins so. */
+static const char too_large[] = "\xff";
+
+static bool is_here(const struct exchange_entry *entry)
+{
+    return entry->data && !(entry->length == 1 && entry->data[0] == (unsigned char)too_large[0]);
+}
 
 static void answer(struct pmi1_spread *s, uint64_t question)
 {
@@ -122,9 +132,9 @@ static void make_piece(struct pmi1_spread *s, const struct exchange_output *resu
     bool whole = true;
     for (uint32_t i = 0; i < result->entries_count; i++) {
         const struct exchange_entry *entry = &result->entries[i];
-        whole &= entry->data != NULL;
+        whole &= is_here(entry);
         length += entry->length;
-        if (!entry->data && s->alone_count < PMI1_SPREAD_GROUP_MAX &&
+        if (!is_here(entry) && s->alone_count < PMI1_SPREAD_GROUP_MAX &&
             entry->node_rank != s->node_rank)
             s->alone[s->alone_count++] = entry->node_rank;
     }
@@ -145,6 +155,16 @@ static void finish(struct pmi1_spread *s, const char *words)
     s->ops->done(s->arg, words);
 }
 
+static void fail_too_much(struct pmi1_spread *s)
+{
+    char words[PMI1_SPREAD_WORDS_MAX];
+    (void)snprintf(words, sizeof words,
+                   "what all have put is too much for %" PRIu32
+                   " pods by PMI-1 (%d bytes of a pod): use Open MPI (PMIx), or fewer pods",
+                   s->nodes, PMI1_SPREAD_PUTS_MAX);
+    finish(s, words);
+}
+
 static void go_on(struct pmi1_spread *s)
 {
     struct mlt_error err = {0};
@@ -153,6 +173,10 @@ static void go_on(struct pmi1_spread *s)
         s->next_group++;
     if (s->alone_count == 0 && s->next_group >= s->groups) {
         finish(s, NULL);
+        return;
+    }
+    if (s->alone_count > 0 && s->nodes > PMI1_SPREAD_ALONE_MAX) {
+        fail_too_much(s);
         return;
     }
     s->asks_group = s->alone_count == 0;
@@ -180,6 +204,14 @@ void pmi1_spread_begin(struct pmi1_spread *s, uint64_t sequence, const char *byt
     s->sequence = sequence;
     s->running = true;
     s->next_group = s->alone_count = 0;
+    if (s->nodes > PMI1_SPREAD_PODS_MAX) {
+        fail_too_much(s);
+        return;
+    }
+    if (length > PMI1_SPREAD_PUTS_MAX) {
+        bytes = too_large;
+        length = 1;
+    }
     if (s->ops->gather(s->arg, s->group * s->size, members_of(s, s->group), bytes, length, &err) <
         0)
         finish(s, err.text);
@@ -201,7 +233,7 @@ void pmi1_spread_gathered(struct pmi1_spread *s, const struct exchange_output *r
     answer_those_that_wait(s);
     for (uint32_t i = 0; result->outcome == EXCHANGE_OK && i < result->entries_count; i++) {
         const struct exchange_entry *entry = &result->entries[i];
-        if (entry->data && entry->node_rank != s->node_rank &&
+        if (is_here(entry) && entry->node_rank != s->node_rank &&
             !s->ops->take(s->arg, entry->data, entry->length)) {
             s->running = false;
             return;

@@ -1,16 +1,16 @@
-/* How the puts of one barrier come to all pods when they are too much to be sent to all at once: the
- * result of a gather goes through the controller, and its bytes times the pods have a limit
+/* How the puts of one barrier come to all pods when they are too much to be sent to all at once:
+ * the result of a gather goes through the controller, and its bytes times the pods have a limit
  * (COLLECTIVE_RESULT_TOTAL_MAX). Pure: what has to be asked of others goes out through a table of
  * calls, one at a time.
  *
  * With N pods, each alone asking all others would be N x N questions, 4 million for 2,048 pods. So
- * about sqrt(N) neighbours gather their puts first, and each of them has the puts of its group in
- * one piece. Then each pod asks one pod of each other group for its piece: 2 x sqrt(N) questions,
- * and each pod is asked as often. Where a group has no such piece (it is too large), its members
- * are asked one by one.
+ * neighbours gather their puts first, in groups of sqrt(N) pods, at most 16, and each of them has
+ * the puts of its group in one piece. Then each pod asks one pod of each other group for its piece.
+ * Where a group has no such piece, because a pod has put more than its share, its members are asked
+ * one by one; in a gang of more than PMI1_SPREAD_ALONE_MAX pods the barrier fails, with words.
  *
- * All bytes still go to every pod, N times, and through the controller: no limit is lifted by that,
- * but never more is on its way at a time than one piece for each pod. */
+ * All bytes still go to every pod, and through the controller, which has to hold what its
+ * connections do not take: at most one piece for each pod, as in a gather of all. */
 #ifndef LAUNCHER_PMI1_SPREAD_H
 #define LAUNCHER_PMI1_SPREAD_H
 
@@ -19,7 +19,11 @@
 #include <stdint.h>
 #include "launcher/exchange.h"
 
-#define PMI1_SPREAD_GROUP_MAX 128 /* pods: the square root of 16,384 */
+#define PMI1_SPREAD_PODS_MAX 2048
+#define PMI1_SPREAD_ALONE_MAX 512 /* pods that may all ask each other */
+#define PMI1_SPREAD_GROUP_MAX 16  /* pods */
+#define PMI1_SPREAD_PUTS_MAX 4096 /* bytes of one pod in its group's piece */
+#define PMI1_SPREAD_WORDS_MAX 160
 #define PMI1_SPREAD_QUESTIONS_MAX EXCHANGE_QUESTIONS_MAX
 
 /* Those that begin something are followed by one of the calls below, and return a negative errno,
@@ -45,8 +49,8 @@ struct pmi1_spread *pmi1_spread_new(uint32_t nodes, uint32_t node_rank,
                                     const struct pmi1_spread_ops *ops, void *arg);
 void pmi1_spread_free(struct pmi1_spread *s); /* NULL is fine */
 
-/* The gather of all pods, with this number, has ended for all with EXCHANGE_TOO_LARGE; `bytes`: what
- * this pod gave. */
+/* The gather of all pods, with this number, has ended for all with EXCHANGE_TOO_LARGE; `bytes`:
+ * what this pod gave. */
 void pmi1_spread_begin(struct pmi1_spread *s, uint64_t sequence, const char *bytes, size_t length);
 void pmi1_spread_gathered(struct pmi1_spread *s, const struct exchange_output *result);
 void pmi1_spread_fetched(struct pmi1_spread *s, const struct exchange_output *result);

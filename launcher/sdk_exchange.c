@@ -35,8 +35,9 @@ struct name {
     char text[SDK_NAME_MAX + 1];
     uint64_t round;
     bool sent; /* this pod takes part in the round */
-    /* Rounds before this one that are over for the ranks here and not for the exchange; of the first
-     * of them this pod's part is open. Then nobody waits in this one, for a rank has ended. */
+    /* Rounds before this one that are over for the ranks here and not for the exchange; of the
+     * first of them this pod's part is open. Then nobody waits in this one, for a rank has ended.
+     */
     uint64_t behind;
     uint64_t ended_round; /* the first that failed because a rank has ended; NEVER */
     char *ended_words;    /* malloc'ed: who it was; NULL: none, or no memory */
@@ -289,8 +290,7 @@ static int say_rank(const struct sdk_exchange *x, uint32_t rank, uint32_t count,
 static void say_more(uint32_t count, char *words, size_t size)
 {
     if (count > SDK_EXCHANGE_MISSING_TOLD)
-        (void)snprintf(words, size, " and %u more of their pod",
-                       count - SDK_EXCHANGE_MISSING_TOLD);
+        (void)snprintf(words, size, " and %u more of their pod", count - SDK_EXCHANGE_MISSING_TOLD);
 }
 
 static void say_missing(const struct sdk_exchange *x, const struct name *n, char *words,

@@ -8,8 +8,8 @@
  * the same, and says which of its ranks were missing: so that all ranks of the job learn it, and
  * the next round is the same one everywhere. Who comes to a round that is over hears so at once.
  *
- * A rank that has ended comes to nothing more. A round that it has not come to is over for the ranks
- * here as soon as one of them waits in it, and the pod says so to the others when they come.
+ * A rank that has ended comes to nothing more. A round that it has not come to is over for the
+ * ranks here as soon as one of them waits in it, and the pod says so to the others when they come.
  *
  * A connection that closes wants no answer: what it gave stays given. */
 #ifndef LAUNCHER_SDK_EXCHANGE_H

@@ -21,7 +21,7 @@ static void keep(int parent, const char *name, int level, int *left)
     }
     (void)mkdirat(fd, SESSION_KEEP_NAME, 0700); /* without it all is as it was */
     --*left;
-    for (const struct dirent *entry = readdir(dir); entry && level < LEVELS && *left > 0;
+    for (const struct dirent *entry = readdir(dir); entry && level<LEVELS && * left> 0;
          entry = readdir(dir))
         if (entry->d_name[0] != '.' && strcmp(entry->d_name, SESSION_KEEP_NAME) != 0)
             keep(fd, entry->d_name, level + 1, left);

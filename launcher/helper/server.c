@@ -16,10 +16,10 @@
 #define NODE_NAME "pod-%u"
 #define NODE_NAME_SIZE 16
 #define REQUESTS_AT_ONCE 64
-#define LEAVING_MS 1000      /* a goodbye waits so long for those of the other ranks */
-#define CLOSING_MS 3000      /* from the last goodbye until all connections are closed */
-#define SLICE_MS 10          /* of both; no clock is at hand */
-#define EVENT_MS 1           /* what anything else that happens counts */
+#define LEAVING_MS 1000 /* a goodbye waits so long for those of the other ranks */
+#define CLOSING_MS 3000 /* from the last goodbye until all connections are closed */
+#define SLICE_MS 10     /* of both; no clock is at hand */
+#define EVENT_MS 1      /* what anything else that happens counts */
 
 struct server {
     int fd;       /* to the launcher */
@@ -96,13 +96,13 @@ static void tell(struct server *s, struct request *r)
     send_message(s, &m);
 }
 
-/* A rank may run one MPI program after the other. PMIx before the mending of openpmix issues 3931 and
- * 4113 (August 2026) counts a rank out when the connection of its first program closes, and so ends
- * the fences that others begin after that without it: too early, with the data of the first program.
- * So the number of ranks is said again: when one is back, and for a while after a goodbye, for the
- * connection closes some time after its answer. And all ranks of the pod get that answer together:
- * the slowest has closed when the fastest has ended, started and come to a fence. They do not wait
- * long for each other: a rank may leave alone. */
+/* A rank may run one MPI program after the other. PMIx before the mending of openpmix issues 3931
+ * and 4113 (August 2026) counts a rank out when the connection of its first program closes, and so
+ * ends the fences that others begin after that without it: too early, with the data of the first
+ * program. So the number of ranks is said again: when one is back, and for a while after a goodbye,
+ * for the connection closes some time after its answer. And all ranks of the pod get that answer
+ * together: the slowest has closed when the fastest has ended, started and come to a fence. They do
+ * not wait long for each other: a rank may leave alone. */
 static void let_go(struct server *s)
 {
     while (s->leaving) {

@@ -2,9 +2,9 @@
  * make the same calls in the same order, some of which end well before the last of them, one way or
  * the other, and a pretended exchange between the pods whose results come late.
  *  - Whoever asks is answered once, and never by a time that is over: none is.
- *  - A round goes well for all when all ranks have come to it, and else fails for all, and the words
- *    name a rank that had ended before it came.
- * ENDED_SEED=n plays one seed, ENDED_SEEDS=n more or fewer of them. */
+ *  - A round goes well for all when all ranks have come to it, and else fails for all, and the
+ * words name a rank that had ended before it came. ENDED_SEED=n plays one seed, ENDED_SEEDS=n more
+ * or fewer of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -220,9 +220,8 @@ static void end_gather(unsigned n, enum exchange_outcome outcome, const char *wo
     memcpy(given, world.pods, sizeof given);
     for (unsigned i = 0; i < world.pods_count && outcome == EXCHANGE_OK; i++)
         if (given[i].length[n] > 0)
-            entries[count++] = (struct exchange_entry){.node_rank = i,
-                                                       .data = given[i].blob[n],
-                                                       .length = (uint32_t)given[i].length[n]};
+            entries[count++] = (struct exchange_entry){
+                .node_rank = i, .data = given[i].blob[n], .length = (uint32_t)given[i].length[n]};
     for (unsigned i = 0; i < world.pods_count; i++) {
         struct pod *p = &world.pods[i];
         if (!given[i].open[n])

@@ -136,8 +136,8 @@ static void test_each_question_has_its_answer(void **state)
 static void test_who_waits_for_a_rank_that_has_ended_is_broken_with_its_name(void **state)
 {
     (void)state;
-    static const char words[] =
-        "the barrier of all ranks: rank 7 has ended well: does each rank run the same MPI programs?";
+    static const char words[] = "the barrier of all ranks: rank 7 has ended well: does each rank "
+                                "run the same MPI programs?";
     struct pod pod;
     pod_init(&pod, 3, 3, 2);
     say(&pod, 0, "cmd=barrier_in\n");
