@@ -4,13 +4,13 @@
  * calls, one at a time.
  *
  * With N pods, each alone asking all others would be N x N questions, 4 million for 2,048 pods. So
- * neighbours gather their puts first, in groups of sqrt(N) pods, at most 16, and each of them has
+ * neighbours gather their puts first, in groups of sqrt(N) pods, at most 8, and each of them has
  * the puts of its group in one piece. Then each pod asks one pod of each other group for its piece.
  * Where a group has no such piece, because a pod has put more than its share, its members are asked
  * one by one; in a gang of more than PMI1_SPREAD_ALONE_MAX pods the barrier fails, with words.
  *
  * All bytes still go to every pod, and through the controller, which has to hold what its
- * connections do not take: at most one piece for each pod, as in a gather of all. */
+ * connections do not take: at most one piece for each pod, 64 MiB in all. */
 #ifndef LAUNCHER_PMI1_SPREAD_H
 #define LAUNCHER_PMI1_SPREAD_H
 
@@ -21,7 +21,7 @@
 
 #define PMI1_SPREAD_PODS_MAX 2048
 #define PMI1_SPREAD_ALONE_MAX 512 /* pods that may all ask each other */
-#define PMI1_SPREAD_GROUP_MAX 16  /* pods */
+#define PMI1_SPREAD_GROUP_MAX 8   /* pods */
 #define PMI1_SPREAD_PUTS_MAX 4096 /* bytes of one pod in its group's piece */
 #define PMI1_SPREAD_WORDS_MAX 160
 #define PMI1_SPREAD_QUESTIONS_MAX EXCHANGE_QUESTIONS_MAX

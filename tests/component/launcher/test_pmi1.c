@@ -10,7 +10,7 @@
 #include "launcher/exchange.h"
 
 #define PODS 2048
-#define GROUP 16 /* pods: PMI1_SPREAD_GROUP_MAX */
+#define GROUP 8 /* pods: PMI1_SPREAD_GROUP_MAX */
 #define PUT_MAX 64
 
 /* A rank that puts, meets all others, and gets what the last pod has put. */
