@@ -72,6 +72,11 @@ struct gang_config {
      * one with a limit after twice the time that all waiting work would take, if that is less. The
      * whole rule: README.md, "Patience". */
     int64_t patience_ms;
+    /* With patience_ms: shares come before patience. Below a FAIR_SHARE queue only those whose branch
+     * has used no more than its due have a turn for having waited too long, and they may take slices
+     * of jobs with a limit, too, from branches that have used more than theirs. Else patience comes
+     * first: less waiting in all, shares as far as that leaves them. */
+    bool shares_first;
     /* The host understands GANG_PREEMPT: jobs may be asked to leave for others. Else only jobs with
      * a time limit backfill, and nobody is preempted. */
     bool may_preempt;

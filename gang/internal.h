@@ -166,6 +166,7 @@ _Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 1
 
 struct gang_queue {
     bool known, best_known;
+    bool due; /* of this plan: patience.c */
     uint32_t children, first_child, next_sibling, previous_sibling; /* indices, 0: none */
     uint32_t parent;                                                /* an index */
     struct gang_queue_config config;
@@ -485,6 +486,9 @@ int gang_queue_check_quota(const struct gang *g, uint32_t index,
 /* The nearest queue (an index, 0: none) above two, and which of those below it they stand in. */
 uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
                            uint32_t *ret_branch, uint32_t *ret_other_branch);
+/* Device time, past use and some of what is to come: what queues are compared by. */
+__extension__ typedef unsigned __int128 gang_wide;
+gang_wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_t now_ms);
 /* Whether the queue at this index has used less for its weight than the other one, now. */
 bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other);
 /* Whether jobs wait whose order changes with time alone. */

@@ -107,6 +107,40 @@ void gang_patience_left(struct gang *g, const struct gang_bucket *from)
     g->waiting_work -= has_limit(from) ? work_for_backlog(from) : 0;
 }
 
+/* ---- what is due to queues ---- */
+
+static void find_due_below(struct gang *g, const struct gang_queue *parent)
+{
+    gang_wide used = 0, weights = 0;
+    for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling)
+        if (g->queues[c].waiting) {
+            used += gang_queue_counted(g, &g->queues[c], g->plan.now_ms);
+            weights += g->queues[c].config.weight;
+        }
+    for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling)
+        g->queues[c].due = gang_queue_counted(g, &g->queues[c], g->plan.now_ms) * weights <=
+                           used * g->queues[c].config.weight;
+}
+
+void gang_patience_find_due(struct gang *g)
+{
+    for (uint32_t i = 1; i < g->queues_count; i++)
+        if (g->queues[i].config.order == GANG_ORDER_FAIR_SHARE && g->queues[i].waiting)
+            find_due_below(g, &g->queues[i]);
+}
+
+bool gang_patience_is_due(const struct gang *g, uint32_t queue)
+{
+    if (!g->config.shares_first || g->config.patience_ms <= 0)
+        return true;
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
+        uint32_t parent = g->queues[i].parent;
+        if (parent && g->queues[parent].config.order == GANG_ORDER_FAIR_SHARE && !g->queues[i].due)
+            return false;
+    }
+    return true;
+}
+
 /* ---- which is next ---- */
 
 enum order { BY_URGENCY, BY_WORK };
@@ -234,6 +268,12 @@ static void find_priorities(struct gang *g)
     }
 }
 
+/* Where shares come first, patience counts while its queue has used no more than its due. */
+static bool may_come_first(const struct choice *c, const struct gang_job *job)
+{
+    return !c->g->config.shares_first || job->asked_for || gang_patience_is_due(c->g, job->queue);
+}
+
 struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
 {
     struct gang_bucket_walk walk = {0};
@@ -253,12 +293,12 @@ struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
         next = from < next ? from : next;
         if (changes > now_ms && changes < g->turns_ms)
             g->turns_ms = changes;
-        if (from <= now_ms)
+        if (from <= now_ms && may_come_first(&c, gang_bucket_head(b)))
             offer(&c, b);
     }
     struct gang_bucket *best = chosen(&c);
     /* Whose turn it was in this plan, and who still waits, has it in the next one, too. */
-    if (best)
+    if (best || next <= now_ms)
         g->turn_plan = g->plan.number;
     g->impatient_ms = g->turn_plan == g->plan.number ? 0 : next;
     g->impatient_backlog_ms = backlog_ms(g);

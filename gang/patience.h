@@ -10,6 +10,10 @@ void gang_patience_left(struct gang *g, const struct gang_bucket *from); /* one 
 int64_t gang_patience_wake_ms(const struct gang *g); /* before then it is no other job's turn */
 /* The first of those whose turn it is, and that this plan has not taken out; NULL: nobody's. */
 struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms);
+/* Who has used no more than its due, below each queue that shares fairly: its part, by weight, of what
+ * those have used that have waiting jobs. Once for a plan; holds until the next one. */
+void gang_patience_find_due(struct gang *g);
+bool gang_patience_is_due(const struct gang *g, uint32_t queue);
 /* work.c: each bucket below `link` that was not refused since the last gain and asks for at most so
  * many pods; the tree stays as it is meanwhile. */
 typedef void gang_work_f(void *arg, struct gang_bucket *bucket);

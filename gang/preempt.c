@@ -51,6 +51,14 @@ static bool is_impatient(const struct gang *g, const struct gang_job *job, int64
     return g->config.patience_ms > 0 && gang_patience_ends_ms(g, job) <= now_ms;
 }
 
+/* Where shares come first: what is due to its queue, from one that has had more. */
+static bool takes_its_due(const struct gang *g, const struct gang_job *v,
+                          const struct gang_job *job, int64_t now_ms)
+{
+    return g->config.shares_first && v->queue != job->queue && is_impatient(g, job, now_ms) &&
+           gang_patience_is_due(g, job->queue) && !gang_patience_is_due(g, v->queue);
+}
+
 /* Queues share by slices where they stand below one that shares fairly; not what is guaranteed to
  * the queue of the one that runs, and not at the cost of a queue that has used less. */
 static bool queues_share(const struct gang *g, const struct gang_job *v, const struct gang_job *job)
@@ -77,7 +85,8 @@ static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct
 {
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
     int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
-    if (slices <= 0 || v->priority > job->priority || is_spared(g, v))
+    if (slices <= 0 || v->priority > job->priority ||
+        (is_spared(g, v) && !takes_its_due(g, v, job, now_ms)))
         return false;
     if ((has_had_twice(g, v, slices * slice, job) || is_impatient(g, job, now_ms)) &&
         (v->queue == job->queue || queues_share(g, v, job)))
@@ -180,9 +189,8 @@ static int find_candidates(struct gang *g, const struct gang_job *job, int64_t n
     g->all_rightful = true;
     g->wanted = gang_borrow_wanted(g, job->queue, job->shape);
     for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
-        if (gang_leaves_by(v, now_ms) > starts) /* it starts before this one has left */
-            continue;
-        if (!may_be_asked(g, v, job, now_ms, &cause) || already_asked(g, v))
+        if (gang_leaves_by(v, now_ms) > starts || /* it starts before this one has left */
+            !may_be_asked(g, v, job, now_ms, &cause) || already_asked(g, v))
             continue;
         bool rightful = cause != GANG_CAUSE_RECLAIM || may_reclaim(g, v, job);
         g->all_rightful = g->all_rightful && rightful;
@@ -342,11 +350,26 @@ static int64_t longest_grace(const struct gang *g, bool all)
     return longest;
 }
 
+/* With what is free and all of them gone there may be devices for it: where jobs with a limit are
+ * among them, there are many, and to try them one by one is dear. */
+static bool are_enough(const struct gang *g, const struct gang_job *job)
+{
+    int64_t most = 0;
+    for (uint32_t n = 0; n < g->nodes; n++)
+        for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+            most += gang_at(g, GANG_FREE, n)[r] > 0 ? gang_at(g, GANG_FREE, n)[r] : 0;
+    for (uint32_t i = 0; i < g->victims_count; i++)
+        most += devices_of(g, g->victims[i].job->shape);
+    return devices_of(g, job->shape) <= most + 1; /* 1: of one without devices */
+}
+
 /* It starts when they have left, and must leave reserved starts alone then. */
 static bool choose_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job,
                            int64_t now_ms)
 {
     gang_timed_heed(g, job, now_ms);
+    if (g->config.shares_first && !are_enough(g, job))
+        return false;
     if (!choose(g, b, job, now_ms))
         return false;
     if (gang_timed_heeds(g, job, now_ms + longest_grace(g, false)))
@@ -395,7 +418,7 @@ uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
 /* Nobody who holds a place is one of those that are ever asked for such a job. */
 static bool is_pointless(const struct gang *g, const struct gang_job *job)
 {
-    return g->config.patience_ms > 0 && !g->open_ended && !g->odd_jobs &&
+    return g->config.patience_ms > 0 && !g->config.shares_first && !g->open_ended && !g->odd_jobs &&
            job->priority <= g->lowest_priority &&
            gang_queue_of(g, job->queue)->config.reclaim == GANG_PREEMPTION_NEVER;
 }

@@ -8,11 +8,14 @@
 #include <inttypes.h>
 #include <string.h>
 
-__extension__ typedef unsigned __int128 wide;
+typedef gang_wide wide;
 
 /* What a placement counts for beside past use, so that several placements of one plan do not all
  * come from the queue that had used least before it. */
 #define CHARGE_MS 60000
+/* The same where shares come first: what stands goes on standing for a while, so a queue that is
+ * behind does not take all that comes free until it has caught up, and is far ahead a day later. */
+#define AHEAD_MS 3600000
 
 bool gang_queue_known(const struct gang *g, uint32_t queue)
 {
@@ -402,14 +405,18 @@ void gang_queue_changed(struct gang *g, uint32_t index)
     g->queues[0].best_known = false;
 }
 
+wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_t now_ms)
+{
+    int64_t ahead_ms = g->config.shares_first ? AHEAD_MS : CHARGE_MS;
+    return (wide)gang_usage_at(g, q, now_ms) + (wide)gang_share(g, q->used) * (uint64_t)ahead_ms;
+}
+
 /* Whether the queue at a has used less for its weight than that at b; the lower number on a tie. */
 static bool used_less(const struct gang *g, uint32_t a, uint32_t b, int64_t now_ms)
 {
     const struct gang_queue *x = &g->queues[a], *y = &g->queues[b];
-    wide of_x = (wide)gang_usage_at(g, x, now_ms) + (wide)gang_share(g, x->used) * CHARGE_MS;
-    wide of_y = (wide)gang_usage_at(g, y, now_ms) + (wide)gang_share(g, y->used) * CHARGE_MS;
-    of_x *= y->config.weight;
-    of_y *= x->config.weight;
+    wide of_x = gang_queue_counted(g, x, now_ms) * y->config.weight;
+    wide of_y = gang_queue_counted(g, y, now_ms) * x->config.weight;
     return of_x < of_y || (of_x == of_y && a < b);
 }
 

@@ -138,13 +138,15 @@ static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job
 {
     int64_t end_ms = end_if_placed(job, now_ms);
     bool may_leave = g->config.may_preempt && !job->never_preempted;
+    bool may_promise =
+        may_leave && end_ms == INT64_MAX && job->left_for == GANG_NO_JOB && !job->asked_for;
+    if (!gang_patience_is_due(g, job->queue))
+        end_ms = INT64_MAX; /* what is claimed is for who has had less, maybe before that */
     if (try_heeding(g, b, job, now_ms, end_ms)) {
         bool counts = may_leave && gang_reserve_counts_on_end(g, end_ms);
         gang_plan_take_turn(g, b)->revocable = counts;
         return true;
     }
-    bool may_promise =
-        may_leave && end_ms == INT64_MAX && job->left_for == GANG_NO_JOB && !job->asked_for;
     if (!may_promise || (!first_active(g) && !g->plan.marked))
         return false;
     heed(g, gang_leaves_by(job, now_ms) + 1); /* it may not be due at once */
@@ -439,6 +441,8 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
     struct walk w = {.now_ms = now_ms};
     struct gang_bucket *b;
     bool patient = g->config.patience_ms > 0;
+    if (g->config.shares_first)
+        gang_patience_find_due(g);
     while (w.held < g->config.reservations &&
            (b = patient ? gang_patience_turn(g, now_ms) : gang_queue_next(g)) != NULL)
         if (take_or_block(g, b, &w) < 0)

@@ -16,7 +16,7 @@ struct sim_command {
     const struct sim_policy *policies[SIM_POLICIES];
     size_t policies_count;
     bool json;
-    bool order_given;
+    bool order_given, half_life_given;
     uint32_t rack_nodes;
     int64_t from_ms, until_ms;
     int64_t pod_max; /* 0: by the trace's format */

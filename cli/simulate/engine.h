@@ -29,6 +29,7 @@ struct sim_options {
     /* Of policy gang. */
     const int64_t *weights; /* by queue of the trace; NULL: all 1 */
     bool fifo;              /* one line, no shares */
+    bool shares_first;      /* shares come before patience */
     uint32_t reservations;
     bool preempts;
     int64_t time_slice_ms, half_life_ms, min_run_ms, patience_ms;

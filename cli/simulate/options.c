@@ -101,8 +101,8 @@ static const struct argp_option table[] = {
     {.name = "order",
      .key = OPTION_ORDER,
      .arg = "ORDER",
-     .doc = "policy gang: fifo (the default): queues are names in one line, or fair: they share (the "
-            "default with --weights)",
+     .doc = "policy gang: fifo (the default): queues are names in one line; fair: they share, and who has "
+            "waited too long comes first; shares (the default with --weights): their shares do",
      .group = 4},
     {.name = "weights",
      .key = OPTION_WEIGHTS,
@@ -112,7 +112,8 @@ static const struct argp_option table[] = {
      .key = OPTION_HALF_LIFE,
      .arg = "HOURS",
      .doc =
-         "policy gang: past use of a queue counts half after so long (default 168; 0: for ever)"},
+         "policy gang: past use of a queue counts half after so long (default 168, and 0 with --order "
+         "shares: nothing is forgotten)"},
     {.name = "reservations",
      .key = OPTION_RESERVATIONS,
      .arg = "N",
@@ -214,7 +215,7 @@ static void add_policies(struct argp_state *state, struct sim_command *c, const 
 
 static error_t parse_library(int key, char *arg, struct argp_state *state)
 {
-    static const char *const orders[] = {"fair", "fifo"}, *const racks[] = {"prefer", "require",
+    static const char *const orders[] = {"fair", "fifo", "shares"}, *const racks[] = {"prefer", "require",
                                                                             "none"};
     struct sim_command *c = state->input;
     struct sim_options *o = &c->options;
@@ -222,12 +223,15 @@ static error_t parse_library(int key, char *arg, struct argp_state *state)
     switch (key) {
     case OPTION_ORDER:
         c->order_given = true;
-        o->fifo = word(state, "order", arg, orders, MLT_ARRAY_LENGTH(orders)) == 1;
+        which = word(state, "order", arg, orders, MLT_ARRAY_LENGTH(orders));
+        o->fifo = which == 1;
+        o->shares_first = which == 2;
         return 0;
     case OPTION_WEIGHTS:
         c->weights = arg;
         return 0;
     case OPTION_HALF_LIFE:
+        c->half_life_given = true;
         o->half_life_ms = whole(state, "half-life", arg, 0, SECONDS_MAX / 3600) * 3600000;
         return 0;
     case OPTION_PATIENCE:
@@ -301,8 +305,12 @@ static void check(struct argp_state *state, struct sim_command *c)
     const char *dot = c->report ? strrchr(c->report, '.') : NULL;
     if (!c->trace || !c->nodes)
         argp_error(state, "--trace and --nodes are needed");
-    if (c->weights && !c->order_given)
+    if (c->weights && !c->order_given) {
         c->options.fifo = false;
+        c->options.shares_first = true;
+    }
+    if (c->options.shares_first && !c->half_life_given)
+        c->options.half_life_ms = 0;
     if (c->policies_count == 0)
         c->policies[c->policies_count++] = &sim_policy_gang;
     if (c->placements && c->policies_count > 1)

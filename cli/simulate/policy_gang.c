@@ -330,7 +330,8 @@ static int policy_open(struct sim *sim, void **ret_self, struct mlt_error *err)
                                  .may_preempt = sim->options->preempts,
                                  .min_run_ms = sim->options->min_run_ms,
                                  .usage_half_life_ms = sim->options->half_life_ms,
-                                 .patience_ms = sim->options->patience_ms};
+                                 .patience_ms = sim->options->patience_ms,
+                                 .shares_first = sim->options->shares_first};
     struct policy *p = mlt_calloc(1, sizeof *p);
     p->sim = sim;
     p->gang = gang_new(&config);

@@ -207,6 +207,77 @@ static void test_a_job_with_a_limit_is_patient_for_two_backlogs_and_a_little(voi
     gang_free(g);
 }
 
+/* Of queue 0, which shares fairly: 1 has weight 1, 2 has weight 2. */
+static struct gang *new_shares(bool shares_first)
+{
+    const struct gang_config config = {.device_names = devices,
+                                       .devices = 2,
+                                       .reservations = 1,
+                                       .may_preempt = true,
+                                       .patience_ms = PATIENCE,
+                                       .shares_first = shares_first};
+    struct gang *g = gang_new(&config);
+    struct gang_queue_config c = sliced_queue();
+    assert_non_null(g);
+    c.order = GANG_ORDER_FAIR_SHARE;
+    small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue_config = &c});
+    c.parent = 0;
+    c.order = GANG_ORDER_FIFO;
+    for (uint32_t q = 1; q <= 2; q++) {
+        c.weight = q;
+        small_feed(g, (struct gang_event){.kind = GANG_QUEUE_SET, .queue = q, .queue_config = &c});
+    }
+    small_feed(g, small_node(0, 8));
+    return g;
+}
+
+static struct gang_job_request of_queue(uint32_t queue, struct gang_job_request r)
+{
+    r.queue = queue;
+    return r;
+}
+
+/* Queue 1 has had 6 of 8 GPUs for long, and another job of it has waited for longer than any may.
+ */
+static void test_patience_does_not_come_before_shares_where_they_come_first(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct gang *g = new_shares(first);
+        small_submit(g, 1, of_queue(1, work(6, 0, 100 * HOUR)));
+        small_start(g, 1, 0, 0);
+        small_submit(g, 2, of_queue(1, work(8, 1, HOUR)));
+        /* It would end after the start of 2. */
+        small_submit(g, 3, of_queue(2, work(2, PATIENCE - 1, 200 * HOUR)));
+        struct gang_decision d = first_action(g, PATIENCE);
+        if (first)
+            assert_true(d.kind == GANG_PLACE && d.job == 3);
+        else
+            assert_int_equal(d.kind, GANG_NEVER); /* 2 has its reservation */
+        gang_free(g);
+    }
+}
+
+/* The same, but who has waited too long is of the queue that has had less. */
+static void test_who_is_due_takes_the_slice_of_a_job_with_a_limit(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct gang *g = new_shares(first);
+        small_submit(g, 1, of_queue(1, work(8, 0, 100 * HOUR)));
+        small_start(g, 1, 0, 0);
+        small_submit(g, 2, of_queue(1, work(8, 1, HOUR)));
+        small_submit(g, 3, of_queue(2, work(8, 2, HOUR)));
+        struct gang_decision d = first_action(g, PATIENCE);
+        if (first)
+            assert_true(d.kind == GANG_PREEMPT && d.job == 1 && d.for_job == 3 &&
+                        d.cause == GANG_CAUSE_TIME_SLICE);
+        else
+            assert_int_equal(d.kind, GANG_NEVER);
+        gang_free(g);
+    }
+}
+
 #define SLOTS 21
 #define JOBS 1200
 
@@ -295,6 +366,8 @@ int main(void)
         cmocka_unit_test(test_a_higher_priority_has_a_lower_one_leave_at_once),
         cmocka_unit_test(test_what_others_leave_for_a_job_is_for_nobody_else),
         cmocka_unit_test(test_a_job_with_a_limit_is_patient_for_two_backlogs_and_a_little),
+        cmocka_unit_test(test_patience_does_not_come_before_shares_where_they_come_first),
+        cmocka_unit_test(test_who_is_due_takes_the_slice_of_a_job_with_a_limit),
         cmocka_unit_test(test_weights_1_2_4_hold_though_work_is_unequal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
