@@ -66,18 +66,46 @@ bool sim_piece_is(struct sim_piece piece, const char *text)
     return strlen(text) == piece.length && memcmp(piece.at, text, piece.length) == 0;
 }
 
+struct sim_piece sim_piece_bare(struct sim_piece piece)
+{
+    while (piece.length > 0 && (piece.at[0] == ' ' || piece.at[0] == '\t'))
+        piece = (struct sim_piece){piece.at + 1, piece.length - 1};
+    while (piece.length > 0 &&
+           (piece.at[piece.length - 1] == ' ' || piece.at[piece.length - 1] == '\t'))
+        piece.length--;
+    if (piece.length >= 2 && piece.at[0] == '"' && piece.at[piece.length - 1] == '"')
+        piece = (struct sim_piece){piece.at + 1, piece.length - 2};
+    return piece;
+}
+
+/* Of "this|that". */
+static bool is_one_of(struct sim_piece piece, const char *names)
+{
+    for (;; names++) {
+        size_t length = strcspn(names, "|");
+        if (length == piece.length && memcmp(piece.at, names, length) == 0)
+            return true;
+        names += length;
+        if (!*names)
+            return false;
+    }
+}
+
 int sim_columns(struct sim_piece heading, const char *const *names, size_t count,
                 size_t *ret_columns, struct mlt_error *err)
 {
     struct sim_piece fields[SIM_COLUMNS_MAX];
     size_t fields_count = sim_split_commas(heading, fields);
+    for (size_t i = 0; i < fields_count; i++)
+        fields[i] = sim_piece_bare(fields[i]);
     for (size_t i = 0; i < count; i++) {
         bool optional = names[i][0] == '?';
         size_t column = 0;
-        while (column < fields_count && !sim_piece_is(fields[column], names[i] + optional))
+        while (column < fields_count && !is_one_of(fields[column], names[i] + optional))
             column++;
         if (column == fields_count && !optional)
-            return mlt_fail(err, EINVAL, "line 1: no column `%s` in the heading", names[i]);
+            return mlt_fail(err, EINVAL, "line 1: no column `%.*s` in the heading",
+                            (int)strcspn(names[i], "|"), names[i]);
         ret_columns[i] = column == fields_count ? SIZE_MAX : column;
     }
     return 0;

@@ -26,15 +26,18 @@ struct sim_lines {
 int sim_lines_next(struct sim_lines *lines, struct sim_piece *ret_line,
                    struct mlt_error *err) MLT_MUST_USE;
 
-/* Splits at commas (no quotes: none of the formats has them), or at runs of blanks. Returns the
+/* Splits at commas (none of the formats has one between quotes), or at runs of blanks. Returns the
  * number of fields, at most SIM_COLUMNS_MAX. */
 size_t sim_split_commas(struct sim_piece line, struct sim_piece *ret_fields);
 size_t sim_split_blanks(struct sim_piece line, struct sim_piece *ret_fields);
 
 bool sim_piece_is(struct sim_piece piece, const char *text);
 
-/* The position of each of `names` in a heading: -EINVAL naming one that is missing. Names that
- * begin with '?' may be missing: SIZE_MAX then. */
+/* Without blanks around it, and without quotes around what is left. */
+struct sim_piece sim_piece_bare(struct sim_piece piece);
+
+/* The position of each of `names` in a heading: -EINVAL naming one that is missing. "this|that" is
+ * one of two names, and missing under the first; those that begin with '?' may be missing: SIZE_MAX then. */
 int sim_columns(struct sim_piece heading, const char *const *names, size_t count,
                 size_t *ret_columns, struct mlt_error *err) MLT_MUST_USE;
 

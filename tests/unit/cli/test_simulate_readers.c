@@ -155,7 +155,31 @@ static void test_openb_keeps_whole_gpu_pods_and_counts_the_rest(void **state)
     assert_string_equal(name, "a");
     assert_int_equal(t.left_out_count, 3);
     sim_trace_release(&t);
-    assert_refused("name,cpu_milli,memory_mib,num_gpu,gpu_milli\n", "no column `gpu_spec`");
+    assert_refused("name,cpu_milli,memory_mib,num_gpu,gpu_milli,creation_time\n",
+                   "no column `deletion_time`");
+}
+
+static void test_an_openb_list_without_times_has_a_pod_a_second(void **state)
+{
+    (void)state;
+    struct sim_trace t = taken("name,cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+                               "a,12000,16384,2,1000\n"
+                               "b,6000,12288,1,460\n"
+                               "c,6000,12288,8,1000\n");
+    assert_int_equal(t.count, 2);
+    assert_int_equal(t.jobs[1].submit_ms, 2000);
+    assert_int_equal(t.jobs[1].run_ms, 86400000);
+    assert_true(t.shapes[t.jobs[1].shape].models == SIM_ANY_MODEL);
+    sim_trace_release(&t);
+}
+
+static void test_a_job_number_comes_once(void **state)
+{
+    (void)state;
+    const char *line = " 0 -1 5 1 -1 -1 1 -1 -1 1 1 1 -1 1 1 -1 -1\n";
+    char text[512];
+    (void)snprintf(text, sizeof text, ";\n7%s5%s7%s", line, line, line);
+    assert_refused(text, "line 4: job number: `7`, expected one of its own: line 2 has it");
 }
 
 static const char job_text[] =
@@ -310,6 +334,8 @@ int main(void)
         cmocka_unit_test(test_a_workload_of_18_fields_gives_estimate_wait_and_user),
         cmocka_unit_test(test_a_wrong_line_of_a_workload_is_named),
         cmocka_unit_test(test_openb_keeps_whole_gpu_pods_and_counts_the_rest),
+        cmocka_unit_test(test_an_openb_list_without_times_has_a_pod_a_second),
+        cmocka_unit_test(test_a_job_number_comes_once),
         cmocka_unit_test(test_a_manifest_says_when_how_long_and_what),
         cmocka_unit_test(test_nodes_are_written_as_n_times_m),
         cmocka_unit_test(test_nodes_of_openb_have_models),
