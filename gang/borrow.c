@@ -58,11 +58,10 @@ static uint32_t height_of(const struct gang *g, uint32_t index, uint32_t from, u
 uint32_t gang_borrow_level(const struct gang *g, uint32_t queue, const struct gang_shape *shape,
                            uint32_t top)
 {
-    gang_amounts sum;
     uint32_t level = 0;
     if (!g->quotas)
         return 0;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++) {
         if (sum[r] <= 0 || !limited_above(g, queue + 1, r))
             continue;
@@ -77,13 +76,12 @@ uint32_t gang_borrow_level(const struct gang *g, uint32_t queue, const struct ga
 bool gang_borrow_within(const struct gang *g, uint32_t queue, const struct gang_shape *shape,
                         uint32_t common)
 {
-    gang_amounts sum;
     uint32_t top = queue + 1;
     while (top != common && g->queues[top].parent != common)
         top = g->queues[top].parent;
     if (top == common)
         return false; /* it stands in that queue itself */
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         if (sum[r] > 0 && limited_above(g, queue + 1, r) &&
             !lowest_that_has(g, queue + 1, top, r, sum[r]))
@@ -101,8 +99,7 @@ static uint32_t root_of(const struct gang *g, uint32_t queue)
 
 bool gang_borrow_wants_own(const struct gang *g, uint32_t queue, const struct gang_shape *shape)
 {
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         if (sum[r] > 0 && gang_queue_potential(g, queue, r) < sum[r])
             return false; /* it will never have that */
@@ -112,8 +109,7 @@ bool gang_borrow_wants_own(const struct gang *g, uint32_t queue, const struct ga
 uint32_t gang_borrow_wanted(const struct gang *g, uint32_t queue, const struct gang_shape *shape)
 {
     uint32_t asks = gang_shape_asks(g, shape), wanted = 0, devices = 0;
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++) {
         if (sum[r] > 0 && gang_queue_available(g, queue, r) < sum[r])
             wanted |= UINT32_C(1) << r;

@@ -1,8 +1,11 @@
 /* Buckets of equal waiting jobs: same queue, priority, shape and limits. When one job of a bucket
  * does not fit, none does, so a plan asks each bucket once. The buckets of a queue stand in a heap
  * by their first jobs. */
+#include "gang/choice.h"
 #include "gang/internal.h"
 #include "gang/patience.h"
+#include "gang/turns.h"
+#include "gang/work.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,6 +66,7 @@ void gang_heap_push(struct gang *g, struct gang_bucket *bucket)
     struct gang_queue *q = queue_of(g, bucket);
     sift_up(g, q, bucket, q->heap_count++);
     gang_work_push(g, bucket);
+    gang_turns_set(g, bucket);
     gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
@@ -71,6 +75,7 @@ void gang_heap_take(struct gang *g, struct gang_bucket *bucket)
     struct gang_queue *q = queue_of(g, bucket);
     uint32_t at = bucket->heap_at;
     gang_work_take(g, bucket);
+    gang_turns_clear(g, bucket);
     struct gang_bucket *last = gang_bucket_at(g, q->heap[--q->heap_count]);
     bucket->heap_at = NO_PLACE;
     if (last != bucket) {
@@ -86,6 +91,7 @@ void gang_heap_moved(struct gang *g, struct gang_bucket *bucket)
     sift_up(g, q, bucket, bucket->heap_at);
     sift_down(g, q, bucket, bucket->heap_at);
     gang_work_moved(g, bucket);
+    gang_turns_set(g, bucket);
     gang_queue_changed(g, gang_bucket_any(bucket)->queue + 1);
 }
 
@@ -182,7 +188,7 @@ static int reserve_bucket(struct gang *g, struct gang_queue *q)
     if (table_reserve(g) < 0 ||
         gang_reserve(g, &q->heap, &q->heap_capacity, (size_t)q->heap_count + 1, sizeof *q->heap) <
             0 ||
-        gang_work_reserve(g) < 0 ||
+        gang_work_reserve(g) < 0 || gang_choice_reserve(g) < 0 || gang_turns_reserve(g) < 0 ||
         gang_reserve(g, &p->waits, &p->waits_capacity, count, sizeof *p->waits) < 0)
         return -ENOMEM;
     return 0;
@@ -203,9 +209,8 @@ static int64_t time_of(const struct gang *g, const struct gang_job *job)
 /* Expected time x the devices asked for in all, or the CPUs of a job without devices. */
 static int64_t work_of(const struct gang *g, const struct gang_job *job)
 {
-    gang_amounts sum;
     int64_t amount = 0, time = time_of(g, job);
-    gang_shape_sum(g, job->shape, sum);
+    const int64_t *sum = job->shape->sum;
     for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
         amount = sum[r] > amount ? sum[r] : amount;
     if (!amount)

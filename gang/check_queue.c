@@ -1,6 +1,7 @@
 /* What tests ask of queues and buckets: sums recomputed from the jobs, and the order of the heaps.
  */
 #include "gang/internal.h"
+#include "gang/work.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,8 +46,7 @@ static int check_queue(const struct gang *g, uint32_t index, struct mlt_error *e
             at = g->queues[at].parent;
         if (!at)
             continue;
-        gang_amounts sum;
-        gang_shape_sum(g, job->shape, sum);
+        const int64_t *sum = job->shape->sum;
         s.jobs += job->queue + 1 == index;
         s.waiting += job->nodes == NULL;
         s.running += job->nodes != NULL;

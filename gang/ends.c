@@ -26,7 +26,11 @@ int gang_ends_reserve(struct gang *g)
         return -ENOMEM;
     if (!e->spare)
         e->spare = gang_alloc(g, sizeof *e->spare);
-    return e->spare ? 0 : -ENOMEM;
+    if (!e->spare || (g->config.may_preempt && g->config.patience_ms > 0 &&
+                      gang_reserve(g, &g->askable, &g->askable_capacity, (size_t)g->placed + 1,
+                                   sizeof *g->askable) < 0))
+        return -ENOMEM;
+    return 0;
 }
 
 void gang_ends_free(struct gang *g)

@@ -65,6 +65,10 @@ struct gang_kind {
     uint64_t refs;
     uint32_t column[GANG_VIEWS]; /* GANG_NO_COLUMN or an index */
     uint32_t waiting, work_at;   /* work.c: the tree of those that wait; where it is in g->work */
+    /* timed.c: in that plan so many found no room beside claims; so many pods have what is
+     * unclaimed, if that was counted. */
+    uint32_t refusals_plan, refusals;
+    uint64_t unclaimed;
     uint32_t asked_count, words;
     uint32_t asked[GANG_RESOURCES_MAX]; /* resources with a request, devices first */
     gang_amounts request;

@@ -1,9 +1,10 @@
 /* A gang's beginning and end, and the events that change it. Each event first checks, then gets all
  * memory it will need, then changes the state: so a failure of either kind leaves everything as it
  * was. */
+#include "gang/choice.h"
 #include "gang/internal.h"
 #include "gang/reserve.h"
-#include "gang/reserve.h"
+#include "gang/turns.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -101,13 +102,15 @@ void gang_free(struct gang *g)
         gang_release(g, g->reservations[i].short_of);
     }
     gang_ends_free(g);
+    gang_choice_free(g);
+    gang_turns_free(g);
     void *arrays[] = {g->classes,      g->open,         g->hidden,        g->marks,
                       g->queues,       g->shapes,       g->bucket_table,  g->avoiding.jobs,
                       g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
                       g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
                       g->odd_ends,     g->given,        g->reserve_nodes, g->work,
                       g->work_next,    g->victims,      g->plan.waits,    g->plan.holds,
-                      g->plan.leavers, g->ending,       g->endings};
+                      g->plan.leavers, g->ending,       g->endings,       g->askable};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);
@@ -168,6 +171,7 @@ static int on_node_set(struct gang *g, const struct gang_event *e, int64_t now_m
     total_node(g, e->node, 1);
     g->gains++;
     g->impatient_ms = 0; /* who is wide may be another */
+    gang_turns_nodes_changed(g);
     gang_reserve_node_changed(g, e->node);
     gang_queue_settle_all(g, now_ms);
     return 0;
@@ -182,6 +186,7 @@ static int on_node_removed(struct gang *g, const struct gang_event *e, int64_t n
     gang_node_remove(g, e->node);
     g->gains++;
     g->impatient_ms = 0; /* who is wide may be another */
+    gang_turns_nodes_changed(g);
     gang_reserve_node_changed(g, e->node);
     gang_queue_settle_all(g, now_ms);
     return 0;
@@ -214,6 +219,7 @@ static int on_queue_usage(struct gang *g, const struct gang_event *e, int64_t no
                         e->usage);
     struct gang_queue *q = gang_queue_of(g, e->queue);
     q->usage = e->usage;
+    gang_turns_queue_used(g, e->queue);
     q->usage_ms = now_ms;
     gang_queue_changed(g, e->queue + 1);
     return 0;
@@ -312,6 +318,7 @@ static int on_job_submitted(struct gang *g, const struct gang_event *e, int64_t 
     if (e->request->made_way && g->config.may_preempt)
         gang_job_told_left_for(g, job, e->request->made_way_for);
     job->asked_for = job->asked_for || gang_job_was_made_way_for(g, job);
+    gang_turns_set(g, job->bucket);
     return 0;
 }
 

@@ -46,6 +46,7 @@ struct gang_pool {
 /* A request without its place in the order. Shared: equal ones are one object (shape.c). */
 struct gang_shape {
     uint32_t pods, roles_count;
+    uint32_t hardest; /* the role with the most devices in a pod; of equal ones the most pods */
     const struct gang_role *roles;
     struct gang_kind **kinds; /* one per role; the array belongs to whoever made the shape */
     uint32_t references;
@@ -54,6 +55,7 @@ struct gang_shape {
     /* What plan.c found out for the nodes of this version, by required level: 0 nothing yet. */
     uint64_t judged_version;
     uint8_t *judged;
+    int64_t sum[]; /* of all pods, by resource; not of a shape that was only asked about */
 };
 
 enum gang_verdict {
@@ -158,21 +160,22 @@ struct gang_bucket {
     bool alone : 1;      /* its job avoids nodes, or did: no other one is equal to it */
     /* In a tree of work.c, by 1 + where in the pool; and the least of it and all below it. */
     uint32_t left, right, parent;
-    uint32_t least_pods, least_refused;
+    uint32_t least_pods, least_refused, least_limit_s;
 };
 
 _Static_assert(sizeof(struct gang_job) <= 120 && sizeof(struct gang_bucket) <= 112,
                "bench/README.md: at most 256 bytes for a job that waits, arrays and all");
 
 struct gang_queue {
-    bool known, best_known;
+    bool known;
     bool due; /* of this plan: patience.c */
     uint32_t children, first_child, next_sibling, previous_sibling; /* indices, 0: none */
     uint32_t parent;                                                /* an index */
     struct gang_queue_config config;
     uint32_t *heap; /* of buckets: the first in order on top */
     uint32_t heap_count, heap_capacity;
-    struct gang_bucket *best;  /* the next of it and all below it, when best_known */
+    struct gang_bucket *best;  /* the next of it and all below it, */
+    uint32_t best_known;       /* in the plan with this number */
     uint32_t jobs;             /* that name it */
     uint32_t waiting, running; /* with those below */
     gang_amounts used;         /* by placed jobs, with those below */
@@ -181,8 +184,6 @@ struct gang_queue {
     gang_amounts quota, charged;
     uint32_t height;                /* queues below it, one below the other, at most */
     int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
-    uint64_t choice; /* with this number: `chosen` is the first offered of its own */
-    struct gang_bucket *chosen;
     uint64_t pass;
     uint32_t position; /* of that pass over those that wait: so many came before */
     /* Of the plan with this number. */
@@ -248,6 +249,7 @@ struct gang_entry {
 struct gang_plan {
     uint32_t number;         /* never 0 once there is one */
     int64_t now_ms, wake_ms; /* as it stands it holds until wake_ms */
+    int64_t next_wake_ms;    /* gang_next_wake_ms() when it was made */
     bool made;               /* there is one, and nothing has changed since */
     struct gang_entry *entries;
     uint32_t count, capacity, next;
@@ -320,7 +322,9 @@ struct gang {
 
     struct gang_queue *queues; /* [0] is above all roots; queue q is [q + 1] */
     uint32_t queues_count, queues_capacity;
-    uint32_t quotas; /* so many of them have a limit of some resource */
+    uint32_t quotas; /* so many of them have a limit of some resource, */
+    uint32_t running_limits; /* so many let only so many jobs run, */
+    uint32_t sharing; /* so many share fairly between queues below them */
 
     struct gang_shape **shapes; /* chained by hash */
     uint32_t shapes_size, shapes_count;
@@ -361,11 +365,14 @@ struct gang {
     struct gang_kind **work; /* kinds that somebody waits for; only with reservations */
     uint32_t work_kinds, work_capacity;
     uint32_t work_mixed; /* the tree of those of several kinds */
+    bool work_by_queue;  /* the trees go by queue first */
+    bool work_mixed_apart;
     struct gang_work_next {
         struct gang_kind *kind; /* NULL: several */
         struct gang_bucket *bucket;
         const struct gang_job *head; /* of that, when it was found */
-    } * work_next;                   /* a heap, while a plan goes by work */
+        uint32_t paused;             /* choice.c: 1 + the next one that pauses at a queue */
+    } * work_next;                   /* a heap, while a plan goes by work; or what it offers */
     uint32_t work_next_count, work_next_capacity;
     uint32_t preferring;        /* buckets that wait for a preferred level, or did */
     int64_t preferred_until_ms; /* the next of them ends then; INT64_MIN: not known */
@@ -375,8 +382,11 @@ struct gang {
     int64_t waiting_work;    /* of jobs with a limit, in device seconds; with patience */
     int32_t waiting_lowest, waiting_highest; /* no priority of those that wait is beyond these */
     uint32_t turn_plan; /* the last plan in which it was somebody's turn */
-    uint64_t choices;   /* counts those of patience.c */
+    struct gang_choice *choice; /* choice.c */
+    struct gang_turns *turns;   /* turns.c */
     int64_t askable_devices; /* all but those of jobs that stay, for gang_preempt_may_help() */
+    struct gang_job **askable; /* the other jobs, as of the plan with that number */
+    uint32_t askable_count, askable_capacity, askable_plan;
     uint32_t gains;             /* counts what may let a job in that did not fit before */
 
     struct gang_trial *trials; /* what-if: what was changed, to be undone backwards */
@@ -467,7 +477,6 @@ void gang_queue_settle(struct gang *g, uint32_t queue, int64_t now_ms);
 void gang_queue_settle_all(struct gang *g, int64_t now_ms);
 int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms);
 int64_t gang_share(const struct gang *g, const int64_t *used);
-void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret);
 /* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
 /* The same if nobody used anything. */
@@ -556,21 +565,6 @@ void gang_heap_push(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_take(struct gang *g, struct gang_bucket *bucket);
 void gang_heap_moved(struct gang *g, struct gang_bucket *bucket); /* its head has changed */
 void gang_heap_slice_changed(struct gang *g, struct gang_queue *q);
-
-/* ---- work.c ---- (does nothing without reservations) */
-
-int gang_work_reserve(struct gang *g) MLT_MUST_USE; /* room for one more kind */
-/* As the heap of its queue: a bucket waits to be asked, does not, has another first job. */
-void gang_work_push(struct gang *g, struct gang_bucket *bucket);
-void gang_work_take(struct gang *g, struct gang_bucket *bucket);
-void gang_work_moved(struct gang *g, struct gang_bucket *bucket);
-void gang_work_refuse(struct gang *g, struct gang_bucket *bucket); /* until there is a gain */
-/* Least work first, of those not refused: begin; the first one, NULL when there is none; on to
- * those behind it, of its kind only those with at most so many pods. */
-void gang_work_begin(struct gang *g);
-struct gang_bucket *gang_work_first(struct gang *g);
-void gang_work_pass(struct gang *g, uint64_t pods);
-int gang_work_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
 
 /* ---- node.c ---- */
 
@@ -671,6 +665,8 @@ uint64_t gang_place_largest(struct gang *g, const struct gang_where *where,
  * (GANG_NO_LEVEL), or in one domain. Exact for a role alone; avoided nodes count. */
 uint64_t gang_fit_total(struct gang *g, const struct gang_shape *shape, uint32_t role,
                         uint32_t level, uint32_t domain);
+/* The same on all nodes in the cluster, hidden or not. */
+uint64_t gang_fit_total_kept_too(struct gang *g, const struct gang_shape *shape, uint32_t role);
 /* True: no placement now by that count. False: unknown. */
 bool gang_cannot_fit(struct gang *g, const struct gang_shape *shape);
 
@@ -763,6 +759,8 @@ uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
 bool gang_preempt_look(struct gang *g, int64_t now_ms);
 /* False: all of them together, with what is free, are not enough for this job. */
 bool gang_preempt_may_help(const struct gang *g, const struct gang_job *job);
+/* The same for all jobs of a kind of pods: no more than so many of them. */
+uint64_t gang_preempt_most_pods(const struct gang *g, const struct gang_kind *kind);
 /* When somebody may be asked who may not be asked now; INT64_MAX: never. */
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms);
 

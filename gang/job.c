@@ -1,6 +1,7 @@
 /* Jobs: their requests, the table that finds them by id, lists in order, and the nodes that they
  * avoid. */
 #include "gang/internal.h"
+#include "gang/turns.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -199,8 +200,10 @@ void gang_job_told_left_for(struct gang *g, struct gang_job *job, uint64_t other
         if (i->left_for == job->id)
             return; /* no circles: turns are passed on along this */
     gang_job_left_for(g, job, other);
-    if (o)
+    if (o) {
         o->asked_for = true;
+        gang_turns_set(g, o->bucket);
+    }
 }
 
 bool gang_job_was_made_way_for(const struct gang *g, const struct gang_job *job)
@@ -371,6 +374,8 @@ void gang_avoid_forget_node(struct gang *g, uint32_t node)
 
 int64_t gang_next_wake_ms(const struct gang *g, int64_t now_ms)
 {
+    if (g->plan.made && g->plan.now_ms <= now_ms && now_ms < g->plan.next_wake_ms)
+        return g->plan.next_wake_ms;
     int64_t wake = g->config.reservations ? gang_timed_wake_ms(g, now_ms) : INT64_MAX;
     int64_t preempts = gang_preempt_wake_ms(g, now_ms);
     wake = preempts < wake ? preempts : wake;

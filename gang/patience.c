@@ -2,6 +2,8 @@
  * waited too long, or comes before by priority; and which of the others is next. Below a queue that
  * shares fairly the branch that has used least for its weight comes first, whatever its jobs. */
 #include "gang/patience.h"
+#include "gang/choice.h"
+#include "gang/turns.h"
 
 /* A job as wide as this part of all there is loses patience early, after this part of the time. */
 #define WIDE_PART 8
@@ -13,10 +15,9 @@
 /* So much later than it had lost patience, age counts more than width. */
 #define LATE_PART 2
 
-static bool is_wide(const struct gang *g, const struct gang_shape *shape)
+bool gang_patience_is_wide(const struct gang *g, const struct gang_shape *shape)
 {
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         if (sum[r] > 0 && sum[r] >= g->totals[r] / WIDE_PART)
             return true;
@@ -48,16 +49,22 @@ static int64_t backlog_ms(const struct gang *g)
     return g->waiting_work / total * 1000 + g->waiting_work % total * 1000 / total;
 }
 
-int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job)
+int64_t gang_patience_of_ms(const struct gang *g, bool has_limit, bool is_wide)
 {
     int64_t patience = g->config.patience_ms;
-    if (is_wide(g, job->shape))
+    if (is_wide)
         patience /= WIDE_PATIENCE;
-    if (job->time_limit_ms > 0) {
+    if (has_limit) {
         int64_t busy = BACKLOGS * backlog_ms(g) + g->config.patience_ms / LEAST_PART;
         patience = busy < patience ? busy : patience;
     }
-    return job->since_ms + patience;
+    return patience;
+}
+
+int64_t gang_patience_ends_ms(const struct gang *g, const struct gang_job *job)
+{
+    return job->since_ms +
+           gang_patience_of_ms(g, job->time_limit_ms > 0, gang_patience_is_wide(g, job->shape));
 }
 
 int64_t gang_patience_ms(const struct gang *g, uint64_t id, int64_t now_ms)
@@ -66,7 +73,7 @@ int64_t gang_patience_ms(const struct gang *g, uint64_t id, int64_t now_ms)
     if (g->config.patience_ms <= 0 || !job || !job->bucket || job->asked_for ||
         job->priority > g->waiting_lowest || gang_patience_ends_ms(g, job) <= now_ms)
         return 0;
-    return g->config.patience_ms / (is_wide(g, job->shape) ? WIDE_PATIENCE : 1);
+    return g->config.patience_ms / (gang_patience_is_wide(g, job->shape) ? WIDE_PATIENCE : 1);
 }
 
 /* impatient_ms was found for another backlog. If that is less now, patience ends earlier. */
@@ -143,8 +150,6 @@ bool gang_patience_is_due(const struct gang *g, uint32_t queue)
 
 /* ---- which is next ---- */
 
-enum order { BY_URGENCY, BY_WORK };
-
 static bool less_work(const struct gang_bucket *a, const struct gang_bucket *b)
 {
     if (a->work != b->work)
@@ -163,10 +168,9 @@ static int64_t far_too_long(const struct gang *g, int64_t too_long_ms)
 static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
                         const struct gang_bucket *b, int64_t now_ms)
 {
-    const struct gang_job *i = gang_bucket_head(a), *k = gang_bucket_head(b);
-    int64_t end_i = gang_patience_ends_ms(g, i), end_k = gang_patience_ends_ms(g, k);
+    const struct gang_turn *i = gang_turn_of(g, a), *k = gang_turn_of(g, b);
+    int64_t end_i = gang_turn_ends_ms(g, i), end_k = gang_turn_ends_ms(g, k);
     bool over_i = end_i <= now_ms, over_k = end_k <= now_ms;
-    gang_amounts x, y;
     if (i->asked_for != k->asked_for)
         return i->asked_for;
     if (over_i != over_k)
@@ -176,159 +180,121 @@ static bool more_urgent(const struct gang *g, const struct gang_bucket *a,
     bool late = far_too_long(g, end_i) <= now_ms || far_too_long(g, end_k) <= now_ms;
     if (late && end_i != end_k)
         return end_i < end_k;
-    gang_shape_sum(g, i->shape, x);
-    gang_shape_sum(g, k->shape, y);
-    int64_t wide_i = gang_share(g, x), wide_k = gang_share(g, y);
-    if (wide_i != wide_k)
-        return wide_i > wide_k;
-    return i->since_ms != k->since_ms ? i->since_ms < k->since_ms : gang_job_before(i, k);
+    if (i->width != k->width)
+        return i->width > k->width;
+    return i->since_ms != k->since_ms ? i->since_ms < k->since_ms
+                                      : gang_job_before(gang_bucket_head(a), gang_bucket_head(b));
 }
 
-struct choice {
-    struct gang *g;
-    enum order order;
-    int64_t now_ms;
-    bool fair;
-    struct gang_bucket *best; /* unless fair: then it stands in the queues */
-};
-
-static bool comes_before(const struct choice *c, const struct gang_bucket *a,
-                         const struct gang_bucket *b)
+bool gang_patience_before(const struct gang *g, const struct gang_bucket *a,
+                          const struct gang_bucket *b, bool by_work, int64_t now_ms)
 {
-    int32_t priority = gang_bucket_head(a)->priority, other = gang_bucket_head(b)->priority;
+    int32_t priority = by_work ? gang_bucket_head(a)->priority : gang_turn_of(g, a)->priority;
+    int32_t other = by_work ? gang_bucket_head(b)->priority : gang_turn_of(g, b)->priority;
     if (priority != other)
         return priority > other;
-    return c->order == BY_WORK ? less_work(a, b) : more_urgent(c->g, a, b, c->now_ms);
-}
-
-static struct choice begin(struct gang *g, enum order order, int64_t now_ms)
-{
-    g->choices++;
-    return (struct choice){
-        .g = g, .order = order, .now_ms = now_ms, .fair = gang_queue_order_moves(g)};
-}
-
-static void offer(struct choice *c, struct gang_bucket *b)
-{
-    struct gang_bucket **best = &c->best;
-    if (c->fair) {
-        struct gang_queue *queues = c->g->queues;
-        uint32_t leaf = gang_bucket_head(b)->queue + 1, i = leaf;
-        for (; queues[i].choice != c->g->choices; i = queues[i].parent) {
-            queues[i].choice = c->g->choices;
-            queues[i].chosen = NULL;
-            if (!i)
-                break;
-        }
-        best = &queues[leaf].chosen;
-    }
-    if (!*best || comes_before(c, b, *best))
-        *best = b;
-}
-
-/* The next of a queue and all below it: as find_best() of queue.c, of those that were offered. */
-static struct gang_bucket *best_below(const struct choice *c, uint32_t index)
-{
-    const struct gang *g = c->g;
-    const struct gang_queue *q = &g->queues[index];
-    struct gang_bucket *best = q->chosen;
-    bool fair = index && q->config.order == GANG_ORDER_FAIR_SHARE;
-    uint32_t first = 0;
-    if (fair && best)
-        return best;
-    for (uint32_t i = q->first_child; i; i = g->queues[i].next_sibling) {
-        if (g->queues[i].choice != g->choices)
-            continue;
-        struct gang_bucket *b = best_below(c, i);
-        if (!best || (fair ? gang_queue_used_less(g, i, first) : comes_before(c, b, best))) {
-            best = b;
-            first = i;
-        }
-    }
-    return best;
-}
-
-static struct gang_bucket *chosen(const struct choice *c)
-{
-    if (!c->fair)
-        return c->best;
-    return c->g->queues[0].choice == c->g->choices ? best_below(c, 0) : NULL;
+    return by_work ? less_work(a, b) : more_urgent(g, a, b, now_ms);
 }
 
 /* Those that left may have been the last of their priority. */
 static void find_priorities(struct gang *g)
 {
-    struct gang_bucket_walk walk = {0};
+    const struct gang_turns *t = g->turns;
     g->waiting_lowest = INT32_MAX;
     g->waiting_highest = INT32_MIN;
-    for (const struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
-        int32_t priority = gang_bucket_any(b)->priority;
+    for (uint32_t i = 0; i < t->end; i++) {
+        if (!t->turns[i].waits)
+            continue;
+        int32_t priority = t->turns[i].priority;
         g->waiting_lowest = priority < g->waiting_lowest ? priority : g->waiting_lowest;
         g->waiting_highest = priority > g->waiting_highest ? priority : g->waiting_highest;
     }
 }
 
 /* Where shares come first, patience counts while its queue has used no more than its due. */
-static bool may_come_first(const struct choice *c, const struct gang_job *job)
+static bool may_come_first(const struct gang *g, const struct gang_turn *turn)
 {
-    return !c->g->config.shares_first || job->asked_for || gang_patience_is_due(c->g, job->queue);
+    return !g->config.shares_first || turn->asked_for || gang_patience_is_due(g, turn->queue);
+}
+
+/* As has_turn_from(). */
+static int64_t comes_from(const struct gang *g, const struct gang_turn *turn)
+{
+    if (turn->asked_for || turn->priority > g->waiting_lowest)
+        return INT64_MIN;
+    return gang_turn_ends_ms(g, turn);
+}
+
+/* From when on it has its turn; *ret_next: when the next one has, and turns_ms when the order of
+ * those that have it may be another. */
+static int64_t note(struct gang *g, const struct gang_turn *turn, int64_t now_ms, int64_t *ret_next)
+{
+    int64_t from = comes_from(g, turn), changes = gang_turn_ends_ms(g, turn);
+    if (changes <= now_ms)
+        changes = far_too_long(g, changes);
+    *ret_next = from < *ret_next ? from : *ret_next;
+    if (changes > now_ms && changes < g->turns_ms)
+        g->turns_ms = changes;
+    return from;
+}
+
+/* The first one in its turn of all, where queues do not share; *ret_next: when the next one has
+ * its turn. */
+static struct gang_bucket *first_turn(struct gang *g, int64_t now_ms, int64_t *ret_next)
+{
+    const struct gang_turns *t = g->turns;
+    struct gang_bucket *best = NULL;
+    for (uint32_t i = 0; i < t->end; i++) {
+        const struct gang_turn *turn = &t->turns[i];
+        if (!turn->waits || note(g, turn, now_ms, ret_next) > now_ms || !may_come_first(g, turn))
+            continue;
+        struct gang_bucket *b = gang_bucket_at(g, i);
+        if (!best || gang_patience_before(g, b, best, false, now_ms))
+            best = b;
+    }
+    return best;
+}
+
+/* Where they do. Of queues that have used nothing only the first one counts, if all stand side by
+ * side. */
+static struct gang_bucket *first_turn_by_share(struct gang *g, int64_t now_ms, int64_t *ret_next)
+{
+    const struct gang_turns *t = g->turns;
+    uint32_t first_unused = UINT32_MAX;
+    bool flat = gang_choice_is_flat(g);
+    for (uint32_t i = 0; i < t->end; i++) {
+        const struct gang_turn *turn = &t->turns[i];
+        bool has_it = turn->waits && note(g, turn, now_ms, ret_next) <= now_ms;
+        if (has_it && !t->used[turn->queue] && turn->queue < first_unused &&
+            may_come_first(g, turn))
+            first_unused = turn->queue;
+    }
+    gang_choice_begin(g, GANG_CHOICE_BY_URGENCY, now_ms);
+    for (uint32_t i = 0; i < t->end; i++) {
+        const struct gang_turn *turn = &t->turns[i];
+        if (turn->waits && comes_from(g, turn) <= now_ms && may_come_first(g, turn) &&
+            (!flat || t->used[turn->queue] || turn->queue == first_unused))
+            gang_choice_offer_best(g, gang_bucket_at(g, i));
+    }
+    return gang_choice_first(g);
 }
 
 struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
 {
-    struct gang_bucket_walk walk = {0};
     int64_t next = INT64_MAX;
     if (now_ms < gang_patience_wake_ms(g) || !g->buckets_count)
         return NULL;
+    gang_turns_begin(g);
     if (g->turn_plan != g->plan.number) {
         find_priorities(g);
         g->turns_ms = INT64_MAX;
     }
-    struct choice c = begin(g, BY_URGENCY, now_ms);
-    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;) {
-        int64_t from = has_turn_from(g, gang_bucket_head(b));
-        int64_t changes = from > INT64_MIN ? from : gang_patience_ends_ms(g, gang_bucket_head(b));
-        if (changes <= now_ms)
-            changes = far_too_long(g, changes);
-        next = from < next ? from : next;
-        if (changes > now_ms && changes < g->turns_ms)
-            g->turns_ms = changes;
-        if (from <= now_ms && may_come_first(&c, gang_bucket_head(b)))
-            offer(&c, b);
-    }
-    struct gang_bucket *best = chosen(&c);
+    struct gang_bucket *best = gang_queue_order_moves(g) ? first_turn_by_share(g, now_ms, &next)
+                                                         : first_turn(g, now_ms, &next);
     /* Whose turn it was in this plan, and who still waits, has it in the next one, too. */
     if (best || next <= now_ms)
         g->turn_plan = g->plan.number;
     g->impatient_ms = g->turn_plan == g->plan.number ? 0 : next;
     g->impatient_backlog_ms = backlog_ms(g);
     return best;
-}
-
-struct gang_bucket *gang_patience_next(struct gang *g, gang_patience_f *may, void *arg)
-{
-    struct choice c = begin(g, BY_WORK, 0);
-    struct gang_bucket_walk walk = {0};
-    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
-        if (may(g, b, arg))
-            offer(&c, b);
-    return chosen(&c);
-}
-
-static void offer_each(void *choice, struct gang_bucket *b)
-{
-    offer(choice, b);
-}
-
-struct gang_bucket *gang_patience_next_fitting(struct gang *g, gang_patience_most_f *most,
-                                               void *arg)
-{
-    struct choice c = begin(g, BY_WORK, 0);
-    for (uint32_t i = 0; i < g->work_kinds; i++) {
-        uint32_t root = g->work[i]->waiting;
-        const struct gang_bucket *any = gang_bucket_at(g, root - 1);
-        gang_work_each(g, root, most(g, gang_bucket_any(any)->shape, arg), offer_each, &c);
-    }
-    gang_work_each(g, g->work_mixed, UINT64_MAX, offer_each, &c);
-    return chosen(&c);
 }

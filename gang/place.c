@@ -364,6 +364,11 @@ uint64_t gang_fit_total(struct gang *g, const struct gang_shape *shape, uint32_t
     return cell == GANG_NO_CELL ? 0 : c->sums[g->fits_topology.level[level].first + cell];
 }
 
+uint64_t gang_fit_total_kept_too(struct gang *g, const struct gang_shape *shape, uint32_t role)
+{
+    return gang_column_get(g, shape->kinds[role], GANG_VIEW_ALL)->sums[0];
+}
+
 bool gang_cannot_fit(struct gang *g, const struct gang_shape *shape)
 {
     for (uint32_t i = 0; i < shape->roles_count; i++)

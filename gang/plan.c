@@ -18,7 +18,11 @@ static void forget_numbers(struct gang *g)
     for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
         b->plan = b->refused = b->preempt_refused = b->least_refused = 0;
     for (uint32_t i = 0; i < g->queues_count; i++)
-        g->queues[i].plan = 0;
+        g->queues[i].plan = g->queues[i].best_known = 0;
+    for (uint32_t i = 0; i < g->fits.kinds_size; i++)
+        if (g->fits.kinds[i])
+            g->fits.kinds[i]->refusals_plan = 0;
+    g->askable_plan = 0;
     g->plan.number = g->gains = 1;
 }
 
@@ -460,9 +464,6 @@ static void plan_begin(struct gang *g, int64_t now_ms)
     if (g->slice_wake_ms <= now_ms)
         g->slice_wake_ms = INT64_MAX; /* whoever still minds says so again */
     p->touched_count = 0;
-    /* Which queue has used least changes with time. */
-    for (uint32_t i = 0; i < g->queues_count; i++)
-        g->queues[i].best_known = false;
 }
 
 /* Room that is kept on definite nodes. */
@@ -594,9 +595,10 @@ int gang_plan(struct gang *g, int64_t now_ms, struct mlt_error *err)
         gang_plan_forget(g);
         return gang_no_memory(err);
     }
-    p->made = true;
     g->preferred_until_ms = gang_bucket_preferred_until(g, now_ms);
-    p->wake_ms = gang_queue_order_moves(g) ? now_ms + 1 : gang_next_wake_ms(g, now_ms);
+    p->next_wake_ms = gang_next_wake_ms(g, now_ms);
+    p->wake_ms = gang_queue_order_moves(g) ? now_ms + 1 : p->next_wake_ms;
+    p->made = true;
     return 0;
 }
 

@@ -10,9 +10,8 @@
 
 static int64_t devices_of(const struct gang *g, const struct gang_shape *shape)
 {
-    gang_amounts sum;
     int64_t devices = 0;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
         devices += sum[r];
     return devices > 0 ? devices : 1;
@@ -28,13 +27,22 @@ static int64_t protected_until(const struct gang *g, const struct gang_job *v)
     return gang_stay(v)->started_ms + g->config.min_run_ms;
 }
 
+/* For whom somebody is to leave, and what of that is the same whoever is asked. */
+struct seeker {
+    const struct gang_job *job;
+    int64_t now_ms, devices;
+    int64_t starts_ms; /* its reserved start; INT64_MAX: none that stands */
+    bool is_impatient; /* it takes its slice from whoever has had one */
+};
+
 /* With what it has run now it has had at least twice what the job that waits has had. */
 static bool has_had_twice(const struct gang *g, const struct gang_job *v, int64_t ran,
-                          const struct gang_job *job)
+                          const struct seeker *s)
 {
-    int64_t theirs = (v->attained_ms + ran) / 2, own = job->attained_ms;
-    int64_t many = devices_of(g, v->shape), few = devices_of(g, job->shape);
-    return theirs > 0 && own <= theirs / few * many;
+    int64_t theirs = (v->attained_ms + ran) / 2, own = s->job->attained_ms;
+    if (theirs <= 0 || own <= 0)
+        return theirs > 0;
+    return own <= theirs / s->devices * devices_of(g, v->shape);
 }
 
 /* With patience the work of jobs with a limit is known, and who has once waited too long has paid:
@@ -45,18 +53,11 @@ static bool is_spared(const struct gang *g, const struct gang_job *v)
            (v->time_limit_ms > 0 || gang_patience_ends_ms(g, v) <= gang_stay(v)->started_ms);
 }
 
-/* It has waited too long: it takes its slice from whoever has had one. */
-static bool is_impatient(const struct gang *g, const struct gang_job *job, int64_t now_ms)
-{
-    return g->config.patience_ms > 0 && gang_patience_ends_ms(g, job) <= now_ms;
-}
-
 /* Where shares come first: what is due to its queue, from one that has had more. */
-static bool takes_its_due(const struct gang *g, const struct gang_job *v,
-                          const struct gang_job *job, int64_t now_ms)
+static bool takes_its_due(const struct gang *g, const struct gang_job *v, const struct seeker *s)
 {
-    return g->config.shares_first && v->queue != job->queue && is_impatient(g, job, now_ms) &&
-           gang_patience_is_due(g, job->queue) && !gang_patience_is_due(g, v->queue);
+    return g->config.shares_first && v->queue != s->job->queue && s->is_impatient &&
+           gang_patience_is_due(g, s->job->queue) && !gang_patience_is_due(g, v->queue);
 }
 
 /* Queues share by slices where they stand below one that shares fairly; not what is guaranteed to
@@ -80,18 +81,18 @@ static bool queues_share(const struct gang *g, const struct gang_job *v, const s
 
 /* It may be asked to leave because it has had its slices. Whole ones count, so that it is enough to
  * look when one ends. */
-static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct gang_job *job,
-                          int64_t now_ms)
+static bool may_be_sliced(struct gang *g, const struct gang_job *v, const struct seeker *s)
 {
     int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-    int64_t slices = slice > 0 ? (now_ms - gang_stay(v)->started_ms) / slice : 0;
-    if (slices <= 0 || v->priority > job->priority ||
-        (is_spared(g, v) && !takes_its_due(g, v, job, now_ms)))
+    int64_t ran = s->now_ms - gang_stay(v)->started_ms;
+    if (slice <= 0 || ran < slice || v->priority > s->job->priority ||
+        (is_spared(g, v) && !takes_its_due(g, v, s)))
         return false;
-    if ((has_had_twice(g, v, slices * slice, job) || is_impatient(g, job, now_ms)) &&
-        (v->queue == job->queue || queues_share(g, v, job)))
+    ran -= ran % slice;
+    if ((s->is_impatient || has_had_twice(g, v, ran, s)) &&
+        (v->queue == s->job->queue || queues_share(g, v, s->job)))
         return true;
-    int64_t next = gang_stay(v)->started_ms + slices * slice + slice;
+    int64_t next = gang_stay(v)->started_ms + ran + slice;
     if (next < g->slice_wake_ms)
         g->slice_wake_ms = next;
     return false;
@@ -111,16 +112,17 @@ static bool may_reclaim(const struct gang *g, const struct gang_job *v, const st
     return gang_borrow_within(g, job->queue, job->shape, common);
 }
 
-static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct gang_job *job,
-                         int64_t now_ms, enum gang_cause *ret_cause)
+static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct seeker *s,
+                         enum gang_cause *ret_cause)
 {
+    const struct gang_job *job = s->job;
     const struct gang_queue_config *c = &gang_queue_of(g, job->queue)->config;
     if (v->never_preempted || v->stopping)
         return false;
     *ret_cause = GANG_CAUSE_REVOKED;
     if (gang_is_on_call(v))
         return true;
-    if (protected_until(g, v) > now_ms)
+    if (protected_until(g, v) > s->now_ms)
         return false;
     *ret_cause = GANG_CAUSE_PRIORITY;
     if (v->queue == job->queue && c->within_queue != GANG_PREEMPTION_NEVER &&
@@ -132,7 +134,7 @@ static bool may_be_asked(struct gang *g, const struct gang_job *v, const struct 
         (c->within_queue != GANG_PREEMPTION_NEVER || may_reclaim(g, v, job)))
         return true;
     *ret_cause = GANG_CAUSE_TIME_SLICE;
-    return may_be_sliced(g, v, job, now_ms);
+    return may_be_sliced(g, v, s);
 }
 
 /* ---- the candidates, cheapest first ---- */
@@ -178,19 +180,53 @@ static int add_victim(struct gang *g, struct gang_job *v, enum gang_cause cause,
     return 0;
 }
 
-static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
+static struct seeker seeker_of(struct gang *g, const struct gang_job *job, int64_t now_ms)
 {
-    struct gang_ends_at at = {0};
     const struct gang_reservation *own = gang_reservation_of(g, job);
     bool stands = own && !own->broken && !own->provisional && own->start_ms > now_ms;
-    int64_t starts = stands ? own->start_ms : INT64_MAX;
+    return (struct seeker){
+        .job = job,
+        .now_ms = now_ms,
+        .devices = devices_of(g, job->shape),
+        .starts_ms = stands ? own->start_ms : INT64_MAX,
+        .is_impatient = g->config.patience_ms > 0 && gang_patience_ends_ms(g, job) <= now_ms,
+    };
+}
+
+/* Nobody of a lower priority holds a place, and nothing is taken back for it: only those come into
+ * question that gang_preempt_look() has found in this plan. */
+static bool only_slices(const struct gang *g, const struct gang_job *job)
+{
+    return !g->config.shares_first && g->askable_plan == g->plan.number &&
+           job->priority <= g->lowest_priority &&
+           gang_queue_of(g, job->queue)->config.reclaim == GANG_PREEMPTION_NEVER;
+}
+
+struct asked {
+    bool sliced_only;
+    uint32_t next;
+    struct gang_ends_at at;
+};
+
+static struct gang_job *next_asked(const struct gang *g, struct asked *from)
+{
+    if (!from->sliced_only)
+        return gang_ends_next(g, &from->at);
+    return from->next < g->askable_count ? g->askable[from->next++] : NULL;
+}
+
+static int find_candidates(struct gang *g, const struct gang_job *job, int64_t now_ms)
+{
+    const struct seeker seeker = seeker_of(g, job, now_ms);
     enum gang_cause cause;
+    struct asked from = {.sliced_only = only_slices(g, job)};
     g->victims_count = 0;
     g->all_rightful = true;
     g->wanted = gang_borrow_wanted(g, job->queue, job->shape);
-    for (struct gang_job *v; (v = gang_ends_next(g, &at)) != NULL;) {
-        if (gang_leaves_by(v, now_ms) > starts || /* it starts before this one has left */
-            !may_be_asked(g, v, job, now_ms, &cause) || already_asked(g, v))
+    for (struct gang_job *v; (v = next_asked(g, &from)) != NULL;) {
+        if (gang_leaves_by(v, now_ms) > seeker.starts_ms) /* it starts before this one has left */
+            continue;
+        if (!may_be_asked(g, v, &seeker, &cause) || already_asked(g, v))
             continue;
         bool rightful = cause != GANG_CAUSE_RECLAIM || may_reclaim(g, v, job);
         g->all_rightful = g->all_rightful && rightful;
@@ -210,7 +246,8 @@ static void put_off(struct gang *g, struct gang_victim *v, bool off)
         gang_room_give_gang(g, v->job->shape, v->job->nodes);
     else
         gang_room_take_gang(g, v->job->shape, v->job->nodes);
-    gang_queue_charge(g, v->job->queue, v->job->shape, off ? -1 : 1);
+    if (g->quotas || g->running_limits || g->sharing) /* else nobody minds */
+        gang_queue_charge(g, v->job->queue, v->job->shape, off ? -1 : 1);
     gang_reserve_what_if_left(g, v->job, off);
     v->off = off;
 }
@@ -432,22 +469,33 @@ bool gang_preempt_look(struct gang *g, int64_t now_ms)
     for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
         total += g->totals[r];
     g->askable_devices = total;
-    bool any = g->waiting_highest > g->lowest_priority;
-    for (const struct gang_job *v; g->open_ended && (v = gang_ends_next(g, &at)) != NULL;) {
+    g->askable_count = 0;
+    g->askable_plan = g->plan.number;
+    for (struct gang_job *v; g->open_ended && (v = gang_ends_next(g, &at)) != NULL;) {
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
         if (gang_is_on_call(v) || (slice > 0 && now_ms - gang_stay(v)->started_ms >= slice &&
                                    !v->stopping && !v->never_preempted && !is_spared(g, v)))
-            any = true;
+            g->askable[g->askable_count++] = v;
         else if (total > 0)
             g->askable_devices -= devices_of(g, v->shape);
     }
-    return any;
+    return g->askable_count > 0 || g->waiting_highest > g->lowest_priority;
 }
 
 bool gang_preempt_may_help(const struct gang *g, const struct gang_job *job)
 {
     return job->priority > g->lowest_priority || g->askable_devices == 0 ||
            devices_of(g, job->shape) <= g->askable_devices;
+}
+
+uint64_t gang_preempt_most_pods(const struct gang *g, const struct gang_kind *kind)
+{
+    int64_t devices = 0;
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+        devices += kind->request[r];
+    if (g->waiting_highest > g->lowest_priority || !g->askable_devices || !devices)
+        return UINT64_MAX;
+    return g->askable_devices > 0 ? (uint64_t)(g->askable_devices / devices) : 0;
 }
 
 int gang_preempt(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
@@ -586,14 +634,16 @@ int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
     for (const struct gang_job *v; g->config.may_preempt && g->waiting &&
                                    (g->config.patience_ms <= 0 || g->open_ended || g->odd_jobs) &&
                                    (v = gang_ends_next(g, &at)) != NULL;) {
-        int64_t due = due_ms(g, v);
-        int64_t times[3] = {protected_until(g, v), INT64_MAX, due > INT64_MIN ? due : now_ms + 1};
+        int64_t due = due_ms(g, v), may = protected_until(g, v);
         int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-        if (slice > 0 && !is_spared(g, v))
-            times[1] = gang_stay(v)->started_ms + slice;
-        for (int i = 0; i < 3; i++)
-            if (times[i] > now_ms && times[i] < wake)
-                wake = times[i];
+        int64_t sliced = gang_stay(v)->started_ms + slice;
+        due = due > INT64_MIN ? due : now_ms + 1;
+        if (due > now_ms && due < wake)
+            wake = due;
+        if (may > now_ms && may < wake)
+            wake = may;
+        if (slice > 0 && sliced > now_ms && sliced < wake && !is_spared(g, v))
+            wake = sliced;
     }
     return wake;
 }

@@ -2,7 +2,10 @@
  * arithmetic for hierarchical cohorts (kueue/pkg/cache/scheduler/resource_node.go): a queue
  * guarantees itself what it does not lend, lends the rest to its parent, and borrows back what the
  * parent has. */
+#include "gang/choice.h"
 #include "gang/internal.h"
+#include "gang/turns.h"
+#include "gang/work.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -53,20 +56,9 @@ static void charge(struct gang *g, uint32_t index, uint32_t r, int64_t amount)
     }
 }
 
-void gang_shape_sum(const struct gang *g, const struct gang_shape *shape, int64_t *ret)
-{
-    for (uint32_t r = 0; r < g->resources; r++) {
-        ret[r] = 0;
-        for (uint32_t i = 0; i < shape->roles_count; i++)
-            ret[r] +=
-                shape->roles[i].request[r] * shape->roles[i].pods; /* below 2^50 x 2^16 / 2^3 */
-    }
-}
-
 void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
 {
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         charge(g, queue + 1, r, sign * sum[r]);
     for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
@@ -74,13 +66,13 @@ void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *
             g->queues[i].used[r] += sign * sum[r];
         g->queues[i].running += (uint32_t)sign;
     }
+    gang_turns_queue_used(g, queue);
     gang_queue_changed(g, queue + 1);
 }
 
 void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
 {
-    gang_amounts sum;
-    gang_shape_sum(g, shape, sum);
+    const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         charge(g, queue + 1, r, sign * sum[r]);
     gang_queue_changed(g, queue + 1);
@@ -179,8 +171,7 @@ enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *b)
             full = true;
         }
     }
-    gang_amounts sum;
-    gang_shape_sum(g, job->shape, sum);
+    const int64_t *sum = job->shape->sum;
     if (full)
         return asks_too_much(g, b, sum) ? GANG_OUTCOME_TOO_MUCH : GANG_OUTCOME_QUEUE;
     for (uint32_t r = g->resources; r-- > 0;) /* devices first */
@@ -206,6 +197,31 @@ static void sum_up(struct gang *g, uint32_t index)
                 q->quota[r] = add_limited(q->quota[r], child->quota[r] - gang_queue_kept(child, r));
                 q->charged[r] += above(child, r) - child->used[r];
             }
+        }
+    }
+}
+
+/* The same where a queue has come of which nobody uses anything: what it lends is all that is more.
+ * A look at all its siblings for each would be quadratic. */
+static void join_parents(struct gang *g, uint32_t index)
+{
+    struct gang_queue *q = &g->queues[index];
+    gang_amounts more;
+    for (uint32_t r = 0; r < g->resources; r++) {
+        q->quota[r] = q->config.nominal[r] == GANG_UNLIMITED ? 0 : q->config.nominal[r];
+        more[r] = q->quota[r] - gang_queue_kept(q, r);
+    }
+    for (uint32_t height = 1; (index = g->queues[index].parent) != 0; height++) {
+        q = &g->queues[index];
+        q->height = q->height > height ? q->height : height;
+        for (uint32_t r = 0; r < g->resources; r++) {
+            int64_t before = q->quota[r] - gang_queue_kept(q, r);
+            int64_t counted = above(q, r);
+            q->quota[r] = add_limited(q->quota[r], more[r]);
+            more[r] = q->quota[r] - gang_queue_kept(q, r) - before;
+            counted = above(q, r) - counted; /* it keeps more of what it has used already */
+            if (counted && q->parent)
+                charge(g, q->parent, r, counted);
         }
     }
 }
@@ -287,6 +303,11 @@ static int check_config(const struct gang *g, uint32_t queue, const struct gang_
     return check_parent(g, queue, c->parent, err);
 }
 
+static bool shares(const struct gang_queue *q)
+{
+    return q->known && q->children && q->config.order == GANG_ORDER_FAIR_SHARE;
+}
+
 static void link_queue(struct gang *g, uint32_t index, uint32_t parent)
 {
     struct gang_queue *q = &g->queues[index], *p = &g->queues[parent];
@@ -296,7 +317,9 @@ static void link_queue(struct gang *g, uint32_t index, uint32_t parent)
     if (p->first_child)
         g->queues[p->first_child].previous_sibling = index;
     p->first_child = index;
+    g->sharing -= shares(p);
     p->children++;
+    g->sharing += shares(p);
 }
 
 static void unlink_queue(struct gang *g, uint32_t index)
@@ -308,7 +331,9 @@ static void unlink_queue(struct gang *g, uint32_t index)
         p->first_child = q->next_sibling;
     if (q->next_sibling)
         g->queues[q->next_sibling].previous_sibling = q->previous_sibling;
+    g->sharing -= shares(p);
     p->children--;
+    g->sharing += shares(p);
 }
 
 static bool limits_anything(const struct gang *g, const struct gang_queue *q)
@@ -351,29 +376,39 @@ int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_confi
         return gang_no_memory(err);
     if (g->queues_count < queue + 2)
         g->queues_count = queue + 2;
+    if (gang_choice_reserve(g) < 0 || gang_turns_reserve(g) < 0)
+        return gang_no_memory(err);
     struct gang_queue *q = gang_queue_of(g, queue);
     uint32_t parent = config->parent + 1; /* GANG_NO_QUEUE: 0 */
-    gang_queue_settle_all(g, now_ms);
-    g->quotas -= limits_anything(g, q);
-    if (q->known) {
+    bool is_new = !q->known;
+    if (is_new) {
+        q->known = true;
+        q->usage_ms = now_ms;
+    } else {
+        gang_queue_settle_all(g, now_ms);
+        g->quotas -= limits_anything(g, q);
+        g->running_limits -= q->config.running_jobs_max > 0;
+        g->sharing -= shares(q);
         unlink_queue(g, queue + 1);
         carry(g, q->parent, q, -1);
         sum_up(g, q->parent);
-    } else {
-        q->known = true;
-        q->usage_ms = now_ms;
     }
     bool sliced_otherwise = q->config.time_slice_ms != config->time_slice_ms;
     q->config = *config;
     if (sliced_otherwise && g->config.patience_ms > 0)
         gang_heap_slice_changed(g, q);
     g->quotas += limits_anything(g, q);
+    g->running_limits += q->config.running_jobs_max > 0;
+    g->sharing += shares(q);
     link_queue(g, queue + 1, parent);
-    carry(g, parent, q, 1);
-    sum_up(g, queue + 1);
-    gang_queue_settle_all(g, now_ms);
-    for (uint32_t i = 0; i < g->queues_count; i++)
-        g->queues[i].best_known = false;
+    if (is_new) {
+        join_parents(g, queue + 1);
+    } else {
+        carry(g, parent, q, 1);
+        sum_up(g, queue + 1);
+        gang_queue_settle_all(g, now_ms);
+    }
+    gang_work_resort(g);
     return 0;
 }
 
@@ -387,11 +422,14 @@ int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err)
                         q->jobs, q->children);
     uint32_t parent = q->parent;
     g->quotas -= limits_anything(g, q);
+    g->running_limits -= q->config.running_jobs_max > 0;
+    g->sharing -= shares(q);
     unlink_queue(g, queue + 1);
     gang_release(g, q->heap);
     *q = (struct gang_queue){0};
     sum_up(g, parent);
     gang_queue_changed(g, parent);
+    gang_work_resort(g);
     return 0;
 }
 
@@ -401,8 +439,15 @@ int gang_queue_remove(struct gang *g, uint32_t queue, struct mlt_error *err)
 void gang_queue_changed(struct gang *g, uint32_t index)
 {
     for (uint32_t i = index; i; i = g->queues[i].parent)
-        g->queues[i].best_known = false;
-    g->queues[0].best_known = false;
+        g->queues[i].best_known = 0;
+    g->queues[0].best_known = 0;
+}
+
+bool gang_use_is_less(const struct gang_use *a, uint32_t index, const struct gang_use *b,
+                      uint32_t other)
+{
+    gang_wide of_a = a->amount * b->weight, of_b = b->amount * a->weight;
+    return of_a < of_b || (of_a == of_b && index < other);
 }
 
 wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_t now_ms)
@@ -411,13 +456,18 @@ wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_
     return (wide)gang_usage_at(g, q, now_ms) + (wide)gang_share(g, q->used) * (uint64_t)ahead_ms;
 }
 
+struct gang_use gang_use_of(const struct gang *g, uint32_t index, int64_t now_ms)
+{
+    const struct gang_queue *q = &g->queues[index];
+    return (struct gang_use){.amount = gang_queue_counted(g, q, now_ms),
+                             .weight = q->config.weight};
+}
+
 /* Whether the queue at a has used less for its weight than that at b; the lower number on a tie. */
 static bool used_less(const struct gang *g, uint32_t a, uint32_t b, int64_t now_ms)
 {
-    const struct gang_queue *x = &g->queues[a], *y = &g->queues[b];
-    wide of_x = gang_queue_counted(g, x, now_ms) * y->config.weight;
-    wide of_y = gang_queue_counted(g, y, now_ms) * x->config.weight;
-    return of_x < of_y || (of_x == of_y && a < b);
+    const struct gang_use x = gang_use_of(g, a, now_ms), y = gang_use_of(g, b, now_ms);
+    return gang_use_is_less(&x, a, &y, b);
 }
 
 bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other)
@@ -471,7 +521,7 @@ static uint32_t rank_of(const struct gang *g, const struct gang_bucket *b, uint3
 static struct gang_bucket *find_best(struct gang *g, uint32_t index)
 {
     struct gang_queue *q = &g->queues[index];
-    if (q->best_known)
+    if (q->best_known == g->plan.number)
         return q->best;
     uint32_t first = 0, rank = 0;
     q->best = q->heap_count ? gang_bucket_at(g, q->heap[0]) : NULL;
@@ -494,16 +544,19 @@ static struct gang_bucket *find_best(struct gang *g, uint32_t index)
             rank = its;
         }
     }
-    q->best_known = true;
+    q->best_known = g->plan.number;
     return q->best;
 }
 
 bool gang_queue_order_moves(const struct gang *g)
 {
-    for (uint32_t i = 1; i < g->queues_count; i++) {
-        const struct gang_queue *q = &g->queues[i];
-        if (q->known && q->config.order == GANG_ORDER_FAIR_SHARE && q->children && q->waiting)
+    uint32_t seen = 0;
+    for (uint32_t i = 1; i < g->queues_count && seen < g->sharing; i++) {
+        if (!shares(&g->queues[i]))
+            continue;
+        if (g->queues[i].waiting)
             return true;
+        seen++;
     }
     return false;
 }

@@ -211,6 +211,8 @@ bool gang_reservation_needs(struct gang *g, struct gang_reservation *r, struct g
 
 void gang_reserve_what_if_left(struct gang *g, const struct gang_job *job, bool left)
 {
+    if (!gang_stay(job)->relied)
+        return;
     for (uint32_t i = 0; i < g->reservations_used; i++) {
         struct gang_reservation *r = &g->reservations[i];
         bool withheld = r->withheld;

@@ -62,19 +62,41 @@ static int table_reserve(struct gang *g)
     return 0;
 }
 
-/* One block: the shape, its roles and their kinds, the bitmaps of their node classes, and a byte
- * for each level. */
+static bool is_harder(const struct gang *g, const struct gang_role *a, const struct gang_role *b)
+{
+    int64_t of_a = 0, of_b = 0;
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++) {
+        of_a += a->request[r];
+        of_b += b->request[r];
+    }
+    return of_a != of_b ? of_a > of_b : a->pods > b->pods;
+}
+
+static void sum_up(const struct gang *g, struct gang_shape *shape)
+{
+    for (uint32_t i = 0; i < shape->roles_count; i++)
+        for (uint32_t r = 0; r < g->resources; r++)
+            shape->sum[r] +=
+                shape->roles[i].request[r] * shape->roles[i].pods; /* below 2^50 x 2^16 / 2^3 */
+    for (uint32_t i = 1; i < shape->roles_count; i++)
+        if (is_harder(g, &shape->roles[i], &shape->roles[shape->hardest]))
+            shape->hardest = i;
+}
+
+/* One block: the shape, what it asks for in all, its roles and their kinds, the bitmaps of their
+ * node classes, and a byte for each level. */
 static struct gang_shape *shape_new(struct gang *g, const struct gang_shape *like)
 {
     size_t words = 0;
     for (uint32_t i = 0; i < like->roles_count; i++)
         words += like->roles[i].node_classes_words;
     size_t roles_size = like->roles_count * (sizeof(struct gang_role) + sizeof(struct gang_kind *));
-    struct gang_shape *shape =
-        gang_alloc(g, sizeof *shape + roles_size + words * sizeof(uint64_t) + g->config.levels + 1);
+    size_t sum_size = g->resources * sizeof(int64_t);
+    struct gang_shape *shape = gang_alloc(g, sizeof *shape + sum_size + roles_size +
+                                                 words * sizeof(uint64_t) + g->config.levels + 1);
     if (!shape)
         return NULL;
-    struct gang_role *roles = (struct gang_role *)(shape + 1);
+    struct gang_role *roles = (struct gang_role *)(shape->sum + g->resources);
     struct gang_kind **kinds = (struct gang_kind **)(roles + like->roles_count);
     uint64_t *bitmap = (uint64_t *)(kinds + like->roles_count);
     *shape = *like;
@@ -89,6 +111,7 @@ static struct gang_shape *shape_new(struct gang *g, const struct gang_shape *lik
         bitmap += roles[i].node_classes_words;
     }
     shape->judged = (uint8_t *)bitmap;
+    sum_up(g, shape);
     if (gang_shape_bind(g, shape) < 0) {
         gang_release(g, shape);
         return NULL;

@@ -1,21 +1,28 @@
 /* Plans with reservations. First those whose turn it is, in order: each is placed, or is blocked
  * and gets a reservation, until as many as may have one. Then all others by least expected work,
  * heeding the reserved starts. */
+#include "gang/choice.h"
 #include "gang/internal.h"
 #include "gang/patience.h"
 #include "gang/reserve.h"
+#include "gang/work.h"
 
 #include <errno.h>
 
 /* So many jobs that nobody can be asked to leave for are tried in one plan. */
 #define TRIES 4
+/* After so many of a kind for which there is no room beside claims, it is worth a count. */
+#define REFUSALS 8
 
 /* What a walk over the buckets remembers of the board. */
 struct walk {
     int64_t now_ms;
     uint32_t held;                /* blocked jobs so far that hold something */
-    const struct gang_kind *kind; /* of pods of which `most` would fit, with nothing withheld */
-    uint64_t most;
+    const struct gang_kind *kind; /* of pods of which so many would fit: see look_at() */
+    struct gang_work_bound bound;
+    struct gang_bucket *asked; /* the last one, and what was its first job */
+    const struct gang_job *head;
+    bool helps; /* it looks for those whom others could leave for */
 };
 
 /* Those whose job is not among the first any more. */
@@ -316,24 +323,73 @@ static bool asked_before(const struct gang *g, const struct gang_bucket *b)
     return b->heap_at == UINT32_MAX || b->refused == g->gains;
 }
 
-/* How many pods of this shape, of one role, fit with nothing withheld. UINT64_MAX: who is asked to
- * leave, or was let in revocably, may make room for more. */
-static uint64_t most_of(struct gang *g, const struct gang_shape *shape, void *walk)
+/* The last start that somebody has reserved; now: nobody has. */
+static int64_t last_start_ms(const struct gang *g, int64_t now_ms)
 {
-    struct walk *w = walk;
-    if (w->kind != shape->kinds[0]) {
-        heed(g, 0);
-        w->kind = shape->kinds[0];
-        w->most = gang_fit_total(g, shape, 0, GANG_NO_LEVEL, 0);
+    int64_t last_ms = now_ms;
+    for (uint32_t i = 0; i < g->reservations_used; i++)
+        if (g->reservations[i].job && g->reservations[i].active &&
+            g->reservations[i].start_ms > last_ms)
+            last_ms = g->reservations[i].start_ms;
+    return last_ms;
+}
+
+/* How many pods of the role that is hardest to place fit with nothing withheld. Who may promise to
+ * leave may stand on what is kept, too; as long as no quota is limited: whoever is short of that
+ * has to be asked, for he may hold others up. */
+static const struct gang_work_bound *look_at(struct gang *g, const struct gang_shape *shape,
+                                             struct walk *w)
+{
+    bool kept_too = g->plan.marked && g->config.may_preempt;
+    uint32_t role = shape->hardest;
+    struct gang_kind *kind = shape->kinds[role];
+    if (w->kind == kind)
+        return &w->bound;
+    heed(g, 0);
+    w->kind = kind;
+    w->bound = GANG_WORK_ANY;
+    if (kind->refusals_plan == g->plan.number && kind->refusals >= REFUSALS) {
+        w->bound.unclaimed = kind->unclaimed; /* or less */
+        w->bound.until_s = (last_start_ms(g, w->now_ms) - w->now_ms) / 1000;
     }
-    return g->plan.marked && g->config.may_preempt ? UINT64_MAX : w->most;
+    if (kept_too && !g->quotas)
+        w->bound.pods = gang_fit_total_kept_too(g, shape, role);
+    else if (!kept_too)
+        w->bound.pods = gang_fit_total(g, shape, role, GANG_NO_LEVEL, 0);
+    return &w->bound;
 }
 
 /* By the number of pods: most are told so without a closer look. */
 static bool cannot(struct gang *g, struct gang_bucket *b, struct walk *w)
 {
     const struct gang_shape *shape = gang_bucket_any(b)->shape;
-    return shape->roles_count == 1 && shape->pods > most_of(g, shape, w);
+    return gang_work_kind(g, b) && !gang_work_within(g, b, look_at(g, shape, w));
+}
+
+/* One of that kind was not placed though so many pods would fit but for claims. All that end too
+ * late for the last claim have what is unclaimed. */
+static void count_unclaimed(struct gang *g, const struct gang_shape *shape, struct walk *w)
+{
+    struct gang_kind *kind = shape->kinds[shape->hardest];
+    if (kind->refusals_plan != g->plan.number)
+        kind->refusals = 0;
+    kind->refusals_plan = g->plan.number;
+    if (w->kind != kind || g->quotas || kind->refusals >= REFUSALS || ++kind->refusals < REFUSALS)
+        return;
+    heed(g, INT64_MAX);
+    kind->unclaimed = gang_fit_total(g, shape, shape->hardest, GANG_NO_LEVEL, 0);
+    w->bound.unclaimed = kind->unclaimed;
+    w->bound.until_s = (last_start_ms(g, w->now_ms) - w->now_ms) / 1000;
+}
+
+/* Of what was counted. */
+static void count_taken(const struct gang_job *job, struct walk *w)
+{
+    uint32_t pods = job->shape->pods;
+    if (!w->kind || job->shape->roles_count > 1 || w->kind != job->shape->kinds[0])
+        w->kind = NULL;
+    if (w->bound.pods != UINT64_MAX)
+        w->bound.pods -= pods <= w->bound.pods ? pods : w->bound.pods;
 }
 
 /* `given`: another one has given it its turn, and it gives that to nobody. */
@@ -353,11 +409,10 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
         return 0;
     }
     if ((given || !still_gives_way(g, job, now_ms)) && place_heeding(g, b, job, now_ms)) {
-        w->most -= job->shape->pods <= w->most ? job->shape->pods : w->most;
-        if (!w->kind || job->shape->roles_count > 1 || w->kind != job->shape->kinds[0])
-            w->kind = NULL;
+        count_taken(job, w);
         return 0;
     }
+    count_unclaimed(g, job->shape, w);
     gang_work_refuse(g, b);
     b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
     return 0;
@@ -372,6 +427,8 @@ static int take_or_give(struct gang *g, struct gang_bucket *b, struct walk *w)
         instead = b;
         given = false;
     }
+    w->asked = instead;
+    w->head = gang_bucket_head(instead);
     return ask(g, instead, given, w);
 }
 
@@ -380,7 +437,7 @@ static int by_least_work(struct gang *g, struct walk *w)
     gang_work_begin(g);
     for (struct gang_bucket *b; (b = gang_work_first(g)) != NULL;) {
         if (gang_bucket_head(b)->left_for == GANG_NO_JOB && cannot(g, b, w)) {
-            gang_work_pass(g, w->most);
+            gang_work_pass(g, &w->bound);
             continue;
         }
         if (take_or_give(g, b, w) < 0)
@@ -389,24 +446,94 @@ static int by_least_work(struct gang *g, struct walk *w)
     return 0;
 }
 
-/* The same where queues have shares. */
-static int by_share_and_work(struct gang *g, struct walk *w)
-{
-    for (struct gang_bucket *b; (b = gang_patience_next_fitting(g, most_of, w)) != NULL;)
-        if (take_or_give(g, b, w) < 0)
-            return -ENOMEM;
-    return 0;
-}
+/* ---- what is offered: of each kind and queue the first one ---- */
 
-/* ---- making way for short work ---- */
-
-static bool may_be_helped(struct gang *g, struct gang_bucket *b, void *unused)
+/* Such a bucket may be looked for whom others could leave for. */
+static bool may_be_helped(struct gang *g, struct gang_bucket *b)
 {
-    (void)unused;
     const struct gang_job *job = gang_bucket_head(b);
     return b->preempt_refused != g->gains && !job->never_preempts &&
            gang_preempt_may_help(g, job) && gang_plan_judge(g, b) == GANG_VERDICT_FITS;
 }
+
+static struct gang_work_bound bound_of(struct gang *g, struct gang_kind *kind, struct walk *w)
+{
+    struct gang_work_bound bound = GANG_WORK_ANY;
+    if (!kind || !kind->waiting)
+        return bound;
+    if (!w->helps)
+        return *look_at(g, gang_bucket_any(gang_bucket_at(g, kind->waiting - 1))->shape, w);
+    bound.pods = gang_preempt_most_pods(g, kind);
+    return bound;
+}
+
+/* The first of a kind behind `from` (without a head: of all) that may fit, or may be helped. */
+static struct gang_bucket *next_offered(struct gang *g, struct gang_kind *kind,
+                                        struct gang_work_from from, struct walk *w)
+{
+    const struct gang_work_bound bound = bound_of(g, kind, w);
+    for (;;) {
+        struct gang_bucket *b =
+            gang_work_behind(g, kind, from.head ? &from : NULL, &bound, w->helps);
+        if (!b || !w->helps || may_be_helped(g, b))
+            return b;
+        from = (struct gang_work_from){.work = b->work, .head = gang_bucket_head(b)};
+    }
+}
+
+/* Of the queues behind those of which it has offered something. */
+static void offer_more(struct gang *g, uint32_t offering, struct walk *w)
+{
+    struct gang_work_next *n = &g->work_next[offering];
+    struct gang_work_from from = {.head = n->head, .whole_queue = true};
+    for (struct gang_bucket *b; (b = next_offered(g, n->kind, from, w)) != NULL;) {
+        gang_choice_offer(g, b);
+        from.head = n->head = gang_bucket_head(b);
+        if (gang_choice_pause(g, n->head->queue, offering))
+            return;
+    }
+}
+
+static void offer_all(struct gang *g, struct walk *w)
+{
+    gang_choice_begin(g, GANG_CHOICE_BY_WORK, w->now_ms);
+    for (uint32_t i = 0; g->buckets_count && i <= g->work_kinds; i++) {
+        g->work_next[i] = (struct gang_work_next){.kind = i < g->work_kinds ? g->work[i] : NULL};
+        offer_more(g, i, w);
+    }
+}
+
+/* In place of the one that was asked the next of its kind, and of its queue, is offered. */
+static void offer_next(struct gang *g, struct walk *w)
+{
+    struct gang_bucket *b = w->asked;
+    struct gang_kind *kind = gang_work_kind(g, b);
+    const struct gang_work_from from = {.work = b->work, .head = w->head};
+    uint32_t queue = w->head->queue;
+    gang_choice_used(g, queue);
+    if (gang_choice_has(g, b)) {
+        gang_choice_take_back(g, b);
+        b = next_offered(g, kind, from, w);
+        if (b && (!g->work_by_queue || gang_bucket_any(b)->queue == queue))
+            gang_choice_offer(g, b);
+    }
+    for (uint32_t i; (i = gang_choice_resume(g, queue)) != UINT32_MAX;)
+        offer_more(g, i, w);
+}
+
+/* The same where queues have shares. What fits only becomes less meanwhile. */
+static int by_share_and_work(struct gang *g, struct walk *w)
+{
+    offer_all(g, w);
+    for (struct gang_bucket *b; (b = gang_choice_first(g)) != NULL; offer_next(g, w)) {
+        heed(g, 0); /* what was withheld from another one is no reason to stand elsewhere */
+        if (take_or_give(g, b, w) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* ---- making way for short work ---- */
 
 /* Those that found no room, least work first: somebody may have had enough for now. */
 static int have_others_leave(struct gang *g, struct walk *w)
@@ -414,10 +541,14 @@ static int have_others_leave(struct gang *g, struct walk *w)
     uint32_t tries = 0;
     if (!gang_preempt_look(g, w->now_ms))
         return 0;
-    for (struct gang_bucket *b;
-         tries < TRIES && (b = gang_patience_next(g, may_be_helped, NULL)) != NULL;) {
+    w->helps = true;
+    offer_all(g, w);
+    for (struct gang_bucket *b; tries < TRIES && (b = gang_choice_first(g)) != NULL;) {
         struct gang_job *job = gang_bucket_head(b);
+        uint32_t gains = g->gains;
         bool stopping = false;
+        w->asked = b;
+        w->head = job;
         if (gang_plan_reserve(g, job->shape->pods) < 0)
             return -ENOMEM;
         gang_plan_touch(g, b);
@@ -432,6 +563,10 @@ static int have_others_leave(struct gang *g, struct walk *w)
             b->preempt_refused = g->gains;
             tries++;
         }
+        if (g->gains != gains)
+            offer_all(g, w); /* those that were refused may be helped now */
+        else
+            offer_next(g, w);
     }
     return 0;
 }
@@ -448,8 +583,7 @@ int gang_timed_plan(struct gang *g, int64_t now_ms)
         if (take_or_block(g, b, &w) < 0)
             return -ENOMEM;
     drop_inactive(g); /* what they claimed is no reason to wait in this plan */
-    if (patient && gang_queue_order_moves(g) ? by_share_and_work(g, &w) < 0
-                                             : by_least_work(g, &w) < 0)
+    if (g->work_by_queue ? by_share_and_work(g, &w) < 0 : by_least_work(g, &w) < 0)
         return -ENOMEM;
     return patient ? have_others_leave(g, &w) : 0;
 }

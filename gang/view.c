@@ -13,8 +13,7 @@ static bool is_below(const struct gang *g, uint32_t index, uint32_t ancestor)
 static void add_pending(const struct gang *g, const struct gang_bucket *b,
                         struct gang_queue_view *ret)
 {
-    gang_amounts sum;
-    gang_shape_sum(g, gang_bucket_any(b)->shape, sum);
+    const int64_t *sum = gang_bucket_any(b)->shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
         ret->pending[r] += sum[r] * b->count;
     for (uint32_t i = 0; i < b->count; i++) {

@@ -181,10 +181,9 @@ static const struct gang_why *why_of_queue(struct gang *g, struct gang_bucket *b
         .never_enough = outcome == GANG_OUTCOME_TOO_MUCH};
     gang_plan_apply(g);
     if (why->kind == GANG_WHY_QUOTA) {
-        gang_amounts sum;
         uint32_t r = b->blocked_resource;
         int64_t left = left_for(g, b, r);
-        gang_shape_sum(g, gang_bucket_any(b)->shape, sum);
+        const int64_t *sum = gang_bucket_any(b)->shape->sum;
         why->resource = r;
         why->asked_in_all = sum[r];
         why->used = q->used[r];

@@ -6,6 +6,7 @@
  * The trees are treaps (Seidel and Aragon, Algorithmica 1996) with links to parents, since a bucket
  * has to be taken out after its first job is another one. */
 #include "gang/patience.h"
+#include "gang/work.h"
 
 #include <errno.h>
 
@@ -26,11 +27,20 @@ static uint32_t weight(const struct gang_bucket *b)
     return (x ^ x >> 15) * 0x85ebca77u;
 }
 
-/* The kind of a bucket whose jobs have one role; the others stand in a tree of their own. */
-static struct gang_kind *kind_of(const struct gang_bucket *b)
+/* The kind of the role that is hardest to place, by which a bucket can be passed over. Where quota
+ * is limited those of several roles stand in a tree of their own, and each is asked: who is short
+ * of quota may hold others up. */
+static struct gang_kind *kind_of(const struct gang *g, const struct gang_bucket *b)
 {
     const struct gang_shape *shape = gang_bucket_any(b)->shape;
-    return shape->roles_count == 1 ? shape->kinds[0] : NULL;
+    return shape->roles_count == 1 || !g->work_mixed_apart ? shape->kinds[shape->hardest] : NULL;
+}
+
+/* So many pods of that kind. */
+static uint32_t pods_of(const struct gang_bucket *b)
+{
+    const struct gang_shape *shape = gang_bucket_any(b)->shape;
+    return shape->roles[shape->hardest].pods;
 }
 
 static uint32_t *root_of(struct gang *g, struct gang_kind *kind)
@@ -40,10 +50,13 @@ static uint32_t *root_of(struct gang *g, struct gang_kind *kind)
 
 /* ---- a tree ---- */
 
-/* With patience the higher priority comes first; else it had its turn before anybody backfills. */
+/* With patience the higher priority comes first; else it had its turn
+ * before anybody backfills. */
 static bool work_before(const struct gang *g, int64_t a, const struct gang_job *head, int64_t b,
                         const struct gang_job *other)
 {
+    if (g->work_by_queue && head->queue != other->queue)
+        return head->queue < other->queue;
     if (g->config.patience_ms > 0 && head->priority != other->priority)
         return head->priority > other->priority;
     return a != b ? a < b : gang_job_before(head, other);
@@ -60,19 +73,33 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
+/* After so many seconds its place is free again, at the latest; rounded down. */
+static uint32_t limit_s(const struct gang *g, const struct gang_bucket *b)
+{
+    const struct gang_job *job = gang_bucket_any(b);
+    bool none = job->time_limit_ms <= 0 || job->time_limit_ms > INT64_MAX / 4;
+    if (none)
+        return g->config.may_preempt ? 0 : UINT32_MAX;
+    int64_t s = (job->time_limit_ms + (job->grace_ms > 0 ? job->grace_ms : 0)) / 1000;
+    return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
+}
+
 /* From what is below. */
 static void sum_up(const struct gang *g, struct gang_bucket *b)
 {
     const struct gang_bucket *left = at(g, b->left), *right = at(g, b->right);
-    b->least_pods = gang_bucket_any(b)->shape->pods;
+    b->least_pods = pods_of(b);
     b->least_refused = b->refused;
+    b->least_limit_s = limit_s(g, b);
     if (left) {
         b->least_pods = least(b->least_pods, left->least_pods);
         b->least_refused = least(b->least_refused, left->least_refused);
+        b->least_limit_s = least(b->least_limit_s, left->least_limit_s);
     }
     if (right) {
         b->least_pods = least(b->least_pods, right->least_pods);
         b->least_refused = least(b->least_refused, right->least_refused);
+        b->least_limit_s = least(b->least_limit_s, right->least_limit_s);
     }
 }
 
@@ -187,7 +214,7 @@ int gang_work_reserve(struct gang *g)
 
 void gang_work_push(struct gang *g, struct gang_bucket *b)
 {
-    struct gang_kind *kind = kind_of(b);
+    struct gang_kind *kind = kind_of(g, b);
     uint32_t *root = root_of(g, kind);
     if (!g->config.reservations)
         return;
@@ -200,7 +227,7 @@ void gang_work_push(struct gang *g, struct gang_bucket *b)
 
 void gang_work_take(struct gang *g, struct gang_bucket *b)
 {
-    struct gang_kind *kind = kind_of(b);
+    struct gang_kind *kind = kind_of(g, b);
     uint32_t *root = root_of(g, kind);
     if (!g->config.reservations)
         return;
@@ -214,7 +241,7 @@ void gang_work_take(struct gang *g, struct gang_bucket *b)
 
 void gang_work_moved(struct gang *g, struct gang_bucket *b)
 {
-    uint32_t *root = root_of(g, kind_of(b));
+    uint32_t *root = root_of(g, kind_of(g, b));
     if (!g->config.reservations || stays(g, b))
         return;
     take_out(g, root, b);
@@ -235,27 +262,71 @@ void gang_work_refuse(struct gang *g, struct gang_bucket *b)
     }
 }
 
+void gang_work_resort(struct gang *g)
+{
+    bool by_queue = g->config.patience_ms > 0 && g->sharing > 0, apart = g->quotas > 0;
+    struct gang_bucket_walk walk = {0};
+    if (by_queue == g->work_by_queue && apart == g->work_mixed_apart)
+        return;
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
+        gang_work_take(g, b);
+    g->work_by_queue = by_queue;
+    g->work_mixed_apart = apart;
+    walk = (struct gang_bucket_walk){0};
+    for (struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
+        gang_work_push(g, b);
+}
+
 /* ---- in order ---- */
 
-/* Who was asked: the next ones stand behind it. */
-struct gang_work_from {
-    int64_t work;
-    const struct gang_job *head;
-};
+static bool is_behind(const struct gang *g, const struct gang_work_from *from,
+                      const struct gang_bucket *b)
+{
+    const struct gang_job *head = gang_bucket_head(b);
+    if (from->whole_queue)
+        return g->work_by_queue && head->queue > from->head->queue;
+    return work_before(g, from->work, from->head, b->work, head);
+}
 
-/* The first one behind `from` that was not refused and asks for at most so many pods. */
+static bool is_within(const struct gang_work_bound *bound, uint32_t pods, uint32_t limit)
+{
+    return pods <= bound->pods && (pods <= bound->unclaimed || limit <= bound->until_s);
+}
+
+bool gang_work_within(const struct gang *g, const struct gang_bucket *b,
+                      const struct gang_work_bound *bound)
+{
+    return is_within(bound, pods_of(b), limit_s(g, b));
+}
+
+/* The first one behind `from` within a bound, that was not refused. */
 static struct gang_bucket *first_behind(const struct gang *g, uint32_t link,
-                                        const struct gang_work_from *from, uint64_t pods)
+                                        const struct gang_work_from *from,
+                                        const struct gang_work_bound *bound, bool refused_too)
 {
     struct gang_bucket *b = at(g, link), *found = NULL;
-    if (!b || b->least_pods > pods || b->least_refused == g->gains)
+    if (!b || !is_within(bound, b->least_pods, b->least_limit_s) ||
+        (!refused_too && b->least_refused == g->gains))
         return NULL;
-    bool behind = !from || work_before(g, from->work, from->head, b->work, gang_bucket_head(b));
+    bool behind = !from || is_behind(g, from, b);
     if (behind)
-        found = first_behind(g, b->left, from, pods);
-    if (!found && behind && b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
+        found = first_behind(g, b->left, from, bound, refused_too);
+    if (!found && behind && (refused_too || b->refused != g->gains) &&
+        gang_work_within(g, b, bound))
         found = b;
-    return found ? found : first_behind(g, b->right, behind ? NULL : from, pods);
+    return found ? found : first_behind(g, b->right, behind ? NULL : from, bound, refused_too);
+}
+
+struct gang_bucket *gang_work_behind(struct gang *g, struct gang_kind *kind,
+                                     const struct gang_work_from *from,
+                                     const struct gang_work_bound *bound, bool refused_too)
+{
+    return first_behind(g, *root_of(g, kind), from, bound, refused_too);
+}
+
+struct gang_kind *gang_work_kind(const struct gang *g, const struct gang_bucket *b)
+{
+    return kind_of(g, b);
 }
 
 static bool is_stale(const struct gang *g, const struct gang_work_next *n)
@@ -287,9 +358,9 @@ static void sift_down(struct gang *g, uint32_t i)
 }
 
 static bool find_next(struct gang *g, struct gang_work_next *n, const struct gang_work_from *from,
-                      uint64_t pods)
+                      const struct gang_work_bound *bound)
 {
-    n->bucket = first_behind(g, *root_of(g, n->kind), from, pods);
+    n->bucket = first_behind(g, *root_of(g, n->kind), from, bound, false);
     n->head = n->bucket ? gang_bucket_head(n->bucket) : NULL;
     return n->bucket != NULL;
 }
@@ -300,17 +371,17 @@ void gang_work_begin(struct gang *g)
     for (uint32_t i = 0; g->buckets_count && i <= g->work_kinds; i++) {
         struct gang_work_next *n = &g->work_next[g->work_next_count];
         n->kind = i < g->work_kinds ? g->work[i] : NULL;
-        g->work_next_count += find_next(g, n, NULL, UINT64_MAX);
+        g->work_next_count += find_next(g, n, NULL, &GANG_WORK_ANY);
     }
     for (uint32_t i = g->work_next_count / 2; i-- > 0;)
         sift_down(g, i);
 }
 
-void gang_work_pass(struct gang *g, uint64_t pods)
+void gang_work_pass(struct gang *g, const struct gang_work_bound *bound)
 {
     struct gang_work_next *n = &g->work_next[0];
     const struct gang_work_from from = {.work = n->bucket->work, .head = n->head};
-    if (!find_next(g, n, &from, pods))
+    if (!find_next(g, n, &from, bound))
         *n = g->work_next[--g->work_next_count];
     if (g->work_next_count)
         sift_down(g, 0);
@@ -319,20 +390,8 @@ void gang_work_pass(struct gang *g, uint64_t pods)
 struct gang_bucket *gang_work_first(struct gang *g)
 {
     while (g->work_next_count && is_stale(g, &g->work_next[0]))
-        gang_work_pass(g, UINT64_MAX);
+        gang_work_pass(g, &GANG_WORK_ANY);
     return g->work_next_count ? g->work_next[0].bucket : NULL;
-}
-
-/* ---- in no order ---- */
-
-void gang_work_each(struct gang *g, uint32_t link, uint64_t pods, gang_work_f *each, void *arg)
-{
-    for (struct gang_bucket *b = at(g, link);
-         b && b->least_pods <= pods && b->least_refused != g->gains; b = at(g, b->right)) {
-        gang_work_each(g, b->left, pods, each, arg);
-        if (b->refused != g->gains && gang_bucket_any(b)->shape->pods <= pods)
-            each(arg, b);
-    }
 }
 
 /* ---- check ---- */
@@ -346,9 +405,9 @@ static uint32_t check_tree(const struct gang *g, const struct gang_bucket *b,
     const struct gang_bucket *left = at(g, b->left), *right = at(g, b->right);
     struct gang_bucket again = *b;
     sum_up(g, &again);
-    if (kind_of(b) != kind || again.least_pods != b->least_pods ||
-        again.least_refused != b->least_refused || (left && at(g, left->parent) != b) ||
-        (right && at(g, right->parent) != b))
+    if (kind_of(g, b) != kind || again.least_pods != b->least_pods ||
+        again.least_refused != b->least_refused || again.least_limit_s != b->least_limit_s ||
+        (left && at(g, left->parent) != b) || (right && at(g, right->parent) != b))
         return UINT32_MAX;
     uint32_t before = check_tree(g, left, kind, last);
     bool in_order = !*last || comes_before(g, *last, b->work, gang_bucket_head(b));

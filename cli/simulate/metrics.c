@@ -13,10 +13,30 @@
 const int64_t sim_size_end[SIM_SIZES] = {1, 4, 8, 64, INT64_MAX};
 const char *const sim_size_words[SIM_SIZES] = {"1", "2-4", "5-8", "9-64", "65 and more"};
 
-static int ascending(const void *left, const void *right)
+/* By one byte after the other, the least first: a sort by comparisons of half a million times was a
+ * tenth of a simulation. Bytes that all have in common cost one look. Times below 0 come first. */
+static void sort_times(int64_t *times, size_t count)
 {
-    const int64_t *a = left, *b = right;
-    return *a < *b ? -1 : *a > *b;
+    cleanup_free uint64_t *spare = mlt_calloc(count, sizeof *spare);
+    uint64_t *from = (uint64_t *)times, *to = spare, negative = UINT64_C(1) << 63;
+    for (size_t i = 0; i < count; i++)
+        from[i] ^= negative;
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+        size_t begins[257] = {0};
+        for (size_t i = 0; i < count; i++)
+            begins[(from[i] >> shift & 255) + 1]++;
+        if (begins[(from[0] >> shift & 255) + 1] == count)
+            continue;
+        for (size_t k = 1; k < 256; k++)
+            begins[k] += begins[k - 1];
+        for (size_t i = 0; i < count; i++)
+            to[begins[from[i] >> shift & 255]++] = from[i];
+        uint64_t *other = from;
+        from = to;
+        to = other;
+    }
+    for (size_t i = 0; i < count; i++)
+        times[i] = (int64_t)(from[i] ^ negative);
 }
 
 /* The least value that at least `permille` of a thousand are not above. */
@@ -31,7 +51,7 @@ struct sim_spread sim_spread_of(int64_t *times, size_t count)
     struct sim_spread s = {.count = count};
     if (count == 0)
         return s;
-    qsort(times, count, sizeof *times, ascending);
+    sort_times(times, count);
     double sum = 0;
     for (size_t i = 0; i < count; i++)
         sum += (double)times[i];

@@ -1,6 +1,7 @@
 /* What placement keeps between decisions: columns for more kinds of pods than there is room for,
  * hidden nodes, and what-if with a journal. */
 #include "gang/internal.h"
+#include "gang/work.h"
 #include "tests/unit/gang/small.h"
 
 #include "lib/base/random.h"
