@@ -285,7 +285,10 @@ void admit_create_pods(struct job *job)
 
 static const char *late_words(struct job *job)
 {
-    static const char late[] = "not every pod was ready within startTimeoutSeconds";
+    _Static_assert(JOB_UNBOUND_MS == 60000, "the words below say so");
+    const char *late = job_waits_for_scheduler(job)
+                           ? "no scheduler bound every pod within 60 s"
+                           : "not every pod was ready within startTimeoutSeconds";
     const struct trainingjob_condition *ready =
         trainingjob_find_condition(&job->draft, TRAININGJOB_CONDITION_PODS_READY);
     if (!ready || strcmp(ready->status, "False") != 0 || !*ready->message)

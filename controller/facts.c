@@ -29,12 +29,18 @@ static bool is_unbound(const struct job *job)
     return false;
 }
 
+bool job_waits_for_scheduler(const struct job *job)
+{
+    int64_t timeout = job->tj.spec.failure_policy.start_timeout_seconds * 1000;
+    return is_unbound(job) && (!timeout || timeout > JOB_UNBOUND_MS);
+}
+
 static int64_t late_ms(const struct job *job)
 {
     int64_t timeout = job->tj.spec.failure_policy.start_timeout_seconds * 1000;
     if (!job->waiting_since_ms)
         return INT64_MAX;
-    if (is_unbound(job) && (!timeout || timeout > JOB_UNBOUND_MS))
+    if (job_waits_for_scheduler(job))
         timeout = JOB_UNBOUND_MS;
     return timeout ? job->waiting_since_ms + timeout : INT64_MAX;
 }

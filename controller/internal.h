@@ -114,6 +114,8 @@ void jobs_fold_surplus(struct controller *c);
 /* ---- facts.c ---- */
 uint64_t job_facts(struct job *job);
 bool job_is_active(const struct job *job); /* ranks run, or may run */
+/* A pod is not bound, and only JOB_UNBOUND_MS is waited for that. */
+bool job_waits_for_scheduler(const struct job *job);
 bool job_has_pods(const struct job *job);  /* that run or are being created; not stranded ones */
 /* Sets the time at which a fact of this job will change by itself. */
 void job_set_alarms(struct job *job);

@@ -526,7 +526,7 @@ void job_drop_gang(struct job *job)
     job_forget_verdict(job);
     free(steal_ptr(&job->undo_words));
     job->undo_reason = NULL;
-    job->has_key = false; /* it may be deleted by then: it is asked for again with the next gang */
+    job->has_key = false; /* it may be deleted by then: asked for with the next gang */
     job->stopping = false;
     free(steal_ptr(&job->trigger_words));
     job->placed = job->no_place = job->adopting = job->completed = false;

@@ -94,6 +94,8 @@ static const struct row rows[] = {
     {AT_WORK, F(NO_PLACE), F(ACTIVE), RECONCILE_UNDO},
     {AT_WORK, F(LATE), F(ACTIVE), RECONCILE_UNDO},
     {AT_WORK, F(TO_DELETE), F(ACTIVE), RECONCILE_DELETE_PODS},
+    /* Somebody may have deleted the Secret. Its answer holds no pod up: mostly it is there. */
+    {AT_WORK, F(TO_CREATE), F(ACTIVE) | F(KEY) | F(KEY_ASKED), RECONCILE_MAKE_KEY},
     {AT_WORK, F(TO_CREATE), F(ACTIVE), RECONCILE_CREATE_PODS},
     {RESTARTING | RUNNING, F(READY), F(ACTIVE) | F(BACKING_OFF) | F(WRITING),
      RECONCILE_PREPARE_START},

@@ -66,6 +66,7 @@ void start_send(struct job *job)
     }
     job->sent_attempt = attempt;
     job->completed = false;
+    job->has_key = false; /* it may be deleted from now on: asked for with the next pod */
     c->metrics.count[METRIC_STARTS]++;
     job_log(job, MLT_LOG_INFO, "starting attempt=%" PRIu64, attempt);
     if (job->trigger_ms)

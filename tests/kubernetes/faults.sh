@@ -155,7 +155,7 @@ leader_paused() {
 
 faults=(
   rank_killed out_of_memory pod_deleted pod_evicted pod_rejected node_drained node_gone leader_killed leader_paused
-  image_missing launcher_image_missing template_refused quota_exceeded limited pod_security secret_missing config_map_missing
+  image_missing launcher_image_missing template_refused quota_exceeded limited pod_security secret_missing config_map_missing key_deleted
   namespace_deleted deleted_in_background deleted_in_foreground deleted_as_orphans
   rights_taken api_server_restarted etcd_compacted webhook_times_out webhook_mutates channel_cut_before channel_cut_later
 )

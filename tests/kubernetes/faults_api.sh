@@ -129,6 +129,26 @@ config_map_missing() {
 
 # ---- the end ----
 
+# Who deletes the job's own Secret has not stopped the job: a pod that has to go to a node where none of the job's was finds it.
+key_deleted() {
+  local node
+  make_room
+  begin keyless "$(saving_job keyless)"
+  k delete secret -l mltrain.io/job-name=keyless >/dev/null || fail "no Secret"
+  kill_rank "$(pod_of keyless 1)" 3 || fail "no rank 3"
+  expect keyless 1 "" "Running( Restarting)? Starting Running" KilledFromOutside
+  [ -z "$(k get secrets -l mltrain.io/job-name=keyless -o name)" ] || fail "a restart in place needs no Secret"
+  begin keyless
+  node=$(node_of keyless 1)
+  k cordon "$node" >/dev/null
+  k delete pod "$(pod_of keyless 1)" --wait=false >/dev/null
+  expect keyless 0 1 "Running Restarting Starting Running" Infrastructure
+  [ "$(node_of keyless 1)" != "$node" ] || fail "the pod is on the cordoned node again"
+  [ -n "$(k get secrets -l mltrain.io/job-name=keyless -o name)" ] || fail "there is no Secret again"
+  k uncordon "$node" >/dev/null
+  end_job keyless
+}
+
 saved() { ls "$checkpoints/$1"/*.pt >/dev/null 2>&1; }
 
 namespace_deleted() {

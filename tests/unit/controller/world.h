@@ -83,6 +83,7 @@ struct world {
     struct world_event *first, **last;
     struct world_launcher launchers[WORLD_LAUNCHERS_MAX];
     bool no_kubelet;             /* pods stay pending */
+    bool no_scheduler;           /* pods that ask for one stay unbound */
     const char *hidden;          /* lists lack it (a key), NULL: none */
     const char *slow_list;       /* the next list of this plural is long on its way; NULL: none */
     struct world_event *held;    /* that list */

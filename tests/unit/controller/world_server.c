@@ -364,8 +364,10 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
         answer_json(w, id, 201, json);
     } else {
         if (is_pod) {
-            schedule(json);
-            check_placement(w, json);
+            if (!w->no_scheduler) {
+                schedule(json);
+                check_placement(w, json);
+            }
             json_set_string(json, "status.phase", "Pending");
             w->pods_created++;
             w->writes_at_last_pod = w->status_writes;
