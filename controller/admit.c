@@ -20,8 +20,7 @@ void admit_write(struct job *job)
     patience_wait_ends(job);
     (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_QUEUED, false, "Admitted",
                                     "has a place", c->wall_ms);
-    (void)trainingjob_set_condition(s, TRAININGJOB_CONDITION_ADMITTED, true, "Placed", s->placement,
-                                    c->wall_ms);
+    job_tell_placed(job);
     preempt_end_conditions(job, "Admitted", "has a place again");
     trainingjob_forget_queue(s);
     creations_tell_former(job);

@@ -568,6 +568,12 @@ const char **job_nodes(const struct job *job)
     return nodes;
 }
 
+void job_tell_placed(struct job *job)
+{
+    (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, true, "Placed",
+                                    job->draft.placement, job->controller->wall_ms);
+}
+
 void job_write_placement(struct job *job)
 {
     struct mlt_text list = MLT_TEXT_INIT(TRAININGJOB_PLACEMENT_MAX);
@@ -577,6 +583,8 @@ void job_write_placement(struct job *job)
     const char **nodes = job_nodes(job);
     mlt_hostlist_compress(nodes, job->members_count, &list);
     trainingjob_set_text(&job->draft.placement, mlt_text_string(&list), TRAININGJOB_PLACEMENT_MAX);
+    if (trainingjob_condition_is_true(&job->draft, TRAININGJOB_CONDITION_ADMITTED))
+        job_tell_placed(job); /* a member has moved */
     mlt_text_release(&list);
     free(nodes);
 }

@@ -271,6 +271,8 @@ void job_end_condition(struct job *job, enum trainingjob_condition_type type, co
 void job_give_back(struct job *job, const char *reason, const char *words);
 /* Writes the members' nodes into the draft, when every member has one. */
 void job_write_placement(struct job *job);
+/* The condition Admitted says where the gang is. */
+void job_tell_placed(struct job *job);
 
 /* Tells the ledger where the job stands now. */
 void job_ledger_holds(struct job *job);

@@ -434,6 +434,7 @@ static void test_a_lost_node_moves_its_member_and_nobody_else(void **state)
     assert_int_equal(world_number(&w, "a", "attempt"), 2);
     assert_int_equal(world_number(&w, "a", "restartsCharged"), 0);
     assert_string_equal(world_status(&w, "a", "placement.workers"), "node[001,003]");
+    assert_string_equal(world_message(&w, "a", "Admitted"), "node[001,003]");
     assert_int_equal(w.pods_created, 3);
     world_release(&w);
 }
