@@ -133,7 +133,7 @@ config_map_missing() {
 key_deleted() {
   local node
   make_room
-  begin keyless "$(saving_job keyless)"
+  begin keyless
   k delete secret -l mltrain.io/job-name=keyless >/dev/null || fail "no Secret"
   kill_rank "$(pod_of keyless 1)" 3 || fail "no rank 3"
   expect keyless 1 "" "Running( Restarting)? Starting Running" KilledFromOutside
