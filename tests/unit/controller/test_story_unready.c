@@ -1,4 +1,5 @@
 /* Pods that do not come to run: what they need is made again, or the gang says why it gives up. */
+#include <stdio.h>
 #include <string.h>
 #include "world.h"
 #include "world_internal.h"
