@@ -121,14 +121,25 @@ uint32_t gang_borrow_wanted(const struct gang *g, uint32_t queue, const struct g
     return asks & devices ? asks & devices : asks; /* it is room that it lacks */
 }
 
-/* More counts in it than it has; of what it has no quota, all that a limit above counts. */
+/* What its own jobs use, without those that leave for a job that came before in this plan. */
+static int64_t own_use_that_stays(const struct gang *g, uint32_t index, uint32_t r)
+{
+    int64_t used = own_use(g, &g->queues[index], r);
+    for (uint32_t i = 0; i < g->plan.leavers_count; i++)
+        if (g->plan.leavers[i]->queue + 1 == index)
+            used -= g->plan.leavers[i]->shape->sum[r];
+    return used;
+}
+
+/* More counts in it than it has; of what it has no quota, all that a limit above counts. What is
+ * kept for jobs that wait nobody has borrowed yet. */
 static bool borrows_any(const struct gang *g, const struct gang_queue *q, uint32_t resources)
 {
     for (uint32_t r = 0; resources >> r; r++) {
         if (!(resources >> r & 1))
             continue;
-        if (is_limited(q, r) ? q->charged[r] > q->quota[r]
-                             : q->charged[r] > 0 && limited_above(g, q->parent, r))
+        int64_t used = q->charged[r] - q->awaited[r];
+        if (is_limited(q, r) ? used > q->quota[r] : used > 0 && limited_above(g, q->parent, r))
             return true;
     }
     return false;
@@ -152,9 +163,9 @@ bool gang_borrow_owes(const struct gang *g, uint32_t queue, uint32_t to, uint32_
     if (!common || !own || !resources)
         return false;
     if (!theirs) { /* it stands above: more than that one's own is what it was lent */
-        const struct gang_queue *q = &g->queues[common];
         for (uint32_t r = 0; resources >> r; r++)
-            if ((resources >> r & 1) && is_limited(q, r) && own_use(g, q, r) > q->config.nominal[r])
+            if ((resources >> r & 1) && is_limited(&g->queues[common], r) &&
+                own_use_that_stays(g, common, r) > g->queues[common].config.nominal[r])
                 return true;
         return false;
     }

@@ -180,8 +180,8 @@ struct gang_queue {
     uint32_t waiting, running; /* with those below */
     gang_amounts used;         /* by placed jobs, with those below */
     /* Kueue's arithmetic: `quota` is its own nominal and what those below lend it, `charged` what
-     * counts against that. */
-    gang_amounts quota, charged;
+     * counts against that, `awaited` how much of it only because it is kept for jobs that wait. */
+    gang_amounts quota, charged, awaited;
     uint32_t height;                /* queues below it, one below the other, at most */
     int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
     uint64_t pass;
@@ -487,8 +487,10 @@ enum gang_outcome gang_queue_gate(const struct gang *g, struct gang_bucket *buck
 uint32_t gang_shape_asks(const struct gang *g, const struct gang_shape *shape); /* a bit each */
 int64_t gang_queue_kept(const struct gang_queue *queue,
                         uint32_t resource); /* what it never lends */
-/* Quota of this queue is kept for a job that does not run yet (sign 1), or no more (-1). */
-void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign);
+/* Quota of this queue is kept for a job that does not run yet (`waits`, sign 1), or no more (-1);
+ * or one that holds a place counts as gone (-1), or no more. */
+void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign,
+                     bool waits);
 /* One queue's quota and charge against those of the queues below it; -EBADMSG. */
 int gang_queue_check_quota(const struct gang *g, uint32_t index,
                            struct mlt_error *err) MLT_MUST_USE;

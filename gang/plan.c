@@ -287,10 +287,10 @@ static int collect_leavers(struct gang *g, const struct gang_job *job)
 /* It is counted in, and those that make way for it are counted as gone (sign 1), or not. */
 static void swap(struct gang *g, const struct gang_hold *hold, int sign)
 {
-    gang_queue_hold(g, hold->job->queue, hold->job->shape, sign);
+    gang_queue_hold(g, hold->job->queue, hold->job->shape, sign, true);
     for (uint32_t i = 0; i < hold->leavers; i++) {
         const struct gang_job *v = g->plan.leavers[hold->first_leaver + i];
-        gang_queue_hold(g, v->queue, v->shape, -sign);
+        gang_queue_hold(g, v->queue, v->shape, -sign, false);
     }
 }
 

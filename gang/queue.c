@@ -39,21 +39,34 @@ int64_t gang_queue_kept(const struct gang_queue *q, uint32_t r)
     return q->quota[r] - q->config.lend_limit[r];
 }
 
-/* What of its use counts at its parent. */
-static int64_t above(const struct gang_queue *q, uint32_t r)
+/* What of such a use counts at its parent. */
+static int64_t beyond_own(const struct gang_queue *q, uint32_t r, int64_t use)
 {
     int64_t own = gang_queue_kept(q, r);
-    return q->charged[r] > own ? q->charged[r] - own : 0;
+    return use > own ? use - own : 0;
+}
+
+static int64_t above(const struct gang_queue *q, uint32_t r)
+{
+    return beyond_own(q, r, q->charged[r]);
+}
+
+/* `awaited` of the amount is for jobs that wait. */
+static void charge_with(struct gang *g, uint32_t index, uint32_t r, int64_t amount, int64_t awaited)
+{
+    for (uint32_t i = index; i && (amount || awaited); i = g->queues[i].parent) {
+        struct gang_queue *q = &g->queues[i];
+        int64_t before = above(q, r), stood = beyond_own(q, r, q->charged[r] - q->awaited[r]);
+        q->charged[r] += amount;
+        q->awaited[r] += awaited;
+        amount = above(q, r) - before;
+        awaited = amount - (beyond_own(q, r, q->charged[r] - q->awaited[r]) - stood);
+    }
 }
 
 static void charge(struct gang *g, uint32_t index, uint32_t r, int64_t amount)
 {
-    for (uint32_t i = index; i && amount; i = g->queues[i].parent) {
-        struct gang_queue *q = &g->queues[i];
-        int64_t before = above(q, r);
-        q->charged[r] += amount;
-        amount = above(q, r) - before;
-    }
+    charge_with(g, index, r, amount, 0);
 }
 
 void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
@@ -70,11 +83,12 @@ void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *
     gang_queue_changed(g, queue + 1);
 }
 
-void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign)
+void gang_queue_hold(struct gang *g, uint32_t queue, const struct gang_shape *shape, int sign,
+                     bool waits)
 {
     const int64_t *sum = shape->sum;
     for (uint32_t r = 0; r < g->resources; r++)
-        charge(g, queue + 1, r, sign * sum[r]);
+        charge_with(g, queue + 1, r, sign * sum[r], waits ? sign * sum[r] : 0);
     gang_queue_changed(g, queue + 1);
 }
 
@@ -237,11 +251,12 @@ int gang_queue_check_quota(const struct gang *g, uint32_t index, struct mlt_erro
             quota = add_limited(quota, child->quota[r] - gang_queue_kept(child, r));
             charged += above(child, r) - child->used[r];
         }
-        if (quota != q->quota[r] || charged != q->charged[r])
-            return mlt_fail(err, EBADMSG,
-                            "queue %u: resource %u: quota %" PRId64 ", %" PRId64
-                            " charged; counted %" PRId64 " and %" PRId64,
-                            index - 1, r, quota, charged, q->quota[r], q->charged[r]);
+        if (quota != q->quota[r] || charged != q->charged[r] || q->awaited[r])
+            return mlt_fail(
+                err, EBADMSG,
+                "queue %u: resource %u: quota %" PRId64 ", %" PRId64 " charged; counted %" PRId64
+                " and %" PRId64 ", %" PRId64 " of it for jobs that wait",
+                index - 1, r, quota, charged, q->quota[r], q->charged[r], q->awaited[r]);
     }
     return 0;
 }

@@ -93,26 +93,85 @@ static uint32_t common_queue(const struct world *w, const struct job *victim,
     return common;
 }
 
-static bool is_asked_for(const struct world *w, const struct job *victim, const struct job *other)
+/* ---- those for whom others leave ----
+ * Quota is kept for a job that others leave for: for all behind it those that leave count as gone,
+ * and it as there. Which jobs come before another one is not looked at here: what is done must be
+ * right for some of them. */
+
+struct awaited {
+    const struct job *jobs[JOBS];
+    uint32_t count, asked; /* of the decisions only the first `asked` have been made */
+    const struct job *but; /* the one that is looked at */
+};
+
+static bool makes_way(const struct world *w, const struct job *job, const struct job *other,
+                      uint32_t asked)
 {
-    for (uint32_t i = 0; i < w->decisions_count; i++)
-        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == victim &&
+    if (job->state == PLACED && job->stopping && job->for_job == other->id)
+        return true;
+    for (uint32_t i = 0; i < asked; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].job == job &&
             w->decisions[i].d.for_job == other->id)
             return true;
     return false;
 }
 
-/* Within what the branch of the job has, when those of its own queue have left that are asked for
- * it as well: only what others have borrowed, each on the way down to the victim. */
+static void find_awaited(const struct world *w, const struct job *but, uint32_t asked,
+                         struct awaited *ret)
+{
+    *ret = (struct awaited){.asked = asked, .but = but};
+    for (uint32_t k = 0; k < JOBS; k++) {
+        bool any = false;
+        for (uint32_t j = 0; j < JOBS; j++)
+            any = any || makes_way(w, &w->jobs[j], &w->jobs[k], asked);
+        if (any && w->jobs[k].state == WAITING && &w->jobs[k] != but)
+            ret->jobs[ret->count++] = &w->jobs[k];
+    }
+}
+
+/* Bit k of `which`: the k-th of them is before the job that is looked at. `gone` (or NULL) is
+ * without those that leave; in `there` those for whom they leave count, too. */
+static void count_awaited(const struct world *w, const struct awaited *a, uint32_t which,
+                          struct queue_sums *gone, struct queue_sums *there)
+{
+    for (uint32_t k = 0; k < a->count; k++) {
+        if (!(which >> k & 1))
+            continue;
+        for (uint32_t j = 0; j < JOBS; j++) {
+            if (!makes_way(w, &w->jobs[j], a->jobs[k], a->asked) ||
+                makes_way(w, &w->jobs[j], a->but, w->decisions_count))
+                continue;
+            queue_add(w, w->jobs[j].request.queue, &w->jobs[j], -1, there);
+            if (gone)
+                queue_add(w, w->jobs[j].request.queue, &w->jobs[j], -1, gone);
+        }
+        queue_add(w, a->jobs[k]->request.queue, a->jobs[k], 1, there);
+    }
+}
+
+/* Each queue on the way from the victim to `common` uses more than it has. */
+static bool owes(const struct world *w, const struct job *victim, uint32_t common,
+                 const struct queue_sums *sums, const gang_amounts more)
+{
+    for (uint32_t q = victim->request.queue; q != common; q = w->queues[q].config.parent)
+        if (!borrows_from_above(w, sums, q, more))
+            return false;
+    return true;
+}
+
+/* Within what the branch of the job has, when those have left that are asked for it as well: only
+ * what others have borrowed, each on the way down to the victim. */
 static bool may_by_reclaim(const struct world *w, const struct job *victim, const struct job *other,
-                           const struct queue_sums *sums)
+                           const struct queue_sums *sums, uint32_t asked)
 {
     enum gang_queue_preemption reclaim = w->queues[other->request.queue].config.reclaim;
-    struct queue_sums then[QUEUES];
     uint32_t common = common_queue(w, victim, other);
+    struct awaited a;
     gang_amounts more;
     job_amounts(other, more);
-    if (common == GANG_NO_QUEUE || victim->request.queue == other->request.queue)
+    if (common == GANG_NO_QUEUE || victim->request.queue == other->request.queue ||
+        !(reclaim == GANG_PREEMPTION_ANY || (reclaim == GANG_PREEMPTION_LOWER_PRIORITY &&
+                                             victim->request.priority < other->request.priority)))
         return false;
     for (uint32_t r = 0; r < RESOURCES; r++) {
         bool has_quota = false; /* the other branch */
@@ -120,16 +179,19 @@ static bool may_by_reclaim(const struct world *w, const struct job *victim, cons
             has_quota = has_quota || w->queues[q].config.nominal[r] != GANG_UNLIMITED;
         more[r] = has_quota ? more[r] : 0;
     }
-    for (uint32_t q = victim->request.queue; q != common; q = w->queues[q].config.parent)
-        if (!borrows_from_above(w, sums, q, more))
-            return false;
-    memcpy(then, sums, sizeof then);
-    for (uint32_t j = 0; j < JOBS; j++)
-        if (is_asked_for(w, &w->jobs[j], other))
-            queue_add(w, w->jobs[j].request.queue, &w->jobs[j], -1, then);
-    return within_branch(w, then, other, common) &&
-           (reclaim == GANG_PREEMPTION_ANY || (reclaim == GANG_PREEMPTION_LOWER_PRIORITY &&
-                                               victim->request.priority < other->request.priority));
+    find_awaited(w, other, asked, &a);
+    for (uint32_t which = 0; which >> a.count == 0; which++) {
+        struct queue_sums gone[QUEUES], then[QUEUES];
+        memcpy(gone, sums, sizeof gone);
+        memcpy(then, sums, sizeof then);
+        count_awaited(w, &a, which, gone, then);
+        for (uint32_t j = 0; j < JOBS; j++)
+            if (makes_way(w, &w->jobs[j], other, w->decisions_count))
+                queue_add(w, w->jobs[j].request.queue, &w->jobs[j], -1, then);
+        if (owes(w, victim, common, gone, more) && within_branch(w, then, other, common))
+            return true;
+    }
+    return false;
 }
 
 static const struct decision *decision_about(const struct world *w, const struct job *job)
@@ -168,7 +230,7 @@ static void check_victim(struct world *w, const struct decision *d, const struct
         may = may_by_priority(w, victim, other);
         break;
     case GANG_CAUSE_RECLAIM:
-        may = may_by_reclaim(w, victim, other, sums);
+        may = may_by_reclaim(w, victim, other, sums, (uint32_t)(d - w->decisions));
         break;
     case GANG_CAUSE_TIME_SLICE:
         may = may_by_slice(w, victim, other, sums);
@@ -199,6 +261,23 @@ static bool would_start(const struct world *w, struct what_if *f, const struct j
     return gang_fits(w, job, f->boards, schedulable_mask(w) & allowed_mask(w, job, false),
                      level_now(w, job)) &&
            !quota_short(w, f->sums, job) && jobs_allowed(w, f->sums, job);
+}
+
+/* The same as far as its turn is concerned: for some of those before it whom others leave for. */
+static bool would_start_then(const struct world *w, const struct what_if *f, const struct job *job,
+                             uint32_t asked)
+{
+    struct awaited a;
+    bool starts = false;
+    find_awaited(w, job, asked, &a);
+    for (uint32_t which = 0; !starts && which >> a.count == 0; which++) {
+        struct what_if then = *f;
+        count_awaited(w, &a, which, NULL, then.sums);
+        for (uint32_t q = 0; q < QUEUES; q++) /* those that leave still run */
+            then.sums[q].jobs = f->sums[q].jobs;
+        starts = would_start(w, &then, job);
+    }
+    return starts;
 }
 
 static bool is_victim_of(const struct world *w, const struct job *job, uint64_t other)
@@ -262,10 +341,11 @@ static bool may_still_reclaim(const struct world *w, const struct job *stays,
 static void check_enough(struct world *w, const struct job *other, bool minimal)
 {
     struct what_if gone;
+    uint32_t asked = 0;
     boards_of(w, ROOM_NOW, gone.boards);
     queue_use(w, gone.sums);
-    for (uint32_t i = 0; i < w->decisions_count; i++) {
-        const struct decision *d = &w->decisions[i];
+    for (; asked < w->decisions_count; asked++) {
+        const struct decision *d = &w->decisions[asked];
         if (d->d.kind == GANG_PREEMPT && d->d.for_job == other->id)
             break;
         if (d->d.kind == GANG_PLACE) {
@@ -281,7 +361,7 @@ static void check_enough(struct world *w, const struct job *other, bool minimal)
             what_if_gone(w, &gone, &w->jobs[j]);
     if (other->request.roles_count > 1 || asked_in_time(w, other, &gone))
         return;
-    if (!would_start(w, &gone, other))
+    if (!would_start_then(w, &gone, other, asked))
         return fail(w,
                     "jobs are asked to leave for job %" PRIu64 ", which does not fit then either",
                     other->id);
