@@ -53,7 +53,8 @@ void creations_tell(struct job *job)
     put(job, creations, job->members_count); /* too long a text is left out */
 }
 
-/* The job may have been given another size since (while it was suspended). */
+/* The job may have been given another size since (while it was suspended). Of whom no pod was ever
+ * seen, 0: should its creation be on its way still, the next one has the same name. */
 void creations_tell_former(struct job *job)
 {
     uint32_t count = (uint32_t)job->tj.spec.workers.replicas;
@@ -61,7 +62,7 @@ void creations_tell_former(struct job *job)
     uint32_t told = trainingjob_pod_creations_read(job->draft.pod_creations, creations, count);
     bool known = told > 0;
     for (uint32_t i = told; i < count; i++)
-        creations[i] = 1;
+        creations[i] = 0;
     for (const struct view_pod *p = job_pods(job); p; p = p->next_of_job) {
         if (p->slot >= count || p->creation <= 0)
             continue;

@@ -15,15 +15,17 @@ void trainingjob_pod_creations_write(const int64_t *creations, uint32_t count, s
     }
 }
 
-/* A decimal number of at least 1 and at most `max`; 0: there is none. Moves *text behind it. */
+/* A decimal number of at most `max`; -1: there is none. Moves *text behind it. */
 static int64_t take_number(const char **text, int64_t max)
 {
     int64_t value = 0;
     const char *p = *text;
+    if (*p < '0' || *p > '9')
+        return -1;
     for (; *p >= '0' && *p <= '9'; p++) {
         int64_t digit = *p - '0';
         if (digit > max || value > (max - digit) / 10)
-            return 0;
+            return -1;
         value = value * 10 + digit;
     }
     *text = p;
@@ -35,11 +37,11 @@ uint32_t trainingjob_pod_creations_read(const char *text, int64_t *ret, uint32_t
     int64_t count = 0;
     while (text) {
         int64_t value = take_number(&text, INT64_MAX / 16), run = 1;
-        if (value && *text == '*') {
+        if (value >= 0 && *text == '*') {
             text++;
             run = take_number(&text, UINT32_MAX);
         }
-        if (!value || !run || count + run > UINT32_MAX)
+        if (value < 0 || run < 1 || count + run > UINT32_MAX)
             return 0;
         for (int64_t i = count; i < count + run && i < capacity; i++)
             ret[i] = value;

@@ -1,6 +1,6 @@
 /* Which pod of each member an attempt was started in, as a short text for the status: the numbers
- * that the pods' names carry (pod_name.h: a member's first pod, second pod ...), in the order of
- * their index, a run of equal ones as number*count: "1*1023,5,1*976". PURE. */
+ * that the pods' names carry (pod_name.h: a member's first pod, second pod ...; 0: none has been
+ * seen), in the order of their index, a run of equal ones as number*count: "1*1023,5,1*976". PURE. */
 #ifndef TRAININGJOB_POD_CREATIONS_H
 #define TRAININGJOB_POD_CREATIONS_H
 
@@ -9,7 +9,7 @@
 
 #define TRAININGJOB_POD_CREATIONS_MAX 16384 /* bytes; a longer text is not written at all */
 
-/* Appends the text for `count` numbers, each at least 1. Whether it has become too long for `out`
+/* Appends the text for `count` numbers, none negative. Whether it has become too long for `out`
  * its `failed` says. */
 void trainingjob_pod_creations_write(const int64_t *creations, uint32_t count,
                                      struct mlt_text *out);

@@ -340,13 +340,22 @@ bool oracle_order_is_open(struct sim *s, const struct sim_job *job)
     return false;
 }
 
-/* However late the START of one member, or some words of another. */
-static void check_culprit(struct sim *s, const struct sim_job *job, const cJSON *now)
+static const cJSON *last_failure(const cJSON *job)
+{
+    const cJSON *failures = json_find(job, "status.failures");
+    return cJSON_GetArrayItem(failures, cJSON_GetArraySize(failures) - 1);
+}
+
+/* However late the START of one member, or some words of another: looked at when it is first told,
+ * while it is known how late they were. */
+static void check_culprit(struct sim *s, const struct sim_job *job, const cJSON *before,
+                          const cJSON *now)
 {
     static const char sentence[] = "the culprit is never a survivor";
     const struct sim_facts *f = &job->facts;
-    const cJSON *failures = json_find(now, "status.failures");
-    const cJSON *last = cJSON_GetArrayItem(failures, cJSON_GetArraySize(failures) - 1);
+    const cJSON *last = last_failure(now);
+    if (cJSON_Compare(last, last_failure(before), true))
+        return;
     int64_t rank = json_integer(last, "rank", -1);
     bool excused = f->excused_ms >= 0 && f->excused_ms + EXCUSED_MS > s->now_ms;
     if (rank >= 0 && !excused && json_integer(last, "attempt", 0) == (int64_t)f->echo_attempt &&
@@ -378,7 +387,7 @@ static void job_changed(struct sim *s, const cJSON *before, const cJSON *now)
     check_phase(s, job, text(before, "status.phase"), text(now, "status.phase"));
     check_attempt(s, job, before, now);
     check_charge(s, job, before, now);
-    check_culprit(s, job, now);
+    check_culprit(s, job, before, now);
     rules_job_changed(s, job, before, now);
     turns_job_changed(s, job, before, now);
     if (strcmp(text(now, "status.phase"), "Admitted") != 0)

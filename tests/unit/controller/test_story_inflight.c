@@ -129,7 +129,7 @@ static void test_a_job_that_was_scaled_while_suspended_goes_on_with_its_numbers(
     world_replace_controller(&w);
     world_patch(&w, "trainingjobs/team/a", "{\"spec\":{\"suspend\":false}}");
     world_advance(&w, 1500);
-    assert_string_equal(world_status(&w, "a", "placement.podCreations"), "3,2");
+    assert_string_equal(world_status(&w, "a", "placement.podCreations"), "3,1");
     assert_non_null(world_object(&w, "pods/team/a-worker-0-r3"));
     world_release(&w);
 }

@@ -26,6 +26,7 @@ static void test_runs_are_short(void **state)
     assert_round((int64_t[]){3, 3, 3}, 3, "3*3");
     assert_round((int64_t[]){1, 1, 5, 1}, 4, "1*2,5,1");
     assert_round((int64_t[]){1, 2, 3}, 3, "1,2,3");
+    assert_round((int64_t[]){0, 0, 2}, 3, "0*2,2");
 }
 
 static void test_a_text_of_another_count_tells_its_own(void **state)
@@ -48,7 +49,7 @@ static void test_what_is_not_well_formed_is_refused(void **state)
         "1,,1",
         "x*3",
         "1*3x",
-        "0*3",
+        "1*,3",
         "1*0",
         "1*",
         "*3",
