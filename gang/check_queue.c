@@ -1,6 +1,8 @@
 /* What tests ask of queues and buckets: sums recomputed from the jobs, and the order of the heaps.
  */
+#include "gang/choice.h"
 #include "gang/internal.h"
+#include "gang/turns.h"
 #include "gang/work.h"
 
 #include <errno.h>
@@ -64,6 +66,18 @@ static int check_queue(const struct gang *g, uint32_t index, struct mlt_error *e
     return gang_queue_check_quota(g, index, err);
 }
 
+/* What plans keep for queues with shares, and for turns. */
+static int check_turns(const struct gang *g, struct mlt_error *err)
+{
+    int rc = gang_turns_check(g, err);
+    if (rc == 0)
+        rc = gang_choice_check_room(g, err);
+    /* Each plan that goes by queue ends with a choice. */
+    if (rc == 0 && g->plan.made && g->work_by_queue && g->choice && g->buckets_count)
+        rc = gang_choice_check(g, err);
+    return rc;
+}
+
 int gang_check_queues(const struct gang *g, struct mlt_error *err)
 {
     uint32_t jobs = 0;
@@ -82,6 +96,8 @@ int gang_check_queues(const struct gang *g, struct mlt_error *err)
                       g->jobs, jobs, g->jobs - jobs, g->waiting, g->placed);
     if (rc == 0)
         rc = gang_work_check(g, err);
+    if (rc == 0)
+        rc = check_turns(g, err);
     for (uint32_t i = 1; i < g->queues_count && rc == 0; i++)
         if (g->queues[i].known)
             rc = check_queue(g, i, err);

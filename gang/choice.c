@@ -71,7 +71,7 @@ void gang_choice_free(struct gang *g)
 
 /* Of buckets, or of the queues below a parent. */
 struct heap {
-    struct gang *g;
+    const struct gang *g;
     bool of_queues, fair;
 };
 
@@ -170,12 +170,12 @@ static bool is_fair(const struct gang *g, uint32_t index)
     return index && g->queues[index].config.order == GANG_ORDER_FAIR_SHARE;
 }
 
-static struct heap own_heap(struct gang *g)
+static struct heap own_heap(const struct gang *g)
 {
     return (struct heap){.g = g};
 }
 
-static struct heap below_heap(struct gang *g, uint32_t index)
+static struct heap below_heap(const struct gang *g, uint32_t index)
 {
     return (struct heap){.g = g, .of_queues = true, .fair = is_fair(g, index)};
 }
@@ -348,4 +348,111 @@ struct gang_bucket *gang_choice_first(struct gang *g)
     }
     uint32_t best = queue_at(g, 0)->best;
     return best ? gang_bucket_at(g, best - 1) : NULL;
+}
+
+/* ---- check ---- */
+
+static bool is_of_now(const struct gang *g, uint32_t index)
+{
+    return g->choice->queues[index].choice == g->choice->number;
+}
+
+/* Links lead there and back. */
+static bool is_linked(const struct heap *h, uint32_t item, uint32_t root)
+{
+    const struct link *link = link_of(h, item);
+    if ((link->child && link_of(h, link->child)->previous != item) ||
+        (link->next && link_of(h, link->next)->previous != item))
+        return false;
+    if (!link->previous)
+        return root == item && !link->next;
+    const struct link *previous = link_of(h, link->previous);
+    return root != item && (previous->child == item || previous->next == item);
+}
+
+/* Whether its place can still be told: while a plan goes on the first job of a bucket is the one
+ * that it stood there with, and a queue that is to be looked at again stands anywhere. */
+static bool has_its_place(const struct heap *h, uint32_t item)
+{
+    const struct gang *g = h->g;
+    if (h->of_queues)
+        return h->fair || (!g->choice->queues[item - 1].dirty &&
+                           has_its_place(&(struct heap){.g = g}, g->choice->queues[item - 1].best));
+    const struct gang_bucket *b = gang_bucket_at(g, item - 1);
+    return !g->plan.made || b->plan != g->plan.number || !b->taken;
+}
+
+static bool is_in_order(const struct heap *h, uint32_t item)
+{
+    for (uint32_t c = link_of(h, item)->child; c; c = link_of(h, c)->next)
+        if (has_its_place(h, item) && has_its_place(h, c) && before(h, c, item))
+            return false;
+    return true;
+}
+
+static int check_buckets(const struct gang *g, struct mlt_error *err)
+{
+    const struct gang_choice *c = g->choice;
+    const struct heap h = own_heap(g);
+    for (uint32_t at = 0; at < g->bucket_pool.fresh && at < c->buckets_capacity; at++) {
+        if (c->buckets[at].choice != c->number)
+            continue;
+        uint32_t index = index_of(g, gang_bucket_at(g, at));
+        if (!is_of_now(g, index) || !is_linked(&h, at + 1, c->queues[index].own) ||
+            !is_in_order(&h, at + 1))
+            return mlt_fail(err, EBADMSG, "bucket %u: its place among those offered", at);
+    }
+    return 0;
+}
+
+static bool uses_so_much(const struct gang *g, uint32_t index)
+{
+    const struct gang_use now = gang_use_of(g, index, g->choice->now_ms);
+    const struct gang_use *use = &g->choice->queues[index].use;
+    return use->amount == now.amount && use->weight == now.weight;
+}
+
+static int check_queue(const struct gang *g, uint32_t index, struct mlt_error *err)
+{
+    const struct gang_choice *c = g->choice;
+    const struct at_queue *q = &c->queues[index];
+    const struct heap h = below_heap(g, g->queues[index].parent);
+    bool placed = g->plan.made && g->plan.count; /* counted in the plan, but no more now */
+    if (!c->dirty && !placed && q->best != best_of(g, index))
+        return mlt_fail(err, EBADMSG, "queue %u: another one comes first", index - 1);
+    if (index && !c->dirty && q->in_heap != (q->best != 0))
+        return mlt_fail(err, EBADMSG, "queue %u: whether it offers anything", index - 1);
+    if (!index || !q->in_heap)
+        return 0;
+    if (!is_linked(&h, index + 1, c->queues[g->queues[index].parent].below) ||
+        !is_in_order(&h, index + 1))
+        return mlt_fail(err, EBADMSG, "queue %u: its place among those beside it", index - 1);
+    if (h.fair && !c->dirty && !placed && !uses_so_much(g, index))
+        return mlt_fail(err, EBADMSG, "queue %u: it has used another amount", index - 1);
+    return 0;
+}
+
+int gang_choice_check_room(const struct gang *g, struct mlt_error *err)
+{
+    const struct gang_choice *c = g->choice;
+    struct gang_bucket_walk walk = {0};
+    if (!c)
+        return 0;
+    for (const struct gang_bucket *b; (b = gang_bucket_walk_next(g, &walk)) != NULL;)
+        if (b->at >= c->buckets_capacity)
+            return mlt_fail(err, EBADMSG, "bucket %u has no room to be offered", b->at);
+    for (uint32_t i = 0; i < g->queues_count; i++)
+        if (g->queues[i].known && i >= c->queues_capacity)
+            return mlt_fail(err, EBADMSG, "queue %u has no room to offer", i - 1);
+    return 0;
+}
+
+int gang_choice_check(const struct gang *g, struct mlt_error *err)
+{
+    const struct gang_choice *c = g->choice;
+    int rc = c->order == GANG_CHOICE_BY_WORK ? check_buckets(g, err) : 0;
+    for (uint32_t i = 0; rc == 0 && i < g->queues_count && i < c->queues_capacity; i++)
+        if (is_of_now(g, i))
+            rc = check_queue(g, i, err);
+    return rc;
 }

@@ -43,4 +43,10 @@ uint32_t gang_choice_resume(struct gang *g, uint32_t queue);
 /* The first by the rules of order of those that are offered; NULL: none. */
 struct gang_bucket *gang_choice_first(struct gang *g);
 
+/* Against recomputation, while nothing but this has changed since gang_choice_begin(), or the plan
+ * that began it is complete and nothing has changed since. -EBADMSG. */
+int gang_choice_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
+/* Whoever may be offered has room here; at any time. */
+int gang_choice_check_room(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
+
 #endif

@@ -349,6 +349,8 @@ static void unlink_queue(struct gang *g, uint32_t index)
     g->sharing -= shares(p);
     p->children--;
     g->sharing += shares(p);
+    if (q->parent && (p->usage || p->share))
+        gang_turns_queue_used(g, q->parent - 1); /* if only by those that were below it */
 }
 
 static bool limits_anything(const struct gang *g, const struct gang_queue *q)

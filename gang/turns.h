@@ -41,5 +41,6 @@ static inline int64_t gang_turn_ends_ms(const struct gang *g, const struct gang_
 {
     return turn->since_ms + g->turns->patience_ms[turn->has_limit][turn->is_wide];
 }
+int gang_turns_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
 
 #endif

@@ -12,6 +12,8 @@ void take_decisions(struct world *w, struct gang *g, struct decision *decisions,
     struct gang_decision d;
     if (w->lib->plan(g, w->now_ms, &err) < 0)
         fail(w, "plan: %s", err.text);
+    else if (gang_check(g, &err) < 0)
+        fail(w, "gang_check of a plan: %s", err.text);
     while (!failed(w) && w->lib->next(g, &d)) {
         if (count == DECISIONS) {
             fail(w, "a plan of more than %d decisions", DECISIONS);

@@ -36,7 +36,13 @@ static struct gang *metered_new(struct meter *m)
     const struct gang_memory memory = {.realloc = metered_realloc, .free = metered_free, .arg = m};
     static const char *const levels[] = {"zone", "rack"};
     const struct gang_config config = {
-        .device_names = devices, .devices = 1, .level_names = levels, .levels = 2, .reservations = 1};
+        .device_names = devices,
+        .devices = 1,
+        .level_names = levels,
+        .levels = 2,
+        .reservations = 1,
+        .patience_ms = 3600000,
+    };
     return gang_new_with_memory(&memory, &config);
 }
 
@@ -88,6 +94,9 @@ static bool history(struct gang *g, uint64_t *ret_hash)
         failed |= feed_failing(
             g, &(struct gang_event){.kind = GANG_JOB_SUBMITTED, .job = job, .request = &request});
     }
+    failed |= plan_failing(g);
+    for (uint32_t queue = 20; queue <= 60; queue += 20) /* more than there is room for */
+        failed |= feed_failing(g, &(struct gang_event){.kind = GANG_QUEUE_SET, .queue = queue});
     failed |= plan_failing(g);
     uint32_t nodes[6] = {50, 1, 1, GANG_NO_NODE, 2, 2};
     struct gang_event placed = {
