@@ -8,7 +8,8 @@
  * node;
  * - bytes: that the library holds, for each node; hot: of those, on pages that 5,000 decisions
  * touch. jobs, of 40 kinds ("alike") or each with a time limit of its own ("different"; "backfill":
- * that with a reservation and preemption, the others in strict order):
+ * that with a reservation and preemption, "patience": with patience, too, the others in strict
+ * order):
  * - come: one more comes and is planned, without a place;
  * - start: a gang that runs ends, and the first in order is planned and placed;
  * - bytes: for each job that waits; hot: as above, on pages that 200 of each of these touch.
@@ -32,6 +33,7 @@
 #define STARTS 200
 #define GANGS_MAX 100000
 #define KINDS 40
+#define WEEK_MS (INT64_C(7) * 24 * 3600000)
 #define ARENA_BYTES (INT64_C(16) << 30) /* of addresses */
 #define LARGE 65536                     /* bytes; whatever is smaller is the C library's */
 
@@ -241,16 +243,21 @@ static void one_ends(void)
     gangs[i] = gangs[--gangs_count];
 }
 
-static void make_library(bool backfills)
+/* How jobs wait. */
+enum waiting { STRICT, BACKFILL, PATIENCE };
+
+static void make_library(enum waiting how)
 {
     static const char *const devices[] = {"nvidia.com/gpu"}, *const names[] = {"rack"};
     const struct gang_memory memory = {.realloc = reallocate, .free = release};
-    g = gang_new_with_memory(&memory, &(struct gang_config){.device_names = devices,
-                                                            .devices = 1,
-                                                            .level_names = names,
-                                                            .levels = 1,
-                                                            .reservations = backfills,
-                                                            .may_preempt = backfills});
+    g = gang_new_with_memory(&memory,
+                             &(struct gang_config){.device_names = devices,
+                                                   .devices = 1,
+                                                   .level_names = names,
+                                                   .levels = 1,
+                                                   .reservations = how != STRICT,
+                                                   .may_preempt = how != STRICT,
+                                                   .patience_ms = how == PATIENCE ? WEEK_MS : 0});
     if (!g)
         exit(1);
     feed(&(struct gang_event){.kind = GANG_QUEUE_SET});
@@ -266,12 +273,12 @@ static void tell_node(uint32_t node)
                               .capacity = {128000, INT64_C(1) << 40, 110, GPUS_PER_NODE}});
 }
 
-static void make_cluster(uint32_t nodes, bool backfills)
+static void make_cluster(uint32_t nodes, enum waiting how)
 {
     mlt_random_init(&random_, 1);
     gangs_count = nodes_used = 0;
     next_job = 0;
-    make_library(backfills);
+    make_library(how);
     for (uint32_t n = 0; n < nodes; n++)
         tell_node(n);
 }
@@ -328,7 +335,7 @@ static void measure_restart(uint32_t nodes)
 
 static void grow_nodes(uint32_t nodes)
 {
-    make_cluster(nodes, false);
+    make_cluster(nodes, STRICT);
     fill(nodes);
     measure_place(nodes); /* until it looks as it always will */
     forget_pages();
@@ -378,11 +385,11 @@ static void report_times(const char *name, const char *what, uint32_t jobs, cons
     report(part, jobs, STARTS);
 }
 
-static void grow_jobs(const char *name, bool alike, bool backfills, uint32_t jobs)
+static void grow_jobs(const char *name, bool alike, enum waiting how, uint32_t jobs)
 {
     static int64_t comes[STARTS], starts[STARTS];
     char part[64];
-    make_cluster(FULL_NODES, backfills);
+    make_cluster(FULL_NODES, how);
     for (uint32_t i = 0; i < FULL_NODES / 4; i++) {
         (void)one_more(alike);
         if (!plan())
@@ -424,9 +431,10 @@ int main(void)
     for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
         grow_nodes(nodes[i]);
     for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++) {
-        grow_jobs("jobs.alike", true, false, jobs[i]);
-        grow_jobs("jobs.different", false, false, jobs[i]);
-        grow_jobs("jobs.backfill", false, true, jobs[i]);
+        grow_jobs("jobs.alike", true, STRICT, jobs[i]);
+        grow_jobs("jobs.different", false, STRICT, jobs[i]);
+        grow_jobs("jobs.backfill", false, BACKFILL, jobs[i]);
+        grow_jobs("jobs.patience", false, PATIENCE, jobs[i]);
     }
     return 0;
 }

@@ -43,7 +43,7 @@ struct gang_choice {
 
 int gang_choice_reserve(struct gang *g)
 {
-    if (!g->config.reservations)
+    if (!g->config.reservations || g->config.patience_ms <= 0)
         return 0;
     if (!g->choice) {
         g->choice = gang_alloc(g, sizeof *g->choice);

@@ -19,7 +19,8 @@ struct gang_use gang_use_of(const struct gang *g, uint32_t index, int64_t now_ms
 bool gang_use_is_less(const struct gang_use *a, uint32_t index, const struct gang_use *b,
                       uint32_t other);
 
-/* Room for one more bucket, and for all queues. -ENOMEM. */
+/* Room for one more bucket, and for all queues; only with patience is anything chosen by this.
+ * -ENOMEM. */
 int gang_choice_reserve(struct gang *g) MLT_MUST_USE;
 void gang_choice_free(struct gang *g);
 
