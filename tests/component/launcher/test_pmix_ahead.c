@@ -85,8 +85,9 @@ static void test_another_place_than_the_slots_gets_a_new_helper(void **state)
     start(&h, 1);
     harness_await_text(&h, "out", "pmix rank 2");
     harness_await_text(&h, "out", "pmix rank 3");
+    while (harness_is_alive(helper)) /* it is told to end, and ends when it can */
+        harness_run(&h, 10);
     assert_true(helper_of(&h) > 0);
-    assert_true(helper_of(&h) != helper || !harness_is_alive(helper));
     harness_end(&h);
 }
 
