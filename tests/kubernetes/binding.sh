@@ -160,7 +160,7 @@ YAML
   job late 1 'echo "$MLTRAIN_NODE" >>/data/$RANK' | with_claim one | submit
   eventually 30 has_condition late 'PodsReady.*Unschedulable' || fail "nothing tells that the scheduler finds no place: $(field late .status.conditions)"
   comes_to "$other" late
-  has_event late Requeued 'startTimeoutSeconds.*volume' || fail "not undone in the scheduler's words: $(k get events --field-selector involvedObject.name=late)"
+  has_event late Requeued 'within 60 s.*volume' || fail "not undone in the scheduler's words: $(k get events --field-selector involvedObject.name=late)"
   claim_is one Bound || fail "the claim is not bound"
   say "a gang comes to where its late-binding volume is"
 
