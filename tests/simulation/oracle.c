@@ -308,6 +308,7 @@ static void check_charge(struct sim *s, struct sim_job *job, const cJSON *before
     if (!late) {
         f->late_charges = was;
         f->late_credited = f->credited_step;
+        f->late_row = json_integer(before, "status.recovery.inPlaceFailures", 0);
     }
     f->late_write = s->asker_gone;
     if (was < f->late_charges)

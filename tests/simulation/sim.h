@@ -390,6 +390,7 @@ struct sim_job {
         unsigned failures;        /* attempts in which it did */
         uint64_t charged_attempt; /* newest that was charged */
         bool late_write;          /* the status is from a request that outlived its controller */
+        int64_t late_row;         /* failures in a row as they were told before that one */
         int64_t late_charges;     /* what stood before it */
         int64_t late_credited;    /* credited_step before it */
         uint64_t echo_attempt;    /* newest in which survivors ended because a peer had */
