@@ -57,11 +57,13 @@ restarts=1 gang 2 2 0 ./probe die
 says 4 "of 4, sum 6, attempt 2"
 echo "ok: MPI_Abort, a rank that leaves, a killed rank"
 cat >sdk.py <<'PYTHON'
+import os
+
 import mltrain
 from mpi4py import MPI
 world = MPI.COMM_WORLD
 assert mltrain.gather("ranks", b"%d" % world.rank) == [b"%d" % i for i in range(world.size)]
-print("libmltrain:", world.rank, "of", world.size)
+os.write(1, b"libmltrain: %d of %d\n" % (world.rank, world.size))  # whole: mpirun brings all ranks' words in one stream
 PYTHON
 gang 2 2 0 mpich/bin/mpiexec mpich/bin/python sdk.py
 for rank in 0 1 2 3; do says 1 "libmltrain: $rank of 4"; done

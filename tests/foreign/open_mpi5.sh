@@ -52,11 +52,13 @@ gang 2 2 0 venv/bin/mpirun ./allreduce
 for rank in 0 1 2 3; do says "rank $rank of 4: all sums are right; 2 ranks share memory"; done
 gang 2 2 7 venv/bin/mpirun ./program abort 3 7
 cat >sdk.py <<'PYTHON'
+import os
+
 import mltrain
 from mpi4py import MPI
 world = MPI.COMM_WORLD
 assert mltrain.gather("ranks", b"%d" % world.rank) == [b"%d" % i for i in range(world.size)]
-print("libmltrain:", world.rank, "of", world.size)
+os.write(1, b"libmltrain: %d of %d\n" % (world.rank, world.size))  # whole: mpirun brings all ranks' words in one stream
 PYTHON
 gang 2 2 0 venv/bin/mpirun venv/bin/python sdk.py
 for rank in 0 1 2 3; do says "libmltrain: $rank of 4"; done
