@@ -121,9 +121,7 @@ static bool try_place(struct gang *g, struct gang_bucket *b, struct gang_job *jo
     return placed;
 }
 
-/* Where it leaves alone what it must. What is withheld for others stays so, unless it is in the
- * way.
- */
+/* Where it leaves alone what it must. What is withheld for others stays so, unless in the way. */
 static bool try_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
                         int64_t end_ms)
 {
@@ -334,6 +332,13 @@ static int64_t last_start_ms(const struct gang *g, int64_t now_ms)
     return last_ms;
 }
 
+/* Of that kind no more than what was counted in this plan, or less, is unclaimed. */
+static void bound_unclaimed(const struct gang *g, const struct gang_kind *kind, struct walk *w)
+{
+    w->bound.unclaimed = kind->unclaimed;
+    w->bound.until_s = (last_start_ms(g, w->now_ms) - w->now_ms) / 1000;
+}
+
 /* How many pods of the role that is hardest to place fit with nothing withheld. Who may promise to
  * leave may stand on what is kept, too; as long as no quota is limited: whoever is short of that
  * has to be asked, for he may hold others up. */
@@ -348,10 +353,8 @@ static const struct gang_work_bound *look_at(struct gang *g, const struct gang_s
     heed(g, 0);
     w->kind = kind;
     w->bound = GANG_WORK_ANY;
-    if (kind->refusals_plan == g->plan.number && kind->refusals >= REFUSALS) {
-        w->bound.unclaimed = kind->unclaimed; /* or less */
-        w->bound.until_s = (last_start_ms(g, w->now_ms) - w->now_ms) / 1000;
-    }
+    if (kind->refusals_plan == g->plan.number && kind->refusals >= REFUSALS)
+        bound_unclaimed(g, kind, w);
     if (kept_too && !g->quotas)
         w->bound.pods = gang_fit_total_kept_too(g, shape, role);
     else if (!kept_too)
@@ -378,8 +381,7 @@ static void count_unclaimed(struct gang *g, const struct gang_shape *shape, stru
         return;
     heed(g, INT64_MAX);
     kind->unclaimed = gang_fit_total(g, shape, shape->hardest, GANG_NO_LEVEL, 0);
-    w->bound.unclaimed = kind->unclaimed;
-    w->bound.until_s = (last_start_ms(g, w->now_ms) - w->now_ms) / 1000;
+    bound_unclaimed(g, kind, w);
 }
 
 /* Of what was counted. */

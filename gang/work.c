@@ -50,8 +50,7 @@ static uint32_t *root_of(struct gang *g, struct gang_kind *kind)
 
 /* ---- a tree ---- */
 
-/* With patience the higher priority comes first; else it had its turn
- * before anybody backfills. */
+/* With patience the higher priority comes first; else it had its turn before anybody backfills. */
 static bool work_before(const struct gang *g, int64_t a, const struct gang_job *head, int64_t b,
                         const struct gang_job *other)
 {
