@@ -16,6 +16,7 @@
 #define BARRIER_SHIFT 32
 #define GROUP_GATHER 0xfffffffeu
 #define GROUP_FETCH 0xffffffffu
+#define BARRIER_NAME "barrier"
 #define GROUP_PREFIX "group/"
 #define HEAR_MAX 64 /* pieces of a dead rank's words */
 
@@ -75,15 +76,22 @@ static void broken(void *arg, uint32_t process, const char *words)
     break_client(arg, process, words);
 }
 
+/* For the barrier that runs; `what`: the low bits of the tag. */
+static struct exchange_request request_of(const struct edge *e, uint32_t what, const char *name)
+{
+    return (struct exchange_request){.user = EXCHANGE_USER_PMI1,
+                                     .tag = (e->mpi.barriers << BARRIER_SHIFT) + what,
+                                     .name = name};
+}
+
 static void barrier(void *arg, const char *bytes, size_t length)
 {
     struct edge *e = arg;
     struct mlt_error err = {0};
-    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag = ++e->mpi.barriers << BARRIER_SHIFT,
-                                             .name = "barrier",
-                                             .time_ms = EXCHANGE_TIME_MS_MAX};
+    e->mpi.barriers++;
     e->mpi.fetching = 0;
+    struct exchange_request request = request_of(e, 0, BARRIER_NAME);
+    request.time_ms = EXCHANGE_TIME_MS_MAX;
     if (exchange_gather(supervisor_exchange(e->supervisor), &request, bytes, length, NULL, 0,
                         edge_now_ms(e), &err) < 0)
         (void)snprintf(e->mpi.barrier_words, sizeof e->mpi.barrier_words, "%.*s",
@@ -125,10 +133,7 @@ static void take(struct edge *e, const unsigned char *data, size_t length)
 static void fetch(struct edge *e, uint32_t node_rank, uint64_t sequence)
 {
     struct mlt_error err = {0};
-    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag =
-                                                 (e->mpi.barriers << BARRIER_SHIFT) + node_rank + 1,
-                                             .name = "barrier"};
+    const struct exchange_request request = request_of(e, node_rank + 1, BARRIER_NAME);
     if (exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank, sequence,
                        edge_now_ms(e), &err) < 0)
         fail_barrier(e, err.text);
@@ -147,10 +152,7 @@ static int spread_gather(void *arg, uint32_t first, uint32_t count, const char *
     for (uint32_t i = 0; i < count; i++)
         members[i] = first + i;
     (void)snprintf(name, sizeof name, "barrier-group-%" PRIu32, first);
-    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag =
-                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_GATHER,
-                                             .name = name};
+    const struct exchange_request request = request_of(e, GROUP_GATHER, name);
     return exchange_gather(supervisor_exchange(e->supervisor), &request, bytes, length, members,
                            count, edge_now_ms(e), err);
 }
@@ -161,10 +163,7 @@ static int spread_fetch_group(void *arg, uint32_t node_rank, uint64_t sequence,
     struct edge *e = arg;
     char name[40];
     (void)snprintf(name, sizeof name, GROUP_PREFIX "%" PRIu64, sequence);
-    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag =
-                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
-                                             .name = name};
+    const struct exchange_request request = request_of(e, GROUP_FETCH, name);
     return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank,
                           EXCHANGE_QUESTION_SEQUENCE, edge_now_ms(e), err);
 }
@@ -172,10 +171,7 @@ static int spread_fetch_group(void *arg, uint32_t node_rank, uint64_t sequence,
 static int spread_fetch_one(void *arg, uint32_t node_rank, uint64_t sequence, struct mlt_error *err)
 {
     struct edge *e = arg;
-    const struct exchange_request request = {.user = EXCHANGE_USER_PMI1,
-                                             .tag =
-                                                 (e->mpi.barriers << BARRIER_SHIFT) + GROUP_FETCH,
-                                             .name = "barrier"};
+    const struct exchange_request request = request_of(e, GROUP_FETCH, BARRIER_NAME);
     return exchange_fetch(supervisor_exchange(e->supervisor), &request, node_rank, sequence,
                           edge_now_ms(e), err);
 }

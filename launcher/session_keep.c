@@ -21,8 +21,8 @@ static void keep(int parent, const char *name, int level, int *left)
     }
     (void)mkdirat(fd, SESSION_KEEP_NAME, 0700); /* without it all is as it was */
     --*left;
-    for (const struct dirent *entry = readdir(dir); entry && level<LEVELS && * left> 0;
-         entry = readdir(dir))
+    const struct dirent *entry;
+    while (level < LEVELS && *left > 0 && (entry = readdir(dir)) != NULL)
         if (entry->d_name[0] != '.' && strcmp(entry->d_name, SESSION_KEEP_NAME) != 0)
             keep(fd, entry->d_name, level + 1, left);
     (void)closedir(dir);
@@ -32,9 +32,9 @@ bool session_keep(const char *folder)
 {
     static const char start[] = "ompi.";
     int left = SESSION_KEEP_FOLDERS_MAX;
+    const struct dirent *entry;
     DIR *dir = opendir(folder);
-    for (const struct dirent *entry = dir ? readdir(dir) : NULL; entry && left > 0;
-         entry = readdir(dir))
+    while (dir && left > 0 && (entry = readdir(dir)) != NULL)
         if (strncmp(entry->d_name, start, sizeof start - 1) == 0)
             keep(dirfd(dir), entry->d_name, 1, &left);
     if (dir)
