@@ -333,9 +333,8 @@ static const char *run(uint64_t seed, int bug)
 static void test_ranks_that_end_are_told_to_those_that_wait(void **state)
 {
     (void)state;
-    uint64_t first = (uint64_t)seeds_setting("ENDED_SEED", 1), count = 1;
-    if (!getenv("ENDED_SEED"))
-        count = (uint64_t)seeds_setting("ENDED_SEEDS", SEEDS);
+    const struct seeds_range seeds = seeds_range("ENDED", SEEDS);
+    uint64_t first = seeds.first, count = seeds.count;
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *violation = run(seed, BUG_NONE);
         if (violation)

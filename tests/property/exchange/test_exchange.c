@@ -44,10 +44,9 @@ static const char *run(uint64_t seed, int bug)
 static void test_an_exchange_survives_whatever_happens(void **state)
 {
     (void)state;
-    uint64_t first = (uint64_t)seeds_setting("EXCHANGE_SEED", 1), count = 1;
+    const struct seeds_range seeds = seeds_range("EXCHANGE", SEEDS);
+    uint64_t first = seeds.first, count = seeds.count;
     struct gang sum = {0};
-    if (!getenv("EXCHANGE_SEED"))
-        count = (uint64_t)seeds_setting("EXCHANGE_SEEDS", SEEDS);
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *violation = run(seed, GANG_BUG_NONE);
         if (violation)

@@ -42,11 +42,10 @@ static const char *run(uint64_t seed, int bug)
 static void test_a_gang_survives_whatever_happens(void **state)
 {
     (void)state;
-    uint64_t first = (uint64_t)seeds_setting("RDV_SEED", 1), count = 1;
+    const struct seeds_range seeds = seeds_range("RDV", SEEDS);
+    uint64_t first = seeds.first, count = seeds.count;
     unsigned starts = 0, verdicts = 0, adoptions = 0, divergences = 0, completions = 0,
              restarts = 0;
-    if (!getenv("RDV_SEED"))
-        count = (uint64_t)seeds_setting("RDV_SEEDS", SEEDS);
     for (uint64_t seed = first; seed < first + count; seed++) {
         const char *violation = run(seed, WORLD_BUG_NONE);
         if (violation)

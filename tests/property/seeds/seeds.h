@@ -5,8 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The environment's number of this name, or `otherwise`; what is no number fails the test. */
-int64_t seeds_setting(const char *name, int64_t otherwise);
+/* Which are to be played: only that of PREFIX_SEED where the environment has it, or from 1 on as many
+ * as PREFIX_SEEDS says, else `otherwise`. What is no number fails the test. */
+struct seeds_range {
+    uint64_t first, count;
+};
+struct seeds_range seeds_range(const char *prefix, uint64_t otherwise);
 
 /* A bug that a test can build in, in words. */
 struct seeds_mistake {
