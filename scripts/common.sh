@@ -31,6 +31,15 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
+# unpack_package NAME FOLDER: what Debian's package holds, below an existing folder. Nothing is installed, and nothing started.
+unpack_package() {
+  local download rc=0
+  download=$(mktemp -d)
+  (cd "$download" && apt-get download -qq "$1") >&2 && dpkg-deb -x "$download/$1"_*.deb "$2" || rc=1
+  rm -rf "$download"
+  return $rc
+}
+
 # build PRESET [cmake options] -> build/PRESET
 build() {
   local preset=$1

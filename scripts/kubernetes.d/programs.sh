@@ -81,7 +81,7 @@ build_debian() {
   local name
   mkdir -p "$scratch/debian"
   for name in etcd-server containerd runc containernetworking-plugins; do
-    (cd "$scratch" && apt-get download -qq "$name" && dpkg-deb -x "$name"_*.deb debian) || return 1
+    unpack_package "$name" "$scratch/debian" || return 1
   done
   rm -rf "$programs/debian"
   mv "$scratch/debian" "$programs/debian"
