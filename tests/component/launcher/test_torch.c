@@ -114,9 +114,13 @@ static const struct rendezvous_checkpoint_report *look_at(struct harness *h, con
         assert_non_null(file);
         assert_true(fputs(program, file) >= 0);
     }
-    (void)snprintf(command, sizeof command, "/usr/bin/python3 '%s' '%s' 2> /dev/null", path,
-                   folder);
-    assert_int_equal(system(command), 0);
+    (void)snprintf(command, sizeof command, "/usr/bin/python3 '%s' '%s' 2> '%s/said'", path, folder,
+                   h->dir);
+    int status = system(command);
+    if (status) {
+        cleanup_free char *said = harness_file(h, "said", NULL);
+        fail_msg("wait status 0x%x: %s", status, said);
+    }
     h->welcome.checkpoint_path = folder;
     h->welcome.checkpoint_format = "auto";
     h->welcome.watch_checkpoints = true;
