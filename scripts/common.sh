@@ -17,7 +17,7 @@ missing_packages() {
   local name tag
   while read -r name tag _; do
     [ "$tag" = "[$1]" ] || [ "$1 $tag" = "test [build]" ] || continue
-    dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null | grep -qx installed || echo "$name"
+    [ "$(dpkg-query -W -f='${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || echo "$name"
   done < <(grep -v '^#' "$root/scripts/packages")
 }
 

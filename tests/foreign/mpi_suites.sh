@@ -14,7 +14,7 @@ export PATH="$bin:/usr/bin:/bin"
 skip() { echo "SKIP: $*"; exit 77; }
 
 for package in python3-venv openmpi-bin libopenmpi-dev hpcc netpipe-openmpi netpipe-mpich2 scalapack-mpi-test; do
-  dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null | grep -qx installed ||
+  [ "$(dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null)" = installed ] ||
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $package >/dev/null 2>&1 || skip "no package $package"
 done
 mpi4py=4.1.2

@@ -16,7 +16,7 @@ if [ ! -d "$folder/accelerate" ]; then
   python3 -m zipfile -e "$work"/wheel/accelerate-*.whl "$folder"
 fi
 for package in python3-packaging python3-psutil python3-yaml; do
-  dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null | grep -qx installed || apt-get install -y -qq $package >/dev/null
+  [ "$(dpkg-query -W -f='${db:Status-Status}' $package 2>/dev/null)" = installed ] || apt-get install -y -qq $package >/dev/null
 done
 
 passed=0 failed=0

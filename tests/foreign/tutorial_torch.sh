@@ -6,6 +6,8 @@
 set -euo pipefail
 version=2.15.0
 source=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/finds.sh
+. "$source/tests/finds.sh"
 bin=$(cd "$1" && pwd)
 example=$source/examples/tutorial-multi-gpu-job
 mkdir -p "${2:-$HOME/.cache/mltrain/torch-$version}"
@@ -52,7 +54,7 @@ learned() {
   grep -o 'rank [0-9] of [0-9]: the weights are learned' out.txt | sort -u | diff - "$example/expected-output.txt" ||
     { cat out.txt; echo "FAIL: $1 said something else"; exit 1; }
   "$folder/venv/bin/python" -c 'import torch
-print([round(w) for w in torch.load("model/model.pt")["weight"][0].tolist()])' | grep -qxF '[0, 1, 2, 3, 4, 5, 6, 7]' ||
+print([round(w) for w in torch.load("model/model.pt")["weight"][0].tolist()])' | finds -xF '[0, 1, 2, 3, 4, 5, 6, 7]' ||
     { echo "FAIL: $1: another model"; exit 1; }
   rm model/model.pt
   echo "ok: $1, after $SECONDS s"
@@ -70,7 +72,7 @@ here killed
 victim() { # what torch.distributed.launch has started as local rank 2 in this job's pod
   local pid
   for pid in $(pgrep -f -- '-u /code/train\.py --local-rank=2'); do
-    tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qx 'MLTRAIN_JOB=killed' && echo "$pid" && return
+    grep -qzx 'MLTRAIN_JOB=killed' "/proc/$pid/environ" 2>/dev/null && echo "$pid" && return
   done
 }
 for ((i = 0; i < 600; i++)); do

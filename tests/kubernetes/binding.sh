@@ -9,7 +9,7 @@
 class=local-$namespace
 
 # scheduled POD: kube-scheduler has bound it
-scheduled() { k get events --field-selector "involvedObject.name=$1,reason=Scheduled" -o jsonpath='{.items[*].message}' | grep -q 'Successfully assigned'; }
+scheduled() { k get events --field-selector "involvedObject.name=$1,reason=Scheduled" -o jsonpath='{.items[*].message}' | finds 'Successfully assigned'; }
 # required_node POD: the node that every term of its affinity requires
 required_node() {
   k get pod "$1" -o json | jq -r '[.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[]?
@@ -176,7 +176,7 @@ YAML
   comes_to "$other" each
   say "a gang comes to where each pod finds a volume"
 }
-has_condition() { k get trainingjob "$1" -o json | jq -r '.status.conditions[] | "\(.type) \(.status) \(.reason) \(.message)"' | grep -qE "$2"; }
+has_condition() { k get trainingjob "$1" -o json | jq -r '.status.conditions[] | "\(.type) \(.status) \(.reason) \(.message)"' | finds -E "$2"; }
 
 cleanup() {
   k delete pv -l "test=$namespace" --wait=false >/dev/null 2>&1

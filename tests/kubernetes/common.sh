@@ -5,6 +5,8 @@
 
 : "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
 set -uo pipefail
+# shellcheck source=tests/finds.sh
+. "$MLTRAIN_SOURCE_DIR/tests/finds.sh"
 # Clusters and images lie there, whatever becomes of HOME below.
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$HOME/.cache}
 MLTRAIN_BIN_DIR=$(cd "$MLTRAIN_BIN_DIR" && pwd)
@@ -111,8 +113,8 @@ attempt_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.attempt}')" = "
 kill_launcher() {
   # shellcheck disable=SC2016 # for the node's shell
   kubernetes exec --node "$1" -- sh -c 'for p in /proc/[0-9]*; do
-    grep -q "^/mltrain/bin/mltrain-launcher" "$p/cmdline" && tr "\0" "\n" <"$p/environ" | grep -qx "MLTRAIN_JOB=$1" &&
-      tr "\0" "\n" <"$p/environ" | grep -qx "MLTRAIN_SLOT=$2" && kill -9 "${p#/proc/}" && exit 0
+    grep -q "^/mltrain/bin/mltrain-launcher" "$p/cmdline" && [ "$(tr "\0" "\n" <"$p/environ" | grep -cx "MLTRAIN_JOB=$1")" = 1 ] &&
+      [ "$(tr "\0" "\n" <"$p/environ" | grep -cx "MLTRAIN_SLOT=$2")" = 1 ] && kill -9 "${p#/proc/}" && exit 0
   done 2>/dev/null; exit 1' sh "$2" "$3"
 }
 
@@ -120,6 +122,6 @@ kill_launcher() {
 kill_rank() {
   # shellcheck disable=SC2016 # for the pod's shell
   k exec "$1" -c trainer -- sh -c 'for p in /proc/[0-9]*; do
-    grep -qx "PPid:.1" "$p/status" && tr "\0" "\n" <"$p/environ" | grep -qx "RANK=$1" && kill -9 "${p#/proc/}" && exit 0
+    grep -qx "PPid:.1" "$p/status" && [ "$(tr "\0" "\n" <"$p/environ" | grep -cx "RANK=$1")" = 1 ] && kill -9 "${p#/proc/}" && exit 0
   done 2>/dev/null; exit 1' sh "$2"
 }

@@ -74,14 +74,14 @@ YAML
   eventually 60 foreign_runs $taken || fail "the foreign pod does not run"
   saving_job rejected | k apply -f - >/dev/null || fail "refused"
   eventually 90 runs rejected 1 || fail "rejected does not run: $(field rejected .status)"
-  ! members rejected | grep -q "$taken" || fail "on $taken"
+  ! members rejected | finds "$taken" || fail "on $taken"
   has_event rejected PodRejected 'node-2 \(OutOfnvidia.com/gpu\): .*requested: 2, used: 1, capacity: 2' || fail "no event tells of the kubelet's words"
   has_event rejected Requeued 'OutOfnvidia.com/gpu' || fail "the gang was not given back for it"
   is rejected .status.restarts 0 || is rejected .status.restarts "" || fail "a restart"
   rm "$folder/static/foreign.yaml"
   end_job rejected
 }
-foreign_runs() { kubernetes exec --node "${1#node-}" sh -c 'grep -lx sleep /proc/[0-9]*/comm' | grep -q .; }
+foreign_runs() { kubernetes exec --node "${1#node-}" sh -c 'grep -lx sleep /proc/[0-9]*/comm' | finds .; }
 
 node_drained() {
   local node

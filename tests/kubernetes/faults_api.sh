@@ -118,7 +118,7 @@ config_map_missing() {
   { job mounted | sed 's|^            resources:|            volumeMounts: [{name: settings, mountPath: /settings}]\n&|'
     echo '        volumes: [{name: settings, configMap: {name: later}}]'; } | submit
   waits_as mounted Admitted PodsReady PodsStarting '2 of 2 pods are not ready'
-  k get events --field-selector reason=FailedMount -o jsonpath='{.items[*].message}' | grep -q 'configmap "later" not found' || fail "no event FailedMount"
+  k get events --field-selector reason=FailedMount -o jsonpath='{.items[*].message}' | finds 'configmap "later" not found' || fail "no event FailedMount"
   members mounted >mounted.members
   k create configmap later --from-literal=a=b >/dev/null
   starts mounted
@@ -191,7 +191,7 @@ deleted_as_orphans() {
   eventually 60 have_ended orphan || fail "its pods do not end: $(k get pods -l mltrain.io/job-name=orphan -o wide)"
   saved orphan || fail "the ranks have not saved"
   [ -z "$(k get pods -l mltrain.io/job-name=orphan -o jsonpath='{.items[*].metadata.ownerReferences}')" ] || fail "the pods have an owner"
-  k logs orphan-worker-0 -c trainer | grep -q 'step 1$' || fail "no logs"
+  k logs orphan-worker-0 -c trainer | finds 'step 1$' || fail "no logs"
   k delete pods -l mltrain.io/job-name=orphan >/dev/null
 }
 have_ended() { [ "$(k get pods -l "mltrain.io/job-name=$1" -o jsonpath='{range .items[*]}{.status.phase}{"\n"}{end}' | grep -cE 'Succeeded|Failed')" = 2 ]; }

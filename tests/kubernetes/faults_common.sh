@@ -60,13 +60,13 @@ field() { k get trainingjob "$1" -o jsonpath="{$2}" 2>/dev/null; }
 number() { local n; n=$(field "$1" "$2"); echo "${n:-0}"; }
 is() { [ "$(field "$1" "$2")" = "$3" ]; }
 # reason_is JOB CONDITION PATTERN
-reason_is() { field "$1" ".status.conditions[?(@.type==\"$2\")].reason" | grep -qxE "$3"; }
+reason_is() { field "$1" ".status.conditions[?(@.type==\"$2\")].reason" | finds -xE "$3"; }
 # words_have JOB CONDITION PATTERN: its sentence does
-words_have() { field "$1" ".status.conditions[?(@.type==\"$2\")].message" | grep -qE -- "$3"; }
+words_have() { field "$1" ".status.conditions[?(@.type==\"$2\")].message" | finds -E -- "$3"; }
 # tells JOB CONDITION REASON PATTERN
 tells() { reason_is "$1" "$2" "$3" && words_have "$1" "$2" "$4"; }
 # has_event JOB REASON [PATTERN]
-has_event() { k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | grep -qE -- "${3:-.}"; }
+has_event() { k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | finds -E -- "${3:-.}"; }
 runs() { [ "$(field "$1" '.status.phase} {.status.attempt')" = "Running $2" ]; }
 
 # members JOB: "INDEX UID NODE" of each pod that is not about to end
@@ -130,7 +130,7 @@ resumes() {
   has_event "$1" CheckpointSaved || fail "$1: nothing says what was saved"
   eventually 20 goes_on "$1" || fail "$1 does not go on from a saved step: $(mltrain logs "$1" --attempt $((attempt + 1)) | head -n 4)"
 }
-goes_on() { mltrain logs "$1" --attempt $((attempt + 1)) | grep -q "attempt $((attempt + 1)) of 0 goes on from [1-9]"; }
+goes_on() { mltrain logs "$1" --attempt $((attempt + 1)) | finds "attempt $((attempt + 1)) of 0 goes on from [1-9]"; }
 
 end_job() {
   k delete trainingjob "$1" --wait=false >/dev/null

@@ -19,7 +19,7 @@ controller_with() {
 tells() {
   eventually 60 told_in "$1" "$2" "$3" || fail "$1: $2 does not say [$3]: $(condition "$1" "$2")"
 }
-told_in() { condition "$1" "$2" | grep -qE -- "$3"; }
+told_in() { condition "$1" "$2" | finds -E -- "$3"; }
 
 # ---- it works ----
 
@@ -100,7 +100,7 @@ no_gate() {
   gate node-1-kubelet ': false' ': true' "$cluster/node-1/kubelet.yaml"
   say "a gate that is off in a kubelet is told after 15 s"
 }
-no_plugin() { k get events --field-selector involvedObject.name=unknown-worker-0,reason=FailedMount -o jsonpath='{.items[*].message}' | grep -q 'no volume plugin matched'; }
+no_plugin() { k get events --field-selector involvedObject.name=unknown-worker-0,reason=FailedMount -o jsonpath='{.items[*].message}' | finds 'no volume plugin matched'; }
 
 # A cluster as they were, whose API server and kubelet have been told to believe in volumes of images.
 no_runtime() {

@@ -49,7 +49,7 @@ finishes() {
 }
 # Of what seccomp refuses: to read out of the memory of another rank.
 complains_not() { ! mltrain logs "$1" 2>&1 | grep -F 'Read -1' || fail "$1: Open MPI complains"; }
-wired_up() { mltrain logs "$1" --launcher 2>/dev/null | grep -qE "MPI wire-up $2: $3"; }
+wired_up() { mltrain logs "$1" --launcher 2>/dev/null | finds -E "MPI wire-up $2: $3"; }
 
 open_mpi() {
   local pods
@@ -119,7 +119,7 @@ killed() {
   probe killed-open-mpi mpicc.openmpi wait
   rank_is_killed killed-open-mpi
   succeeds killed-open-mpi
-  mltrain logs killed-open-mpi --attempt 2 | grep -c 'segments 2' | grep -qx 4 || fail "ranks of a pod share no memory: $(said killed-open-mpi)"
+  [ "$(mltrain logs killed-open-mpi --attempt 2 | grep -c 'segments 2')" = 4 ] || fail "ranks of a pod share no memory: $(said killed-open-mpi)"
   complains_not killed-open-mpi
   end_job killed-open-mpi
   probe killed-mpich mpicc.mpich wait
@@ -131,7 +131,7 @@ killed() {
 aborted() {
   probe aborted mpicc.openmpi 'abort 3 7'
   eventually 90 attempt_is aborted 2 || fail "MPI_Abort does not end the attempt: $(field aborted .status)"
-  field aborted '.status.failures[0].message' | grep -q 'it has called MPI_Abort with code 7' || fail "$(field aborted .status.failures)"
+  field aborted '.status.failures[0].message' | finds 'it has called MPI_Abort with code 7' || fail "$(field aborted .status.failures)"
   [ "$(field aborted '.status.failures[0].rank')" = 3 ] || fail "another rank is blamed: $(field aborted .status.failures)"
   succeeds aborted 90
   say "MPI_Abort ends all ranks"

@@ -111,7 +111,7 @@ reached() {
   kill_rank served-worker-1 2 || fail "no rank 2"
   eventually 60 answers 'rank 3, attempt 2' || fail "rank 3 is not reached again: $(cat served.txt forward.log)"
   stop_forwarding
-  k exec served-worker-1 -c trainer -- sh -c 'ps -o args' | grep -qx 'sleep 54321' || fail "what exec had started was killed with the ranks"
+  k exec served-worker-1 -c trainer -- sh -c 'ps -o args' | finds -x 'sleep 54321' || fail "what exec had started was killed with the ranks"
   end_job served
   say "exec and port-forward reach the ranks"
 }

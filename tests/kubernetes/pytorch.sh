@@ -34,6 +34,6 @@ eventually 300 step_is_above broken 110 || fail "no progress"
 kill_rank broken-worker-1 3 || fail "rank 3 not found"
 eventually 300 phase_is broken Succeeded || { mltrain logs broken; fail "with a killed rank"; }
 attempt_is broken 2 || fail "not the second attempt"
-mltrain logs broken --attempt 2 | grep -qE 'begin at step [1-9][0-9]*0$' || { mltrain logs broken; fail "did not resume from a checkpoint"; }
+mltrain logs broken --attempt 2 | finds -E 'begin at step [1-9][0-9]*0$' || { mltrain logs broken; fail "did not resume from a checkpoint"; }
 [ "$(weights broken)" = "$(weights whole-2)" ] || fail "the weights after recovery are not those of the undisturbed run"
 say "a killed rank went on from a checkpoint"

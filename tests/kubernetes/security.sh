@@ -15,7 +15,7 @@ endless='while :; do sleep 0.2; done'
 # refused_as JOB WORDS: it waits, without pods, and the API server's words tell why
 refused_as() {
   eventually 30 is_refused "$1" || fail "$1 is not refused: $(field "$1" .status.conditions)"
-  condition "$1" Admitted | grep -qE "$2" || fail "$1 is not refused with [$2]: $(condition "$1" Admitted)"
+  condition "$1" Admitted | finds -E "$2" || fail "$1 is not refused with [$2]: $(condition "$1" Admitted)"
   no_pods "$1" || fail "$1 has pods"
   phase_is "$1" Queued || fail "$1 is $(field "$1" .status.phase)"
   has_event "$1" PodRefused "$2" || fail "$1: no event PodRefused"
@@ -44,7 +44,7 @@ restricted() {
   refused_as capable 'SYS_ADMIN'
   # The user's containers alone are at fault, never what mltrain adds.
   for job in privileged host-folder host-network capable; do
-    ! condition "$job" Admitted | grep -q 'mltrain-launcher-copy' || fail "$job: $(condition "$job" Admitted)"
+    ! condition "$job" Admitted | finds 'mltrain-launcher-copy' || fail "$job: $(condition "$job" Admitted)"
   done
   for job in privileged host-folder host-network as-root unconfined capable; do end_job $job; done
   say "restricted: what may run runs, what may not is refused in the server's words"
@@ -97,8 +97,8 @@ leader_address() { k -n $system get pod "$(k -n $system get lease mltrain-contro
 refusals() { kubernetes exec curl -s --max-time 5 "http://$(leader_address):8080/metrics" | sed -n 's/^mltrain_channel_refusals_total //p'; }
 refusals_above() { [ "$(refusals)" -gt "$1" ]; }
 log_of_leader() { k -n $system logs "$(k -n $system get lease mltrain-controller -o jsonpath='{.spec.holderIdentity}')"; }
-leader_has_said() { log_of_leader | grep -qE "$1"; }
-says() { k -n "$1" logs "$2" | grep -qE -- "$3"; }
+leader_has_said() { log_of_leader | finds -E "$1"; }
+says() { k -n "$1" logs "$2" | finds -E -- "$3"; }
 
 # The processes of both pods' ranks, with the times of their starts: the gang is unharmed when they are the same.
 gang() {
@@ -157,7 +157,7 @@ without_key() {
   k -n "$other" delete pod thief --wait=false >/dev/null
   say "nobody joins a job without its key"
 }
-mount_has_failed() { k -n "$other" get events --field-selector involvedObject.name=thief,reason=FailedMount -o jsonpath='{.items[*].message}' | grep -q 'secret.*not found'; }
+mount_has_failed() { k -n "$other" get events --field-selector involvedObject.name=thief,reason=FailedMount -o jsonpath='{.items[*].message}' | finds 'secret.*not found'; }
 secret_of() { k get secrets -l "mltrain.io/job-name=$1" -o jsonpath='{.items[0].metadata.name}'; }
 
 # Who mounts the job's Secret is let in, and has to say which member it is.

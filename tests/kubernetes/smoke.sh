@@ -54,7 +54,7 @@ kill_rank broken-worker-1 3 || fail "rank 3 not found"
 eventually 60 phase_is broken Succeeded || fail "broken does not succeed"
 attempt_is broken 2 || fail "not the second attempt"
 [ "$(k get pods -l mltrain.io/job-name=broken -o jsonpath='{.items[*].metadata.uid}')" = "$pods" ] || fail "the pods were created again"
-mltrain logs broken --rank 3 --attempt 2 | grep -qx 'attempt 2 of 3' || fail "no logs of the second attempt"
+mltrain logs broken --rank 3 --attempt 2 | finds -x 'attempt 2 of 3' || fail "no logs of the second attempt"
 say "a killed rank has started again in its pod"
 
 job lost "$(until_attempt 2)" | k apply -f - || fail "the job was refused"
@@ -65,7 +65,7 @@ kill_launcher "$(k get pod lost-worker-1 -o jsonpath='{.spec.nodeName}')" lost 1
 eventually 60 phase_is lost Succeeded || fail "lost does not succeed"
 [ "$(k get pod lost-worker-0 -o jsonpath='{.metadata.uid}')" = "$other" ] || fail "the other pod was created again"
 [ "$(k get pod lost-worker-1 -o jsonpath='{.status.phase}')" = Failed ] || fail "the pod of the killed launcher did not stay"
-k logs lost-worker-1 -c trainer | grep -q 'attempt 1 of 3' || fail "its logs are gone"
+k logs lost-worker-1 -c trainer | finds 'attempt 1 of 3' || fail "its logs are gone"
 mltrain logs lost --rank 3 >logs.txt
 printf 'attempt %s of 3\n' 1 2 | cmp - logs.txt || { cat logs.txt; fail "not the logs of both attempts"; }
 say "a killed launcher's pod was replaced, alone"

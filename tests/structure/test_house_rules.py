@@ -18,6 +18,9 @@ BANNED = {
 ONLY_IN_JSON = {r"\bcJSON_(Parse|ParseWithLength|ParseWithOpts|Print|PrintUnformatted|PrintBuffered)\s*\(": "only lib/json"}
 # Built from pieces so that this file does not find itself.
 FOREIGN = re.compile("|".join(("/" + "work/", r"(?<![\w}])/" + "root/", r"\bsub" + r"agent\b", r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b")))
+# Under pipefail; a shell within the script (sh -c) has none.
+HASTY_GREP = re.compile(r"[^|]\|\s*grep -[a-zA-Z]*q")
+INNER_SHELL = re.compile(r"""\bsh -c ('[^'\n]*'|"[^"\n]*")""")
 FUNCTION_MAX, FILE_MAX, LINE_MAX = 70, 800, 120
 
 
@@ -69,6 +72,12 @@ def check_source(name, text):
                 yield f"{name}:{code.count(chr(10), 0, match.start()) + 1}: {match.group(0).strip()}: {why}"
 
 
+def check_script(name, text):
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.lstrip().startswith("#") and HASTY_GREP.search(INNER_SHELL.sub("", line)):
+            yield f"{name}:{number}: | grep -q fails by SIGPIPE now and then: finds (tests/finds.sh)"
+
+
 def main():
     wrong, count = [], 0
     for name in files():
@@ -80,6 +89,8 @@ def main():
         count += 1
         if text.startswith("#!") and not os.access(os.path.join(ROOT, name), os.X_OK):
             wrong.append(f"{name}: a script that cannot be run (mode)")
+        if text.startswith("#!") and "bash" in text[:40] or name.endswith(".sh"):
+            wrong += check_script(name, text)
         if name.endswith((".c", ".h")):
             wrong += check_source(name, text)
         if not name.startswith("tests/fuzz/corpus/") and name not in ("LICENSE", "tests/structure/test_house_rules.py"):
@@ -88,6 +99,8 @@ def main():
     print("\n".join(wrong) or f"{count} files keep the house rules")
     # The test of the test.
     assert list(check_source("gang/x.c", "/* x */\nint f(void)\n{\n    return atoi(s);\n}\n"))
+    assert list(check_script("x.sh", "a || b\nmltrain logs x | grep -qx y\n"))
+    assert not list(check_script("x.sh", "a || grep -q b c\nsh -c 'mltrain logs x | grep -q y' | tail\n"))
     assert list(long_functions("int f(void)\n{\n" + "    x();\n" * (FUNCTION_MAX + 1) + "}\n"))
     return 1 if wrong or count == 0 else 0
 

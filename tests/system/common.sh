@@ -3,6 +3,8 @@
 
 : "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
 set -uo pipefail
+# shellcheck source=tests/finds.sh
+. "$MLTRAIN_SOURCE_DIR/tests/finds.sh"
 export PATH="$MLTRAIN_BIN_DIR:$PATH"
 work=$(mktemp -d "${TMPDIR:-/tmp}/mltrain-test-XXXXXX")
 export MLTRAIN_HOME="$work/home" HOME="$work/user"
@@ -28,8 +30,8 @@ left_over() {
   local dir
   for dir in /proc/[0-9]*; do
     [ "${dir#/proc/}" = $$ ] && continue
-    if tr '\0' '\n' <"$dir/cmdline" 2>/dev/null | grep -qF "$work/" ||
-      { tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qxF "MLTRAIN_HOME=$MLTRAIN_HOME" && [ "${dir#/proc/}" != "$BASHPID" ]; }; then
+    if grep -qzF "$work/" "$dir/cmdline" 2>/dev/null ||
+      { grep -qzxF "MLTRAIN_HOME=$MLTRAIN_HOME" "$dir/environ" 2>/dev/null && [ "${dir#/proc/}" != "$BASHPID" ]; }; then
       case "$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null)" in *test_*|tee*|"") ;; *) echo "${dir#/proc/} $(tr '\0' ' ' <"$dir/cmdline")" ;; esac
     fi
   done 2>/dev/null
@@ -73,7 +75,7 @@ job_is() { [ "$(job "$1" "$2")" = "$3" ]; }
 rank_processes() {
   local dir rank
   for dir in /proc/[0-9]*; do
-    if tr '\0' '\n' <"$dir/environ" 2>/dev/null | grep -qx "MLTRAIN_JOB=$1" && grep -qF "$work" "$dir/mountinfo" 2>/dev/null; then
+    if grep -qzx "MLTRAIN_JOB=$1" "$dir/environ" 2>/dev/null && grep -qF "$work" "$dir/mountinfo" 2>/dev/null; then
       rank=$(tr '\0' '\n' <"$dir/environ" 2>/dev/null | sed -n 's/^RANK=//p')
       [ -n "$rank" ] && echo "$rank ${dir#/proc/}"
     fi

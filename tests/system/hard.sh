@@ -42,7 +42,7 @@ begin() {
   launcher=$(parent "$first_rank")
   other_launcher=$(parent "$last_rank")
   for shim in $(parent "$launcher") $(parent "$(parent "$launcher")"); do
-    tr '\0' ' ' <"/proc/$shim/cmdline" | grep -q 'mltrain-localcluster shim' && break
+    tr '\0' ' ' <"/proc/$shim/cmdline" | finds 'mltrain-localcluster shim' && break
   done
 }
 
@@ -63,7 +63,7 @@ serves() {
   plain_job "small-$number" 1 1 'echo small' >small.yaml
   eventually 20 mltrain submit small.yaml || { mltrain submit small.yaml; fail "$1: no job can be submitted"; }
   timeout 70 mltrain wait "small-$number" --timeout 60s >/dev/null || { mltrain describe "small-$number"; fail "$1: a new job does not end"; }
-  mltrain logs "small-$number" | grep -q small || fail "$1: its output is lost"
+  mltrain logs "small-$number" | finds small || fail "$1: its output is lost"
   counts "$1"
   eventually 30 job_is steady .status.phase Running || { mltrain describe steady; fail "$1: steady does not count as running"; }
   job_is steady '"\(.status.attempt) \(.status.restarts // 0)"' "1 0" || { mltrain describe steady; fail "$1: steady was restarted"; }

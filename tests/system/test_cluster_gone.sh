@@ -42,7 +42,7 @@ eventually 20 grep -q begun out.txt || { cat run.txt; fail "the private run did 
 find_supervisor() { supervisor=$(pgrep -P $runner -f 'cluster supervise'); }
 eventually 10 find_supervisor || { cat run.txt; fail "the run has no supervisor"; } # pgrep may miss a process while others come and go
 folder=$(tr '\0' '\n' <"/proc/$supervisor/cmdline" | grep '^/tmp/mltrain-run-')
-rank=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" 2>/dev/null | grep -qx RANK=0 && grep -qF "$folder/" "$d/mountinfo" && echo "${d#/proc/}"; done 2>/dev/null | head -1)
+rank=$(for d in /proc/[0-9]*; do grep -qzx RANK=0 "$d/environ" 2>/dev/null && grep -qF "$folder/" "$d/mountinfo" && echo "${d#/proc/}"; done 2>/dev/null | head -1)
 [ -n "$rank" ] || fail "no rank found"
 kill -9 "$supervisor"
 eventually 40 ended $runner || { kill -9 $runner; fail "run waits for ever for its private cluster"; }

@@ -10,7 +10,7 @@ tells() {
   rc=$?
   [ $rc != 124 ] || fail "$*: hangs"
   [ $rc != 0 ] || fail "$*: succeeds"
-  cat out.txt err.txt | grep -qE -- "$words" || { cat out.txt err.txt; fail "$*: expected words like \`$words\`"; }
+  cat out.txt err.txt | finds -E -- "$words" || { cat out.txt err.txt; fail "$*: expected words like \`$words\`"; }
 }
 hello=$MLTRAIN_SOURCE_DIR/examples/hello/job.yaml
 

@@ -26,7 +26,7 @@ eventually 20 sh -c 'mltrain get big -o json | jq -e .status.queue.estimatedStar
 told=$(seconds big .status.queue.estimatedStartTime)
 [ $((told - ends)) -le 2 ] && [ $((ends - told)) -le 2 ] || fail "big is to start at $told, first ends at $ends"
 sleep 1 # of jobs of one second the order is not known
-mltrain get -o wide | grep -q '^big .* [0-9]*s ' || fail "STARTS: $(mltrain get -o wide)"
+mltrain get -o wide | finds '^big .* [0-9]*s ' || fail "STARTS: $(mltrain get -o wide)"
 
 script="step=\${MLTRAIN_RESUME_STEP:-0}; echo begins at \$step
   save() { echo x >$folder/.tmp; mv $folder/.tmp $folder/ckpt-\$step.pt; echo saved \$step; sleep 3; exit 0; }
@@ -38,7 +38,7 @@ submit short 1 'sleep 1' '  activeDeadlineSeconds: 10
   checkpoint: {path: '"$folder"'/none, gracePeriodSeconds: 2}'
 eventually 20 job_is open .status.phase Running || fail "open does not start early: $(mltrain describe open)"
 job_is open .status.preemption.revocable true || fail "open runs, but not on condition: $(job open .status)"
-mltrain describe open | grep -q '^On condition: *it started before its turn, and makes way when its place is needed$' ||
+mltrain describe open | finds '^On condition: *it started before its turn, and makes way when its place is needed$' ||
   fail "described as: $(mltrain describe open)"
 mltrain wait short --timeout 20s >/dev/null || fail "short has not passed: $(mltrain describe short; mltrain explain short)"
 job_is big .status.phase Queued || fail "big is $(job big .status.phase)"
@@ -47,7 +47,7 @@ job_is long .status.queue.explanation 'there is room, but the start of default/b
 mltrain explain long >explained.txt
 grep -q '^Behind: *default/big, which is to start there in [0-9]*s' explained.txt &&
   grep -q '^Would help: *an activeDeadlineSeconds of at most [0-9]*: then' explained.txt || fail "explained as: $(cat explained.txt)"
-mltrain explain big | grep -q '^Starts: *20' || fail "big: $(mltrain explain big)"
+mltrain explain big | finds '^Starts: *20' || fail "big: $(mltrain explain big)"
 
 # Its grace and 15 s before the start.
 eventually 60 job_is open .status.preemption.reason BackfillRevoked || fail "open does not make way: $(job open .status)"

@@ -23,6 +23,6 @@ stopped=
 eventually 60 job_is fenced .status.attempt 2 || fail "fenced: no second attempt"
 eventually 30 job_is fenced .status.phase Running || fail "fenced: not running again"
 job_is fenced '.status.restartsCharged // 0' 0 || fail "the fence was charged"
-job fenced '.status.failures[0].message' | grep -q 'stopped by its fence' || fail "message: $(job fenced '.status.failures[0]')"
+job fenced '.status.failures[0].message' | finds 'stopped by its fence' || fail "message: $(job fenced '.status.failures[0]')"
 job_is steady .status.attempt 1 || fail "a controller that was away stopped a job without a fence"
 [ "$(rank_pid steady 0)" = "$rank" ] || fail "a controller that was away ended a rank"

@@ -140,7 +140,7 @@ kill -9 "$(pgrep -f "mltrain cluster supervise --dir $dir " | head -1)"
 gone() { [ -z "$(program api)$(program controller)$(program node-0)$(program node-1)" ]; }
 eventually 10 gone || fail "programs outlive their supervisor"
 [ "$(rank_pids steady)" = "$before" ] || fail "ranks ended with the supervisor"
-mltrain cluster up | grep -q "2 nodes" || fail "up after the supervisor's death"
+mltrain cluster up | finds "2 nodes" || fail "up after the supervisor's death"
 eventually 20 job_is steady .status.workers 2/2 || fail "steady: workers"
 sleep 1
 [ "$(rank_pids steady)" = "$before" ] || fail "ranks changed when the cluster came up again"

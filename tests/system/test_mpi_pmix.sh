@@ -3,7 +3,7 @@
 # with its code; a killed rank and a killed helper restart the job; images that cannot serve are told so and not tried again.
 . "$(dirname "$0")/common.sh"
 
-command -v mpicc >/dev/null && mpicc --showme:version 2>&1 | grep -q 'Open MPI' || skip "needs Open MPI (libopenmpi-dev)"
+command -v mpicc >/dev/null && mpicc --showme:version 2>&1 | finds 'Open MPI' || skip "needs Open MPI (libopenmpi-dev)"
 mpicc -O1 -o program "$MLTRAIN_SOURCE_DIR/tests/component/helper/mpi_program.c" || fail "mpicc"
 
 # A helper that cannot run in the image (its dynamic linker is not there, as with musl), and none at all: once, and in words.
@@ -32,7 +32,7 @@ mltrain resume slow --cluster slow >/dev/null || fail "resume slow"
 eventually 10 waits || fail "slow does not wait for its second helper"
 mltrain cancel slow --cluster slow >/dev/null || fail "cancel slow"
 eventually 5 slow_is Failed || fail "slow is not cancelled"
-mltrain logs slow --cluster slow 2>/dev/null | grep -q never && fail "a rank was started without a server"
+mltrain logs slow --cluster slow 2>/dev/null | finds never && fail "a rank was started without a server"
 mltrain cluster down --name slow >/dev/null
 
 mltrain cluster up >/dev/null || fail "cluster up"
@@ -69,7 +69,7 @@ mpi modex 2 2 'OMPI_MCA_pmix_base_async_modex=1 OMPI_MCA_pmix_base_collect_data=
 ends modex 0
 log modex
 for ((rank = 0; rank < 4; rank++)); do has modex "rank $rank of 4: sum 6, 2 share memory, segments 2"; done
-ls /dev/shm | grep -q '^mltrain-.*-1$' && fail "shared memory is left behind"
+ls /dev/shm | finds '^mltrain-.*-1$' && fail "shared memory is left behind"
 
 # MPI_Abort: its code, its words, and all others end at once (SIGTERM is what a job's ranks get first).
 python3 - >ended.txt <<'PYTHON' &
@@ -103,7 +103,7 @@ ends abort 7
 wait $!
 log abort
 has abort "rank 3 has called MPI_Abort with code 7"
-job abort '.status.failures[0].message' | grep -q 'it has called MPI_Abort with code 7' || fail "$(job abort '.status.failures')"
+job abort '.status.failures[0].message' | finds 'it has called MPI_Abort with code 7' || fail "$(job abort '.status.failures')"
 [ "$(job abort '.status.failures[0].rank')" = 3 ] || fail "another rank is blamed: $(job abort '.status.failures')"
 [ "$(wc -l <ended.txt)" = 4 ] || fail "not all four ranks were seen: $(cat ended.txt)"
 after=$(($(sed -n 's/ended at //p' ended.txt | sort -n | tail -n 1) - $(sed -n 's/.*abort at //p' abort.txt)))
@@ -113,7 +113,7 @@ echo "from MPI_Abort to the end of the last rank: $after ms"
 # Without MPI_Finalize.
 mpi forget 1 2 'exec ./program forget'
 ends forget 1
-job forget '.status.failures[0].message' | grep -q 'without MPI_Finalize' || fail "$(job forget '.status.failures')"
+job forget '.status.failures[0].message' | finds 'without MPI_Finalize' || fail "$(job forget '.status.failures')"
 
 # A rank killed inside MPI_Allreduce: the job starts again in the same pods, under another name.
 mpi killed 2 2 'echo "namespace $PMIX_NAMESPACE"; [ $MLTRAIN_ATTEMPT = 1 ] && exec ./program die 1 9; RMA=0 exec ./program' '  backoffLimit: 2'
@@ -139,14 +139,14 @@ kill -9 "$(helper_of)" || fail "no helper found"
 ends helper 0
 log helper
 has helper "the PMIx server of this pod's MPI ranks, has ended: killed by signal 9"
-job helper '.status.failures[0].message' | grep -q 'has ended: killed by signal 9' || fail "$(job helper '.status.failures')"
+job helper '.status.failures[0].message' | finds 'has ended: killed by signal 9' || fail "$(job helper '.status.failures')"
 [ "$(job helper '.status.attempt')" = 2 ] || fail "attempts: $(job helper '.status.attempt')"
 
 # An image without libpmix: once, and in words.
 env='{name: MLTRAIN_PMIX, value: /nowhere/libpmix.so.2}' mpi lacks 2 2 'exec ./program' '  backoffLimit: 3'
 ends lacks 93
 [ "$(job lacks '.status.attempt')" = 1 ] || fail "it was tried again"
-job lacks '.status.failures[0].message' | grep -q 'libpmix.so.2 cannot be loaded: /nowhere' || fail "$(job lacks '.status.failures')"
+job lacks '.status.failures[0].message' | finds 'libpmix.so.2 cannot be loaded: /nowhere' || fail "$(job lacks '.status.failures')"
 
 # Suspended in the middle, resumed: another attempt, another server.
 mpi pause 2 2 '[ $MLTRAIN_ATTEMPT = 1 ] && exec ./program wait; RMA=0 exec ./program'

@@ -37,7 +37,7 @@ job_is steady .status.placement.workers 'node-[0,2]' || fail "the wrong slot mov
 [ "$(pod_uid steady-worker-0)" = "$kept" ] || fail "the other pod was replaced"
 job_is steady '.status.restartsCharged // 0' 0 || fail "a lost node was charged"
 job_is steady '.status.failures[0].cause' Infrastructure || fail "cause: $(job steady '.status.failures[0]')"
-mltrain describe steady | grep -q "Lease was not renewed" || fail "people are not told why"
+mltrain describe steady | finds "Lease was not renewed" || fail "people are not told why"
 is_gone "$old" && fail "the old rank had ended before its node was back"
 
 # It comes back: its ranks end, the running attempt is not disturbed, the node may be used again.

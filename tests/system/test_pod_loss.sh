@@ -24,7 +24,7 @@ after=$(pods)
 job_is steady '.status.restartsCharged // 0' 0 || fail "a deleted pod was charged"
 
 # A launcher killed: the pod fails, and is created again under another name; the failed one stays for its log.
-pid=$(for d in /proc/[0-9]*; do tr '\0' '\n' <"$d/environ" 2>/dev/null | grep -qx MLTRAIN_SLOT=2 &&
+pid=$(for d in /proc/[0-9]*; do grep -qzx MLTRAIN_SLOT=2 "$d/environ" 2>/dev/null &&
   grep -q mltrain-launche "$d/comm" 2>/dev/null && grep -qF "$work" "$d/mountinfo" && echo "${d#/proc/}"; done 2>/dev/null | head -1)
 [ -n "$pid" ] || fail "launcher of slot 2 not found"
 kill -9 "$pid"

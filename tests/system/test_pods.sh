@@ -160,7 +160,7 @@ pod_is never '.status.initContainerStatuses[0].state.terminated.exitCode' 3 || f
 pod_is never "$terminated" null || fail "the container ran after a failed init container"
 [ "$(log_of never broken)" = why ] || fail "log of the failed init container"
 eventually 15 pod_is no-program .status.phase Failed || { pod no-program .status; fail "no such program"; }
-pod no-program "$terminated.message // .status.message // \"\"" | grep -qi "no such file" || { pod no-program .status; fail "no-program: no reason"; }
+pod no-program "$terminated.message // .status.message // \"\"" | finds -i "no such file" || { pod no-program .status; fail "no-program: no reason"; }
 eventually 15 pod_is deadline .status.reason DeadlineExceeded || { pod deadline .status; fail "activeDeadlineSeconds"; }
 
 # What is missing is waited for, with a reason, and comes.
@@ -168,8 +168,8 @@ sleep 1
 for name in missing missing-env; do
   pod_is $name .status.phase Pending || { pod $name .status; fail "$name does not wait"; }
 done
-api "$url/events" | jq -r '.items[] | select(.involvedObject.name=="missing") | .message' | grep -q later || fail "no event says that the ConfigMap is missing"
-pod missing-env '.status.containerStatuses[0].state.waiting | .reason + " " + .message' | grep -q 'CreateContainerConfigError.*later' ||
+api "$url/events" | jq -r '.items[] | select(.involvedObject.name=="missing") | .message' | finds later || fail "no event says that the ConfigMap is missing"
+pod missing-env '.status.containerStatuses[0].state.waiting | .reason + " " + .message' | finds 'CreateContainerConfigError.*later' ||
   { pod missing-env .status; fail "the missing Secret is not the reason"; }
 create <<'YAML' || fail "later"
 {apiVersion: v1, kind: ConfigMap, metadata: {name: later}, data: {later: came}}

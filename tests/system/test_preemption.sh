@@ -6,7 +6,7 @@
 mltrain cluster up --nodes 1 --gpus-per-node 2 >/dev/null || fail "up"
 class() { # NAME VALUE POLICY
   ask_api POST /apis/scheduling.k8s.io/v1/priorityclasses "{\"apiVersion\":\"scheduling.k8s.io/v1\",\"kind\":\"PriorityClass\",
-    \"metadata\":{\"name\":\"$1\"},\"value\":$2,\"preemptionPolicy\":\"$3\"}" | grep -q '"uid"' || fail "class $1"
+    \"metadata\":{\"name\":\"$1\"},\"value\":$2,\"preemptionPolicy\":\"$3\"}" | finds '"uid"' || fail "class $1"
 }
 class urgent 1000 PreemptLowerPriority
 class polite 1000 Never

@@ -15,16 +15,16 @@ gang() { # NAME QUEUE PODS SCRIPT
 }
 
 [ "$(mltrain queue -o name)" = trainingqueue.mltrain.io/default ] || fail "queues at first: $(mltrain queue -o name)"
-queue root '{}' | grep -q '"uid"' || fail "root: $(queue root '{}')"
+queue root '{}' | finds '"uid"' || fail "root: $(queue root '{}')"
 queue team '{"parent":"root","quota":[{"resource":"nvidia.com/gpu","nominal":4,"borrowLimit":0}]}' >/dev/null
-queue wrong '{"weight":0}' | grep -q 'spec.weight' || fail "a weight of 0 was taken"
+queue wrong '{"weight":0}' | finds 'spec.weight' || fail "a weight of 0 was taken"
 
 gang first team 2 'sleep 15'
 eventually 20 job_is first .status.phase Running || fail "first does not run"
 gang second team 1 true
 eventually 20 job_is second .status.queue.reason Waiting || fail "second does not wait"
 job_is second .status.queue.explanation 'queue team uses 4 of 4 nvidia.com/gpu that it may use now; needs 2' ||
-  job second .status.queue.explanation | grep -q 'queue .* uses 4 of 4 nvidia.com/gpu' || fail "why: $(job second .status.queue.explanation)"
+  job second .status.queue.explanation | finds 'queue .* uses 4 of 4 nvidia.com/gpu' || fail "why: $(job second .status.queue.explanation)"
 gang lost nowhere 1 true
 eventually 20 job_is lost .status.queue.explanation 'there is no TrainingQueue nowhere' || fail "lost: $(job lost .status.queue)"
 

@@ -13,9 +13,9 @@ mltrain wait recovery --timeout 60s || fail "the job did not succeed"
 mltrain logs recovery --rank 0 >rank0.txt
 grep -E '^(attempt|done)' rank0.txt >seen.txt
 grep -E '^(attempt|done)' "$MLTRAIN_SOURCE_DIR/examples/recovery/expected-output.txt" | diff - seen.txt || fail "another course of events"
-mltrain logs recovery --rank 1 --attempt 1 | grep -q "rank 1 breaks now" || fail "the first attempt's log is gone"
+mltrain logs recovery --rank 1 --attempt 1 | finds "rank 1 breaks now" || fail "the first attempt's log is gone"
 [ -z "$(mltrain logs recovery --rank 1 --attempt 2 | grep breaks)" ] || fail "lines of attempt 1 under attempt 2"
-mltrain logs recovery --previous --rank 0 | grep -q "begins at step 0" || fail "--previous"
+mltrain logs recovery --previous --rank 0 | finds "begins at step 0" || fail "--previous"
 
 job_is recovery .status.attempt 2 || fail "attempt"
 job_is recovery .status.restarts 1 || fail "restarts"

@@ -97,7 +97,7 @@ for pid in $rank $(pgrep -f "$dir"); do
   as_stranger cat "/proc/$pid/environ" >/dev/null 2>&1 && fail "a stranger reads the environment of process $pid"
   # By the pod's own root he would see its volumes.
   as_stranger ls "/proc/$pid/root/" >/dev/null 2>&1 && fail "a stranger looks into process $pid"
-  tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -e "$token" -e secret-in-env && fail "process $pid shows a secret in ps"
+  tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | finds -F -e "$token" -e secret-in-env && fail "process $pid shows a secret in ps"
 done
 
 # What listens: only on loopback, and the channel closes on who has no key.

@@ -27,7 +27,7 @@ plain_job ttl 1 1 'true' '  ttlSecondsAfterFinished: 1' >ttl.yaml
 mltrain submit ttl.yaml >/dev/null
 mltrain wait ttl --timeout 20s >/dev/null || true
 eventually 20 sh -c '! mltrain get ttl' || fail "still there after its TTL"
-mltrain get 2>/dev/null | grep -q ttl && fail "ttl is listed"
+mltrain get 2>/dev/null | finds ttl && fail "ttl is listed"
 
 plain_job interrupted 1 1 "$script" >interrupted.yaml
 mltrain run interrupted.yaml >out.txt 2>err.txt &

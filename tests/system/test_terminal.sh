@@ -32,7 +32,7 @@ for rank in 0 1; do
   [ "$(grep -c "^\[rank $rank\] step [1-6] of rank $rank$" seen.txt)" = 6 ] || { cat seen.txt; fail "lines of rank $rank are not whole"; }
 done
 grep -E 'workers [0-9]/[0-9]' seen.txt && { cat seen.txt; fail "the line at the bottom was left behind"; }
-grep . seen.txt | tail -n 1 | grep -q '^mltrain: shown failed: rank [01] (worker 0 on node) exited with code 4' || { cat seen.txt; fail "the last line"; }
+grep . seen.txt | tail -n 1 | finds '^mltrain: shown failed: rank [01] (worker 0 on node) exited with code 4' || { cat seen.txt; fail "the last line"; }
 # Nothing that was drawn at the bottom is wider than the terminal.
 tr '\r' '\n' <shown.raw | sed -n 's/^\x1b\[K//p' | awk '/^[A-Z][a-z]+ +workers/ && length($0) > 79' | grep . && fail "the line at the bottom is too long for 80 columns"
 

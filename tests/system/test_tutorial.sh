@@ -46,7 +46,7 @@ mltrain logs multi-gpu-training >out.txt 2>&1
 grep -o 'rank [0-9] of [0-9]: the weights are learned' out.txt | sort | diff - "$example/expected-output.txt" ||
   { cat out.txt; fail "it said something else"; }
 [ -s model/model.pt ] || fail "no model"
-/usr/bin/python3 -c 'import torch; print([round(w) for w in torch.load("model/model.pt")["weight"][0].tolist()])' | grep -qxF '[0, 1, 2, 3, 4, 5, 6, 7]' ||
+/usr/bin/python3 -c 'import torch; print([round(w) for w in torch.load("model/model.pt")["weight"][0].tolist()])' | finds -xF '[0, 1, 2, 3, 4, 5, 6, 7]' ||
   fail "another model"
 
 # The tutorial's lines left in: one is refused by name, the address is overridden with an event.
@@ -58,12 +58,12 @@ here -e 's/multi-gpu-training$/addressed/' -e "s|env:|env:\n              - {nam
 mltrain submit addressed.yaml >/dev/null || fail "submit addressed"
 mltrain wait addressed >/dev/null || { mltrain logs addressed --launcher; fail "addressed"; }
 mltrain describe addressed >described.txt
-grep ReservedVariable described.txt | grep -q MASTER_ADDR || { cat described.txt; fail "no event of MASTER_ADDR"; }
+grep ReservedVariable described.txt | finds MASTER_ADDR || { cat described.txt; fail "no event of MASTER_ADDR"; }
 [ "$(mltrain logs addressed 2>/dev/null | grep -cE 'address 127\.[0-9.]+$')" = 4 ] || { mltrain logs addressed; fail "not four ranks with the address of the pod"; }
 
 # With its claim as it stands: here it waits, and says for what.
 mltrain submit "$example/job.yaml" >/dev/null 2>&1 && fail "two jobs of one name"
 sed -n 's/^  name: multi-gpu-training$/  name: claims/; p' "$example/job.yaml" | sed 's|requests: {cpu: "4", memory: 16Gi}|requests: {cpu: 100m}|' >claims.yaml
 mltrain submit claims.yaml >/dev/null || fail "submit claims"
-waits() { job claims '.status.conditions[] | select(.type == "Queued") | .reason + " " + .message' | grep -q 'VolumeMissing.*model'; }
+waits() { job claims '.status.conditions[] | select(.type == "Queued") | .reason + " " + .message' | finds 'VolumeMissing.*model'; }
 eventually 20 waits || { job claims .status; fail "it does not say that its claim is missing"; }
