@@ -155,7 +155,8 @@ static void pod_created(struct controller *c, const struct apply_order *order,
         return;
     /* Quota, admission: the API server will not have it. The gang cannot be whole here and now. */
     probe_share_distrust(&c->probe_share, job->namespace_);
-    cleanup_free char *words = delivery_refusal(c->config.delivery, answer->words);
+    cleanup_free char *words =
+        delivery_refusal(delivery_of_pod(job, m ? m->node : NULL), answer->words);
     event_record(job, true, "PodRefused", "%s", words);
     admit_explain_undo(job, "PodRefused", words);
     if (m)
@@ -164,7 +165,7 @@ static void pod_created(struct controller *c, const struct apply_order *order,
     job->probe_again_ms = c->now_ms + JOB_PROBE_RETRY_MS;
 }
 
-struct pod_build admit_pod(struct job *job, int64_t creation)
+struct pod_build admit_pod(struct job *job, int64_t creation, enum delivery delivery)
 {
     const struct controller_config *config = &job->controller->config;
     (void)job_template(job);
@@ -173,7 +174,7 @@ struct pod_build admit_pod(struct job *job, int64_t creation)
         .role = &job->tj.spec.workers,
         .creation = creation,
         .channel_address = config->channel_address,
-        .delivery = config->delivery,
+        .delivery = delivery,
         .launcher_image = config->launcher_image,
         .launcher_command = config->launcher_command,
         .pull_secrets = config->pull_secrets,
@@ -192,7 +193,7 @@ static char *write_pod(struct controller *c, const struct apply_order *order, st
     const struct member *m = &job->members[order->index];
     if (m->creating_elsewhere)
         return NULL;
-    struct pod_build build = admit_pod(job, m->tried);
+    struct pod_build build = admit_pod(job, m->tried, delivery_of_pod(job, m->node));
     build.index = m->slot;
     build.node = m->node;
     build.binding = pod_build_binding(&job->tj, job_planned(job));
@@ -317,6 +318,13 @@ static const char *undo_reason(struct job *job, const char **ret_words)
     return "PodLost";
 }
 
+/* Whether the gang was made, or was to be made, and its pods did not come to run. */
+static bool has_not_come_to_run(const char *reason)
+{
+    return strcmp(reason, "StartTimeout") == 0 || strcmp(reason, "PodFailed") == 0 ||
+           strcmp(reason, "PodRefused") == 0;
+}
+
 /* The nodes of members that never came are tried last next time. */
 static void avoid_late_nodes(struct job *job)
 {
@@ -346,6 +354,8 @@ void admit_undo(struct job *job)
     }
     if (strcmp(reason, "StartTimeout") == 0)
         avoid_late_nodes(job);
+    if (has_not_come_to_run(reason))
+        delivery_failed(job, words);
     event_record(job, true, "Requeued", "the gang gives its nodes back and waits again: %s", words);
     job_set_phase(job, TRAININGJOB_PHASE_QUEUED);
     (void)trainingjob_set_condition(&job->draft, TRAININGJOB_CONDITION_ADMITTED, false, reason,

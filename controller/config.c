@@ -22,6 +22,9 @@ void config_copy(struct controller_config *to, const struct controller_config *f
         to->look_gap_us = CONTROLLER_LOOK_GAP_US;
     if (!to->min_run_ms)
         to->min_run_ms = CONTROLLER_MIN_RUN_MS;
+    if (to->delivery == DELIVERY_AUTO &&
+        strcmp(from->launcher_command, POD_BUILD_IMAGE_LAUNCHER) != 0)
+        to->delivery = DELIVERY_INIT_CONTAINER; /* that image is another one */
     to->identity = mlt_strdup(from->identity);
     to->lease_namespace = mlt_strdup(from->lease_namespace);
     to->channel_address = mlt_strdup(from->channel_address);

@@ -24,6 +24,7 @@ struct controller *controller_new(const struct controller_config *config)
     c->apply.window = (struct request_window)REQUEST_WINDOW_INIT;
     c->jobs_wake_ms = c->plan_at_ms = c->claims_wake_ms = INT64_MAX;
     c->ledger = config_ledger(&c->config);
+    c->delivery = c->config.delivery;
     return c;
 }
 
@@ -314,6 +315,8 @@ void controller_step(struct controller *c, const struct controller_event *event)
     lazy_writes_wake(c);
     if (!c->acts_since_ms && may_act(c))
         c->acts_since_ms = c->now_ms;
+    if (may_act(c))
+        delivery_look(c);
     for (int turn = 0; turn < TURNS_MAX && may_act(c); turn++) {
         channels_close_unknown(c);
         jobs_run(c);

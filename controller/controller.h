@@ -51,7 +51,8 @@ struct controller_config {
     uint16_t channel_port;
     enum delivery delivery;          /* how the launcher comes into the pods */
     const char *launcher_image;      /* of the init container, or the volume, that brings it */
-    const char *launcher_command;    /* its path in that image, for the init container */
+    const char *launcher_command;    /* its path in that image, for the init container; AUTO mounts
+                                        only an image that has it where ours has */
     const char *const *pull_secrets; /* with which that image is pulled, in the job's namespace */
     uint32_t pull_secrets_count;
     const char *version; /* of this program */

@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "lib/base/alloc.h"
 #include "lib/json/json.h"
@@ -20,8 +21,66 @@ int delivery_read(const char *word, enum delivery *ret, struct mlt_error *err)
             *ret = (enum delivery)i;
             return 0;
         }
-    return mlt_fail(err, EINVAL, "`%.100s` is not %s or %s", word, names[0], names[1]);
+    _Static_assert(DELIVERY_COUNT == 3, "the words below name all of them");
+    return mlt_fail(err, EINVAL, "`%.100s` is not %s, %s or %s", word, names[0], names[1],
+                    names[2]);
 }
+
+const char *delivery_word(enum delivery delivery)
+{
+    return names[delivery];
+}
+
+/* ---- what nodes tell ---- */
+
+#define NUMBER_DIGITS_MAX 4
+
+static bool read_number(const char **at, unsigned *ret)
+{
+    size_t digits = strspn(*at, "0123456789");
+    if (digits == 0 || digits > NUMBER_DIGITS_MAX)
+        return false;
+    *ret = (unsigned)strtoul(*at, NULL, 10);
+    *at += digits;
+    return true;
+}
+
+/* "2.1.4", "v1.35.0+k3s1", "v1.35.1-eks-1a2b". */
+static bool is_at_least(const char *version, unsigned major_needed, unsigned minor_needed)
+{
+    unsigned major, minor;
+    const char *at = version + (*version == 'v');
+    if (!read_number(&at, &major) || *at++ != '.' || !read_number(&at, &minor))
+        return false;
+    if (*at && !strchr(".+-~", *at))
+        return false;
+    return major > major_needed || (major == major_needed && minor >= minor_needed);
+}
+
+/* CRI-O is not among them: its code asks for `noexec` when it mounts an image (mountImage in
+ * server/container_create_linux.go), and what it mounts has been tried by nobody here. */
+enum delivery_lack delivery_node_lacks(const char *kubelet, const char *runtime)
+{
+    static const char containerd[] = "containerd://";
+    size_t length = sizeof containerd - 1;
+    if (!is_at_least(kubelet, 1, 35))
+        return DELIVERY_LACKS_KUBELET;
+    if (strncmp(runtime, containerd, length) != 0 || !is_at_least(runtime + length, 2, 1))
+        return DELIVERY_LACKS_RUNTIME;
+    return DELIVERY_LACKS_NOTHING;
+}
+
+const char *delivery_lack_words(enum delivery_lack lack)
+{
+    static const char *const words[] = {
+#define XX(name, text) text,
+        DELIVERY_LACK_MAP(XX)
+#undef XX
+    };
+    return words[lack];
+}
+
+/* ---- what the API server and kubelets say ---- */
 
 /* NULL: the pod has none. */
 static const cJSON *find_volume(const cJSON *pod)

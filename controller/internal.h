@@ -45,6 +45,8 @@ struct controller {
     struct probe_share probe_share;
     struct collective_budget exchange_budget; /* what members of all jobs exchange */
     struct ledger *ledger;
+    enum delivery delivery; /* of dry runs: as configured, or as nodes tell; AUTO: not known yet */
+    bool delivery_stale;    /* a node has come, changed or gone since that was chosen */
     struct job *jobs; /* hash by uid */
     struct job *touched;
     TAILQ_HEAD(lazy_writes, job) lazy_writes; /* due, in order of arrival */
@@ -230,6 +232,17 @@ void probe_doubt(struct job *job);
 /* The job is gone: nobody waits for its dry run. */
 void probe_forget(struct job *job);
 
+/* ---- delivery_choice.c: --launcher-delivery auto ---- */
+/* Takes in what a node tells of itself. */
+void delivery_note_node(struct controller *c, struct view_node *n, const cJSON *object);
+/* Brings c->delivery up to date, and logs it when it has changed. */
+void delivery_look(struct controller *c);
+/* How the launcher comes into a pod that is made for this node (NULL: none). */
+enum delivery delivery_of_pod(const struct job *job, const char *node);
+/* The launcher could not be mounted, or that may be why the gang did not start: it is copied into
+ * the job's next pods, if that is left to us. */
+void delivery_failed(struct job *job, const char *words);
+
 /* ---- lazy_writes.c ---- */
 /* The job has changes to write that are due, and there was no room for them. */
 void lazy_writes_wait(struct job *job);
@@ -252,7 +265,7 @@ void admit_write(struct job *job);
 void admit_make_key(struct job *job);
 /* What all pods of a job are made from, for a dry run and for each member: the member's index, node
  * and binding are still to be set. Its strings are borrowed. */
-struct pod_build admit_pod(struct job *job, int64_t creation);
+struct pod_build admit_pod(struct job *job, int64_t creation, enum delivery delivery);
 void admit_create_pods(struct job *job);
 /* Why the gang is about to be undone; what is told first stands. `reason`: a literal. */
 void admit_explain_undo(struct job *job, const char *reason, const char *words);

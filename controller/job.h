@@ -147,6 +147,9 @@ struct job {
     uint32_t probe_waits; /* for another job's dry run; 0: for none */
     bool probe_alone;     /* a shared one was refused */
     bool probe_renews;    /* there is an answer about this spec already */
+    bool probe_mounts;    /* the dry run under way is of a pod that mounts the launcher */
+    bool mounts;          /* the API server has left that in the pod of the last one */
+    bool copies;          /* that did not work for this job: delivery_failed() */
     int64_t probe_again_ms; /* 0: no */
     int64_t queue_again_ms; /* the gang was undone by a shutdown: not before */
     bool key_asked, has_key;

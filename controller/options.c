@@ -14,8 +14,6 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/number.h"
 
-#define LAUNCHER_COMMAND "/" POD_BUILD_LAUNCHER_NAME /* the image's root is a copy's folder */
-
 enum option_key {
     OPTION_KUBECONFIG = 256,
     OPTION_CONTEXT,
@@ -66,12 +64,15 @@ static const struct argp_option options[] = {
     {"launcher-image", OPTION_LAUNCHER_IMAGE, "IMAGE", 0,
      "Image that brings the launcher into the pods of jobs", 0},
     {"launcher-delivery", OPTION_LAUNCHER_DELIVERY, "HOW", 0,
-     "initContainer (default): one copies it into the pod; imageVolume: the image is mounted, "
-     "which "
-     "is faster and needs Kubernetes' feature gate ImageVolume and a container runtime that can",
+     "imageVolume: that image is mounted, which is faster and needs Kubernetes' feature gate "
+     "ImageVolume and a container runtime that can; initContainer: one copies it into the pod; "
+     "auto (default): it is mounted when every node tells Kubernetes 1.35 and containerd 2.1 or "
+     "newer, and copied when not, or when mounting it has failed",
      0},
     {"launcher-command", OPTION_LAUNCHER_COMMAND, "PATH", 0,
-     "The launcher in that image (default " LAUNCHER_COMMAND "; the only one with imageVolume)", 0},
+     "The launcher in that image (default " POD_BUILD_IMAGE_LAUNCHER
+     "; only that one can be mounted)",
+     0},
     {"launcher-pull-secret", OPTION_LAUNCHER_PULL_SECRET, "NAME", 0,
      "Secret in the job's namespace with which that image is pulled; may be given several times",
      0},
@@ -207,9 +208,10 @@ static void check_level(const struct options *o, const char *value, struct argp_
 
 static void check_delivery(const struct options *o, struct argp_state *state)
 {
-    if (o->delivery == DELIVERY_IMAGE_VOLUME && strcmp(o->launcher_command, LAUNCHER_COMMAND) != 0)
+    if (o->delivery == DELIVERY_IMAGE_VOLUME &&
+        strcmp(o->launcher_command, POD_BUILD_IMAGE_LAUNCHER) != 0)
         argp_error(state,
-                   "--launcher-delivery imageVolume needs the launcher at " LAUNCHER_COMMAND
+                   "--launcher-delivery imageVolume needs the launcher at " POD_BUILD_IMAGE_LAUNCHER
                    " of its image, not --launcher-command %s",
                    o->launcher_command);
 }
@@ -332,7 +334,8 @@ void options_read(int argc, char **argv, struct options *ret)
     struct options o = {
         .listen = "127.0.0.1:0",
         .launcher_image = "mltrain/launcher:" MLTRAIN_VERSION,
-        .launcher_command = LAUNCHER_COMMAND,
+        .launcher_command = POD_BUILD_IMAGE_LAUNCHER,
+        .delivery = DELIVERY_AUTO,
         .lease_namespace = "mltrain-system",
         .log_level = "info",
         .reservations = CONTROLLER_RESERVATIONS,

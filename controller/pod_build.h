@@ -11,6 +11,8 @@
     POD_BUILD_FOLDER "/bin" /* what `mltrain-launcher copy` makes, or the image */
 #define POD_BUILD_LAUNCHER_NAME "mltrain-launcher"
 #define POD_BUILD_LAUNCHER POD_BUILD_PROGRAMS "/" POD_BUILD_LAUNCHER_NAME
+#define POD_BUILD_IMAGE_LAUNCHER \
+    "/" POD_BUILD_LAUNCHER_NAME /* in an image that can be mounted: its root is a copy's folder */
 #define POD_BUILD_KEY_FOLDER "/mltrain-key"
 #define POD_BUILD_VOLUME "mltrain"
 #define POD_BUILD_KEY_VOLUME "mltrain-key"
@@ -25,7 +27,7 @@ struct pod_build {
     int64_t creation; /* 1 for the first pod of this member */
     const char *node; /* NULL: none (a dry run) */
     int binding;      /* enum trainingjob_binding: NODE or AFFINITY */
-    enum delivery delivery;
+    enum delivery delivery; /* not AUTO */
     const char *channel_address, *launcher_image;
     const char *launcher_command;    /* in that image; only an init container runs it there */
     const char *const *pull_secrets; /* of the launcher's image; added to the pod's own */

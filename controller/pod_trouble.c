@@ -50,7 +50,7 @@ static void tell_waiting(const cJSON *pod, const cJSON *status, struct pod_troub
     else if (delivery_is_unknown(pod, message))
         (void)snprintf(ret->words, sizeof ret->words,
                        "the node's container runtime cannot mount an image, which brings mltrain's "
-                       "launcher (--launcher-delivery imageVolume): %s: %s",
+                       "launcher (--launcher-delivery initContainer does without): %s: %s",
                        reason, message);
     else
         (void)snprintf(ret->words, sizeof ret->words, "%s %s (image %s): %s%s%s", what_is(name),

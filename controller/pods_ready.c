@@ -70,13 +70,13 @@ static const char *explain(const struct job *job, const struct waiting *w, char 
     }
     /* A kubelet tells of a volume that it does not know in the pod's events alone. */
     bool may_wait_for_volume = m->pod && !m->pod->running_since_ms &&
-                               job->controller->config.delivery == DELIVERY_IMAGE_VOLUME;
+                               delivery_of_pod(job, m->node) == DELIVERY_IMAGE_VOLUME;
     (void)snprintf(
         words + length, size - length, "%s%s",
         m->pod ? "it has not started yet" : "it is not created yet",
         may_wait_for_volume
             ? " (if its events say `no volume plugin matched`, its kubelet does not know "
-              "image volumes: --launcher-delivery)"
+              "image volumes: --launcher-delivery initContainer does without)"
             : "");
     return "PodsStarting";
 }

@@ -23,20 +23,29 @@ void probe_doubt(struct job *job)
         put_off(job);
 }
 
+/* What came of a dry run for those who waited for it: */
+enum told {
+    TOLD_NOTHING, /* or what they find by themselves */
+    TOLD_REFUSED,
+    TOLD_TO_COPY, /* refused with the launcher mounted, which is only one of two ways */
+};
+
 /* Those that have waited for what somebody else asked look again; alone, when he was refused: why
  * may lie in his name, and the words have it in them. Who stands in the line stays there: if his
  * pods are refused, too, he learns it when they are to be made. */
-static void wake_those_who_wait(struct controller *c, uint32_t id, bool refused)
+static void wake_those_who_wait(struct controller *c, uint32_t id, enum told told)
 {
     for (struct job *job = c->jobs; job; job = job->hh.next) {
         if (job->probe_waits != id)
             continue;
         job->probe_waits = 0;
         job->probing = false;
-        if (refused && job->ledger == JOB_LEDGER_WAITS)
+        if (told == TOLD_TO_COPY)
+            delivery_failed(job, "it was refused for another job");
+        else if (told == TOLD_REFUSED && job->ledger == JOB_LEDGER_WAITS)
             put_off(job);
         else
-            job->probe_alone = refused && job->ledger == JOB_LEDGER_NONE;
+            job->probe_alone = told == TOLD_REFUSED && job->ledger == JOB_LEDGER_NONE;
         job_touch(job);
     }
 }
@@ -47,7 +56,7 @@ void probe_forget(struct job *job)
     uint32_t id = job->probe_asks;
     job->probe_asks = job->probe_waits = 0;
     if (id && probe_share_drop(&c->probe_share, id))
-        wake_those_who_wait(c, id, false);
+        wake_those_who_wait(c, id, TOLD_NOTHING);
 }
 
 /* The job may be planned with this pod. What another job was told before this one came may be out
@@ -60,6 +69,7 @@ static void accept(struct job *job, cJSON *planned, bool is_borrowed)
     int64_t until_ms = job->controller->now_ms + PROBE_SHARE_MS;
     job->planned_until_ms = is_borrowed && !job->probe_renews ? until_ms : 0;
     job->probed_generation = job->probe_generation;
+    job->mounts = job->probe_mounts;
     job->probe_again_ms = 0;
     job->probe_alone = false;
     if (job->ledger != JOB_LEDGER_WAITS)
@@ -81,7 +91,8 @@ static void refused(struct job *job, const char *words)
     job->probe_alone = false;
     if (comes_late(job))
         return;
-    cleanup_free char *told = delivery_refusal(job->controller->config.delivery, words);
+    cleanup_free char *told = delivery_refusal(
+        job->probe_mounts ? DELIVERY_IMAGE_VOLUME : DELIVERY_INIT_CONTAINER, words);
     if (job->ledger == JOB_LEDGER_WAITS)
         put_off(job);
     else
@@ -89,13 +100,22 @@ static void refused(struct job *job, const char *words)
 }
 
 /* NULL: the API server takes the pod, and whole. */
-static const char *objection(const struct controller *c, const struct apply_answer *answer)
+static const char *objection(const struct job *job, const struct apply_answer *answer)
 {
     if (answer->status >= 300 || !answer->object)
         return answer->words;
-    if (c->config.delivery == DELIVERY_IMAGE_VOLUME && !delivery_is_kept(answer->object))
+    if (job->probe_mounts && !delivery_is_kept(answer->object))
         return delivery_lost_words();
     return NULL;
+}
+
+/* Whatever stands in the way of the volume (a gate, an admission policy that lists the kinds of
+ * volumes) may leave an init container alone. What is wrong with the pod otherwise is refused once
+ * more. A 500 is a server that has failed. */
+static bool may_be_delivery(const struct job *job, const struct apply_answer *answer)
+{
+    return job->controller->config.delivery == DELIVERY_AUTO && job->probe_mounts &&
+           answer->status < 500;
 }
 
 static void probed(struct controller *c, const struct apply_order *order,
@@ -108,16 +128,20 @@ static void probed(struct controller *c, const struct apply_order *order,
     job->probe_asks = 0;
     job->probing = false;
     job_touch(job);
-    const char *words = objection(c, answer);
+    const char *words = objection(job, answer);
+    bool copies = words && may_be_delivery(job, answer);
     if (words) {
         if (id && probe_share_drop(&c->probe_share, id))
-            wake_those_who_wait(c, id, true);
-        refused(job, words);
+            wake_those_who_wait(c, id, copies ? TOLD_TO_COPY : TOLD_REFUSED);
+        if (copies)
+            delivery_failed(job, words);
+        else
+            refused(job, words);
         return;
     }
     cleanup_json cJSON *planned = pod_build_planned(answer->object);
     if (id && probe_share_told(&c->probe_share, id, planned, c->now_ms))
-        wake_those_who_wait(c, id, false);
+        wake_those_who_wait(c, id, TOLD_NOTHING);
     if (!comes_late(job))
         accept(job, steal_ptr(&planned), false);
 }
@@ -133,12 +157,18 @@ static int64_t unused_creation(const struct job *job)
     return highest + 1;
 }
 
+/* Of the pod that is asked about. */
+static enum delivery delivery_of_probe(const struct job *job)
+{
+    return job->copies ? DELIVERY_INIT_CONTAINER : job->controller->delivery;
+}
+
 /* The pod as it would be if the job had the name and UID that all have here. */
 static char *text_of_pod(struct job *job)
 {
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct pod_build build = admit_pod(job, 1);
+    struct pod_build build = admit_pod(job, 1, delivery_of_probe(job));
     struct trainingjob tj = *build.tj; /* borrows everything else */
     tj.metadata.name = "job";
     tj.metadata.uid = "0";
@@ -172,8 +202,9 @@ void probe_send(struct job *job)
 {
     cleanup_json cJSON *pod = NULL;
     struct mlt_error err = {0};
-    struct pod_build build = admit_pod(job, unused_creation(job));
+    struct pod_build build = admit_pod(job, unused_creation(job), delivery_of_probe(job));
     job->probe_generation = job->tj.metadata.generation;
+    job->probe_mounts = build.delivery == DELIVERY_IMAGE_VOLUME;
     job->probe_renews = probe_is_known(job);
     if (pod_build(&build, &pod, &err) < 0) {
         submit_show_refusal(job, "PodRefused", err.text);

@@ -70,6 +70,7 @@ static void node_seen(struct view_source *s, const cJSON *object)
         n = mlt_calloc(1, sizeof *n);
         n->name = mlt_strdup(name);
         HASH_ADD_KEYPTR(hh, c->view.nodes, n->name, strlen(n->name), n);
+        c->delivery_stale = true;
     }
     n->list_seen = s->list_round;
     bool ready = node_is_ready(object), changed = ready != n->ready;
@@ -77,6 +78,7 @@ static void node_seen(struct view_source *s, const cJSON *object)
         n->unready_since_ms = c->now_ms;
     n->ready = ready;
     n->gpus = node_gpus(c, object);
+    delivery_note_node(c, n, object);
     ledger_node(c->ledger, object, c->now_ms);
     if (changed || !ready)
         node_loss_check(c, name);
@@ -95,6 +97,7 @@ static void node_gone(struct controller *c, struct view_node *n)
     ledger_node_gone(c->ledger, n->name, c->now_ms);
     node_loss_check(c, n->name);
     c->view.nodes_lost -= n->lost;
+    c->delivery_stale = true;
     node_free(&c->view, n);
 }
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
+#include "controller/delivery.h"
 #include "lib/kube/reflector.h"
 
 /* Of the pods of others only those count that use a node: bound, and not at their end. */
@@ -90,6 +91,8 @@ struct view_lease {
 struct view_node {
     char *name;
     bool ready;
+    bool cordoned;
+    enum delivery_lack lacks; /* for the launcher to be mounted */
     int64_t gpus;             /* allocatable, of all configured resources together */
     bool lost;                /* its Lease has not been renewed while somebody there was silent */
     int64_t unready_since_ms; /* while it is not ready */

@@ -223,7 +223,7 @@ def main():
     assert "--launcher-image=docker.io/mltrain/launcher:v9" in spec["containers"][0]["args"]
     assert "--launcher-delivery=imageVolume" in spec["containers"][0]["args"]
     plain = find(rendered["default"], "Deployment", "mltrain-controller")["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert "--launcher-delivery=initContainer" in plain, "the default must work on every cluster"
+    assert "--launcher-delivery=auto" in plain, "the default must work on every cluster"
     assert "--launcher-pull-secret=c" in spec["containers"][0]["args"]
     assert "--topology-level=rack=example.com/rack" in spec["containers"][0]["args"]
     assert spec["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]

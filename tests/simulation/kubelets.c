@@ -471,8 +471,10 @@ void kubelet_renew_leases(struct sim *s)
     }
 }
 
+/* In every fourth history one node is too old for the launcher to be mounted there. */
 static void create_node(struct sim *s, struct sim_node *n)
 {
+    bool is_old = n == s->nodes && s->seed / DELIVERY_COUNT % 4 == 0;
     cleanup_free char *path = mlt_asprintf("/api/v1/nodes/%s/status", n->name);
     cleanup_free char *body = mlt_asprintf(
         "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"%s\",\"labels\":{"
@@ -481,8 +483,9 @@ static void create_node(struct sim *s, struct sim_node *n)
     cleanup_free char *status = mlt_asprintf(
         "{\"status\":{\"allocatable\":{\"cpu\":\"64\",\"memory\":\"256Gi\",\"pods\":\"110\","
         "\"nvidia.com/gpu\":\"%d\"},\"capacity\":{\"cpu\":\"64\",\"memory\":\"256Gi\",\"pods\":"
-        "\"110\",\"nvidia.com/gpu\":\"%d\"}}}",
-        n->gpus, n->gpus);
+        "\"110\",\"nvidia.com/gpu\":\"%d\"},\"nodeInfo\":{\"kubeletVersion\":\"v1.%d.0\","
+        "\"containerRuntimeVersion\":\"containerd://2.1.4\"}}}",
+        n->gpus, n->gpus, is_old ? 34 : 35);
     cleanup_free char *lease = mlt_asprintf(
         "{\"apiVersion\":\"coordination.k8s.io/v1\",\"kind\":\"Lease\",\"metadata\":{\"name\":"
         "\"%s\",\"namespace\":\"kube-node-lease\"},\"spec\":{\"holderIdentity\":\"%s\","

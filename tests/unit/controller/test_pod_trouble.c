@@ -85,8 +85,8 @@ static const struct row volume_rows[] = {
          "failed to generate spec: failed to mkdir \\\"\\\": mkdir : no") "]}",
      "CreateContainerError",
      "the node's container runtime cannot mount an image, which brings mltrain's launcher "
-     "(--launcher-delivery imageVolume): CreateContainerError: failed to generate spec: failed to "
-     "mkdir \"\": mkdir : no"},
+     "(--launcher-delivery initContainer does without): CreateContainerError: failed to generate "
+     "spec: failed to mkdir \"\": mkdir : no"},
 };
 
 static void test_what_is_wrong_with_the_image_volume_is_told_as_such(void **state)

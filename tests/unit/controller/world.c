@@ -88,6 +88,10 @@ static void carry_out(struct world *w, const struct controller_effect *effect)
     case CONTROLLER_EFFECT_LOG:
         if (w->verbose)
             printf("  [%d] %s\n", (int)effect->level, effect->text);
+        if (strncmp(effect->text, "launcher delivery ", 18) == 0) {
+            (void)snprintf(w->delivery_told, sizeof w->delivery_told, "%s", effect->text);
+            w->deliveries_told++;
+        }
         if (strstr(effect->text, " job=") && !strstr(effect->text, "attempt="))
             fail_msg("a line about a job names no attempt: %s", effect->text);
         /* A line at error level is a mistake that no story here should make. */
@@ -151,7 +155,7 @@ static void new_controller(struct world *w)
         .channel_port = 7777,
         .delivery = w->delivery,
         .launcher_image = "launcher:1",
-        .launcher_command = "/mltrain-launcher",
+        .launcher_command = w->launcher_command ? w->launcher_command : "/mltrain-launcher",
         .version = "1",
         .gpu_resources = gpus,
         .gpu_resources_count = 1,

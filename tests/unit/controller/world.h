@@ -95,7 +95,12 @@ struct world {
     bool fails_dry_run;          /* of a 500, as a webhook that does not answer makes it */
     bool hangs_dry_run;          /* it gets no answer */
     enum delivery delivery;      /* of the next controllers */
+    const char *launcher_command; /* the same; NULL: the usual one */
     bool drops_image_volumes;    /* as an API server does whose feature gate is off */
+    const char *refuse_mounted;  /* message of a 403 for pods that mount the launcher */
+    bool mounts_nothing;         /* pods that do stay pending */
+    char delivery_told[256];     /* the last line of the log about it */
+    unsigned deliveries_told;
     const char *dry_run_cpu;     /* a webhook makes the trainer ask for so much; NULL: none does */
     const char *refuse_pod;      /* message of a 422 for real creations, */
     bool fails_pod;              /* of a 500 */

@@ -379,7 +379,8 @@ void world_kubelet_sees(struct world *w, const char *key)
         world_changed(w, key);
         return;
     }
-    if (w->no_kubelet || world_is_on_lost_node(w, o->json))
+    bool waits_for_volume = w->mounts_nothing && delivery_is_kept(o->json);
+    if (w->no_kubelet || waits_for_volume || world_is_on_lost_node(w, o->json))
         return;
     set_trainer(w, key, "Running", -1);
     world_launcher_connects(w, launcher_new(w, key, o->json));

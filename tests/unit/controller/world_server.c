@@ -349,11 +349,14 @@ static void serve_post(struct world *w, uint64_t id, const struct target *t, con
         w->pods_at_first_event = w->pods_created;
     w->has_events |= strcmp(t->plural, "events") == 0;
     const char *refusal = is_pod ? (dry ? w->refuse_dry_run : w->refuse_pod) : NULL;
+    const char *policy = is_pod && delivery_is_kept(json) ? w->refuse_mounted : NULL;
     cleanup_free char *key = key_of(t, json_string(json, "metadata.name", ""));
     w->pods_refused += refusal && !dry;
     if (refusal) {
         bool fails = dry ? w->fails_dry_run : w->fails_pod;
         answer_error(w, id, fails ? 500 : 422, fails ? "InternalError" : "Invalid", refusal);
+    } else if (policy) {
+        answer_error(w, id, 403, "Forbidden", policy);
     } else if (world_object(w, key)) {
         w->already_exists += is_pod && id;
         answer_error(w, id, 409, "AlreadyExists", "already exists");
