@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared by the tests on a real Kubernetes; sourced. Each gets a folder of its own and a cluster of its own, which it takes down at
 # the end, whatever happened. With MLTRAIN_KUBERNETES_NAME=NAME a cluster of that name is used, made if need be, and kept. With
-# MLTRAIN_LAUNCHER_DELIVERY=imageVolume the launcher comes into pods in that way (all tests but security.sh, which looks at the other one).
+# MLTRAIN_LAUNCHER_DELIVERY=imageVolume (or initContainer) the launcher comes into pods in that way, else in the one that the controller chooses.
 
 : "${MLTRAIN_SOURCE_DIR:?}" "${MLTRAIN_BIN_DIR:?}"
 set -uo pipefail
@@ -87,7 +87,7 @@ load_images() {
 # The manifest of the controller as it is to be for this test.
 controller_manifest() {
   sed -e "s/VERSION/$(cat "$MLTRAIN_SOURCE_DIR/VERSION")/" \
-    -e "/--launcher-image=/{p;s/--.*/--launcher-delivery=${MLTRAIN_LAUNCHER_DELIVERY:-initContainer}/;}" \
+    -e "/--launcher-image=/{p;s/--.*/--launcher-delivery=${MLTRAIN_LAUNCHER_DELIVERY:-auto}/;}" \
     "$MLTRAIN_SOURCE_DIR/tests/kubernetes/controller.yaml"
 }
 

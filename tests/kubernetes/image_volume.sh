@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The launcher as an image volume (--launcher-delivery imageVolume): a gang trains, is restarted in place, and can be looked into, without
 # an init container, with a read-only root file system and Pod Security `restricted`; helper and Python module are where a copy has them.
-# What is missing is told in the job: the image, the feature gate of the API server or of a kubelet, a container runtime that can.
+# What is missing is told in the job: the image, the feature gate of the API server or of a kubelet, a container runtime that can. And the
+# default, auto: from Kubernetes 1.35 on (a cluster made with --version, and MLTRAIN_KUBERNETES_NAME) it mounts, before it copies.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/image_volume.sh [PART...]
 MLTRAIN_LAUNCHER_DELIVERY=imageVolume
 . "$(dirname "$0")/common.sh"
@@ -102,6 +103,53 @@ no_gate() {
 }
 no_plugin() { k get events --field-selector involvedObject.name=unknown-worker-0,reason=FailedMount -o jsonpath='{.items[*].message}' | finds 'no volume plugin matched'; }
 
+# ---- auto ----
+
+# chosen WORDS: the log of the controller that leads says so
+chosen() { eventually 20 told_chosen "$1" || fail "the log does not say [$1]: $(k -n $system logs -l app=mltrain-controller --tail=-1 | grep 'launcher delivery')"; }
+told_chosen() { k -n $system logs -l app=mltrain-controller --tail=-1 | finds "launcher delivery $1"; }
+is_mounted() { [ -z "$(pod "$1" '.spec.initContainers')" ] || fail "$1 has an init container"; }
+is_copied() { [ "$(pod "$1" '.spec.initContainers[*].name')" = mltrain-launcher-copy ] || fail "$1 has no init container"; }
+auto() {
+  local minor cluster
+  cluster=$(dirname "$(kubernetes env | sed -n 's/^export KUBECONFIG=//p')")
+  minor=$(k get node node-1 -o jsonpath='{.status.nodeInfo.kubeletVersion}' | cut -d. -f2)
+  MLTRAIN_LAUNCHER_DELIVERY=auto controller_with "$launcher_image"
+  job auto 2 "echo \"I am \$RANK of \$WORLD_SIZE in attempt \$MLTRAIN_ATTEMPT\"" | gpus 2 | submit
+  succeeds auto
+  if [ "$minor" -lt 35 ]; then
+    chosen 'how=initContainer node=node-. why="its kubelet is not known'
+    is_copied auto-worker-0
+    say "auto: Kubernetes 1.$minor is not believed, and the launcher is copied"
+  else
+    chosen 'how=imageVolume nodes=2'
+    is_mounted auto-worker-0
+    is_mounted auto-worker-1
+    say "auto: where all nodes tell that they can, the launcher is mounted"
+    auto_in_spite
+  fi
+  controller_with "$launcher_image"
+}
+
+auto_in_spite() {
+  gate apiserver =true =false "$cluster/components/apiserver"
+  job auto-ungated 1 true | submit
+  succeeds auto-ungated
+  is_copied auto-ungated-worker-0
+  ! has_event auto-ungated PodRefused || fail "auto-ungated was refused"
+  gate apiserver =false =true "$cluster/components/apiserver"
+  say "auto: an API server that takes the volume away gets a copy"
+
+  gate node-1-kubelet ': true' ': false' "$cluster/node-1/kubelet.yaml"
+  job auto-unknown 1 true | template '.nodeSelector = {"kubernetes.io/hostname": "node-1"}' | spec '.failurePolicy.startTimeoutSeconds = 30' | submit
+  tells auto-unknown PodsReady 'False PodsStarting .*no volume plugin matched.*--launcher-delivery initContainer'
+  succeeds auto-unknown 120
+  has_event auto-unknown Requeued 'no volume plugin matched' || fail "it was not requeued with those words"
+  is_copied "$(k get pods -l mltrain.io/job-name=auto-unknown --sort-by=.metadata.creationTimestamp -o jsonpath='{.items[-1:].metadata.name}')"
+  gate node-1-kubelet ': false' ': true' "$cluster/node-1/kubelet.yaml"
+  say "auto: a gang that does not come to run with the volume is made with copies"
+}
+
 # A cluster as they were, whose API server and kubelet have been told to believe in volumes of images.
 no_runtime() {
   local cluster former_name=$name former=$KUBECONFIG
@@ -129,5 +177,5 @@ cleanup() { (name=$old; kubernetes down >/dev/null 2>&1); }
 cluster_up
 load_images controller launcher shell
 controller_with "$launcher_image"
-[ $# -gt 0 ] || set -- trains guaranteed no_image no_gate no_runtime
+[ $# -gt 0 ] || set -- trains guaranteed no_image no_gate auto no_runtime
 for part in "$@"; do "$part"; done

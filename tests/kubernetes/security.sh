@@ -2,6 +2,8 @@
 # What a job's pods may do, and who may join a job: Pod Security `restricted`, the class Guaranteed, templates that are refused, and pods
 # that pretend to be a member, with a wrong key, with the right one, and with the member's own UID too.
 # usage: MLTRAIN_SOURCE_DIR=. MLTRAIN_BIN_DIR=build/debug/bin tests/kubernetes/security.sh
+# shellcheck disable=SC2034 # for common.sh: what an init container may is looked at
+MLTRAIN_LAUNCHER_DELIVERY=initContainer
 . "$(dirname "$0")/common.sh"
 # shellcheck source=tests/kubernetes/jobs_common.sh
 . "$MLTRAIN_SOURCE_DIR/tests/kubernetes/jobs_common.sh"
