@@ -59,10 +59,10 @@ static void claim(struct world *w, struct job *job)
 {
     job->claims = job->asked = true;
     job->excused = false;
-    job->heeded = 0;
+    memset(job->heeded_ms, 0, sizeof job->heeded_ms);
     for (uint32_t i = 0; i < w->decisions_count; i++) {
         if (w->decisions[i].d.estimated_start_ms)
-            job->heeded |= UINT64_C(1) << (w->decisions[i].job - w->jobs);
+            job->heeded_ms[w->decisions[i].job - w->jobs] = w->decisions[i].d.estimated_start_ms;
         /* A reserved start that relies on it is made anew, maybe on the room of this job. */
         job->excused = job->excused || w->decisions[i].d.kind == GANG_REPLACE;
     }

@@ -471,11 +471,12 @@ static void check_claim(struct world *w, const struct decision *d)
             return;
     for (uint32_t i = 0; i < w->decisions_count; i++) {
         const struct decision *other = &w->decisions[i];
-        /* One before it has taken it, keeps what it could use, or has a reserved start since that
-         * this one, which starts for keeps or not at all, would make later. */
-        bool keeps = waits_for_room(other) && (!other->d.estimated_start_ms ||
-                                               (!(d->job->heeded >> (other->job - w->jobs) & 1) &&
-                                                !ends_by(w, d->job, other->d.estimated_start_ms)));
+        /* One before it has taken it, keeps what it could use, or has a reserved start since, or an
+         * earlier one, that this one, which starts for keeps or not at all, would make later. */
+        int64_t start = other->d.estimated_start_ms;
+        int64_t heeded = d->job->heeded_ms[other->job - w->jobs];
+        bool keeps = waits_for_room(other) && (!start || ((!heeded || start < heeded) &&
+                                                          !ends_by(w, d->job, start)));
         if (other->d.kind == GANG_REPLACE)
             return; /* members come before all */
         if ((other->d.kind == GANG_PLACE || keeps) &&
@@ -533,6 +534,15 @@ static bool is_behind(struct world *w, const struct decision *its)
     return !w->config.f[C_RESERVATIONS] || (other && other->why.kind == GANG_WHY_QUOTA);
 }
 
+/* One that waits has left for it: it was given that one's turn, and passes it on to nobody. */
+static bool may_be_given_a_turn(const struct world *w, const struct job *job)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == WAITING && w->jobs[j].gave_way == job->id)
+            return true;
+    return false;
+}
+
 /* Who has left for another one does not take the place again while that one waits and could start.
  */
 static void check_ping_pong(struct world *w)
@@ -542,7 +552,7 @@ static void check_ping_pong(struct world *w)
         const struct job *other = d->job->left_for ? job_by_id(w, d->job->left_for) : NULL;
         const struct decision *its = other ? decision_about(w, other) : NULL;
         struct what_if now;
-        if (is_patient(w) && d->job->asked) /* others have left for it since */
+        if (may_be_given_a_turn(w, d->job))
             continue;
         if (d->d.kind != GANG_PLACE || !its || its->d.kind != GANG_WAIT || !other->claims ||
             other->request.roles_count > 1 || is_behind(w, its))

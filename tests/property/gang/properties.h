@@ -186,7 +186,7 @@ struct job {
     bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
     bool claims;       /* waiting: others were asked to leave for it */
     bool asked;        /* waiting: others were asked to leave for it, even as it was */
-    uint64_t heeded;   /* those that had a reserved start then, a bit each */
+    int64_t heeded_ms[JOBS]; /* the reserved starts of others then; 0: none */
     bool excused;      /* since then something has happened that may keep it from its claim */
     uint64_t for_job;
     int64_t stop_ms;

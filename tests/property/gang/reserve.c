@@ -101,6 +101,15 @@ static bool somebody_may_be_late(const struct world *w)
     return false;
 }
 
+/* Somebody is asked to leave for another one: the next plan knows what that leaves to this one. */
+static bool others_are_helped(const struct world *w, const struct job *job)
+{
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].d.for_job != job->id)
+            return true;
+    return false;
+}
+
 static void check_earliest(struct world *w, const struct decision *d, bool first)
 {
     const struct job *job = d->job;
@@ -116,7 +125,8 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     else if (start && start < earliest)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
              job->id, start, earliest);
-    else if (!job->told && !grace_is_open(w) && !somebody_may_be_late(w) && !job->avoids_count &&
+    else if (!job->told && !grace_is_open(w) && !somebody_may_be_late(w) && !others_are_helped(w, job) &&
+             !job->avoids_count &&
              level_now(w, job) == job->request.required_level && earliest != INT64_MAX &&
              start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",
