@@ -140,9 +140,9 @@ bool gang_patience_is_due(const struct gang *g, uint32_t queue)
 {
     if (!g->config.shares_first || g->config.patience_ms <= 0)
         return true;
-    for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
-        uint32_t parent = g->queues[i].parent;
-        if (parent && g->queues[parent].config.order == GANG_ORDER_FAIR_SHARE && !g->queues[i].due)
+    for (uint32_t i = queue + 1; g->queues[i].parent; i = g->queues[i].parent) {
+        const struct gang_queue *parent = &g->queues[g->queues[i].parent];
+        if (parent->config.order == GANG_ORDER_FAIR_SHARE && parent->waiting && !g->queues[i].due)
             return false;
     }
     return true;

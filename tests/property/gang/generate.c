@@ -49,6 +49,8 @@ static void make_config(struct generator *gen, struct op *op)
     op->f[C_OVERRUN] = chance(gen, 15);
     op->f[C_PATIENCE] =
         gen->patience ? between(gen, 10, chance(gen, 50) ? 100 : 1000) * STEP_MS : 0;
+    /* No number is drawn for it: other histories stay what they were. */
+    op->f[C_SHARES_FIRST] = gen->patience && gen->fair && op->f[C_PATIENCE] / STEP_MS % 2;
 }
 
 static void make_node(struct generator *gen, const struct world *w, uint32_t n, struct op *op)

@@ -64,6 +64,15 @@ static bool queues_share(const struct world *w, const struct job *victim, const 
     return true;
 }
 
+/* Where shares come first, one that has waited too long takes what is due to its branch from one
+ * that has used more than its due. */
+static bool takes_its_due(const struct world *w, const struct job *victim, const struct job *other)
+{
+    return shares_come_first(w) && victim->request.queue != other->request.queue &&
+           is_impatient(w, other, w->now_ms) && queue_is_due(w, other->request.queue) &&
+           !queue_is_due(w, victim->request.queue);
+}
+
 /* With patience the queues below one that does not share fairly, and all roots, are one line;
  * slices are for those that know no limit, and had not waited too long when they started. */
 static bool may_by_slice(const struct world *w, const struct job *victim, const struct job *other,
@@ -71,7 +80,7 @@ static bool may_by_slice(const struct world *w, const struct job *victim, const 
 {
     int64_t slice = w->queues[victim->request.queue].config.time_slice_ms;
     int64_t ran = w->now_ms - victim->started_ms;
-    if (is_patient(w) &&
+    if (is_patient(w) && !takes_its_due(w, victim, other) &&
         (victim->request.time_limit_ms || is_impatient(w, victim, victim->started_ms)))
         return false;
     return slice && ran >= slice && other->request.priority >= victim->request.priority &&

@@ -26,6 +26,13 @@ static struct gang *patience_too_long(const struct gang_config *config)
     return new_counted(&c);
 }
 
+static struct gang *shares_after_patience(const struct gang_config *config)
+{
+    struct gang_config c = *config;
+    c.shares_first = false;
+    return new_counted(&c);
+}
+
 static int one_device_more(struct gang *g, const struct gang_event *event, int64_t now_ms,
                            struct mlt_error *err)
 {
@@ -346,6 +353,7 @@ static const struct library mutants[] = {
     WITH(RESERVE, half_the_limit, "jobs are thought to end at half of their limit", event),
     WITH(ESTIMATED_END, limit_forgotten, "nobody knows when a job ends", event),
     WITH(PATIENCE, patience_too_long, "patience ends after twice the time", new),
+    WITH(PATIENCE, shares_after_patience, "shares never come before patience", new),
     WITH(FAIR, weight_forgotten, "all queues weigh the same", event),
     WITH(PREEMPT, never_forgotten, "who is never to be preempted is", event),
     WITH(PREEMPT, protection_forgotten, "who was preempted before has no time to itself", event),

@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-#define NOW_COUNTS_MS 60000 /* for so long the share of now is counted beside past use */
+/* For so long the share of now is counted beside past use. */
+#define NOW_COUNTS_MS 60000
+#define NOW_COUNTS_FIRST_MS 3600000 /* where shares come first */
 
 struct line {
     const struct world *w;
@@ -44,13 +46,17 @@ static uint32_t rank_of(const struct line *l, const struct decision *d, uint32_t
     return fair ? level > queue_height(l->w, top) : level;
 }
 
+static __int128 counted(const struct line *l, uint32_t q)
+{
+    int64_t now_counts_ms = shares_come_first(l->w) ? NOW_COUNTS_FIRST_MS : NOW_COUNTS_MS;
+    return (__int128)l->usage[q] + (__int128)share_of(l, q) * now_counts_ms;
+}
+
 /* Whether queue a has used less for its weight than b. */
 static bool used_less(const struct line *l, uint32_t a, uint32_t b)
 {
-    __int128 one = (__int128)l->usage[a] + share_of(l, a) * NOW_COUNTS_MS;
-    __int128 other = (__int128)l->usage[b] + share_of(l, b) * NOW_COUNTS_MS;
-    one *= l->w->queues[b].config.weight;
-    other *= l->w->queues[a].config.weight;
+    __int128 one = counted(l, a) * l->w->queues[b].config.weight;
+    __int128 other = counted(l, b) * l->w->queues[a].config.weight;
     return one < other || (one == other && a < b);
 }
 
@@ -112,6 +118,36 @@ bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint3
     memcpy(l.sums, sums, sizeof l.sums);
     begin_line(&l);
     return used_less(&l, a, b);
+}
+
+static bool has_waiting(const struct world *w, uint32_t queue)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        for (uint32_t q = w->jobs[j].request.queue;
+             w->jobs[j].state == WAITING && q != GANG_NO_QUEUE; q = w->queues[q].config.parent)
+            if (q == queue)
+                return true;
+    return false;
+}
+
+bool queue_is_due(const struct world *w, uint32_t queue)
+{
+    struct line l = {.w = w};
+    queue_use(w, l.sums);
+    begin_line(&l);
+    for (; shares_come_first(w) && queue != GANG_NO_QUEUE; queue = w->queues[queue].config.parent) {
+        uint32_t parent = w->queues[queue].config.parent;
+        __int128 used = 0, weights = 0;
+        for (uint32_t q = 0; q < QUEUES; q++)
+            if (w->queues[q].known && w->queues[q].config.parent == parent && has_waiting(w, q)) {
+                used += counted(&l, q);
+                weights += w->queues[q].config.weight;
+            }
+        if (parent != GANG_NO_QUEUE && w->queues[parent].config.order == GANG_ORDER_FAIR_SHARE &&
+            counted(&l, queue) * weights > used * w->queues[queue].config.weight)
+            return false;
+    }
+    return true;
 }
 
 /* Somebody waits for what its branch has and others use: that is kept for it. */

@@ -10,6 +10,11 @@ bool is_patient(const struct world *w)
     return w->config.f[C_PATIENCE] > 0 && w->config.f[C_RESERVATIONS] > 0;
 }
 
+bool shares_come_first(const struct world *w)
+{
+    return is_patient(w) && w->config.f[C_SHARES_FIRST];
+}
+
 static void totals_of(const struct world *w, gang_amounts ret)
 {
     memset(ret, 0, sizeof(gang_amounts));
@@ -155,6 +160,29 @@ bool patience_overtaken(struct world *w, const struct job *job)
             return true;
     }
     return false;
+}
+
+static bool others_leave_for(const struct world *w, const struct job *job)
+{
+    for (uint32_t j = 0; j < JOBS; j++)
+        if (w->jobs[j].state == PLACED && w->jobs[j].stopping && w->jobs[j].for_job == job->id)
+            return true;
+    for (uint32_t i = 0; i < w->decisions_count; i++)
+        if (w->decisions[i].d.kind == GANG_PREEMPT && w->decisions[i].d.for_job == job->id)
+            return true;
+    return false;
+}
+
+void check_due(struct world *w)
+{
+    for (uint32_t i = 0; shares_come_first(w) && i < w->decisions_count; i++) {
+        const struct decision *d = &w->decisions[i];
+        if (d->d.kind == GANG_WAIT && d->d.estimated_start_ms && !d->job->asked &&
+            !others_leave_for(w, d->job) && !queue_is_due(w, d->job->request.queue))
+            fail(w,
+                 "job %" PRIu64 " has a reserved start, though its branch has used more than is due",
+                 d->job->id);
+    }
 }
 
 /* ---- in which order they start ---- */

@@ -32,7 +32,7 @@
 #define OP_MAP(XX)                                                                                \
     XX(CONFIG, "config",                                                                          \
        "nodes levels reservations may_preempt min_run half_life overrun "                         \
-       "patience")                                                                                \
+       "patience shares_first")                                                                                \
     XX(NODE, "node",                                                                              \
        "node class schedulable cpu memory pods gpu nic others_cpu others_memory others_pods "     \
        "others_gpu others_nic domain1 domain2 domain3 ending")                                    \
@@ -83,7 +83,8 @@ enum {
     C_MIN_RUN,
     C_HALF_LIFE,
     C_OVERRUN,
-    C_PATIENCE
+    C_PATIENCE,
+    C_SHARES_FIRST
 };
 enum {
     N_NODE,
@@ -352,14 +353,21 @@ struct queue_sums;
 /* Whether queue a has used less for its weight than b, with these sums as what they use now. */
 bool queue_used_less(const struct world *w, const struct queue_sums *sums, uint32_t a, uint32_t b);
 
+/* What all children of a parent that have waiting jobs have used, over their weights, is no less
+ * than what this one has over its own; so for each parent above that shares fairly. True unless
+ * shares come first. */
+bool queue_is_due(const struct world *w, uint32_t queue);
+
 /* patience.c */
 bool is_patient(const struct world *w);
+bool shares_come_first(const struct world *w);
 bool is_impatient(const struct world *w, const struct job *job, int64_t at_ms);
 /* Whose reservation comes first, of those that wait for room after the plan; NULL: nobody's, or it
  * is not as simple as that. */
 struct job *patience_first(struct world *w);
 bool patience_overtaken(struct world *w, const struct job *job); /* by one that this plan places */
 void check_starts(struct world *w);
+void check_due(struct world *w); /* who gets a reservation, where shares come first */
 
 /* rules.c, reserve.c, quota.c, leave.c: one function per group of rules, over w->decisions */
 void check_rules(struct world *w);

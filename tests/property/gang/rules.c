@@ -447,7 +447,7 @@ static void check_reason(struct world *w, struct progress *p, const struct decis
         fail(w, "job %" PRIu64 " fits and waits, and its reason is no reservation (%d)", job->id,
              (int)d->why.kind);
     else if (job->request.time_limit_ms && reserved_ms && end_ms <= reserved_ms &&
-             !quota_is_used(w) && !gives_way(w, job))
+             !quota_is_used(w) && !gives_way(w, job) && queue_is_due(w, job->request.queue))
         fail(w,
              "job %" PRIu64 " fits and would have ended by %" PRId64
              ", before the first reserved start %" PRId64 ", but waits",
@@ -504,6 +504,7 @@ void check_rules(struct world *w)
     } else {
         check_general(w, &p);
         check_preemptions(w);
+        check_due(w);
         if (!failed(w) && !fair_is_used(w) && !quota_is_used(w))
             check_starts(w);
     }

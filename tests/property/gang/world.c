@@ -536,6 +536,7 @@ struct gang *world_new_gang(const struct world *w)
         .may_preempt = f[C_PREEMPT] != 0,
         .min_run_ms = f[C_MIN_RUN],
         .patience_ms = is_patient(w) ? f[C_PATIENCE] : 0,
+        .shares_first = shares_come_first(w),
         .usage_half_life_ms = f[C_HALF_LIFE],
     };
     return w->lib->new (&config);
