@@ -39,6 +39,15 @@ void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *r
         there[r] = (int64_t)((uint64_t)there[r] + (uint64_t)request[r] * pods);
 }
 
+uint64_t gang_free_devices_of(const struct gang *g, uint32_t node)
+{
+    const int64_t *free = gang_at(g, GANG_FREE, node);
+    uint64_t devices = 0;
+    for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
+        devices += free[r] > 0 ? (uint64_t)free[r] : 0;
+    return devices;
+}
+
 /* How many such pods fit. */
 uint64_t gang_board_count(const struct gang *g, const int64_t *there, const int64_t *request)
 {

@@ -10,8 +10,10 @@
 static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct mlt_error *err)
 {
     uint32_t known = 0;
+    uint64_t free_devices = 0;
     for (uint32_t n = 0; n < g->nodes; n++) {
         known += g->classes[n] != GANG_CLASS_NONE;
+        free_devices += g->config.shares_first ? gang_free_devices_of(g, n) : 0;
         if (g->open[n] != GANG_CLASS_NONE && g->open[n] != g->classes[n])
             return mlt_fail(err, EBADMSG, "node %u: open class %u, class %u", n, g->open[n],
                             g->classes[n]);
@@ -27,6 +29,9 @@ static int check_nodes(const struct gang *g, const gang_amounts *gangs, struct m
     }
     if (known != g->known_nodes)
         return mlt_fail(err, EBADMSG, "%u nodes are known, counted %u", known, g->known_nodes);
+    if (free_devices != g->free_devices)
+        return mlt_fail(err, EBADMSG, "%" PRIu64 " devices are free, counted %" PRIu64,
+                        free_devices, g->free_devices);
     return 0;
 }
 

@@ -151,8 +151,17 @@ static void log_add(struct gang_log *log, uint32_t node)
     log->nodes[log->end++ & (log->capacity - 1)] = node;
 }
 
+static void count_free_devices(struct gang *g, uint32_t node)
+{
+    uint64_t devices = gang_free_devices_of(g, node);
+    g->free_devices += devices - g->counted_free[node];
+    g->counted_free[node] = devices;
+}
+
 void gang_fits_changed(struct gang *g, bool free_board, uint32_t node)
 {
+    if (g->counted_free)
+        count_free_devices(g, node);
     log_add(&g->fits.log[0], node);
     if (!free_board)
         log_add(&g->fits.log[1], node);

@@ -110,7 +110,8 @@ void gang_free(struct gang *g)
                       g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
                       g->odd_ends,     g->given,        g->reserve_nodes, g->work,
                       g->work_next,    g->victims,      g->plan.waits,    g->plan.holds,
-                      g->plan.leavers, g->ending,       g->endings,       g->askable};
+                      g->plan.leavers, g->ending,       g->endings,       g->askable,
+                      g->counted_free};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);

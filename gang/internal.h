@@ -313,6 +313,8 @@ struct gang {
         gang_amounts amounts;
     } * endings;
     uint32_t endings_count, endings_capacity;
+    uint64_t *counted_free; /* where shares come first: of free_devices, what each node has */
+    uint64_t free_devices;  /* of all kinds, on the FREE board as it stands */
     uint32_t known_nodes;
     uint64_t nodes_version;
     struct gang_topology fits_topology;
@@ -586,6 +588,7 @@ static inline int64_t *gang_at(const struct gang *g, enum gang_board board, uint
 bool gang_board_fits(const struct gang *g, const int64_t *there, const int64_t *request);
 void gang_board_take(const struct gang *g, int64_t *there, const int64_t *request);
 void gang_board_give(const struct gang *g, int64_t *there, const int64_t *request);
+uint64_t gang_free_devices_of(const struct gang *g, uint32_t node); /* of all kinds */
 void gang_board_take_pods(const struct gang *g, int64_t *there, const int64_t *request,
                           uint32_t pods);
 void gang_board_give_pods(const struct gang *g, int64_t *there, const int64_t *request,

@@ -9,12 +9,15 @@ int gang_node_reserve(struct gang *g, uint32_t node, const uint32_t *domains)
 {
     size_t count = (size_t)node + 1;
     size_t amounts = g->resources * sizeof(int64_t);
-    uint32_t c[GANG_BOARDS + 5];
+    uint32_t c[GANG_BOARDS + 6];
     for (size_t i = 0; i < sizeof c / sizeof c[0]; i++)
         c[i] = g->nodes_capacity;
     for (size_t i = 0; i < GANG_BOARDS; i++)
-        if (gang_reserve(g, &g->boards[i], &c[5 + i], count, amounts) < 0)
+        if (gang_reserve(g, &g->boards[i], &c[6 + i], count, amounts) < 0)
             return -ENOMEM;
+    if (g->config.shares_first &&
+        gang_reserve(g, &g->counted_free, &c[5], count, sizeof *g->counted_free) < 0)
+        return -ENOMEM;
     if (gang_reserve(g, &g->classes, &c[0], count, sizeof *g->classes) < 0 ||
         gang_reserve(g, &g->open, &c[1], count, sizeof *g->open) < 0 ||
         gang_reserve(g, &g->hidden, &c[2], count, sizeof *g->hidden) < 0 ||

@@ -391,13 +391,10 @@ static int64_t longest_grace(const struct gang *g, bool all)
  * among them, there are many, and to try them one by one is dear. */
 static bool are_enough(const struct gang *g, const struct gang_job *job)
 {
-    int64_t most = 0;
-    for (uint32_t n = 0; n < g->nodes; n++)
-        for (uint32_t r = GANG_DEVICE_0; r < g->resources; r++)
-            most += gang_at(g, GANG_FREE, n)[r] > 0 ? gang_at(g, GANG_FREE, n)[r] : 0;
+    uint64_t most = g->free_devices;
     for (uint32_t i = 0; i < g->victims_count; i++)
-        most += devices_of(g, g->victims[i].job->shape);
-    return devices_of(g, job->shape) <= most + 1; /* 1: of one without devices */
+        most += (uint64_t)devices_of(g, g->victims[i].job->shape);
+    return (uint64_t)devices_of(g, job->shape) <= most + 1; /* 1: of one without devices */
 }
 
 /* It starts when they have left, and must leave reserved starts alone then. */

@@ -42,6 +42,7 @@ static struct gang *metered_new(struct meter *m)
         .levels = 2,
         .reservations = 1,
         .patience_ms = 3600000,
+        .shares_first = true,
     };
     return gang_new_with_memory(&memory, &config);
 }
