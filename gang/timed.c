@@ -22,7 +22,8 @@ struct walk {
     struct gang_work_bound bound;
     struct gang_bucket *asked; /* the last one, and what was its first job */
     const struct gang_job *head;
-    bool helps; /* it looks for those whom others could leave for */
+    bool helps;   /* it looks for those whom others could leave for */
+    bool exactly; /* nothing is withheld from a job but what it must leave alone */
 };
 
 /* Those whose job is not among the first any more. */
@@ -121,33 +122,35 @@ static bool try_place(struct gang *g, struct gang_bucket *b, struct gang_job *jo
     return placed;
 }
 
-/* Where it leaves alone what it must. What is withheld for others stays so, unless in the way. */
-static bool try_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t now_ms,
-                        int64_t end_ms)
+/* Where it leaves alone what it must. What is withheld for others stays so, unless in the way, or
+ * the walk is exact about it. */
+static bool try_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job, int64_t end_ms,
+                        const struct walk *w)
 {
-    if (!heeds(g, end_ms) || gang_cannot_fit(g, job->shape))
+    if (w->exactly || !heeds(g, end_ms) || gang_cannot_fit(g, job->shape))
         heed(g, end_ms);
-    if (try_place(g, b, job, now_ms, false))
+    if (try_place(g, b, job, w->now_ms, false))
         return true;
     if (!heeds_too_much(g, end_ms))
         return false;
     heed(g, end_ms);
-    return try_place(g, b, job, now_ms, false);
+    return try_place(g, b, job, w->now_ms, false);
 }
 
 /* Places the next job of the bucket if that leaves every reserved start as it is; one without a
  * limit may do so by promising to leave when it is asked; one with a limit, if it should not have
  * ended by then. */
 static bool place_heeding(struct gang *g, struct gang_bucket *b, struct gang_job *job,
-                          int64_t now_ms)
+                          const struct walk *w)
 {
+    int64_t now_ms = w->now_ms;
     int64_t end_ms = end_if_placed(job, now_ms);
     bool may_leave = g->config.may_preempt && !job->never_preempted;
     bool may_promise =
         may_leave && end_ms == INT64_MAX && job->left_for == GANG_NO_JOB && !job->asked_for;
     if (!gang_patience_is_due(g, job->queue))
         end_ms = INT64_MAX; /* what is claimed is for who has had less, maybe before that */
-    if (try_heeding(g, b, job, now_ms, end_ms)) {
+    if (try_heeding(g, b, job, end_ms, w)) {
         bool counts = may_leave && gang_reserve_counts_on_end(g, end_ms);
         gang_plan_take_turn(g, b)->revocable = counts;
         return true;
@@ -289,7 +292,7 @@ static int take_or_block(struct gang *g, struct gang_bucket *first, struct walk 
         b->outcome = first_active(g) ? GANG_OUTCOME_RESERVED : GANG_OUTCOME_OPEN;
         return 0;
     }
-    if (place_heeding(g, b, job, w->now_ms)) {
+    if (place_heeding(g, b, job, w)) {
         g->reserve_verify = true;
         return 0;
     }
@@ -410,7 +413,7 @@ static int ask(struct gang *g, struct gang_bucket *b, bool given, struct walk *w
         gang_plan_park(g, b);
         return 0;
     }
-    if ((given || !still_gives_way(g, job, now_ms)) && place_heeding(g, b, job, now_ms)) {
+    if ((given || !still_gives_way(g, job, now_ms)) && place_heeding(g, b, job, w)) {
         count_taken(job, w);
         return 0;
     }
@@ -526,9 +529,11 @@ static void offer_next(struct gang *g, struct walk *w)
 /* The same where queues have shares. What fits only becomes less meanwhile. */
 static int by_share_and_work(struct gang *g, struct walk *w)
 {
+    w->exactly = true; /* what was withheld from another one is no reason to stand elsewhere */
     offer_all(g, w);
     for (struct gang_bucket *b; (b = gang_choice_first(g)) != NULL; offer_next(g, w)) {
-        heed(g, 0); /* what was withheld from another one is no reason to stand elsewhere */
+        if (gang_bucket_head(b)->left_for != GANG_NO_JOB)
+            heed(g, 0);
         if (take_or_give(g, b, w) < 0)
             return -ENOMEM;
     }
