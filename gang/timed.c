@@ -472,31 +472,31 @@ static struct gang_work_bound bound_of(struct gang *g, struct gang_kind *kind, s
     return bound;
 }
 
-/* The first of a kind behind `from` (without a head: of all) that may fit, or may be helped. */
-static struct gang_bucket *next_offered(struct gang *g, struct gang_kind *kind,
-                                        struct gang_work_from from, struct walk *w)
+/* Of the queue that comes next of a kind the first one that may fit, or may be helped. */
+struct offering {
+    struct walk *walk;
+    struct gang_work_next *next;
+};
+
+static enum gang_work_seen offer_one(struct gang *g, struct gang_bucket *b, void *arg)
 {
-    const struct gang_work_bound bound = bound_of(g, kind, w);
-    for (;;) {
-        struct gang_bucket *b =
-            gang_work_behind(g, kind, from.head ? &from : NULL, &bound, w->helps);
-        if (!b || !w->helps || may_be_helped(g, b))
-            return b;
-        from = (struct gang_work_from){.work = b->work, .head = gang_bucket_head(b)};
-    }
+    const struct offering *o = arg;
+    if (o->walk->helps && !may_be_helped(g, b))
+        return GANG_WORK_NEXT;
+    gang_choice_offer(g, b);
+    o->next->head = gang_bucket_head(b);
+    return gang_choice_pause(g, o->next->head->queue, (uint32_t)(o->next - g->work_next))
+               ? GANG_WORK_FOUND
+               : GANG_WORK_NEXT_QUEUE;
 }
 
 /* Of the queues behind those of which it has offered something. */
 static void offer_more(struct gang *g, uint32_t offering, struct walk *w)
 {
-    struct gang_work_next *n = &g->work_next[offering];
-    struct gang_work_from from = {.head = n->head, .whole_queue = true};
-    for (struct gang_bucket *b; (b = next_offered(g, n->kind, from, w)) != NULL;) {
-        gang_choice_offer(g, b);
-        from.head = n->head = gang_bucket_head(b);
-        if (gang_choice_pause(g, n->head->queue, offering))
-            return;
-    }
+    struct offering o = {.walk = w, .next = &g->work_next[offering]};
+    const struct gang_work_from from = {.head = o.next->head, .whole_queue = true};
+    const struct gang_work_bound bound = bound_of(g, o.next->kind, w);
+    (void)gang_work_behind(g, o.next->kind, &from, &bound, w->helps, offer_one, &o);
 }
 
 static void offer_all(struct gang *g, struct walk *w)
@@ -508,18 +508,25 @@ static void offer_all(struct gang *g, struct walk *w)
     }
 }
 
+static enum gang_work_seen find_one(struct gang *g, struct gang_bucket *b, void *arg)
+{
+    const struct walk *w = arg;
+    return w->helps && !may_be_helped(g, b) ? GANG_WORK_NEXT : GANG_WORK_FOUND;
+}
+
 /* In place of the one that was asked the next of its kind, and of its queue, is offered. */
 static void offer_next(struct gang *g, struct walk *w)
 {
     struct gang_bucket *b = w->asked;
-    struct gang_kind *kind = gang_work_kind(g, b);
-    const struct gang_work_from from = {.work = b->work, .head = w->head};
+    const struct gang_work_from from = {.work = b->work, .head = w->head, .same_queue = true};
     uint32_t queue = w->head->queue;
     gang_choice_used(g, queue);
     if (gang_choice_has(g, b)) {
+        struct gang_kind *kind = gang_work_kind(g, b);
+        const struct gang_work_bound bound = bound_of(g, kind, w);
         gang_choice_take_back(g, b);
-        b = next_offered(g, kind, from, w);
-        if (b && (!g->work_by_queue || gang_bucket_any(b)->queue == queue))
+        b = gang_work_behind(g, kind, &from, &bound, w->helps, find_one, w);
+        if (b)
             gang_choice_offer(g, b);
     }
     for (uint32_t i; (i = gang_choice_resume(g, queue)) != UINT32_MAX;)

@@ -298,29 +298,69 @@ bool gang_work_within(const struct gang *g, const struct gang_bucket *b,
     return is_within(bound, pods_of(b), limit_s(g, b));
 }
 
-/* The first one behind `from` within a bound, that was not refused. */
-static struct gang_bucket *first_behind(const struct gang *g, uint32_t link,
-                                        const struct gang_work_from *from,
-                                        const struct gang_work_bound *bound, bool refused_too)
+struct search {
+    struct gang *g;
+    struct gang_work_from from; /* without a head: all */
+    const struct gang_work_bound *bound;
+    bool refused_too;
+    gang_work_see_f *see; /* NULL: the first one is it */
+    void *arg;
+    struct gang_bucket *found;
+};
+
+static bool comes_into_question(const struct search *s, const struct gang_bucket *b)
 {
-    struct gang_bucket *b = at(g, link), *found = NULL;
-    if (!b || !is_within(bound, b->least_pods, b->least_limit_s) ||
-        (!refused_too && b->least_refused == g->gains))
-        return NULL;
-    bool behind = !from || is_behind(g, from, b);
-    if (behind)
-        found = first_behind(g, b->left, from, bound, refused_too);
-    if (!found && behind && (refused_too || b->refused != g->gains) &&
-        gang_work_within(g, b, bound))
-        found = b;
-    return found ? found : first_behind(g, b->right, behind ? NULL : from, bound, refused_too);
+    return (!s->from.head || is_behind(s->g, &s->from, b)) &&
+           (s->refused_too || b->refused != s->g->gains) && gang_work_within(s->g, b, s->bound);
+}
+
+/* True: it ends here. */
+static bool see(struct search *s, struct gang_bucket *b)
+{
+    enum gang_work_seen seen = s->see ? s->see(s->g, b, s->arg) : GANG_WORK_FOUND;
+    if (seen == GANG_WORK_FOUND)
+        s->found = b;
+    else if (seen == GANG_WORK_NEXT_QUEUE)
+        s->from = (struct gang_work_from){.head = gang_bucket_head(b), .whole_queue = true};
+    return seen == GANG_WORK_FOUND;
+}
+
+static bool is_beyond(const struct search *s, const struct gang_bucket *b)
+{
+    return s->from.same_queue && s->g->work_by_queue &&
+           gang_bucket_any(b)->queue > s->from.head->queue;
+}
+
+/* Those behind `from` within a bound, that were not refused, in order; true: it ends here. */
+static bool search_below(struct search *s, uint32_t link)
+{
+    struct gang_bucket *b = at(s->g, link);
+    if (!b || !is_within(s->bound, b->least_pods, b->least_limit_s) ||
+        (!s->refused_too && b->least_refused == s->g->gains))
+        return false;
+    if (is_beyond(s, b))
+        return search_below(s, b->left);
+    bool behind = !s->from.head || is_behind(s->g, &s->from, b);
+    if (behind && search_below(s, b->left))
+        return true;
+    if (behind && comes_into_question(s, b) && see(s, b))
+        return true;
+    return search_below(s, b->right);
 }
 
 struct gang_bucket *gang_work_behind(struct gang *g, struct gang_kind *kind,
                                      const struct gang_work_from *from,
-                                     const struct gang_work_bound *bound, bool refused_too)
+                                     const struct gang_work_bound *bound, bool refused_too,
+                                     gang_work_see_f *see_it, void *arg)
 {
-    return first_behind(g, *root_of(g, kind), from, bound, refused_too);
+    struct search s = {.g = g,
+                       .from = *from,
+                       .bound = bound,
+                       .refused_too = refused_too,
+                       .see = see_it,
+                       .arg = arg};
+    (void)search_below(&s, *root_of(g, kind));
+    return s.found;
 }
 
 struct gang_kind *gang_work_kind(const struct gang *g, const struct gang_bucket *b)
@@ -359,7 +399,7 @@ static void sift_down(struct gang *g, uint32_t i)
 static bool find_next(struct gang *g, struct gang_work_next *n, const struct gang_work_from *from,
                       const struct gang_work_bound *bound)
 {
-    n->bucket = first_behind(g, *root_of(g, n->kind), from, bound, false);
+    n->bucket = gang_work_behind(g, n->kind, from, bound, false, NULL, NULL);
     n->head = n->bucket ? gang_bucket_head(n->bucket) : NULL;
     return n->bucket != NULL;
 }
@@ -370,7 +410,7 @@ void gang_work_begin(struct gang *g)
     for (uint32_t i = 0; g->buckets_count && i <= g->work_kinds; i++) {
         struct gang_work_next *n = &g->work_next[g->work_next_count];
         n->kind = i < g->work_kinds ? g->work[i] : NULL;
-        g->work_next_count += find_next(g, n, NULL, &GANG_WORK_ANY);
+        g->work_next_count += find_next(g, n, &(struct gang_work_from){0}, &GANG_WORK_ANY);
     }
     for (uint32_t i = g->work_next_count / 2; i-- > 0;)
         sift_down(g, i);

@@ -23,18 +23,24 @@ struct gang_work_bound {
  * those behind it, of its kind only those within a bound. */
 struct gang_work_from {
     int64_t work;
-    const struct gang_job *head;
-    bool whole_queue; /* behind all of that one's queue */
+    const struct gang_job *head; /* NULL: all */
+    bool whole_queue;            /* behind all of that one's queue */
+    bool same_queue;             /* where the trees go by queue: in that one's queue alone */
 };
 void gang_work_begin(struct gang *g);
 struct gang_bucket *gang_work_first(struct gang *g);
 void gang_work_pass(struct gang *g, const struct gang_work_bound *bound);
 bool gang_work_within(const struct gang *g, const struct gang_bucket *bucket,
                       const struct gang_work_bound *bound);
-/* The first of a kind (NULL: of several) within a bound behind `from` (NULL: of all). */
+/* The first of a kind (NULL: of several) within a bound behind `from` that `see` (NULL: any) has
+ * found to be the one. It is shown one after the other, and may pass over the rest of a queue where
+ * the trees go by queue, else over all; it changes nothing that the trees go by. */
+enum gang_work_seen { GANG_WORK_FOUND, GANG_WORK_NEXT, GANG_WORK_NEXT_QUEUE };
+typedef enum gang_work_seen gang_work_see_f(struct gang *g, struct gang_bucket *bucket, void *arg);
 struct gang_bucket *gang_work_behind(struct gang *g, struct gang_kind *kind,
                                      const struct gang_work_from *from,
-                                     const struct gang_work_bound *bound, bool refused_too);
+                                     const struct gang_work_bound *bound, bool refused_too,
+                                     gang_work_see_f *see, void *arg);
 struct gang_kind *gang_work_kind(const struct gang *g, const struct gang_bucket *bucket);
 void gang_work_resort(struct gang *g); /* queues share, or have quota, now, or no more */
 int gang_work_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
