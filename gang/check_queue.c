@@ -63,7 +63,8 @@ static int check_queue(const struct gang *g, uint32_t index, struct mlt_error *e
             return mlt_fail(err, EBADMSG,
                             "queue %u: resource %u: %" PRId64 " used, counted %" PRId64, index - 1,
                             r, s.used[r], q->used[r]);
-    return gang_queue_check_quota(g, index, err);
+    int rc = gang_usage_check(g, index, err);
+    return rc < 0 ? rc : gang_queue_check_quota(g, index, err);
 }
 
 /* What plans keep for queues with shares, and for turns. */

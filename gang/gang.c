@@ -218,10 +218,8 @@ static int on_queue_usage(struct gang *g, const struct gang_event *e, int64_t no
     if (e->usage < 0)
         return mlt_fail(err, EINVAL, "queue %u: a use of %" PRId64 " is below 0", e->queue,
                         e->usage);
-    struct gang_queue *q = gang_queue_of(g, e->queue);
-    q->usage = e->usage;
+    gang_usage_set(gang_queue_of(g, e->queue), e->usage, now_ms);
     gang_turns_queue_used(g, e->queue);
-    q->usage_ms = now_ms;
     gang_queue_changed(g, e->queue + 1);
     return 0;
 }

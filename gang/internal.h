@@ -184,6 +184,8 @@ struct gang_queue {
     gang_amounts quota, charged, awaited;
     uint32_t height;                /* queues below it, one below the other, at most */
     int64_t usage, usage_ms, share; /* up to usage_ms; the share from then on */
+    int64_t known_usage, known_ms;  /* as gang_usage_at() has last told it, */
+    bool usage_known;               /* and nothing has changed since */
     uint64_t pass;
     uint32_t position; /* of that pass over those that wait: so many came before */
     /* Of the plan with this number. */
@@ -477,7 +479,9 @@ void gang_queue_charge(struct gang *g, uint32_t queue, const struct gang_shape *
 /* The use of the past up to now, with what is charged from now on. */
 void gang_queue_settle(struct gang *g, uint32_t queue, int64_t now_ms);
 void gang_queue_settle_all(struct gang *g, int64_t now_ms);
-int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms);
+int64_t gang_usage_at(const struct gang *g, struct gang_queue *queue, int64_t now_ms);
+void gang_usage_set(struct gang_queue *queue, int64_t usage, int64_t now_ms); /* up to then */
+int gang_usage_check(const struct gang *g, uint32_t index, struct mlt_error *err) MLT_MUST_USE;
 int64_t gang_share(const struct gang *g, const int64_t *used);
 /* What the queue may still use of a resource; GANG_UNLIMITED: no limit. */
 int64_t gang_queue_available(const struct gang *g, uint32_t queue, uint32_t resource);
@@ -501,7 +505,7 @@ uint32_t gang_queue_common(const struct gang *g, uint32_t queue, uint32_t other,
                            uint32_t *ret_branch, uint32_t *ret_other_branch);
 /* Device time, past use and some of what is to come: what queues are compared by. */
 __extension__ typedef unsigned __int128 gang_wide;
-gang_wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_t now_ms);
+gang_wide gang_queue_counted(const struct gang *g, struct gang_queue *q, int64_t now_ms);
 /* Whether the queue at this index has used less for its weight than the other one, now. */
 bool gang_queue_used_less(const struct gang *g, uint32_t index, uint32_t other);
 /* Whether jobs wait whose order changes with time alone. */

@@ -255,28 +255,57 @@ static struct gang_bucket *first_turn(struct gang *g, int64_t now_ms, int64_t *r
     return best;
 }
 
-/* Where they do. Of queues that have used nothing only the first one counts, if all stand side by
- * side. */
+/* Where they do. */
 static struct gang_bucket *first_turn_by_share(struct gang *g, int64_t now_ms, int64_t *ret_next)
 {
     const struct gang_turns *t = g->turns;
-    uint32_t first_unused = UINT32_MAX;
-    bool flat = gang_choice_is_flat(g);
-    for (uint32_t i = 0; i < t->end; i++) {
-        const struct gang_turn *turn = &t->turns[i];
-        bool has_it = turn->waits && note(g, turn, now_ms, ret_next) <= now_ms;
-        if (has_it && !t->used[turn->queue] && turn->queue < first_unused &&
-            may_come_first(g, turn))
-            first_unused = turn->queue;
-    }
     gang_choice_begin(g, GANG_CHOICE_BY_URGENCY, now_ms);
     for (uint32_t i = 0; i < t->end; i++) {
         const struct gang_turn *turn = &t->turns[i];
-        if (turn->waits && comes_from(g, turn) <= now_ms && may_come_first(g, turn) &&
-            (!flat || t->used[turn->queue] || turn->queue == first_unused))
+        if (turn->waits && note(g, turn, now_ms, ret_next) <= now_ms && may_come_first(g, turn))
             gang_choice_offer_best(g, gang_bucket_at(g, i));
     }
     return gang_choice_first(g);
+}
+
+static struct gang_bucket *most_urgent_of(struct gang *g, uint32_t queue, int64_t now_ms)
+{
+    const struct gang_queue *q = gang_queue_of(g, queue);
+    struct gang_bucket *best = NULL;
+    for (uint32_t i = 0; i < q->heap_count; i++) {
+        struct gang_bucket *b = gang_bucket_at(g, q->heap[i]);
+        const struct gang_turn *turn = gang_turn_of(g, b);
+        if (comes_from(g, turn) <= now_ms && may_come_first(g, turn) &&
+            (!best || gang_patience_before(g, b, best, false, now_ms)))
+            best = b;
+    }
+    return best;
+}
+
+/* Where they do, and all that waits stands in queues side by side: then shares alone say which of
+ * those is first. Many have used nothing, which needs no reckoning. */
+static struct gang_bucket *first_turn_side_by_side(struct gang *g, int64_t now_ms,
+                                                   int64_t *ret_next)
+{
+    const struct gang_turns *t = g->turns;
+    struct gang_use least = {0};
+    uint32_t first = GANG_NO_QUEUE;
+    uint64_t look = ++g->turns->looks;
+    for (uint32_t i = 0; i < t->end; i++) {
+        const struct gang_turn *turn = &t->turns[i];
+        bool has_it = turn->waits && note(g, turn, now_ms, ret_next) <= now_ms;
+        struct gang_turns_queue *q = &t->queues[turn->queue];
+        if (!has_it || q->look == look || !may_come_first(g, turn))
+            continue;
+        q->look = look;
+        const struct gang_use use =
+            q->used ? gang_use_of(g, turn->queue + 1, now_ms) : (struct gang_use){.weight = 1};
+        if (first == GANG_NO_QUEUE || gang_use_is_less(&use, turn->queue, &least, first)) {
+            least = use;
+            first = turn->queue;
+        }
+    }
+    return first == GANG_NO_QUEUE ? NULL : most_urgent_of(g, first, now_ms);
 }
 
 struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
@@ -289,8 +318,9 @@ struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
         find_priorities(g);
         g->turns_ms = INT64_MAX;
     }
-    struct gang_bucket *best = gang_queue_order_moves(g) ? first_turn_by_share(g, now_ms, &next)
-                                                         : first_turn(g, now_ms, &next);
+    struct gang_bucket *best = !gang_queue_order_moves(g) ? first_turn(g, now_ms, &next)
+                               : gang_choice_is_flat(g)   ? first_turn_side_by_side(g, now_ms, &next)
+                                                          : first_turn_by_share(g, now_ms, &next);
     /* Whose turn it was in this plan, and who still waits, has it in the next one, too. */
     if (best || next <= now_ms)
         g->turn_plan = g->plan.number;

@@ -400,7 +400,7 @@ int gang_queue_set(struct gang *g, uint32_t queue, const struct gang_queue_confi
     bool is_new = !q->known;
     if (is_new) {
         q->known = true;
-        q->usage_ms = now_ms;
+        gang_usage_set(q, 0, now_ms);
     } else {
         gang_queue_settle_all(g, now_ms);
         g->quotas -= limits_anything(g, q);
@@ -467,7 +467,7 @@ bool gang_use_is_less(const struct gang_use *a, uint32_t index, const struct gan
     return of_a < of_b || (of_a == of_b && index < other);
 }
 
-wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_t now_ms)
+wide gang_queue_counted(const struct gang *g, struct gang_queue *q, int64_t now_ms)
 {
     int64_t ahead_ms = g->config.shares_first ? AHEAD_MS : CHARGE_MS;
     return (wide)gang_usage_at(g, q, now_ms) + (wide)gang_share(g, q->used) * (uint64_t)ahead_ms;
@@ -475,7 +475,7 @@ wide gang_queue_counted(const struct gang *g, const struct gang_queue *q, int64_
 
 struct gang_use gang_use_of(const struct gang *g, uint32_t index, int64_t now_ms)
 {
-    const struct gang_queue *q = &g->queues[index];
+    struct gang_queue *q = &g->queues[index];
     return (struct gang_use){.amount = gang_queue_counted(g, q, now_ms),
                              .weight = q->config.weight};
 }

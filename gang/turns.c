@@ -14,14 +14,14 @@ int gang_turns_reserve(struct gang *g)
             return -ENOMEM;
     }
     struct gang_turns *t = g->turns;
-    uint32_t queues = t->used_capacity;
+    uint32_t queues = t->queues_capacity;
     if (gang_reserve(g, &t->turns, &t->capacity, (size_t)g->buckets_count + 1, sizeof *t->turns) <
             0 ||
-        gang_reserve(g, &t->used, &t->used_capacity, g->queues_count, sizeof *t->used) < 0)
+        gang_reserve(g, &t->queues, &t->queues_capacity, g->queues_count, sizeof *t->queues) < 0)
         return -ENOMEM;
-    for (; queues + 1 < g->queues_count && queues < t->used_capacity; queues++) {
+    for (; queues + 1 < g->queues_count && queues < t->queues_capacity; queues++) {
         const struct gang_queue *q = gang_queue_of(g, queues);
-        t->used[queues] = q->usage || q->share || q->running;
+        t->queues[queues].used = q->usage || q->share || q->running;
     }
     return 0;
 }
@@ -31,7 +31,7 @@ void gang_turns_free(struct gang *g)
     if (!g->turns)
         return;
     gang_release(g, g->turns->turns);
-    gang_release(g, g->turns->used);
+    gang_release(g, g->turns->queues);
     gang_release(g, g->turns);
 }
 
@@ -75,8 +75,8 @@ void gang_turns_nodes_changed(struct gang *g)
 
 void gang_turns_queue_used(struct gang *g, uint32_t queue)
 {
-    if (g->turns && queue < g->turns->used_capacity)
-        g->turns->used[queue] = true;
+    if (g->turns && queue < g->turns->queues_capacity)
+        g->turns->queues[queue].used = true;
 }
 
 void gang_turns_begin(struct gang *g)
@@ -108,9 +108,9 @@ static int check_used(const struct gang *g, struct mlt_error *err)
     const struct gang_turns *t = g->turns;
     for (uint32_t i = 0; i + 1 < g->queues_count; i++) {
         const struct gang_queue *q = gang_queue_of(g, i);
-        if (q->known && i >= t->used_capacity)
+        if (q->known && i >= t->queues_capacity)
             return mlt_fail(err, EBADMSG, "queue %u has no room among those that used nothing", i);
-        if (q->known && !q->first_child && !t->used[i] && (q->usage || q->share || q->running))
+        if (q->known && !q->first_child && !t->queues[i].used && (q->usage || q->share || q->running))
             return mlt_fail(err, EBADMSG, "queue %u is taken for one that has used nothing", i);
     }
     return 0;

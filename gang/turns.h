@@ -19,8 +19,12 @@ struct gang_turns {
     struct gang_turn *turns; /* by the bucket's number */
     uint32_t capacity, end;
     bool stale; /* nodes have come or gone: widths are to be found again */
-    bool *used; /* by queue: something of it was placed once; else it has used nothing */
-    uint32_t used_capacity;
+    struct gang_turns_queue {
+        uint64_t look; /* in which somebody of it was found whose turn it is */
+        bool used;     /* something of it was placed once; else it has used nothing */
+    } * queues;        /* by their numbers */
+    uint32_t queues_capacity;
+    uint64_t looks; /* counted */
     int64_t patience_ms[2][2]; /* as of the last gang_turns_begin(): with a limit, wide */
 };
 

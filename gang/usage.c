@@ -3,6 +3,9 @@
  * integral over time, halved every usage_half_life_ms. Integers only. */
 #include "gang/internal.h"
 
+#include <errno.h>
+#include <inttypes.h>
+
 __extension__ typedef unsigned __int128 wide;
 
 #define USAGE_MAX (INT64_MAX / 4)
@@ -38,9 +41,11 @@ static uint64_t decay(int64_t t, int64_t half)
         return 0;
     uint32_t fraction = (uint32_t)(((wide)(uint64_t)(t % half) << 32) / (uint64_t)half);
     uint64_t result = UINT64_C(1) << 32;
-    for (uint32_t i = 0; fraction; i++, fraction <<= 1)
-        if (fraction & 0x80000000u)
-            result = result * factors[i] >> 32;
+    while (fraction) {
+        uint32_t place = (uint32_t)__builtin_clz(fraction);
+        result = result * factors[place] >> 32;
+        fraction &= ~(0x80000000u >> place);
+    }
     return result >> whole;
 }
 
@@ -49,7 +54,7 @@ static int64_t limited(wide usage)
     return usage > (wide)USAGE_MAX ? USAGE_MAX : (int64_t)usage;
 }
 
-int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms)
+static int64_t usage_at(const struct gang *g, const struct gang_queue *queue, int64_t now_ms)
 {
     int64_t t = now_ms - queue->usage_ms;
     if (t <= 0)
@@ -66,24 +71,51 @@ int64_t gang_usage_at(const struct gang *g, const struct gang_queue *queue, int6
     return limited(past + recent);
 }
 
+/* A plan asks for it many times. */
+int64_t gang_usage_at(const struct gang *g, struct gang_queue *queue, int64_t now_ms)
+{
+    if (!queue->usage_known || queue->known_ms != now_ms) {
+        queue->known_usage = usage_at(g, queue, now_ms);
+        queue->known_ms = now_ms;
+        queue->usage_known = true;
+    }
+    return queue->known_usage;
+}
+
+int gang_usage_check(const struct gang *g, uint32_t index, struct mlt_error *err)
+{
+    const struct gang_queue *q = &g->queues[index];
+    int64_t usage = usage_at(g, q, q->known_ms);
+    if (q->usage_known && q->known_usage != usage)
+        return mlt_fail(err, EBADMSG, "queue %u: past use of %" PRId64 ", known as %" PRId64,
+                        index - 1, usage, q->known_usage);
+    return 0;
+}
+
+void gang_usage_set(struct gang_queue *queue, int64_t usage, int64_t now_ms)
+{
+    queue->usage = usage;
+    queue->usage_ms = now_ms;
+    queue->usage_known = false;
+}
+
+static void settle(const struct gang *g, struct gang_queue *q, int64_t now_ms)
+{
+    gang_usage_set(q, gang_usage_at(g, q, now_ms), now_ms > q->usage_ms ? now_ms : q->usage_ms);
+    q->share = gang_share(g, q->used);
+}
+
 void gang_queue_settle(struct gang *g, uint32_t queue, int64_t now_ms)
 {
-    for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
-        struct gang_queue *q = &g->queues[i];
-        q->usage = gang_usage_at(g, q, now_ms);
-        q->usage_ms = now_ms > q->usage_ms ? now_ms : q->usage_ms;
-        q->share = gang_share(g, q->used);
-    }
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent)
+        settle(g, &g->queues[i], now_ms);
 }
 
 void gang_queue_settle_all(struct gang *g, int64_t now_ms)
 {
     for (uint32_t i = 1; i < g->queues_count; i++) {
         struct gang_queue *q = &g->queues[i];
-        if (!q->known || (!q->share && !q->running))
-            continue;
-        q->usage = gang_usage_at(g, q, now_ms);
-        q->usage_ms = now_ms > q->usage_ms ? now_ms : q->usage_ms;
-        q->share = gang_share(g, q->used);
+        if (q->known && (q->share || q->running))
+            settle(g, q, now_ms);
     }
 }

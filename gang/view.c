@@ -50,7 +50,7 @@ bool gang_queue(const struct gang *g, uint32_t queue, int64_t now_ms, struct gan
 {
     if (!gang_queue_known(g, queue))
         return false;
-    const struct gang_queue *q = gang_queue_of(g, queue);
+    struct gang_queue *q = gang_queue_of(g, queue);
     *ret = (struct gang_queue_view){.running_jobs = q->running,
                                     .pending_jobs = q->waiting,
                                     .longest_wait_since_ms = INT64_MAX,

@@ -74,6 +74,12 @@ static struct gang *many_queues(uint64_t seed)
     return g;
 }
 
+static void use_more(struct gang *g, uint32_t queue, int64_t more)
+{
+    struct gang_queue *q = gang_queue_of(g, queue);
+    gang_usage_set(q, q->usage + more, q->usage_ms);
+}
+
 /* ---- the plain look ---- */
 
 static bool offered[JOBS + 1]; /* by the bucket's number */
@@ -139,7 +145,7 @@ static void test_the_next_is_the_one_that_a_look_at_all_finds(void **state)
             uint32_t queue = below(QUEUES);
             assert_int_equal(gang_choice_has(g, b), offered[b->at]);
             if (below(4) == 0) {
-                gang_queue_of(g, queue)->usage += below(3) * 500;
+                use_more(g, queue, below(3) * 500);
                 gang_choice_used(g, queue);
             } else if (offered[b->at]) {
                 gang_choice_take_back(g, b);
@@ -199,8 +205,21 @@ static void test_a_wrong_place_is_found(void **state)
         assert_int_equal(gang_choice_check(g, &err), 0);
     }
     assert_true(found >= QUEUES); /* at least the first of each */
-    gang_queue_of(g, 1)->usage += 1000000;
+    use_more(g, 1, 1000000);
     assert_int_equal(gang_choice_check(g, &err), -EBADMSG);
+    gang_free(g);
+}
+
+static void test_a_wrong_past_use_is_found(void **state)
+{
+    (void)state;
+    struct gang *g = many_queues(1);
+    struct mlt_error err = {0};
+    use_more(g, 1, 1000000);
+    assert_true(gang_usage_at(g, gang_queue_of(g, 1), HOUR) >= 1000000);
+    assert_int_equal(gang_check(g, &err), 0);
+    gang_queue_of(g, 1)->usage += 1000000; /* and what is known stays */
+    assert_int_equal(gang_check(g, &err), -EBADMSG);
     gang_free(g);
 }
 
@@ -300,6 +319,64 @@ static void test_turns_come_in_the_order_that_a_sort_gives(void **state)
         compare_turns(g, 30 * HOUR);
         compare_turns(g, 45 * HOUR);
         gang_free(g);
+    }
+}
+
+/* Queues side by side below one that shares; some of them have used nothing. */
+static struct gang *flat_queues(uint64_t seed)
+{
+    struct gang *g = new_gang(false);
+    mlt_random_init(&numbers, seed);
+    for (uint32_t n = 0; n < 8; n++)
+        small_feed(g, small_node(n, 8));
+    set_queue(g, TOP, GANG_NO_QUEUE, GANG_ORDER_FAIR_SHARE, 1);
+    for (uint32_t q = 1; q < QUEUES; q++)
+        set_queue(g, q, TOP, GANG_ORDER_FIFO, 1 + below(3));
+    for (uint64_t id = 1; id <= JOBS; id++)
+        submit(g, id, 1 + below(QUEUES - 1));
+    for (uint32_t q = 1; q < QUEUES; q += 1 + below(2))
+        small_feed(g, (struct gang_event){
+                          .kind = GANG_QUEUE_USAGE, .queue = q, .usage = (int64_t)below(4) * 1000});
+    return g;
+}
+
+/* Where queues share. Whoever has had its turn is taken out, and its queue has used more. */
+static void compare_turns_by_share(struct gang *g, int64_t now_ms)
+{
+    struct gang_bucket *taken[JOBS];
+    uint32_t turns = 0;
+    g->plan.number++;
+    for (struct gang_bucket *b; (b = gang_patience_turn(g, now_ms)) != NULL;) {
+        for (uint32_t at = 0; at < g->bucket_pool.fresh; at++) {
+            const struct gang_turn *turn = &g->turns->turns[at];
+            offered[at] = at < g->turns->end && turn->waits &&
+                          (turn->priority > g->waiting_lowest ||
+                           gang_patience_ends_ms(g, gang_bucket_head(gang_bucket_at(g, at))) <=
+                               now_ms);
+        }
+        assert_ptr_equal(b, plain_first(g, 0, false, now_ms));
+        taken[turns++] = b;
+        gang_heap_take(g, b);
+        use_more(g, gang_bucket_any(b)->queue, below(3) * 500);
+        gang_turns_queue_used(g, gang_bucket_any(b)->queue);
+    }
+    assert_true(turns > JOBS / 4);
+    while (turns > 0)
+        gang_heap_push(g, taken[--turns]);
+}
+
+static void test_turns_of_queues_that_share_come_as_a_look_at_all_finds(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct gang *flat = flat_queues(seed), *tree = many_queues(seed);
+        assert_true(gang_choice_is_flat(flat));
+        assert_false(gang_choice_is_flat(tree));
+        compare_turns_by_share(flat, 30 * HOUR);
+        compare_turns_by_share(flat, 45 * HOUR);
+        compare_turns_by_share(tree, 30 * HOUR);
+        gang_free(flat);
+        gang_free(tree);
     }
 }
 
@@ -416,7 +493,9 @@ int main(void)
         cmocka_unit_test(test_the_next_is_the_one_that_a_look_at_all_finds),
         cmocka_unit_test(test_the_most_urgent_is_the_one_that_a_look_at_all_finds),
         cmocka_unit_test(test_a_wrong_place_is_found),
+        cmocka_unit_test(test_a_wrong_past_use_is_found),
         cmocka_unit_test(test_turns_come_in_the_order_that_a_sort_gives),
+        cmocka_unit_test(test_turns_of_queues_that_share_come_as_a_look_at_all_finds),
         cmocka_unit_test(test_a_wrong_turn_is_found),
         cmocka_unit_test(test_queues_may_come_while_jobs_wait_in_others),
         cmocka_unit_test(test_a_queue_that_had_others_below_has_used_something),
