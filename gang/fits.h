@@ -69,6 +69,7 @@ struct gang_kind {
      * unclaimed, if that was counted. */
     uint32_t refusals_plan, refusals;
     uint64_t unclaimed;
+    uint32_t nobody_plan; /* timed.c: the plan in which nobody of it can start any more */
     uint32_t asked_count, words;
     uint32_t asked[GANG_RESOURCES_MAX]; /* resources with a request, devices first */
     gang_amounts request;

@@ -21,7 +21,7 @@ static void forget_numbers(struct gang *g)
         g->queues[i].plan = g->queues[i].best_known = 0;
     for (uint32_t i = 0; i < g->fits.kinds_size; i++)
         if (g->fits.kinds[i])
-            g->fits.kinds[i]->refusals_plan = 0;
+            g->fits.kinds[i]->refusals_plan = g->fits.kinds[i]->nobody_plan = 0;
     g->askable_plan = 0;
     g->plan.number = g->gains = 1;
 }

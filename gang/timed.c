@@ -533,7 +533,23 @@ static void offer_next(struct gang *g, struct walk *w)
         offer_more(g, i, w);
 }
 
-/* The same where queues have shares. What fits only becomes less meanwhile. */
+/* For want of room it cannot start, nor can anybody behind it: what fits only becomes less
+ * meanwhile. But it may give its turn to one that can. */
+static bool nobody_can(struct gang *g, struct gang_bucket *b, struct walk *w)
+{
+    if (g->left.count || g->work_mixed || !cannot(g, b, w))
+        return false;
+    struct gang_kind *kind = gang_work_kind(g, b);
+    if (!gang_work_nobody(g, kind, &w->bound))
+        return false;
+    kind->nobody_plan = g->plan.number;
+    for (uint32_t i = 0; i < g->work_kinds; i++)
+        if (g->work[i]->nobody_plan != g->plan.number)
+            return false;
+    return true;
+}
+
+/* The same where queues have shares. */
 static int by_share_and_work(struct gang *g, struct walk *w)
 {
     w->exactly = true; /* what was withheld from another one is no reason to stand elsewhere */
@@ -541,6 +557,8 @@ static int by_share_and_work(struct gang *g, struct walk *w)
     for (struct gang_bucket *b; (b = gang_choice_first(g)) != NULL; offer_next(g, w)) {
         if (gang_bucket_head(b)->left_for != GANG_NO_JOB)
             heed(g, 0);
+        if (nobody_can(g, b, w))
+            return 0;
         if (take_or_give(g, b, w) < 0)
             return -ENOMEM;
     }

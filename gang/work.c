@@ -325,6 +325,13 @@ static bool see(struct search *s, struct gang_bucket *b)
     return seen == GANG_WORK_FOUND;
 }
 
+/* Neither it nor anybody below comes into question. */
+static bool is_passed(const struct search *s, const struct gang_bucket *b)
+{
+    return !b || !is_within(s->bound, b->least_pods, b->least_limit_s) ||
+           (!s->refused_too && b->least_refused == s->g->gains);
+}
+
 static bool is_beyond(const struct search *s, const struct gang_bucket *b)
 {
     return s->from.same_queue && s->g->work_by_queue &&
@@ -335,8 +342,7 @@ static bool is_beyond(const struct search *s, const struct gang_bucket *b)
 static bool search_below(struct search *s, uint32_t link)
 {
     struct gang_bucket *b = at(s->g, link);
-    if (!b || !is_within(s->bound, b->least_pods, b->least_limit_s) ||
-        (!s->refused_too && b->least_refused == s->g->gains))
+    if (is_passed(s, b))
         return false;
     if (is_beyond(s, b))
         return search_below(s, b->left);
@@ -361,6 +367,11 @@ struct gang_bucket *gang_work_behind(struct gang *g, struct gang_kind *kind,
                        .arg = arg};
     (void)search_below(&s, *root_of(g, kind));
     return s.found;
+}
+
+bool gang_work_nobody(struct gang *g, struct gang_kind *kind, const struct gang_work_bound *bound)
+{
+    return is_passed(&(struct search){.g = g, .bound = bound}, at(g, *root_of(g, kind)));
 }
 
 struct gang_kind *gang_work_kind(const struct gang *g, const struct gang_bucket *b)

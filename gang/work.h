@@ -32,6 +32,8 @@ struct gang_bucket *gang_work_first(struct gang *g);
 void gang_work_pass(struct gang *g, const struct gang_work_bound *bound);
 bool gang_work_within(const struct gang *g, const struct gang_bucket *bucket,
                       const struct gang_work_bound *bound);
+/* Nobody of a kind is within a bound, as a look at the top of its tree tells. */
+bool gang_work_nobody(struct gang *g, struct gang_kind *kind, const struct gang_work_bound *bound);
 /* The first of a kind (NULL: of several) within a bound behind `from` that `see` (NULL: any) has
  * found to be the one. It is shown one after the other, and may pass over the rest of a queue where
  * the trees go by queue, else over all; it changes nothing that the trees go by. */
