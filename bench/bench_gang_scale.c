@@ -7,6 +7,7 @@
  * - flat: the same without topology levels;
  * - big: only gangs of 2 to 256 nodes;
  * - nothing_fits: a gang that has no room comes, is planned, and leaves again; without its reason;
+ * - behind: the same, and one of one GPU that comes behind it;
  * - node_bytes: memory for each node, with columns for the five kinds of pods here and no jobs.
  *
  * Prints one JSON object a line: name, value, unit, n. Inputs are seeded, so that only the times
@@ -234,18 +235,21 @@ static void measure_mixed(const char *name)
     report(name, load.nodes, n);
 }
 
-static void measure_nothing_fits(const char *name)
+/* `behind`: so many of one GPU, for which there is room, come after it. */
+static void measure_nothing_fits(const char *name, uint32_t behind)
 {
     struct gang_decision d;
     int n = 200;
     for (int i = 0; i < n; i++) {
         int64_t begin = now_ns();
-        submit(load.g, 1, load.nodes / 2, GPUS_PER_NODE);
+        for (uint32_t id = 1; id <= 1 + behind; id++)
+            submit(load.g, id, id == 1 ? load.nodes / 2 : 1, id == 1 ? GPUS_PER_NODE : 1);
         int rc = gang_plan(load.g, 0, NULL);
         times[i] = now_ns() - begin;
         if (rc < 0 || gang_action_next(load.g, &d))
             exit(1);
-        remove_job(load.g, 1);
+        for (uint32_t id = 1; id <= 1 + behind; id++)
+            remove_job(load.g, id);
     }
     report(name, load.nodes, n);
 }
@@ -260,8 +264,10 @@ int main(void)
                 measure_memory();
             fill();
             measure_mixed(flat ? "flat" : "mixed");
-            if (!flat)
-                measure_nothing_fits("nothing_fits");
+            if (!flat) {
+                measure_nothing_fits("nothing_fits", 0);
+                measure_nothing_fits("behind", 1);
+            }
             load.only_gangs = true;
             measure_mixed(flat ? "flat_big" : "big");
             gang_free(load.g);

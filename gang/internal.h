@@ -287,7 +287,7 @@ struct gang_plan {
     uint32_t holds_count, holds_capacity;
     const struct gang_job **leavers; /* those that make way, of all holds */
     uint32_t leavers_count, leavers_capacity;
-    bool held;        /* there were some, in the last plan */
+    bool held; /* there were some in the last plan, or all nodes were kept and none was marked */
     uint32_t to_mark; /* 1 + the blocker whose nodes are not marked yet; 0: none */
     struct gang_why why, behind;
     struct {

@@ -124,6 +124,17 @@ void gang_plan_mark_now(struct gang *g)
     g->plan.to_mark = 0;
 }
 
+/* It could use every node that there is: then none is left for anybody behind it, and there is no
+ * need to mark them all. */
+static bool keeps_every_node(struct gang *g, const struct gang_blocker *blocker)
+{
+    const struct gang_shape *shape = blocker->job->shape;
+    for (uint32_t i = 0; i < shape->roles_count; i++)
+        if (gang_column_get(g, shape->kinds[i], GANG_VIEW_EMPTY)->holding == g->known_nodes)
+            return true;
+    return false;
+}
+
 static bool anything_open(const struct gang *g)
 {
     return !g->plan.marked || g->plan.open_nodes > 0;
@@ -566,6 +577,10 @@ static int plan_all(struct gang *g, int64_t now_ms)
         struct gang_bucket *b = gang_queue_next(g);
         if (!b)
             return 0;
+        if (g->plan.to_mark && keeps_every_node(g, &g->plan.blockers[g->plan.to_mark - 1])) {
+            g->plan.held = true;
+            return 0;
+        }
         gang_plan_mark_now(g);
         if (!anything_open(g))
             return 0;
