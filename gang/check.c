@@ -126,6 +126,8 @@ int gang_check(const struct gang *g, struct mlt_error *err)
         rc = gang_check_queues(g, err);
     if (rc == 0)
         rc = check_list(&g->wounded, "wounded", err);
+    if (rc == 0)
+        rc = gang_ends_check(g, err);
     g->memory.free(g->memory.arg, gangs);
     return rc;
 }

@@ -611,6 +611,7 @@ static int on_job_stopping(struct gang *g, const struct gang_event *e, int64_t n
         g->reservations[i].freed += GANG_PODS_PER_JOB_MAX; /* worth a look: it leaves earlier */
     g->gains++;
     job->stopping = true;
+    gang_ends_sort_out(g, job);
     gang_stay(job)->for_job = e->for_job;
     return 0;
 }

@@ -106,6 +106,7 @@ struct gang_stay {
     int64_t end_ms;   /* where it stands in g->ends */
     uint64_t relied;  /* the reservations that count on its end, a bit for each */
     uint32_t missing; /* pods of it that hold no node */
+    uint32_t unsteady_at; /* 1 + where it stands in g->unsteady; 0: it does not */
 };
 
 static inline struct gang_stay *gang_stay(const struct gang_job *job)
@@ -345,6 +346,9 @@ struct gang {
     uint32_t avoids;           /* entries of all jobs */
 
     struct gang_ends ends;
+    /* Placed jobs that may leave before their limit, or have none: those that are revocable or
+     * stopping, have no limit, or were preempted before. In no order; has room for all placed. */
+    struct gang_list unsteady;
     uint32_t odd_jobs; /* placed ones that are revocable or stopping */
     uint32_t open_ended;     /* placed ones without a limit, or that were preempted before */
     int32_t lowest_priority; /* no placed one has a lower one; INT32_MAX: there was none yet */
@@ -744,6 +748,8 @@ int gang_ends_reserve(struct gang *g) MLT_MUST_USE; /* room for one more */
 void gang_ends_free(struct gang *g);
 void gang_ends_insert(struct gang *g, struct gang_job *job);
 void gang_ends_remove(struct gang *g, const struct gang_job *job);
+void gang_ends_sort_out(struct gang *g, struct gang_job *job); /* it may have become unsteady */
+int gang_ends_check(const struct gang *g, struct mlt_error *err) MLT_MUST_USE;
 struct gang_job *gang_ends_next(const struct gang *g, struct gang_ends_at *at); /* NULL: no more */
 
 /* ---- preempt.c ---- */

@@ -284,10 +284,11 @@ static int add_leaver(struct gang *g, const struct gang_job *v)
 /* Those that make way for this job, or are asked to by this plan. */
 static int collect_leavers(struct gang *g, const struct gang_job *job)
 {
-    struct gang_ends_at at = {0};
-    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+    for (uint32_t i = 0; g->odd_jobs && i < g->unsteady.count; i++) {
+        const struct gang_job *v = g->unsteady.jobs[i];
         if (v->stopping && gang_stay(v)->for_job == job->id && add_leaver(g, v) < 0)
             return -ENOMEM;
+    }
     for (uint32_t i = 0; i < g->plan.count; i++)
         if (g->plan.entries[i].kind == GANG_PREEMPT && g->plan.entries[i].for_job == job &&
             add_leaver(g, g->plan.entries[i].job) < 0)

@@ -442,10 +442,11 @@ static int ask_all(struct gang *g, struct gang_job *job)
 
 uint32_t gang_preempt_stopping(const struct gang *g, const struct gang_job *job)
 {
-    struct gang_ends_at at = {0};
     uint32_t count = 0;
-    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+    for (uint32_t i = 0; g->odd_jobs && i < g->unsteady.count; i++) {
+        const struct gang_job *v = g->unsteady.jobs[i];
         count += v->stopping && gang_stay(v)->for_job == job->id;
+    }
     return count;
 }
 
@@ -536,10 +537,10 @@ static bool somebody_is_late(const struct gang *g, const struct gang_reservation
 
 void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now_ms)
 {
-    struct gang_ends_at at = {0};
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     bool due = false;
-    for (const struct gang_job *v; g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;) {
+    for (uint32_t i = 0; g->odd_jobs && i < g->unsteady.count; i++) {
+        const struct gang_job *v = g->unsteady.jobs[i];
         if (!v->revocable || v->stopping || !(gang_stay(v)->relied & bit) ||
             gang_ends_in_time(v, r->start_ms))
             continue;
@@ -554,15 +555,15 @@ void gang_preempt_missed(struct gang *g, struct gang_reservation *r, int64_t now
 
 int gang_preempt_due(struct gang *g, struct gang_reservation *r, int64_t now_ms, bool *ret_stopping)
 {
-    struct gang_ends_at at = {0};
     uint64_t bit = UINT64_C(1) << (r - g->reservations);
     g->victims_count = 0;
-    for (struct gang_job *v;
-         g->config.may_preempt && g->odd_jobs && (v = gang_ends_next(g, &at)) != NULL;)
+    for (uint32_t i = 0; g->config.may_preempt && g->odd_jobs && i < g->unsteady.count; i++) {
+        struct gang_job *v = g->unsteady.jobs[i];
         if (v->revocable && !v->stopping && (gang_stay(v)->relied & bit) &&
             !gang_ends_in_time(v, r->start_ms) && gang_leaves_by(v, now_ms) >= r->start_ms &&
             !already_asked(g, v) && add_victim(g, v, GANG_CAUSE_REVOKED, true) < 0)
             return -ENOMEM;
+    }
     if (!g->victims_count)
         return 0;
     qsort(g->victims, g->victims_count, sizeof *g->victims, cheaper_first);
@@ -624,23 +625,37 @@ bool gang_preempt_gives_way(struct gang *g, const struct gang_job *job, int64_t 
            has_room(g, other, now_ms, g->plan.marked);
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When this one may be asked to leave, or has to be, if not now. */
+static int64_t may_be_asked_from(const struct gang *g, const struct gang_job *v, int64_t now_ms)
+{
+    int64_t due = due_ms(g, v), may = protected_until(g, v);
+    int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
+    int64_t sliced = gang_stay(v)->started_ms + slice;
+    due = due > INT64_MIN ? due : now_ms + 1;
+    int64_t from = due > now_ms ? due : INT64_MAX;
+    if (may > now_ms)
+        from = earlier(from, may);
+    if (slice > 0 && sliced > now_ms && sliced < from && !is_spared(g, v))
+        from = sliced;
+    return from;
+}
+
 int64_t gang_preempt_wake_ms(const struct gang *g, int64_t now_ms)
 {
     struct gang_ends_at at = {0};
     int64_t wake = g->slice_wake_ms > now_ms && g->waiting ? g->slice_wake_ms : INT64_MAX;
-    for (const struct gang_job *v; g->config.may_preempt && g->waiting &&
-                                   (g->config.patience_ms <= 0 || g->open_ended || g->odd_jobs) &&
-                                   (v = gang_ends_next(g, &at)) != NULL;) {
-        int64_t due = due_ms(g, v), may = protected_until(g, v);
-        int64_t slice = gang_queue_of(g, v->queue)->config.time_slice_ms;
-        int64_t sliced = gang_stay(v)->started_ms + slice;
-        due = due > INT64_MIN ? due : now_ms + 1;
-        if (due > now_ms && due < wake)
-            wake = due;
-        if (may > now_ms && may < wake)
-            wake = may;
-        if (slice > 0 && sliced > now_ms && sliced < wake && !is_spared(g, v))
-            wake = sliced;
-    }
+    if (!g->config.may_preempt || !g->waiting)
+        return wake;
+    /* With patience those that end by their limits have no slices. */
+    for (uint32_t i = 0; g->config.patience_ms > 0 && i < g->unsteady.count; i++)
+        wake = earlier(wake, may_be_asked_from(g, g->unsteady.jobs[i], now_ms));
+    for (const struct gang_job *v;
+         g->config.patience_ms <= 0 && (v = gang_ends_next(g, &at)) != NULL;)
+        wake = earlier(wake, may_be_asked_from(g, v, now_ms));
     return wake;
 }

@@ -325,11 +325,13 @@ static int collect_odd_ends(struct gang *g, const struct gang_job *job_itself, i
 {
     struct gang_ends_at at = {0};
     g->odd_ends_count = 0;
-    for (struct gang_job *job; (job = gang_ends_next(g, &at)) != NULL;) {
-        bool overdue = gang_stay(job)->end_ms <= now_ms;
-        if (!overdue && !g->odd_jobs)
-            break;
-        if ((overdue || job->revocable || job->stopping) &&
+    for (struct gang_job *job;
+         (job = gang_ends_next(g, &at)) != NULL && gang_stay(job)->end_ms <= now_ms;)
+        if (add_end(g, job, 0, gang_end_of(job, now_ms)) < 0)
+            return -ENOMEM;
+    for (uint32_t i = 0; g->odd_jobs && i < g->unsteady.count; i++) {
+        struct gang_job *job = g->unsteady.jobs[i];
+        if ((job->revocable || job->stopping) && gang_stay(job)->end_ms > now_ms &&
             add_end(g, job, 0, gang_end_of(job, now_ms)) < 0)
             return -ENOMEM;
     }

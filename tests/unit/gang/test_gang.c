@@ -1,4 +1,5 @@
 /* Events: what each does to the sums, and what contradicts the state and must change nothing. */
+#include "gang/internal.h"
 #include "tests/unit/gang/small.h"
 
 static void test_facts_are_taken_even_when_they_oversubscribe(void **state)
@@ -218,6 +219,34 @@ static void test_a_request_that_is_none_is_refused(void **state)
     are_refused(rows, sizeof rows / sizeof rows[0]);
 }
 
+static void test_who_may_leave_before_its_limit_is_known(void **state)
+{
+    (void)state;
+    struct gang *g = small_new();
+    struct gang_job_request limited = small_request(1, 1, 0, 1);
+    struct mlt_error err = {0};
+    limited.time_limit_ms = 60000;
+    small_feed(g, small_node(0, 8));
+    for (uint64_t id = 1; id <= 3; id++) {
+        small_submit(g, id, limited);
+        small_start(g, id, 0, 0);
+    }
+    assert_int_equal(g->unsteady.count, 0);
+    small_submit(g, 4, small_request(1, 1, 0, 4));
+    small_start(g, 4, 0, 0);
+    assert_int_equal(g->unsteady.count, 1);
+    small_feed(g, (struct gang_event){.kind = GANG_JOB_STOPPING, .job = 2, .for_job = 9});
+    assert_int_equal(g->unsteady.count, 2);
+    g->unsteady.jobs[1] = g->unsteady.jobs[0];
+    assert_int_equal(gang_check(g, &err), -EBADMSG);
+    g->unsteady.jobs[1] = gang_job_find(g, 2);
+    small_remove(g, 4);
+    assert_int_equal(g->unsteady.count, 1);
+    small_remove(g, 2);
+    assert_int_equal(g->unsteady.count, 0);
+    gang_free(g);
+}
+
 static void test_the_hash_tells_states_apart_and_not_the_ways_to_them(void **state)
 {
     (void)state;
@@ -247,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_a_job_remembers_a_limited_number_of_nodes_to_avoid),
         cmocka_unit_test(test_an_event_that_contradicts_the_state_changes_nothing),
         cmocka_unit_test(test_a_request_that_is_none_is_refused),
+        cmocka_unit_test(test_who_may_leave_before_its_limit_is_known),
         cmocka_unit_test(test_the_hash_tells_states_apart_and_not_the_ways_to_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
