@@ -116,33 +116,42 @@ void gang_patience_left(struct gang *g, const struct gang_bucket *from)
 
 /* ---- what is due to queues ---- */
 
-static void find_due_below(struct gang *g, const struct gang_queue *parent)
+/* Whether that has changed for any of them. Where nobody waits, nobody has had more than its due. */
+static bool find_due_below(struct gang *g, const struct gang_queue *parent)
 {
     gang_wide used = 0, weights = 0;
+    bool changed = false;
     for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling)
         if (g->queues[c].waiting) {
             used += gang_queue_counted(g, &g->queues[c], g->plan.now_ms);
             weights += g->queues[c].config.weight;
         }
-    for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling)
-        g->queues[c].due = gang_queue_counted(g, &g->queues[c], g->plan.now_ms) * weights <=
-                           used * g->queues[c].config.weight;
+    for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling) {
+        struct gang_queue *q = &g->queues[c];
+        bool due = !weights || gang_queue_counted(g, q, g->plan.now_ms) * weights <=
+                                   used * q->config.weight;
+        changed = changed || due != q->due;
+        q->due = due;
+    }
+    return changed;
 }
 
 void gang_patience_find_due(struct gang *g)
 {
-    for (uint32_t i = 1; i < g->queues_count; i++)
-        if (g->queues[i].config.order == GANG_ORDER_FAIR_SHARE && g->queues[i].waiting)
-            find_due_below(g, &g->queues[i]);
+    bool changed = false;
+    for (uint32_t i = 1; g->waiting && i < g->queues_count; i++)
+        if (g->queues[i].config.order == GANG_ORDER_FAIR_SHARE)
+            changed = find_due_below(g, &g->queues[i]) || changed;
+    g->gains += changed; /* claimed room, or the slices of others, may be for somebody now */
 }
 
 bool gang_patience_is_due(const struct gang *g, uint32_t queue)
 {
     if (!g->config.shares_first || g->config.patience_ms <= 0)
         return true;
-    for (uint32_t i = queue + 1; g->queues[i].parent; i = g->queues[i].parent) {
-        const struct gang_queue *parent = &g->queues[g->queues[i].parent];
-        if (parent->config.order == GANG_ORDER_FAIR_SHARE && parent->waiting && !g->queues[i].due)
+    for (uint32_t i = queue + 1; i; i = g->queues[i].parent) {
+        uint32_t parent = g->queues[i].parent;
+        if (parent && g->queues[parent].config.order == GANG_ORDER_FAIR_SHARE && !g->queues[i].due)
             return false;
     }
     return true;
