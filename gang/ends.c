@@ -31,8 +31,8 @@ int gang_ends_reserve(struct gang *g)
         gang_reserve(g, &g->unsteady.jobs, &g->unsteady.capacity, (size_t)g->placed + 1,
                      sizeof(struct gang_job *)) < 0 ||
         (g->config.may_preempt && g->config.patience_ms > 0 &&
-                      gang_reserve(g, &g->askable, &g->askable_capacity, (size_t)g->placed + 1,
-                                   sizeof *g->askable) < 0))
+         gang_reserve(g, &g->askable, &g->askable_capacity, (size_t)g->placed + 1,
+                      sizeof *g->askable) < 0))
         return -ENOMEM;
     return 0;
 }

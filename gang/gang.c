@@ -104,14 +104,13 @@ void gang_free(struct gang *g)
     gang_ends_free(g);
     gang_choice_free(g);
     gang_turns_free(g);
-    void *arrays[] = {g->classes,      g->open,         g->hidden,        g->marks,
-                      g->queues,       g->shapes,       g->bucket_table,  g->avoiding.jobs,
-                      g->table,        g->wounded.jobs, g->left.jobs,     g->trials,
-                      g->plan.entries, g->plan.nodes,   g->plan.blockers, g->plan.touched,
-                      g->odd_ends,     g->given,        g->reserve_nodes, g->work,
-                      g->work_next,    g->victims,      g->plan.waits,    g->plan.holds,
-                      g->plan.leavers, g->ending,       g->endings,       g->askable,
-                      g->counted_free};
+    void *arrays[] = {
+        g->classes,      g->open,         g->hidden,        g->marks,         g->queues,
+        g->shapes,       g->bucket_table, g->avoiding.jobs, g->table,         g->wounded.jobs,
+        g->left.jobs,    g->trials,       g->plan.entries,  g->plan.nodes,    g->plan.blockers,
+        g->plan.touched, g->odd_ends,     g->given,         g->reserve_nodes, g->work,
+        g->work_next,    g->victims,      g->plan.waits,    g->plan.holds,    g->plan.leavers,
+        g->ending,       g->endings,      g->askable,       g->counted_free};
     for (size_t i = 0; i < GANG_BOARDS; i++)
         gang_release(g, g->boards[i]);
     gang_fits_free(g);

@@ -116,7 +116,8 @@ void gang_patience_left(struct gang *g, const struct gang_bucket *from)
 
 /* ---- what is due to queues ---- */
 
-/* Whether that has changed for any of them. Where nobody waits, nobody has had more than its due. */
+/* Whether that has changed for any of them. Where nobody waits, nobody has had more than its due.
+ */
 static bool find_due_below(struct gang *g, const struct gang_queue *parent)
 {
     gang_wide used = 0, weights = 0;
@@ -128,8 +129,8 @@ static bool find_due_below(struct gang *g, const struct gang_queue *parent)
         }
     for (uint32_t c = parent->first_child; c; c = g->queues[c].next_sibling) {
         struct gang_queue *q = &g->queues[c];
-        bool due = !weights || gang_queue_counted(g, q, g->plan.now_ms) * weights <=
-                                   used * q->config.weight;
+        bool due = !weights ||
+                   gang_queue_counted(g, q, g->plan.now_ms) * weights <= used * q->config.weight;
         changed = changed || due != q->due;
         q->due = due;
     }
@@ -328,8 +329,8 @@ struct gang_bucket *gang_patience_turn(struct gang *g, int64_t now_ms)
         g->turns_ms = INT64_MAX;
     }
     struct gang_bucket *best = !gang_queue_order_moves(g) ? first_turn(g, now_ms, &next)
-                               : gang_choice_is_flat(g)   ? first_turn_side_by_side(g, now_ms, &next)
-                                                          : first_turn_by_share(g, now_ms, &next);
+                               : gang_choice_is_flat(g) ? first_turn_side_by_side(g, now_ms, &next)
+                                                        : first_turn_by_share(g, now_ms, &next);
     /* Whose turn it was in this plan, and who still waits, has it in the next one, too. */
     if (best || next <= now_ms)
         g->turn_plan = g->plan.number;

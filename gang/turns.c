@@ -110,7 +110,8 @@ static int check_used(const struct gang *g, struct mlt_error *err)
         const struct gang_queue *q = gang_queue_of(g, i);
         if (q->known && i >= t->queues_capacity)
             return mlt_fail(err, EBADMSG, "queue %u has no room among those that used nothing", i);
-        if (q->known && !q->first_child && !t->queues[i].used && (q->usage || q->share || q->running))
+        if (q->known && !q->first_child && !t->queues[i].used &&
+            (q->usage || q->share || q->running))
             return mlt_fail(err, EBADMSG, "queue %u is taken for one that has used nothing", i);
     }
     return 0;

@@ -484,8 +484,8 @@ static void check_claim(struct world *w, const struct decision *d)
          * earlier one, that this one, which starts for keeps or not at all, would make later. */
         int64_t start = other->d.estimated_start_ms;
         int64_t heeded = d->job->heeded_ms[other->job - w->jobs];
-        bool keeps = waits_for_room(other) && (!start || ((!heeded || start < heeded) &&
-                                                          !ends_by(w, d->job, start)));
+        bool keeps = waits_for_room(other) &&
+                     (!start || ((!heeded || start < heeded) && !ends_by(w, d->job, start)));
         if (other->d.kind == GANG_REPLACE)
             return; /* members come before all */
         if ((other->d.kind == GANG_PLACE || keeps) &&

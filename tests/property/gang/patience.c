@@ -180,7 +180,8 @@ void check_due(struct world *w)
         if (d->d.kind == GANG_WAIT && d->d.estimated_start_ms && !d->job->asked &&
             !others_leave_for(w, d->job) && !queue_is_due(w, d->job->request.queue))
             fail(w,
-                 "job %" PRIu64 " has a reserved start, though its branch has used more than is due",
+                 "job %" PRIu64
+                 " has a reserved start, though its branch has used more than is due",
                  d->job->id);
     }
 }

@@ -32,7 +32,7 @@
 #define OP_MAP(XX)                                                                                \
     XX(CONFIG, "config",                                                                          \
        "nodes levels reservations may_preempt min_run half_life overrun "                         \
-       "patience shares_first")                                                                                \
+       "patience shares_first")                                                                   \
     XX(NODE, "node",                                                                              \
        "node class schedulable cpu memory pods gpu nic others_cpu others_memory others_pods "     \
        "others_gpu others_nic domain1 domain2 domain3 ending")                                    \
@@ -181,14 +181,14 @@ struct job {
     uint32_t pods, nodes[PODS];
     int64_t started_ms, saved_ms; /* saved_ms: -1 when never in this placement */
     bool revocable, stopping, asked_by_plan;
-    uint64_t left_for; /* waiting: it was asked to leave for that one, and has left; 0: not */
-    uint64_t gave_way; /* the same, also when the host has asked it by itself */
-    bool told;         /* waiting: a plan has seen it */
-    bool surprised;    /* waiting: since then the host has put jobs where no plan had said */
-    bool claims;       /* waiting: others were asked to leave for it */
-    bool asked;        /* waiting: others were asked to leave for it, even as it was */
+    uint64_t left_for;       /* waiting: it was asked to leave for that one, and has left; 0: not */
+    uint64_t gave_way;       /* the same, also when the host has asked it by itself */
+    bool told;               /* waiting: a plan has seen it */
+    bool surprised;          /* waiting: since then the host has put jobs where no plan had said */
+    bool claims;             /* waiting: others were asked to leave for it */
+    bool asked;              /* waiting: others were asked to leave for it, even as it was */
     int64_t heeded_ms[JOBS]; /* the reserved starts of others then; 0: none */
-    bool excused;      /* since then something has happened that may keep it from its claim */
+    bool excused;            /* since then something has happened that may keep it from its claim */
     uint64_t for_job;
     int64_t stop_ms;
     struct {

@@ -125,8 +125,8 @@ static void check_earliest(struct world *w, const struct decision *d, bool first
     else if (start && start < earliest)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has no room before %" PRId64,
              job->id, start, earliest);
-    else if (!job->told && !grace_is_open(w) && !somebody_may_be_late(w) && !others_are_helped(w, job) &&
-             !job->avoids_count &&
+    else if (!job->told && !grace_is_open(w) && !somebody_may_be_late(w) &&
+             !others_are_helped(w, job) && !job->avoids_count &&
              level_now(w, job) == job->request.required_level && earliest != INT64_MAX &&
              start != earliest && d->why.kind == GANG_WHY_NO_ROOM)
         fail(w, "job %" PRIu64 " is to start at %" PRId64 ", but has room at %" PRId64 " already",

@@ -349,10 +349,10 @@ static void compare_turns_by_share(struct gang *g, int64_t now_ms)
     for (struct gang_bucket *b; (b = gang_patience_turn(g, now_ms)) != NULL;) {
         for (uint32_t at = 0; at < g->bucket_pool.fresh; at++) {
             const struct gang_turn *turn = &g->turns->turns[at];
-            offered[at] = at < g->turns->end && turn->waits &&
-                          (turn->priority > g->waiting_lowest ||
-                           gang_patience_ends_ms(g, gang_bucket_head(gang_bucket_at(g, at))) <=
-                               now_ms);
+            offered[at] =
+                at < g->turns->end && turn->waits &&
+                (turn->priority > g->waiting_lowest ||
+                 gang_patience_ends_ms(g, gang_bucket_head(gang_bucket_at(g, at))) <= now_ms);
         }
         assert_ptr_equal(b, plain_first(g, 0, false, now_ms));
         taken[turns++] = b;

@@ -199,7 +199,7 @@ static void test_each_rank_gets_its_device(void **state)
 
 static void make_folders(const char *path)
 {
-    char command[PATH_MAX];
+    char command[PATH_MAX + 32];
     (void)snprintf(command, sizeof command, "mkdir -p '%s/%s'", folder, path);
     if (system(command) != 0)
         abort();
