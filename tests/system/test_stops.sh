@@ -44,7 +44,7 @@ eventually 20 grep -q begin out.txt || fail "run did not begin"
 begin=$SECONDS
 kill -INT $runner; sleep 0.5; kill -INT $runner
 wait $runner
-[ $((SECONDS - begin)) -lt 10 ] || fail "the second Ctrl-C took $((SECONDS - begin)) s"
+[ $((SECONDS - begin)) -lt 10 ] || { cat err.txt; fail "the second Ctrl-C took $((SECONDS - begin)) s"; }
 eventually 10 no_ranks stubborn || fail "the stubborn rank lives"
 
 # `cancel` lets who catches the signal go on until the grace is over, `cancel --now` does not.
