@@ -9,7 +9,7 @@
 class=local-$namespace
 
 # scheduled POD: kube-scheduler has bound it
-scheduled() { k get events --field-selector "involvedObject.name=$1,reason=Scheduled" -o jsonpath='{.items[*].message}' | finds 'Successfully assigned'; }
+scheduled() { has_event "$1" Scheduled 'Successfully assigned'; }
 # required_node POD: the node that every term of its affinity requires
 required_node() {
   k get pod "$1" -o json | jq -r '[.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[]?

@@ -18,6 +18,7 @@ namespace=${namespace//_/-}
 cd "$work" || exit 1
 
 kubernetes() { "$MLTRAIN_SOURCE_DIR/scripts/kubernetes" --name "$name" "$@"; }
+cluster_folder() { kubernetes status | sed -n 's/^folder: //p'; }
 k() { kubectl "$@"; }
 say() { printf -- '-- %s (after %d s)\n' "$*" "$SECONDS"; }
 
@@ -105,6 +106,9 @@ controller_up() {
   controller_manifest | "${@:-cat}" | k apply -f - >/dev/null || fail "the controller was refused"
   k -n $system rollout status deployment/mltrain-controller --timeout=60s >/dev/null || fail "the controller does not run"
 }
+
+# has_event OBJECT REASON [PATTERN]
+has_event() { k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | finds -E -- "${3:-.}"; }
 
 phase_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.phase}')" = "$2" ]; }
 attempt_is() { [ "$(k get trainingjob "$1" -o jsonpath='{.status.attempt}')" = "$2" ]; }

@@ -65,8 +65,6 @@ reason_is() { field "$1" ".status.conditions[?(@.type==\"$2\")].reason" | finds 
 words_have() { field "$1" ".status.conditions[?(@.type==\"$2\")].message" | finds -E -- "$3"; }
 # tells JOB CONDITION REASON PATTERN
 tells() { reason_is "$1" "$2" "$3" && words_have "$1" "$2" "$4"; }
-# has_event JOB REASON [PATTERN]
-has_event() { k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | finds -E -- "${3:-.}"; }
 runs() { [ "$(field "$1" '.status.phase} {.status.attempt')" = "Running $2" ]; }
 
 # members JOB: "INDEX UID NODE" of each pod that is not about to end
@@ -186,8 +184,6 @@ process_of() {
   done' sh "$uid" "$2" | head -n 1
 }
 signal() { kubernetes exec kill "-$1" "$2"; }
-
-cluster_folder() { kubernetes status | sed -n 's/^folder: //p'; }
 
 # What a fault leaves behind when its test ends half way, for clusters that are kept
 restore() {

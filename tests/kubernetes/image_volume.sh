@@ -83,7 +83,7 @@ gate() {
 
 no_gate() {
   local cluster
-  cluster=$(dirname "$(kubernetes env | sed -n 's/^export KUBECONFIG=//p')")
+  cluster=$(cluster_folder)
   gate apiserver =true =false "$cluster/components/apiserver"
   job ungated 1 true | submit
   tells ungated Admitted 'False PodRefused .*feature gate ImageVolume is off.*--launcher-delivery initContainer'
@@ -96,12 +96,11 @@ no_gate() {
   gate node-1-kubelet ': true' ': false' "$cluster/node-1/kubelet.yaml"
   job unknown 1 true | template '.nodeSelector = {"kubernetes.io/hostname": "node-1"}' | submit
   tells unknown PodsReady 'False PodsStarting .*no volume plugin matched.*--launcher-delivery'
-  eventually 90 no_plugin || fail "the kubelet says: $(k get events --field-selector involvedObject.name=unknown-worker-0)"
+  eventually 90 has_event unknown-worker-0 FailedMount 'no volume plugin matched' || fail "the kubelet says: $(k get events --field-selector involvedObject.name=unknown-worker-0)"
   end_job unknown
   gate node-1-kubelet ': false' ': true' "$cluster/node-1/kubelet.yaml"
   say "a gate that is off in a kubelet is told after 15 s"
 }
-no_plugin() { k get events --field-selector involvedObject.name=unknown-worker-0,reason=FailedMount -o jsonpath='{.items[*].message}' | finds 'no volume plugin matched'; }
 
 # ---- auto ----
 
@@ -111,8 +110,7 @@ told_chosen() { k -n $system logs -l app=mltrain-controller --tail=-1 | finds "l
 is_mounted() { [ -z "$(pod "$1" '.spec.initContainers')" ] || fail "$1 has an init container"; }
 is_copied() { [ "$(pod "$1" '.spec.initContainers[*].name')" = mltrain-launcher-copy ] || fail "$1 has no init container"; }
 auto() {
-  local minor cluster
-  cluster=$(dirname "$(kubernetes env | sed -n 's/^export KUBECONFIG=//p')")
+  local minor
   minor=$(k get node node-1 -o jsonpath='{.status.nodeInfo.kubeletVersion}' | cut -d. -f2)
   MLTRAIN_LAUNCHER_DELIVERY=auto controller_with "$launcher_image"
   job auto 2 "echo \"I am \$RANK of \$WORLD_SIZE in attempt \$MLTRAIN_ATTEMPT\"" | gpus 2 | submit
@@ -132,6 +130,8 @@ auto() {
 }
 
 auto_in_spite() {
+  local cluster
+  cluster=$(cluster_folder)
   gate apiserver =true =false "$cluster/components/apiserver"
   job auto-ungated 1 true | submit
   succeeds auto-ungated
@@ -155,7 +155,7 @@ no_runtime() {
   local cluster former_name=$name former=$KUBECONFIG
   name=$old
   kubernetes up --nodes 1 --image-volumes off || fail "no second cluster"
-  cluster=$(dirname "$(kubernetes env | sed -n 's/^export KUBECONFIG=//p')")
+  cluster=$(cluster_folder)
   cp "$cluster/kubeconfig" old.kubeconfig
   export KUBECONFIG=$work/old.kubeconfig
   gate apiserver =false =true "$cluster/components/apiserver"

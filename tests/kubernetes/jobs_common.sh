@@ -44,7 +44,6 @@ runs() { eventually "${2:-60}" phase_is "$1" Running || fail "$1 does not run: $
 succeeds() { eventually "${2:-60}" phase_is "$1" Succeeded || fail "$1 does not succeed: $(field "$1" .status)"; }
 # condition JOB TYPE: its status, reason and sentence
 condition() { field "$1" ".status.conditions[?(@.type==\"$2\")]['status','reason','message']"; }
-has_event() { k get events --field-selector "involvedObject.name=$1,reason=$2" -o jsonpath='{.items[*].message}' | finds -E -- "${3:-.}"; }
 pod() { k get pod "$1" -o jsonpath="{$2}"; }
 pod_is() { [ "$(pod "$1" "$2")" = "$3" ]; }
 no_pods() { [ -z "$(k get pods -l "mltrain.io/job-name=$1" -o name)" ]; }
